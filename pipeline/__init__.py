@@ -1,0 +1,1 @@
+"""Exactly-once streaming of meditation practice into streaks, portals and sacred geometry."""

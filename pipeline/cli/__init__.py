@@ -1,0 +1,1 @@
+"""The awaway command: one file a command, each thin."""

@@ -1,0 +1,316 @@
+"""The public records, as values.
+
+Owns: one frozen struct for each Avro record that crosses a topic, and the cause that links an output
+to the input it came from.
+Does not own: their bytes (codec/), what they mean (fold.py), state (state.py).
+Invariants: a field has the name it has in `schemas/`; an instant is an integer of milliseconds since
+1970-01-01T00:00:00Z (Avro `timestamp-millis`); a local date is an integer of days since 1970-01-01 in
+the user's calendar (Avro `date`); an identifier made by us is a lower-case hexadecimal or UUID string.
+"""
+
+from typing import Final
+
+import msgspec
+
+Instant = int
+"""Milliseconds since 1970-01-01T00:00:00Z."""
+
+LocalDate = int
+"""Days since 1970-01-01 in the user's own calendar."""
+
+
+class Record(msgspec.Struct, frozen=True, gc=False):
+    """What all public records share: they are immutable and compare by value."""
+
+
+class Cause(Record):
+    """The input that an output was derived from.
+
+    Attributes:
+        topic: name of the input topic.
+        partition: 0 and up.
+        offset: the input's own offset.
+        id: its completion_id or request_id; empty where it could not be read.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    id: str = ""
+
+
+class PracticeCompleted(Record):
+    """One finished practice session, as a client reports it.
+
+    Attributes:
+        started_at, completed_at: by the device's clock.
+        sent_at: the device's clock when it sent; shows how far ahead that clock is.
+        tz: IANA zone the user was in.
+        context: free-form labels, carried and not interpreted.
+    """
+
+    completion_id: str
+    user_id: str
+    session_id: str
+    practice: str
+    started_at: Instant
+    completed_at: Instant
+    tz: str
+    sent_at: Instant | None = None
+    device_id: str | None = None
+    app_version: str | None = None
+    context: dict[str, str] = {}
+
+
+class Command(Record):
+    """What support or a service asks for. Flat, so that kinds can be added.
+
+    Attributes:
+        kind: one of COMMAND_KINDS.
+        local_date: the date of a credit or revoke.
+        key_id: the Field Key of a claim_key.
+        withdraws: the request id that a withdraw cancels.
+        payload: the raw record of a redrive.
+        payload_append_time: the append time that the redriven record had.
+    """
+
+    request_id: str
+    user_id: str
+    kind: str
+    actor: str
+    reason: str | None = None
+    ticket: str | None = None
+    local_date: LocalDate | None = None
+    key_id: str | None = None
+    withdraws: str | None = None
+    payload: bytes | None = None
+    payload_append_time: Instant | None = None
+
+
+COMMAND_KINDS: Final = ("credit", "revoke", "withdraw", "claim_key", "redrive", "erase")
+
+
+class Run(Record):
+    """Consecutive local dates: `length` (1 and up) of them from `start`."""
+
+    start: LocalDate
+    length: int
+
+
+class Dates(Record):
+    """A user's dates by what made them count, each as sorted, disjoint, non-adjacent runs."""
+
+    practised: tuple[Run, ...] = ()
+    bridged: tuple[Run, ...] = ()
+    credited: tuple[Run, ...] = ()
+    revoked: tuple[Run, ...] = ()
+
+
+class PortalReached(Record):
+    """A portal in a user's progress."""
+
+    lap: int
+    slug: str
+    reached_on: LocalDate
+    unlocked_at: Instant
+    asset_id: str
+
+
+class Keys(Record):
+    """Field Key ids, each list sorted."""
+
+    granted: tuple[str, ...] = ()
+    claimed: tuple[str, ...] = ()
+
+
+class NextPortal(Record):
+    """The next portal ahead of the current run. `days_away` is 1 and up."""
+
+    slug: str
+    title: str
+    days_away: int
+
+
+class PortalUnlocked(Record):
+    """A portal was unlocked; once for a user, lap and slug, for ever.
+
+    Attributes:
+        lap: 0 and up. portal: the slug. cycle_day: the portal's day, 1..cycle_days.
+        streak_days, longest_days, lifetime_days: after the event.
+        reached_on: the local date on which the run reached the portal's day.
+        figure, frame, asset_id, asset_url: the portal's own, in the user's variant.
+        field_keys: ids granted with it. field_keys_pending: count over all portals, after it.
+        origin: live, rebuild or adjustment.
+        unlocked_at: append time of the cause.
+    """
+
+    unlock_id: str
+    user_id: str
+    lap: int
+    portal: str
+    title: str
+    cycle_day: int
+    streak_days: int
+    longest_days: int
+    lifetime_days: int
+    reached_on: LocalDate
+    tz: str
+    practice: str | None
+    figure: str
+    frame: int
+    asset_id: str
+    asset_url: str
+    field_keys: tuple[str, ...]
+    field_keys_pending: int
+    next_portal: NextPortal | None
+    policy_version: str
+    origin: str
+    unlocked_at: Instant
+    cause: Cause
+
+
+class ProgressUpdated(Record):
+    """The whole readable state of a user; the read model needs nothing else.
+
+    Attributes:
+        revision: grows with each change of the user.
+        streak_days: the current run at `updated_at`; 0 when it is broken.
+        lap: 0 and up, and cycle_day: 1..cycle_days, of the current run; 0 and 0 without one.
+        last_local_date: the latest covered date; None when there is none.
+        streak_safe_until: the local date after which the current run breaks; None without one.
+        figure, frame, asset_id: of cycle_day; None, 0 and None without a current run.
+        variant: 0..11, by user.
+        updated_at: append time of the cause.
+    """
+
+    user_id: str
+    revision: int
+    streak_days: int
+    longest_days: int
+    lifetime_days: int
+    lap: int
+    cycle_day: int
+    last_local_date: LocalDate | None
+    streak_safe_until: LocalDate | None
+    tz: str
+    dates: Dates
+    portals: tuple[PortalReached, ...]
+    keys: Keys
+    field_keys_pending: int
+    figure: str | None
+    frame: int
+    variant: int
+    asset_id: str | None
+    policy_version: str
+    generation: str
+    updated_at: Instant
+    cause: Cause
+
+
+class GeometryUpdated(Record):
+    """The user's current frame changed, or a figure was completed on `local_date`."""
+
+    user_id: str
+    local_date: LocalDate
+    figure: str
+    frame: int
+    variant: int
+    figure_completed: bool
+    asset_id: str
+    asset_url: str
+    generator_version: str
+    cause: Cause
+
+
+class OriginalCompletion(Record):
+    """The accepted completion that a duplicate repeats or an overlap crosses."""
+
+    completion_id: str
+    topic: str
+    partition: int
+    offset: int
+
+
+class ReconciliationAlert(Record):
+    """A completion that repeats or crosses an accepted one.
+
+    Attributes:
+        verdict: exact, twin, collision or overlap.
+        severity: info, notice or error.
+        differing_fields: names of the content fields that differ from the original's.
+    """
+
+    alert_id: str
+    user_id: str
+    verdict: str
+    severity: str
+    completion_id: str
+    original: OriginalCompletion
+    differing_fields: tuple[str, ...]
+    cause: Cause
+
+
+class Header(Record):
+    """One Kafka record header; a value may be null."""
+
+    key: str
+    value: bytes | None
+
+
+class DeadLetter(Record):
+    """A rejected input, whole, with its reason.
+
+    Attributes:
+        stage: transport, decode, validate or fold.
+        reason: a stable code in snake_case. detail: for a person, with the fix where there is one.
+        key, value, headers: the input's own bytes, untouched.
+        schema_id: of the Confluent framing, where there was one.
+        append_time: of the input.
+    """
+
+    stage: str
+    reason: str
+    detail: str
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[Header, ...]
+    schema_id: int | None
+    cause: Cause
+    append_time: Instant
+
+
+class AuditEntry(Record):
+    """What became of one input, or of one operator action; a link of its partition's chain.
+
+    Attributes:
+        audit_id: uuid5 of generation, partition and sequence.
+        sequence: 0 and up, without gaps, per generation and partition.
+        action: completion, or the command's kind.
+        verdict: accepted, exact, twin, collision, overlap, dead_letter, applied or repeated.
+        digest_before, digest_after: of the user's sets, 16 hexadecimal digits; None without a user.
+        revision: of the user, after.
+        prev_hash, hash: SHA-256, 32 bytes. `hash` is the schema's last field and covers the
+            previous link's hash and every byte of this entry's own body before it.
+    """
+
+    audit_id: str
+    generation: str
+    partition: int
+    sequence: int
+    user_id: str | None
+    action: str
+    actor: str
+    reason: str | None
+    ticket: str | None
+    verdict: str
+    local_date: LocalDate | None
+    unlock_ids: tuple[str, ...]
+    digest_before: str | None
+    digest_after: str | None
+    revision: int
+    policy_version: str
+    tzdata_version: str
+    append_time: Instant
+    cause: Cause
+    prev_hash: bytes
+    hash: bytes

@@ -1,0 +1,1 @@
+"""Exactly-once micro-batches under Faust."""

@@ -1,0 +1,1 @@
+"""The local Kafka and schema registry, from packages alone."""

@@ -1,0 +1,1 @@
+"""What operators do: topics and schemas as code, assets."""
