@@ -1,0 +1,312 @@
+"""What the pipeline tells about itself, as values.
+
+Owns: every metric's name, kind, labels, buckets and meaning; what one batch has to say
+(BatchStats); the calls by which the engine says it (Observer).
+Does not own: the Prometheus client and the HTTP endpoint (observability/), alerts (deploy/).
+Invariants: units are base units; a counter ends in `_total`; no label holds a user, an event or any
+other unbounded value; the latency objective is an exact bucket of the latency histogram.
+
+Nothing here is called per event: the fold counts into a BatchStats, and an Observer takes it whole.
+"""
+
+from collections import Counter
+from enum import Enum, StrEnum
+from typing import Final, NamedTuple, Protocol
+
+import msgspec
+
+LATENCY_OBJECTIVE_S: Final = 1.0
+"""A completion's effects are readable this long after its append, for 99.9 % of events."""
+
+
+class Kind(Enum):
+    """A metric's type, by its Prometheus name."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+
+
+class Metric(NamedTuple):
+    """One metric's definition.
+
+    Attributes:
+        name: as it is scraped, without a histogram's `_bucket`, `_sum` and `_count`.
+        help: one sentence, with the unit where the name does not say it.
+        labels: names, in the order in which values are given.
+        buckets: upper bounds of a histogram, ascending, without infinity; else empty.
+    """
+
+    name: str
+    kind: Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+_LATENCY: Final = (
+    0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, LATENCY_OBJECTIVE_S,
+    2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0,
+)  # fmt: skip
+_DURATION: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_LONG: Final = (0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0)
+_SIZE: Final = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0, 30000.0, 100000.0)
+
+BUILD_INFO: Final = Metric(
+    "awaway_build_info",
+    Kind.GAUGE,
+    "Always 1; the labels say what runs.",
+    ("version", "generation", "slot", "policy_version", "generator_version"),
+)
+EVENTS: Final = Metric(
+    "awaway_events_total",
+    Kind.COUNTER,
+    "Inputs whose outcome was committed, by what they asked for and what became of them.",
+    ("action", "verdict"),
+)
+DEDUPE_VERDICTS: Final = Metric(
+    "awaway_dedupe_verdicts_total",
+    Kind.COUNTER,
+    "Completions that repeat or cross an accepted one; only an overlap counts for the user.",
+    ("verdict",),
+)
+INGEST_TO_COMMIT: Final = Metric(
+    "awaway_ingest_to_commit_seconds",
+    Kind.HISTOGRAM,
+    "From an input's append to the commit of its effects; replays after a stop count in full.",
+    (),
+    _LATENCY,
+)
+PORTAL_UNLOCKS: Final = Metric(
+    "awaway_portal_unlocks_total", Kind.COUNTER, "Portals unlocked, by slug.", ("portal",)
+)
+KEYS_GRANTED: Final = Metric(
+    "awaway_field_keys_granted_total", Kind.COUNTER, "Field Keys granted with unlocks."
+)
+DEAD_LETTERS: Final = Metric(
+    "awaway_dead_letters_total",
+    Kind.COUNTER,
+    "Rejected inputs, by the stage and the reason code; reasons beyond a bound are `other`.",
+    ("stage", "reason"),
+)
+ASSETS_GENERATED: Final = Metric(
+    "awaway_assets_generated_total", Kind.COUNTER, "Frames drawn or verified by this process."
+)
+ASSET_GENERATION: Final = Metric(
+    "awaway_asset_generation_seconds_total",
+    Kind.COUNTER,
+    "Time spent on drawing frames; over the number drawn it is the mean time of one.",
+)
+ASSETS_CHECKED: Final = Metric(
+    "awaway_assets_checked",
+    Kind.GAUGE,
+    "Frames of the catalogue found in the object store at start.",
+)
+ASSETS_MISSING: Final = Metric(
+    "awaway_assets_missing",
+    Kind.GAUGE,
+    "Frames of the catalogue not found in the object store at start; a worker refuses to run then.",
+)
+TRANSACTIONS: Final = Metric(
+    "awaway_transactions_total",
+    Kind.COUNTER,
+    "Transactions by how they ended: committed, aborted, or unknown (resolved by a roll-forward).",
+    ("outcome",),
+)
+COMMIT_DURATION: Final = Metric(
+    "awaway_commit_duration_seconds",
+    Kind.HISTOGRAM,
+    "From the flush of a transaction's records to the broker's answer to its commit.",
+    (),
+    _DURATION,
+)
+ABORT_DURATION: Final = Metric(
+    "awaway_abort_duration_seconds",
+    Kind.HISTOGRAM,
+    "From the decision to abort until the consumer stands at the committed offsets again.",
+    (),
+    _DURATION,
+)
+FOLD_DURATION: Final = Metric(
+    "awaway_fold_duration_seconds",
+    Kind.HISTOGRAM,
+    "Decoding, folding and encoding one partition's micro-batch.",
+    (),
+    _DURATION,
+)
+BATCH_RECORDS: Final = Metric(
+    "awaway_batch_records", Kind.HISTOGRAM, "Inputs in one committed transaction.", (), _SIZE
+)
+RESTORE_DURATION: Final = Metric(
+    "awaway_restore_duration_seconds",
+    Kind.HISTOGRAM,
+    "From a partition's assignment until its tables stand at the committed offsets.",
+    (),
+    _LONG,
+)
+RESTORE_RECORDS: Final = Metric(
+    "awaway_restore_records_total", Kind.COUNTER, "Changelog records read back.", ("table",)
+)
+RESTORE_REMAINING: Final = Metric(
+    "awaway_restore_remaining_records",
+    Kind.GAUGE,
+    "Changelog offsets still to be read before the partition is ready; 0 when it is.",
+    ("table", "partition"),
+)
+OFFSET_LAG: Final = Metric(
+    "awaway_offset_lag_records",
+    Kind.GAUGE,
+    "Offsets between the committed one and the input's last stable one.",
+    ("topic", "partition"),
+)
+TIME_LAG: Final = Metric(
+    "awaway_time_lag_seconds",
+    Kind.GAUGE,
+    "Age of the oldest input known not to be committed, at the scrape; 0 when there is none.",
+    ("topic", "partition"),
+)
+STATE_BYTES: Final = Metric(
+    "awaway_state_bytes", Kind.GAUGE, "A table's size on disk.", ("table", "partition")
+)
+STATE_KEYS: Final = Metric(
+    "awaway_state_keys", Kind.GAUGE, "A table's keys, as RocksDB estimates.", ("table", "partition")
+)
+PARTITIONS_ASSIGNED: Final = Metric(
+    "awaway_partitions_assigned", Kind.GAUGE, "Input partitions that this worker owns."
+)
+REBALANCES: Final = Metric(
+    "awaway_rebalances_total",
+    Kind.COUNTER,
+    "Changes of the assignment: assigned, revoked or lost.",
+    ("kind",),
+)
+WORKER_STATE: Final = Metric(
+    "awaway_worker_state", Kind.GAUGE, "1 for the state the worker is in, else 0.", ("state",)
+)
+LAST_STEP: Final = Metric(
+    "awaway_engine_last_step_age_seconds",
+    Kind.GAUGE,
+    "How long ago the engine's thread made its last step.",
+)
+
+METRICS: Final = (
+    BUILD_INFO, EVENTS, DEDUPE_VERDICTS, INGEST_TO_COMMIT, PORTAL_UNLOCKS, KEYS_GRANTED,
+    DEAD_LETTERS, ASSETS_GENERATED, ASSET_GENERATION, ASSETS_CHECKED, ASSETS_MISSING, TRANSACTIONS,
+    COMMIT_DURATION, ABORT_DURATION, FOLD_DURATION, BATCH_RECORDS, RESTORE_DURATION,
+    RESTORE_RECORDS, RESTORE_REMAINING, OFFSET_LAG, TIME_LAG, STATE_BYTES, STATE_KEYS,
+    PARTITIONS_ASSIGNED, REBALANCES, WORKER_STATE, LAST_STEP,
+)  # fmt: skip
+"""Every metric there is, in the order in which they are exposed and documented."""
+
+
+class WorkerState(StrEnum):
+    """Where a worker is in its life; in this order unless something fails."""
+
+    STARTING = "starting"
+    CHECKING = "checking"
+    JOINING = "joining"
+    RESTORING = "restoring"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    FAILED = "failed"
+
+
+class BatchStats(msgspec.Struct):
+    """What one micro-batch has to say once it is committed. Mutable; the fold counts into it.
+
+    Attributes:
+        outcomes: inputs by (action, verdict), as in the audit entries. `Counter` or plain dict.
+        unlocks: portals unlocked, by slug.
+        keys_granted: Field Keys granted with them.
+        dead_letters: rejected inputs by (stage, reason).
+        append_times: one append time for each input, in ms since the epoch; any order.
+        fold_s: time spent on decoding, folding and encoding, in s.
+    """
+
+    outcomes: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    unlocks: Counter[str] = msgspec.field(default_factory=Counter)
+    keys_granted: int = 0
+    dead_letters: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    append_times: list[int] = msgspec.field(default_factory=list)
+    fold_s: float = 0.0
+
+
+class Observer(Protocol):
+    """What the engine tells as it goes. Each call is cheap, thread-safe and never raises."""
+
+    def stepped(self) -> None:
+        """The engine's thread made a step; at least one a second while it lives."""
+
+    def state_changed(self, state: WorkerState) -> None:
+        """The worker entered `state`."""
+
+    def transaction_committed(
+        self, batches: list[BatchStats], commit_time_ms: int, commit_s: float
+    ) -> None:
+        """The effects of `batches` became visible.
+
+        Args:
+            batches: one for each partition in the transaction.
+            commit_time_ms: when the broker's answer came, ms since the epoch.
+            commit_s: how long flush and commit took.
+        """
+
+    def transaction_aborted(self, abort_s: float) -> None:
+        """A transaction was aborted and its inputs will be delivered again."""
+
+    def transaction_unknown(self) -> None:
+        """The broker's answer to a commit was lost; a roll-forward follows."""
+
+    def lag_measured(
+        self, topic: str, partition: int, offset_lag: int, pending_since_ms: int | None
+    ) -> None:
+        """How far an input partition is behind.
+
+        Args:
+            offset_lag: the last stable offset less the committed one; 0 and up.
+            pending_since_ms: append time of the oldest input known not to be committed; where only
+                `offset_lag` is known, of the last committed; None when nothing was read yet.
+        """
+
+    def assigned(self, partitions: list[tuple[str, int]]) -> None:
+        """The worker owns just these (topic, partition) from now on."""
+
+    def revoked(self, *, lost: bool) -> None:
+        """The worker owns none from now on; `lost` when it was told too late to give them back."""
+
+    def restore_progressed(self, table: str, partition: int, read: int, remaining: int) -> None:
+        """`read` more changelog records were applied, about `remaining` offsets are left."""
+
+    def restored(self, partition: int, seconds: float) -> None:
+        """All tables of a partition stand at the committed offsets."""
+
+    def state_measured(self, table: str, partition: int, size_bytes: int, keys: int) -> None:
+        """A table's size; to be told every few seconds, not every batch."""
+
+    def assets_checked(self, found: int, missing: int) -> None:
+        """The object store was compared with the catalogue."""
+
+    def assets_generated(self, count: int, seconds: float) -> None:
+        """`count` frames were drawn in `seconds`."""
+
+
+class NullObserver:
+    """An Observer that takes everything and tells nothing: for tests, benches and the simulator."""
+
+    def stepped(self) -> None: ...
+    def state_changed(self, state: WorkerState) -> None: ...
+    def transaction_committed(
+        self, batches: list[BatchStats], commit_time_ms: int, commit_s: float
+    ) -> None: ...
+    def transaction_aborted(self, abort_s: float) -> None: ...
+    def transaction_unknown(self) -> None: ...
+    def lag_measured(
+        self, topic: str, partition: int, offset_lag: int, pending_since_ms: int | None
+    ) -> None: ...
+    def assigned(self, partitions: list[tuple[str, int]]) -> None: ...
+    def revoked(self, *, lost: bool) -> None: ...
+    def restore_progressed(self, table: str, partition: int, read: int, remaining: int) -> None: ...
+    def restored(self, partition: int, seconds: float) -> None: ...
+    def state_measured(self, table: str, partition: int, size_bytes: int, keys: int) -> None: ...
+    def assets_checked(self, found: int, missing: int) -> None: ...
+    def assets_generated(self, count: int, seconds: float) -> None: ...
