@@ -1,0 +1,140 @@
+"""How fast a peer goes, seen from outside, and how much memory it takes.
+
+Owns: the one method by which every peer is measured.
+Does not own: starting and stopping peers (peer.py), whether they were right (outcome.py).
+Invariant: nothing inside a peer reports its own speed.
+
+The input stands complete in its topic. While a peer works, its group's committed offsets are read
+every `POLL_S`; each rise is a step. The rate is the slope from the first step at or past a tenth of
+the input (what comes before is start-up, joining the group and warming) to the last step before the
+end (the step to the end itself may be a commit that waited for a timer, not for work). So a peer
+that commits rarely (Faust: every 2.8 s) and one that commits with each transaction are treated
+alike. Where there are too few steps for that, as in a quick run, it is the events over the time
+since the start.
+"""
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Final
+
+import psutil
+from confluent_kafka import Consumer, KafkaError, KafkaException
+
+from bench.loading import partitions_of
+
+POLL_S: Final = 0.025
+MEMORY_POLL_S: Final = 0.1
+WARM_SHARE: Final = 0.1
+
+NOT_YET: Final = (
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
+"""A new broker says these until its first group exists."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """So many events were committed, seen at `at_s` seconds after the peer's start."""
+
+    at_s: float
+    events: int
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Events per second, and whether it is a warm slope or includes the start-up."""
+
+    events_per_s: float
+    warm: bool
+
+
+def rate_of(steps: list[Step], events: int) -> Rate:
+    """The rate that a series of commits shows.
+
+    Args:
+        steps: in order of time, rising; the last one is the end.
+        events: in the input; 1 and up.
+
+    Returns:
+        The slope of the module's docstring, or the whole run's rate when there are no two steps
+        between the warm mark and the end.
+    """
+    warm = [step for step in steps if events * WARM_SHARE <= step.events < events]
+    if len(warm) >= 2 and warm[-1].events - warm[0].events >= events * 0.3:
+        span_s = warm[-1].at_s - warm[0].at_s
+        return Rate((warm[-1].events - warm[0].events) / span_s, warm=True)
+    end = steps[-1]
+    return Rate(end.events / end.at_s, warm=False)
+
+
+class CommitWatch:
+    """The committed offsets of one group on one topic, as a series of steps.
+
+    It asks the group coordinator and is no member of the group.
+    """
+
+    def __init__(self, bootstrap: str, group: str, topic: str) -> None:
+        self._partitions = partitions_of(topic)
+        self._client = Consumer({"bootstrap.servers": bootstrap, "group.id": group})
+        self._start_s = time.perf_counter()
+        self.steps: list[Step] = []
+
+    def started(self) -> None:
+        """The peer was started just now: time counts from here."""
+        self._start_s = time.perf_counter()
+
+    def look(self) -> int:
+        """Read the committed offsets once.
+
+        Returns:
+            Events committed so far, over all partitions.
+        """
+        before = self.steps[-1].events if self.steps else 0
+        try:
+            committed = self._client.committed(self._partitions, timeout=10)
+        except KafkaException as error:
+            if error.args[0].code() in NOT_YET:
+                return before
+            raise
+        at_s = time.perf_counter() - self._start_s
+        events = sum(max(0, partition.offset) for partition in committed)
+        if events > before:
+            self.steps.append(Step(at_s, events))
+        return events
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._client.close()
+
+
+class MemoryWatch:
+    """Peak resident memory of a process and its children, sampled on a thread."""
+
+    def __init__(self, pid: int) -> None:
+        self._process = psutil.Process(pid)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._sample, name="memory-watch", daemon=True)
+        self.peak_bytes = 0
+        self._thread.start()
+
+    def close(self) -> int:
+        """Stop sampling.
+
+        Returns:
+            The peak, in bytes.
+        """
+        self._stop.set()
+        self._thread.join()
+        return self.peak_bytes
+
+    def _sample(self) -> None:
+        while not self._stop.wait(MEMORY_POLL_S):
+            try:
+                family = [self._process, *self._process.children(recursive=True)]
+                resident = sum(member.memory_info().rss for member in family)
+            except psutil.NoSuchProcess:
+                continue  # one of them has just ended; the next sample tells
+            self.peak_bytes = max(self.peak_bytes, resident)

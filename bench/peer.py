@@ -1,0 +1,161 @@
+"""Starting a peer, watching it through the whole input, stopping it.
+
+Owns: a peer's process and its log.
+Does not own: what it is measured by (measure.py), what its results should be (outcome.py).
+Invariant: no process of ours outlives `run_peer`, whatever happens in it.
+"""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from bench.errors import PeerDiedError
+from bench.measure import POLL_S, CommitWatch, MemoryWatch, Rate, rate_of
+
+STOP_TIMEOUT_S: Final = 30.0
+LOG_TAIL_CHARACTERS: Final = 2_000
+
+
+@dataclass(frozen=True)
+class Peer:
+    """One program that is to eat the input.
+
+    Attributes:
+        name: for people and file names.
+        argv, env: how to start it; `env` is added to ours.
+        group: its consumer group. topic: its input.
+        events: how many records there are in it.
+    """
+
+    name: str
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    group: str
+    topic: str
+    events: int
+    timeout_s: float = 900.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a peer's run showed. `whole_s`: from its start to its last commit."""
+
+    rate: Rate
+    peak_bytes: int
+    whole_s: float
+    steps: int
+
+
+@dataclass
+class PeerProcess:
+    """A started peer; leaving the context ends it."""
+
+    name: str
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    log_path: Path
+    _process: subprocess.Popen[bytes] | None = field(default=None, init=False)
+
+    def __enter__(self) -> "PeerProcess":
+        with self.log_path.open("wb") as log:
+            self._process = subprocess.Popen(
+                list(self.argv),
+                env={**os.environ, **self.env},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The process id of the started peer."""
+        return self._started().pid
+
+    def check_alive(self) -> None:
+        """Raise PeerDiedError when it has ended."""
+        code = self._started().poll()
+        if code is not None:
+            raise self.died(f"ended by itself with code {code}")
+
+    def died(self, what: str) -> PeerDiedError:
+        """The error for this peer, with the tail of its log."""
+        tail = self.log_path.read_text("utf-8", "replace")[-LOG_TAIL_CHARACTERS:]
+        return PeerDiedError(f"{self.name} {what}", why=tail, log_path=str(self.log_path))
+
+    def stop(self) -> None:
+        """End it: politely, then at once. Does nothing when it has ended."""
+        process = self._started()
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            with suppress(subprocess.TimeoutExpired):  # the kill below is for that
+                process.wait(STOP_TIMEOUT_S)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # what it started goes with it
+        process.wait()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise RuntimeError("the peer was not started")
+        return self._process
+
+
+def run_peer(
+    peer: Peer,
+    bootstrap: str,
+    folder: Path,
+    while_running: Callable[[int], None] | None = None,
+) -> Measured:
+    """Run a peer until it has committed the whole input.
+
+    Args:
+        folder: for its log, `<name>.log`.
+        while_running: called once with its process id when the first commit was seen.
+
+    Raises:
+        PeerDiedError: it ended by itself or did not finish in `peer.timeout_s`.
+    """
+    watch = CommitWatch(bootstrap, peer.group, peer.topic)
+    try:
+        watch.look()  # connects, so that the first look at the running peer is as quick as any
+        process = PeerProcess(peer.name, peer.argv, peer.env, folder / f"{peer.name}.log")
+        watch.started()
+        with process:
+            memory = MemoryWatch(process.pid)
+            try:
+                _follow(peer, process, watch, while_running)
+            finally:
+                peak_bytes = memory.close()
+    finally:
+        watch.close()
+    return Measured(
+        rate_of(watch.steps, peer.events), peak_bytes, watch.steps[-1].at_s, len(watch.steps)
+    )
+
+
+def _follow(
+    peer: Peer,
+    process: PeerProcess,
+    watch: CommitWatch,
+    while_running: Callable[[int], None] | None,
+) -> None:
+    deadline = time.monotonic() + peer.timeout_s
+    committed = 0
+    while committed < peer.events:
+        process.check_alive()
+        if time.monotonic() > deadline:
+            raise process.died(f"committed {committed} of {peer.events} in {peer.timeout_s:.0f} s")
+        before, committed = committed, watch.look()
+        if while_running is not None and committed and not before:
+            while_running(process.pid)
+        time.sleep(POLL_S)
