@@ -68,10 +68,11 @@ class Shape:
 
 @dataclass(frozen=True)
 class Event:
-    """One input record: the message's key and value, in bytes."""
+    """One input record: the message's key and value, in bytes, and the id within."""
 
     key: bytes
     value: bytes
+    completion_id: str
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,9 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class _Session:
+class Session:
+    """A practice session before it is written down; instants in milliseconds since 1970."""
+
     user: int
     completion_id: str
     session_id: str
@@ -111,11 +114,23 @@ class _Session:
     tz: str
 
 
-def sessions_of(shape: Shape) -> list[_Session]:
-    """The distinct sessions in the order of their first occurrence in the input."""
+def users_at_random(shape: Shape) -> list[int]:
+    """Whose turn it is: a user's number for each distinct session, uniformly drawn."""
     rng = random.Random(shape.seed)
     distinct = shape.events - int(shape.events * shape.duplicate_share)
-    order = [rng.randrange(shape.users) for _ in range(distinct)]
+    return [rng.randrange(shape.users) for _ in range(distinct)]
+
+
+def users_once(shape: Shape) -> list[int]:
+    """Every user once, shuffled."""
+    order = list(range(shape.users))
+    random.Random(shape.seed).shuffle(order)
+    return order
+
+
+def sessions_of(shape: Shape, order: list[int]) -> list[Session]:
+    """One session for each entry of `order`, a user's own in chronological order."""
+    rng = random.Random(shape.seed + 2)
     counts: dict[int, int] = defaultdict(int)
     for user in order:
         counts[user] += 1
@@ -128,7 +143,7 @@ def sessions_of(shape: Shape) -> list[_Session]:
         nth[user] += 1
         duration_ms = min(rng.randrange(300_000, 2_400_000), slot_ms * 2 // 5)
         sessions.append(
-            _Session(
+            Session(
                 user=user,
                 completion_id=f"{rng.getrandbits(80):020x}",
                 session_id=f"{rng.getrandbits(64):016x}",
@@ -141,7 +156,7 @@ def sessions_of(shape: Shape) -> list[_Session]:
     return sessions
 
 
-def events_of(shape: Shape, sessions: list[_Session]) -> Iterator[Event]:
+def events_of(shape: Shape, sessions: list[Session]) -> Iterator[Event]:
     """The input in order: every session once, with exact duplicates strewn in behind them."""
     rng = random.Random(shape.seed + 1)
     duplicates = shape.events - len(sessions)
@@ -160,7 +175,7 @@ def events_of(shape: Shape, sessions: list[_Session]) -> Iterator[Event]:
             yield rng.choice(recent)
 
 
-def truth_of(shape: Shape, sessions: list[_Session]) -> Truth:
+def truth_of(shape: Shape, sessions: list[Session]) -> Truth:
     """What the input comes to, from the sets of local dates alone."""
     dates: dict[int, set[int]] = defaultdict(set)
     accepted: dict[int, int] = defaultdict(int)
@@ -187,7 +202,7 @@ def user_id(user: int) -> str:
     return f"u{user:07d}"
 
 
-def _event(session: _Session) -> Event:
+def _event(session: Session) -> Event:
     user = user_id(session.user)
     value = (
         f'{{"completion_id":"{session.completion_id}","user_id":"{user}",'
@@ -196,7 +211,7 @@ def _event(session: _Session) -> Event:
         f'"completed_at":"{_rfc3339(session.completed_ms)}","tz":"{session.tz}",'
         f'"device_id":"d{session.user:07d}","app_version":"5.2.0"}}'
     )
-    return Event(user.encode(), value.encode())
+    return Event(user.encode(), value.encode(), session.completion_id)
 
 
 def _rfc3339(instant_ms: int) -> str:
