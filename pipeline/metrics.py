@@ -1,17 +1,17 @@
 """What the pipeline tells about itself, as values.
 
 Owns: every metric's name, kind, labels, buckets and meaning; what one batch has to say
-(BatchStats); the calls by which the engine says it (Observer).
-Does not own: the Prometheus client and the HTTP endpoint (observability/), alerts (deploy/).
+(BatchStats); the states of a worker.
+Does not own: their current values and the HTTP endpoint (observability/), alerts (deploy/).
 Invariants: units are base units; a counter ends in `_total`; no label holds a user, an event or any
 other unbounded value; the latency objective is an exact bucket of the latency histogram.
 
-Nothing here is called per event: the fold counts into a BatchStats, and an Observer takes it whole.
+Nothing here is called per event: the fold counts into a BatchStats, and telemetry takes it whole.
 """
 
 from collections import Counter
 from enum import Enum, StrEnum
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -110,7 +110,7 @@ ASSETS_MISSING: Final = Metric(
 TRANSACTIONS: Final = Metric(
     "awaway_transactions_total",
     Kind.COUNTER,
-    "Transactions by how they ended: committed, aborted, or unknown (resolved by a roll-forward).",
+    "Transactions by how they ended: committed or aborted.",
     ("outcome",),
 )
 COMMIT_DURATION: Final = Metric(
@@ -120,12 +120,24 @@ COMMIT_DURATION: Final = Metric(
     (),
     _DURATION,
 )
+APPLY_DURATION: Final = Metric(
+    "awaway_apply_duration_seconds",
+    Kind.HISTOGRAM,
+    "Writing a committed transaction's state to the local stores.",
+    (),
+    _DURATION,
+)
 ABORT_DURATION: Final = Metric(
     "awaway_abort_duration_seconds",
     Kind.HISTOGRAM,
     "From the decision to abort until the consumer stands at the committed offsets again.",
     (),
     _DURATION,
+)
+PRODUCERS_RENEWED: Final = Metric(
+    "awaway_producers_renewed_total",
+    Kind.COUNTER,
+    "Producers made again under the same transactional id, as after a commit of unknown outcome.",
 )
 FOLD_DURATION: Final = Metric(
     "awaway_fold_duration_seconds",
@@ -145,13 +157,13 @@ RESTORE_DURATION: Final = Metric(
     _LONG,
 )
 RESTORE_RECORDS: Final = Metric(
-    "awaway_restore_records_total", Kind.COUNTER, "Changelog records read back.", ("table",)
+    "awaway_restore_records_total", Kind.COUNTER, "Changelog records read back."
 )
 RESTORE_REMAINING: Final = Metric(
     "awaway_restore_remaining_records",
     Kind.GAUGE,
     "Changelog offsets still to be read before the partition is ready; 0 when it is.",
-    ("table", "partition"),
+    ("partition",),
 )
 OFFSET_LAG: Final = Metric(
     "awaway_offset_lag_records",
@@ -166,13 +178,20 @@ TIME_LAG: Final = Metric(
     ("topic", "partition"),
 )
 STATE_BYTES: Final = Metric(
-    "awaway_state_bytes", Kind.GAUGE, "A table's size on disk.", ("table", "partition")
+    "awaway_state_bytes", Kind.GAUGE, "A partition's local store on disk.", ("partition",)
 )
-STATE_KEYS: Final = Metric(
-    "awaway_state_keys", Kind.GAUGE, "A table's keys, as RocksDB estimates.", ("table", "partition")
+STORES_SET_ASIDE: Final = Metric(
+    "awaway_stores_set_aside_total",
+    Kind.COUNTER,
+    "Local stores that did not fit and were moved aside, to be restored from the changelogs.",
 )
 PARTITIONS_ASSIGNED: Final = Metric(
     "awaway_partitions_assigned", Kind.GAUGE, "Input partitions that this worker owns."
+)
+PARTITIONS_REFUSED: Final = Metric(
+    "awaway_partitions_refused",
+    Kind.GAUGE,
+    "Owned partitions that are not processed because their state cannot be trusted; see the log.",
 )
 REBALANCES: Final = Metric(
     "awaway_rebalances_total",
@@ -190,11 +209,12 @@ LAST_STEP: Final = Metric(
 )
 
 METRICS: Final = (
-    BUILD_INFO, EVENTS, DEDUPE_VERDICTS, INGEST_TO_COMMIT, PORTAL_UNLOCKS, KEYS_GRANTED,
-    DEAD_LETTERS, ASSETS_GENERATED, ASSET_GENERATION, ASSETS_CHECKED, ASSETS_MISSING, TRANSACTIONS,
-    COMMIT_DURATION, ABORT_DURATION, FOLD_DURATION, BATCH_RECORDS, RESTORE_DURATION,
-    RESTORE_RECORDS, RESTORE_REMAINING, OFFSET_LAG, TIME_LAG, STATE_BYTES, STATE_KEYS,
-    PARTITIONS_ASSIGNED, REBALANCES, WORKER_STATE, LAST_STEP,
+    BUILD_INFO, WORKER_STATE, LAST_STEP, EVENTS, DEDUPE_VERDICTS, INGEST_TO_COMMIT,
+    PORTAL_UNLOCKS, KEYS_GRANTED, DEAD_LETTERS, ASSETS_GENERATED, ASSET_GENERATION,
+    ASSETS_CHECKED, ASSETS_MISSING, TRANSACTIONS, BATCH_RECORDS, FOLD_DURATION, COMMIT_DURATION,
+    APPLY_DURATION, ABORT_DURATION, PRODUCERS_RENEWED, PARTITIONS_ASSIGNED, PARTITIONS_REFUSED,
+    REBALANCES, RESTORE_DURATION, RESTORE_RECORDS, RESTORE_REMAINING, STATE_BYTES,
+    STORES_SET_ASIDE, OFFSET_LAG, TIME_LAG,
 )  # fmt: skip
 """Every metric there is, in the order in which they are exposed and documented."""
 
@@ -215,6 +235,7 @@ class BatchStats(msgspec.Struct):
     """What one micro-batch has to say once it is committed. Mutable; the fold counts into it.
 
     Attributes:
+        topic, partition: where the inputs came from.
         outcomes: inputs by (action, verdict), as in the audit entries. `Counter` or plain dict.
         unlocks: portals unlocked, by slug.
         keys_granted: Field Keys granted with them.
@@ -223,90 +244,11 @@ class BatchStats(msgspec.Struct):
         fold_s: time spent on decoding, folding and encoding, in s.
     """
 
+    topic: str
+    partition: int
     outcomes: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
     unlocks: Counter[str] = msgspec.field(default_factory=Counter)
     keys_granted: int = 0
     dead_letters: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
     append_times: list[int] = msgspec.field(default_factory=list)
     fold_s: float = 0.0
-
-
-class Observer(Protocol):
-    """What the engine tells as it goes. Each call is cheap, thread-safe and never raises."""
-
-    def stepped(self) -> None:
-        """The engine's thread made a step; at least one a second while it lives."""
-
-    def state_changed(self, state: WorkerState) -> None:
-        """The worker entered `state`."""
-
-    def transaction_committed(
-        self, batches: list[BatchStats], commit_time_ms: int, commit_s: float
-    ) -> None:
-        """The effects of `batches` became visible.
-
-        Args:
-            batches: one for each partition in the transaction.
-            commit_time_ms: when the broker's answer came, ms since the epoch.
-            commit_s: how long flush and commit took.
-        """
-
-    def transaction_aborted(self, abort_s: float) -> None:
-        """A transaction was aborted and its inputs will be delivered again."""
-
-    def transaction_unknown(self) -> None:
-        """The broker's answer to a commit was lost; a roll-forward follows."""
-
-    def lag_measured(
-        self, topic: str, partition: int, offset_lag: int, pending_since_ms: int | None
-    ) -> None:
-        """How far an input partition is behind.
-
-        Args:
-            offset_lag: the last stable offset less the committed one; 0 and up.
-            pending_since_ms: append time of the oldest input known not to be committed; where only
-                `offset_lag` is known, of the last committed; None when nothing was read yet.
-        """
-
-    def assigned(self, partitions: list[tuple[str, int]]) -> None:
-        """The worker owns just these (topic, partition) from now on."""
-
-    def revoked(self, *, lost: bool) -> None:
-        """The worker owns none from now on; `lost` when it was told too late to give them back."""
-
-    def restore_progressed(self, table: str, partition: int, read: int, remaining: int) -> None:
-        """`read` more changelog records were applied, about `remaining` offsets are left."""
-
-    def restored(self, partition: int, seconds: float) -> None:
-        """All tables of a partition stand at the committed offsets."""
-
-    def state_measured(self, table: str, partition: int, size_bytes: int, keys: int) -> None:
-        """A table's size; to be told every few seconds, not every batch."""
-
-    def assets_checked(self, found: int, missing: int) -> None:
-        """The object store was compared with the catalogue."""
-
-    def assets_generated(self, count: int, seconds: float) -> None:
-        """`count` frames were drawn in `seconds`."""
-
-
-class NullObserver:
-    """An Observer that takes everything and tells nothing: for tests, benches and the simulator."""
-
-    def stepped(self) -> None: ...
-    def state_changed(self, state: WorkerState) -> None: ...
-    def transaction_committed(
-        self, batches: list[BatchStats], commit_time_ms: int, commit_s: float
-    ) -> None: ...
-    def transaction_aborted(self, abort_s: float) -> None: ...
-    def transaction_unknown(self) -> None: ...
-    def lag_measured(
-        self, topic: str, partition: int, offset_lag: int, pending_since_ms: int | None
-    ) -> None: ...
-    def assigned(self, partitions: list[tuple[str, int]]) -> None: ...
-    def revoked(self, *, lost: bool) -> None: ...
-    def restore_progressed(self, table: str, partition: int, read: int, remaining: int) -> None: ...
-    def restored(self, partition: int, seconds: float) -> None: ...
-    def state_measured(self, table: str, partition: int, size_bytes: int, keys: int) -> None: ...
-    def assets_checked(self, found: int, missing: int) -> None: ...
-    def assets_generated(self, count: int, seconds: float) -> None: ...

@@ -1,0 +1,180 @@
+"""How far the worker is behind, measured at the broker.
+
+Owns: the thread that asks, what lag means for a transactional group.
+Does not own: the metric (metrics.py).
+Invariant: it never touches the engine's clients, so it tells the truth while the engine is stuck;
+when the broker does not answer, no lag is shown rather than an old one.
+
+Offset lag = the input's last stable offset − the group's committed offset. Time lag is an upper
+bound of the oldest waiting input's age: that was appended neither before the last committed one, nor
+before the last moment at which nothing was waiting. So it can be too high by one interval, and is
+never too low by more than the clocks of broker and worker differ.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, Protocol
+
+import structlog
+from confluent_kafka import (
+    ConsumerGroupTopicPartitions,
+    IsolationLevel,
+    KafkaException,
+    TopicPartition,
+)
+from confluent_kafka.admin import (
+    AdminClient,
+    OffsetSpec,  # type: ignore[attr-defined] # its __init__ has no __all__
+)
+
+from pipeline.observability.prometheus import WorkerMetrics
+from pipeline.telemetry import Telemetry
+
+INTERVAL_S: Final = 5.0
+_REQUEST_TIMEOUT_S: Final = 5.0
+_log = structlog.get_logger("awaway.lag")
+
+
+class Place(NamedTuple):
+    """An input partition."""
+
+    topic: str
+    partition: int
+
+
+class Offsets(NamedTuple):
+    """Of one input partition.
+
+    Attributes:
+        committed: where the group reads on; None when it never committed.
+        first: the first offset there is. stable: the last stable offset.
+    """
+
+    committed: int | None
+    first: int
+    stable: int
+
+
+class OffsetSource(Protocol):
+    """Where offsets are asked for."""
+
+    def offsets(self, places: Sequence[Place]) -> dict[Place, Offsets]:
+        """Raises LagUnknownError when they cannot be had."""
+        ...
+
+
+class LagUnknownError(Exception):
+    """The broker did not say.
+
+    Operator action: none by itself; it mends with the connection, and other alerts tell about that.
+    """
+
+
+class BrokerOffsets:
+    """Asks a real broker, with an admin client of its own.
+
+    Args:
+        client: librdkafka settings of any client. group_id: whose offsets.
+    """
+
+    def __init__(self, client: dict[str, str | int | float | bool], group_id: str) -> None:
+        self._admin = AdminClient(client)
+        self._group_id = group_id
+
+    def offsets(self, places: Sequence[Place]) -> dict[Place, Offsets]:
+        """Three requests, each bounded in time."""
+        asked = [TopicPartition(*place) for place in places]
+        if not asked:
+            return {}
+        try:
+            group = ConsumerGroupTopicPartitions(self._group_id, list(asked))
+            committed_later = self._admin.list_consumer_group_offsets(
+                [group], request_timeout=_REQUEST_TIMEOUT_S
+            )[self._group_id]
+            first_later = self._admin.list_offsets(
+                dict.fromkeys(asked, OffsetSpec.earliest()),
+                request_timeout=_REQUEST_TIMEOUT_S,
+            )
+            stable_later = self._admin.list_offsets(
+                dict.fromkeys(asked, OffsetSpec.latest()),
+                isolation_level=IsolationLevel.READ_COMMITTED,
+                request_timeout=_REQUEST_TIMEOUT_S,
+            )
+            first = {_place(p): later.result().offset for p, later in first_later.items()}
+            stable = {_place(p): later.result().offset for p, later in stable_later.items()}
+            committed = {
+                _place(p): p.offset if p.offset >= 0 else None
+                for p in committed_later.result().topic_partitions
+            }
+        except KafkaException as error:
+            raise LagUnknownError(str(error)) from error
+        return {
+            place: Offsets(committed.get(place), first[place], stable[place]) for place in places
+        }
+
+
+class LagProbe:
+    """Measures every `INTERVAL_S` on a thread of its own until closed.
+
+    Args:
+        source: where offsets come from. topics: the inputs.
+        telemetry: which partitions are owned, and what was committed from them last.
+        metrics: where the lag goes.
+        now_ms: the time of day, ms since the epoch.
+    """
+
+    def __init__(
+        self,
+        source: OffsetSource,
+        topics: Sequence[str],
+        telemetry: Telemetry,
+        metrics: WorkerMetrics,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._source = source
+        self._topics = tuple(topics)
+        self._telemetry = telemetry
+        self._metrics = metrics
+        self._now_ms = now_ms
+        self._idle_at_ms: dict[Place, int] = {}
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lag", daemon=True)
+
+    def start(self) -> None:
+        """Begin to measure."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop; waits at most for one request."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=3 * _REQUEST_TIMEOUT_S)
+
+    def measure(self) -> None:
+        """Ask once and set the metrics."""
+        owned = self._telemetry.owned
+        places = [Place(topic, number) for topic in self._topics for number in sorted(owned)]
+        asked_ms = self._now_ms()
+        try:
+            found = self._source.offsets(places)
+        except LagUnknownError as error:
+            self._metrics.lag_unknown()
+            _log.warning("lag unknown", reason=str(error))
+            return
+        for place, offsets in found.items():
+            reads_on_at = max(offsets.first, offsets.committed or 0)
+            lag = max(0, offsets.stable - reads_on_at)
+            if lag == 0:
+                self._idle_at_ms[place] = asked_ms
+            known = (self._telemetry.last_append_ms(*place), self._idle_at_ms.get(place))
+            since_ms = max((at_ms for at_ms in known if at_ms is not None), default=None)
+            self._metrics.lag_measured(*place, lag, since_ms)
+
+    def _run(self) -> None:
+        while not self._stop.wait(INTERVAL_S):
+            self.measure()
+            self._telemetry.measure_stores()
+
+
+def _place(partition: TopicPartition) -> Place:
+    return Place(partition.topic, partition.partition)

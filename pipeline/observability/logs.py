@@ -1,0 +1,160 @@
+"""Structured logs: one shape for our lines, Faust's, mode's and librdkafka's.
+
+Owns: the line's fields, JSON or console form, masking, the bound on repeated lines.
+Does not own: what is logged and where.
+Invariants: a line is one line; a value under a secret's name, and a password inside a URL or a
+client's setting, are masked; of lines that differ only in their arguments at most
+`REPEATS_MAX` a window are written, and the first after it says how many were not.
+
+Lines go to stderr, so that stdout stays a command's result.
+"""
+
+import logging
+import re
+import sys
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, MutableMapping
+from typing import Final, TextIO
+
+import structlog
+
+REPEATS_MAX: Final = 10
+"""Lines of one kind (logger, level, message before its arguments) in one window."""
+
+REPEATS_WINDOW_S: Final = 60.0
+_KINDS_MAX: Final = 1_000
+_MASK: Final = "**********"
+_SECRET_NAME: Final = re.compile(
+    r"password|secret|token|jaas|authorization|\.pem$|user\.info", re.I
+)
+_SECRET_TEXT: Final = re.compile(
+    r"(?P<keep>[a-z][a-z0-9+.-]*://[^\s:/@]*:)[^\s@/]+(?=@)"
+    r"|(?P<name>[\w.-]*(?:password|secret|token|user\.info)['\"]?\s*[=:]\s*)(?:'[^']*'|\"[^\"]*\"|[^\s,;}]+)",
+    re.IGNORECASE,
+)
+_QUIET: Final = ("aiohttp.access", "httpx", "urllib3", "asyncio")
+"""Loggers that say at info what only a developer wants."""
+
+Event = MutableMapping[str, object]
+
+
+def configure_logging(form: str, level: str, stream: TextIO | None = None) -> None:
+    """Send every logger of the process to one stream, in one shape.
+
+    Args:
+        form: json, console, or auto: console when the stream is a terminal.
+        level: debug, info, warning or error.
+        stream: stderr when None.
+
+    Repeated calls replace what was there.
+    """
+    target = sys.stderr if stream is None else stream
+    if form == "auto":
+        form = "console" if target.isatty() else "json"
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    last: list[structlog.typing.Processor] = [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    ]
+    if form == "json":
+        last += [
+            structlog.processors.format_exc_info,
+            _mask,
+            structlog.processors.JSONRenderer(sort_keys=False),
+        ]
+    else:
+        plain = structlog.dev.plain_traceback
+        colours = target.isatty()
+        last += [_mask, structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain)]
+    handler = logging.StreamHandler(target)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last)
+    )
+    handler.addFilter(RepeatFilter(time.monotonic))
+    logging.root.handlers[:] = [handler]
+    logging.root.setLevel(level.upper())
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(max(logging.WARNING, logging.root.level))
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+
+
+class RepeatFilter(logging.Filter):
+    """Lets a kind of line through a bounded number of times a window.
+
+    Args:
+        monotonic: seconds of a clock that never goes back.
+    """
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        super().__init__()
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        # Kind -> (window's start in s, lines in it); the least recently seen kind first.
+        self._seen: OrderedDict[tuple[str, int, str], tuple[float, int]] = OrderedDict()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """False for a line too many; a line after a suppressed window carries `suppressed`."""
+        kind = (record.name, record.levelno, _template(record))
+        now_s = self._monotonic()
+        with self._lock:
+            start_s, lines = self._seen.pop(kind, (now_s, 0))
+            missed = 0
+            if now_s - start_s >= REPEATS_WINDOW_S:
+                missed = max(0, lines - REPEATS_MAX)
+                start_s, lines = now_s, 0
+            self._seen[kind] = (start_s, lines + 1)
+            if len(self._seen) > _KINDS_MAX:
+                self._seen.popitem(last=False)
+        if missed and isinstance(record.msg, dict):
+            record.msg["suppressed"] = missed
+        elif missed:
+            record.msg = f"{record.msg} [{missed} more like this were not written]"
+        return lines < REPEATS_MAX
+
+
+def mask_text(text: str) -> str:
+    """`text` without the passwords in its URLs and `name=value` pairs."""
+    return _SECRET_TEXT.sub(lambda found: (found["keep"] or found["name"]) + _MASK, text)
+
+
+def _template(record: logging.LogRecord) -> str:
+    if isinstance(record.msg, dict):
+        return str(record.msg.get("event", ""))
+    return str(record.msg)
+
+
+def _mask(_: object, __: str, event: Event) -> Event:
+    for name, value in event.items():
+        if _SECRET_NAME.search(name):
+            event[name] = _MASK
+        elif isinstance(value, str):
+            event[name] = mask_text(value)
+        elif isinstance(value, dict | list | tuple):
+            event[name] = _masked(value)
+    return event
+
+
+def _masked(value: object) -> object:
+    if isinstance(value, dict):
+        return {
+            key: _MASK if _SECRET_NAME.search(str(key)) else _masked(inner)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_masked(inner) for inner in value]
+    return mask_text(value) if isinstance(value, str) else value
