@@ -1,0 +1,157 @@
+"""A micro-batch: some records of one input partition, and all that may be done about them.
+
+Owns: how an agent reads state, writes state, emits outputs and says that it is done.
+Does not own: the transaction around it (machine.py); what the records mean (the agents).
+Invariants: everything done through a batch is part of the poll's one transaction, or of nothing;
+records come in offset order; only `done` lets the transaction commit, so an agent that forgets it or
+raises cannot commit half a batch.
+
+While agents work on the batches of a poll the engine's thread is parked, so producer and store have
+one user at a time.
+"""
+
+from collections.abc import Callable, Sequence
+
+from pipeline.engine.marker import Marker
+from pipeline.engine.ports import Message, TransactionalProducer
+from pipeline.engine.store import PartitionStore
+from pipeline.engine.tablespec import TableSpec
+
+Headers = list[tuple[str, bytes | None]]
+
+
+class TableView:
+    """One table of one partition, inside the current transaction."""
+
+    __slots__ = ("_disk_get", "_expand", "_overlay", "_partition", "_prefix", "_produce", "_topic")
+
+    def __init__(
+        self, spec: TableSpec, store: PartitionStore, producer: TransactionalProducer
+    ) -> None:
+        self._prefix = spec.prefix
+        self._expand = spec.expand
+        self._topic = spec.changelog
+        self._partition = store.partition
+        self._overlay = store.overlay
+        self._disk_get = store.disk.get
+        self._produce = producer.produce
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a local key, with what this transaction wrote."""
+        local = self._prefix + key
+        overlay = self._overlay
+        if local in overlay:
+            return overlay[local]
+        return self._disk_get(local)
+
+    def put(self, key: bytes, value: bytes | None) -> None:
+        """Write one changelog record and the local entries that it stands for; None deletes."""
+        self._produce(self._topic, self._partition, key, value)
+        prefix, overlay = self._prefix, self._overlay
+        for local, content in self._expand(key, value):
+            overlay[prefix + local] = content
+
+    def put_local(self, key: bytes, value: bytes | None) -> None:
+        """Write a local entry whose changelog record will follow with `put` in this transaction."""
+        self._overlay[self._prefix + key] = value
+
+
+class Batch:
+    """Records of one input partition, in offset order, and the transaction they are part of.
+
+    Attributes:
+        topic, partition: where the records came from.
+        records: at least one.
+        ledger: the application's bytes of this partition, as the previous batch left them.
+    """
+
+    __slots__ = (
+        "_finished",
+        "_producer",
+        "error",
+        "is_done",
+        "partition",
+        "records",
+        "store",
+        "topic",
+    )
+
+    def __init__(
+        self,
+        topic: str,
+        records: Sequence[Message],
+        store: "OpenPartition",
+        producer: TransactionalProducer,
+    ) -> None:
+        self.topic = topic
+        self.partition = store.state.partition
+        self.records = records
+        self.store = store
+        self.is_done = False
+        self.error: BaseException | None = None
+        self._producer = producer
+        self._finished: Callable[[], None] = _nobody
+
+    @property
+    def ledger(self) -> bytes:
+        """The application's bytes that the partition's marker carries; empty at the start."""
+        return self.store.ledger
+
+    @ledger.setter
+    def ledger(self, value: bytes) -> None:
+        self.store.ledger = value
+
+    def table(self, spec: TableSpec) -> TableView:
+        """The partition's part of a table."""
+        return TableView(spec, self.store.state, self._producer)
+
+    def emit(
+        self, topic: str, key: bytes | None, value: bytes | None, headers: Headers | None = None
+    ) -> None:
+        """Send an output record to the same partition number of another topic."""
+        self._producer.produce(topic, self.partition, key, value, headers)
+
+    def done(self) -> None:
+        """Every record was dealt with: the transaction may commit."""
+        self.is_done = True
+        self._finished()
+
+    def fail(self, error: BaseException) -> None:
+        """The batch cannot be finished: the transaction must not commit."""
+        self.error = error
+        self._finished()
+
+    def when_finished(self, call: Callable[[], None]) -> None:
+        """Be told when the batch is done or failed, on the thread that says so."""
+        self._finished = call
+
+
+class OpenPartition:
+    """A partition's state while this worker owns it, with the part that is not yet committed.
+
+    Attributes:
+        state: the tables.
+        next_offsets: by input topic, the offset after the last one that was applied.
+        ledger: the application's bytes inside the current transaction.
+    """
+
+    __slots__ = ("ledger", "next_offsets", "state")
+
+    def __init__(self, state: PartitionStore, marker: Marker) -> None:
+        self.state = state
+        self.next_offsets = dict(marker.next_offsets)
+        self.ledger = marker.ledger
+
+    def apply(self, marker: Marker, next_offsets: dict[str, tuple[str, int]]) -> None:
+        """Make a committed transaction's effects the partition's state."""
+        self.state.apply(marker, next_offsets)
+        self.next_offsets = dict(marker.next_offsets)
+
+    def discard(self, marker: Marker) -> None:
+        """Go back to the last committed transaction, whose marker this is."""
+        self.state.discard()
+        self.ledger = marker.ledger
+
+
+def _nobody() -> None:
+    """Nobody waits for this batch yet."""

@@ -1,0 +1,95 @@
+"""What can go wrong in the engine, each with what an operator does about it.
+
+Owns: the engine's errors. Does not own: errors about single records (codec/, core/), which never
+reach the engine because they cost only their own record.
+"""
+
+from pipeline.errors import AwawayError
+
+
+class EngineError(AwawayError):
+    """Base of the engine's errors.
+
+    Operator action: see the subclass.
+    """
+
+
+class BrokerError(EngineError):
+    """The broker refused or did not answer.
+
+    Operator action: look at the broker; the worker retries by itself while this can pass.
+    """
+
+
+class TransactionAbortedError(BrokerError):
+    """The transaction cannot be committed any more; its inputs will be processed again.
+
+    Operator action: none, unless it keeps happening: then a batch takes longer than
+    `transaction_timeout_ms`, or the group rebalances all the time.
+    """
+
+
+class ProducerLostError(BrokerError):
+    """The producer can no longer be used, and how its last transaction ended is not known.
+
+    Operator action: none: the worker makes a new producer under the same id, which settles the
+    transaction, and reads from the broker how it ended.
+    """
+
+
+class SlotTakenError(EngineError):
+    """Another worker runs under the same slot; this one stops at once.
+
+    Operator action: give each worker its own `AWAWAY_SLOT`; in Kubernetes it is the ordinal.
+    """
+
+
+class PartitionRefusedError(EngineError):
+    """A partition's state does not match the group's committed offsets, so it is not processed.
+
+    Operator action: as the message says; other partitions go on.
+    """
+
+
+class IncompatibleTopicsError(EngineError):
+    """The topics do not have what the engine leans on.
+
+    Operator action: `awaway topics plan` shows the difference, `awaway topics apply` mends it.
+    """
+
+
+class StoreLockedError(EngineError):
+    """Another process has this data folder open.
+
+    Operator action: stop the other worker or give this one its own `AWAWAY_DATA_DIR`.
+    """
+
+
+class StoreUnwritableError(EngineError):
+    """The data folder cannot be written: full, read-only or not permitted.
+
+    Operator action: free space or correct the permissions, then start the worker again; nothing
+    is lost, because the broker has everything that was committed.
+    """
+
+
+class StoreFormatError(EngineError):
+    """The local store was written by a newer release, or for another generation.
+
+    Operator action: start the matching release, or move the folder away: it is restored from
+    the changelogs.
+    """
+
+
+class DeliveredTwiceError(EngineError):
+    """The broker delivered an offset that was already applied; this must never happen.
+
+    Operator action: keep the logs and report it; the worker stops before it could count twice.
+    """
+
+
+class BatchFailedError(EngineError):
+    """An agent could not finish a batch for a reason that is not in a single record.
+
+    Operator action: the message names the cause; the batch was aborted, nothing is lost.
+    """

@@ -1,0 +1,84 @@
+"""The Faust app that runs on the engine.
+
+Owns: which of Faust's parts are replaced, and how the app stops.
+Does not own: agents and tables (app.py), the parts themselves (transport.py, tables.py).
+Invariant: the engine ends before the agents do, so no batch waits for an agent that is gone.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import faust
+from mode import Service
+
+from pipeline.engine.machine import Engine
+from pipeline.engine.tables import EngineTable, Tables
+
+logger = logging.getLogger(__name__)
+
+
+class MicroBatches(faust.Schema):  # type: ignore[misc]
+    """An event's value is the batch itself; nothing is decoded by Faust."""
+
+    def compile(self, app: Any, **_: Any) -> Callable[..., Any]:
+        """Faust's decoder for a topic."""
+        create_event = app.create_event
+
+        async def decode(message: Any, *, propagate: bool = False) -> Any:
+            return create_event(None, message.value, {}, message)
+
+        return decode
+
+
+class _Boot(faust.App.BootStrategy):  # type: ignore[misc]
+    """Start the engine's consumer only: no leader election, no reply consumer."""
+
+    def kafka_consumer(self) -> Iterable[Service]:
+        return [self.app.consumer]
+
+
+class EngineApp(faust.App):  # type: ignore[misc]
+    """A Faust app over exactly-once micro-batches.
+
+    Args:
+        app_id: name of the app.
+        make_engine: makes the engine when the worker starts.
+        options: more Faust settings.
+    """
+
+    BootStrategy = _Boot
+
+    def __init__(self, app_id: str, *, make_engine: Callable[[], Engine], **options: Any) -> None:
+        super().__init__(
+            app_id,
+            broker="eos://engine",
+            store="eos://",
+            Table=EngineTable,
+            TableManager=Tables,
+            web_enabled=False,
+            topic_disable_leader=True,
+            topic_allow_declare=False,
+            stream_wait_empty=False,
+            version=1,
+            **options,
+        )
+        self.make_engine = make_engine
+        self.failure: BaseException | None = None
+        self.on_engine_failure: Callable[[BaseException], None] = _ignore
+
+    async def engine_failed(self, error: BaseException) -> None:
+        """The engine's thread ended by an error: so does the worker."""
+        self.failure = error
+        self.on_engine_failure(error)
+        await self.crash(error)
+
+    async def stop(self) -> None:
+        """Stop gracefully: the transaction in hand first, then everything else."""
+        if self._consumer is not None:
+            await self._consumer.stop_engine()
+        await super().stop()
+
+
+def _ignore(error: BaseException) -> None:
+    logger.error("engine failed: %s", error)

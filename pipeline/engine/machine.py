@@ -1,0 +1,489 @@
+"""The exactly-once machine of one worker slot: a poll is a transaction is an apply.
+
+Owns: the order of every step between broker and disk, and what each failure leads to.
+Does not own: threads and Faust (thread.py, transport.py), the clients (kafka.py), restoring
+(restore.py), what a batch means (the agents).
+
+One cycle:
+
+    poll → begin → batches out → each explicitly done → markers → send offsets → commit → apply
+
+Ordering and atomicity it relies on:
+- outputs, changelog records, markers and the inputs' offsets are in one Kafka transaction;
+- nothing is written to the local store before the commit is known to have happened, and then in one
+  atomic write together with the position that it stands for;
+- rebalance callbacks run only inside `GroupConsumer.poll`, where no transaction is open, and the
+  group metadata sent with the offsets is the snapshot taken when the partitions were assigned: a
+  member that was left behind cannot commit with it.
+
+What a failure leads to:
+
+| failure | step taken |
+|---|---|
+| an agent fails a batch | abort, stop (BatchFailedError) |
+| the transaction must be aborted | abort, drop the overlay, fetch its inputs again |
+| the producer is lost, the outcome unknown | new producer under the same id, then restore forward |
+| the slot was taken by another worker | stop (SlotTakenError) |
+| partitions revoked or lost | drop the overlay, close their stores |
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.engine.batch import Batch, OpenPartition
+from pipeline.engine.errors import (
+    BatchFailedError,
+    BrokerError,
+    DeliveredTwiceError,
+    IncompatibleTopicsError,
+    PartitionRefusedError,
+    ProducerLostError,
+    TransactionAbortedError,
+)
+from pipeline.engine.marker import FORMAT, MARKER_KEY, Marker, encode_marker
+from pipeline.engine.observer import EngineObserver
+from pipeline.engine.ports import (
+    Cluster,
+    Disk,
+    GroupConsumer,
+    Message,
+    TopicPartition,
+    TransactionalProducer,
+)
+from pipeline.engine.restore import Restorer
+from pipeline.engine.store import PartitionStore
+from pipeline.engine.tablespec import TableSpec
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """What one engine works on.
+
+    Attributes:
+        generation: of the state it writes.
+        inputs: topics with equal partition counts; their partitions of one number share a state.
+        tables: the changelog-backed tables of that state.
+        records_max: in one transaction.
+        wait_s: how long a poll waits for the first record.
+        batch_s_target: a poll that took longer makes the next one smaller.
+    """
+
+    generation: str
+    inputs: tuple[str, ...]
+    tables: tuple[TableSpec, ...]
+    records_max: int = 10_000
+    wait_s: float = 0.1
+    batch_s_target: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """The batches of one transaction.
+
+    Attributes:
+        batches: one for each input partition that had records.
+        next_offsets: of their inputs, once they are dealt with.
+        epoch: of the assignment that they were polled under.
+        started_at: monotonic seconds.
+    """
+
+    batches: list[Batch]
+    next_offsets: dict[TopicPartition, int]
+    epoch: int
+    started_at: float
+
+    @property
+    def records(self) -> int:
+        """Number of records in all batches."""
+        return sum(len(batch.records) for batch in self.batches)
+
+
+class Engine:
+    """The step machine. One thread drives it: `start`, then `poll` and `commit` in turns, `close`."""
+
+    def __init__(
+        self, config: EngineConfig, cluster: Cluster, disk: Disk, observer: EngineObserver
+    ) -> None:
+        self._config = config
+        self._cluster = cluster
+        self._observer = observer
+        self._disk = disk
+        self._restorer = Restorer(
+            cluster, disk, config.tables, config.inputs, config.generation, observer
+        )
+        self._producer: TransactionalProducer | None = None
+        self._consumer: GroupConsumer | None = None
+        self._open: dict[int, OpenPartition] = {}
+        self._to_restore: dict[int, PartitionStore | None] = {}
+        self._refused: dict[int, PartitionRefusedError] = {}
+        self._epoch = 0
+        self._metadata: Any = None
+        self._records_max = config.records_max
+
+    # --- what others may look at -----------------------------------------------------------------
+
+    @property
+    def open_partitions(self) -> dict[int, OpenPartition]:
+        """Partitions that are processed now."""
+        return self._open
+
+    @property
+    def restoring(self) -> set[int]:
+        """Partitions that belong to this worker and are not yet up to date."""
+        return set(self._to_restore) | self._restorer.partitions
+
+    @property
+    def assigned(self) -> set[TopicPartition]:
+        """Every input partition that belongs to this worker."""
+        numbers = set(self._open) | self.restoring | set(self._refused)
+        return {TopicPartition(topic, n) for n in numbers for topic in self._config.inputs}
+
+    @property
+    def refused(self) -> dict[int, PartitionRefusedError]:
+        """Partitions that belong to this worker and are not processed, and why."""
+        return self._refused
+
+    @property
+    def epoch(self) -> int:
+        """Number of assignments so far."""
+        return self._epoch
+
+    # --- life ------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Check the topics, settle what an earlier run of this slot left open, join the group.
+
+        Raises:
+            IncompatibleTopicsError: partition counts differ, or a topic is missing.
+            SlotTakenError, BrokerError: see there.
+        """
+        self._check_partition_counts()
+        self._producer = self._new_producer()
+        self._consumer = self._cluster.consumer()
+        self._consumer.subscribe(self._config.inputs, self)
+
+    def _check_partition_counts(self) -> None:
+        topics = [*self._config.inputs, *(table.changelog for table in self._config.tables)]
+        counts = self._cluster.partition_counts(topics)
+        missing = [topic for topic in topics if topic not in counts]
+        if missing:
+            raise IncompatibleTopicsError(
+                f"topics that are not there: {', '.join(missing)}", fix="awaway topics apply"
+            )
+        if len(set(counts.values())) != 1:
+            raise IncompatibleTopicsError(
+                f"inputs and changelogs need equal partition counts, they have {counts}",
+                fix="a key's partition cannot change while there is state: set the counts back,"
+                " or start a new generation with new topics",
+            )
+
+    def _new_producer(self) -> TransactionalProducer:
+        self._observer.at("init_transactions")
+        producer = self._cluster.producer()
+        producer.init_transactions()
+        return producer
+
+    def close(self) -> None:
+        """Leave everything as it was committed last. Safe to call at any time, and twice."""
+        for opened in self._open.values():
+            opened.state.close()
+        self._open.clear()
+        self._restorer.close()
+        for store in self._to_restore.values():
+            if store is not None:
+                store.close()
+        self._to_restore.clear()
+        if self._consumer is not None:
+            consumer, self._consumer = self._consumer, None
+            consumer.close()
+        if self._producer is not None:
+            producer, self._producer = self._producer, None
+            producer.close()
+
+    # --- RebalanceListener: called inside poll ---------------------------------------------------
+
+    def on_assigned(self, partitions: Sequence[TopicPartition]) -> None:
+        """Take over partitions; they are restored before anything of them is processed."""
+        numbers: dict[int, set[str]] = defaultdict(set)
+        for topic, number in partitions:
+            numbers[number].add(topic)
+        for number, topics in numbers.items():
+            if topics != set(self._config.inputs):
+                raise IncompatibleTopicsError(
+                    f"partition {number} was assigned for {sorted(topics)} only",
+                    fix="all workers of the group must subscribe to the same topics: stop the others",
+                )
+        self._epoch += 1
+        self._metadata = self._consumer_now().group_metadata()
+        self._to_restore.update(dict.fromkeys(numbers))
+        self._observer.assigned(sorted(numbers))
+
+    def on_revoked(self, partitions: Sequence[TopicPartition]) -> None:
+        """Give partitions back: drop what is not committed, close their stores."""
+        self._observer.at("revoke")
+        self._drop(partitions, lost=False)
+
+    def on_lost(self, partitions: Sequence[TopicPartition]) -> None:
+        """Partitions are gone already: drop the same."""
+        self._drop(partitions, lost=True)
+
+    def _drop(self, partitions: Sequence[TopicPartition], lost: bool) -> None:
+        numbers = {number for _, number in partitions}
+        for number in numbers:
+            opened = self._open.pop(number, None)
+            if opened is not None:
+                opened.state.close()
+            store = self._to_restore.pop(number, None)
+            if store is not None:
+                store.close()
+            self._refused.pop(number, None)
+        self._restorer.drop(numbers)
+        self._observer.revoked(sorted(numbers), lost)
+
+    # --- one cycle -------------------------------------------------------------------------------
+
+    def poll(self) -> Poll | None:
+        """Advance: rebalances, restores, then records if there are any.
+
+        Returns:
+            Batches inside an open transaction, to be finished and given to `commit`; None when
+            there is nothing to fold now.
+        """
+        consumer = self._consumer_now()
+        if self._producer is None:
+            self._producer = self._new_producer()
+        if self._to_restore:
+            self._start_restoring()
+        busy = bool(self._restorer.partitions)
+        if busy:
+            self._advance_restore()
+        records = consumer.poll(self._records_max, 0.0 if busy else self._config.wait_s)
+        by_source = self._by_source(records)
+        if not by_source:
+            return None
+        self._observer.at("begin")
+        try:
+            self._producer.begin()
+        except BrokerError as error:
+            self._recover(error, len(records))
+            return None
+        return Poll(
+            batches=[
+                Batch(source.topic, group, self._open[source.partition], self._producer)
+                for source, group in by_source.items()
+            ],
+            next_offsets={source: group[-1].offset() + 1 for source, group in by_source.items()},
+            epoch=self._epoch,
+            started_at=time.monotonic(),
+        )
+
+    def _by_source(self, records: Sequence[Message]) -> dict[TopicPartition, list[Message]]:
+        """Records of partitions that are ready, by input partition and in offset order."""
+        groups: dict[tuple[str, int], list[Message]] = defaultdict(list)
+        for record in records:
+            groups[record.topic(), record.partition()].append(record)
+        ready: dict[TopicPartition, list[Message]] = {}
+        for (topic, number), group in groups.items():
+            opened = self._open.get(number)
+            if opened is None:
+                continue  # will be fetched again from the right offset once it is ready
+            expected = opened.next_offsets[topic]
+            if group[0].offset() < expected:
+                raise DeliveredTwiceError(
+                    f"{topic}[{number}] delivered offset {group[0].offset()}, but everything below"
+                    f" {expected} is applied",
+                    topic=topic,
+                    partition=number,
+                    offset=group[0].offset(),
+                )
+            ready[TopicPartition(topic, number)] = group
+        return ready
+
+    def commit(self, poll: Poll) -> None:
+        """Commit the transaction of a poll whose batches are all finished, then apply it.
+
+        A transaction that could not be committed is aborted, and its inputs come again.
+
+        Raises:
+            BatchFailedError: an agent failed a batch; the transaction was aborted.
+            SlotTakenError, StoreUnwritableError: see there.
+        """
+        for batch in poll.batches:
+            if batch.error is not None or not batch.is_done:
+                self._abort_and_fail(poll, batch)
+        started = time.monotonic()
+        try:
+            markers, positions = self._end_transaction(poll)
+        except BrokerError as error:
+            self._recover(error, poll.records)
+            return
+        committed = time.monotonic()
+        self._observer.at("apply")
+        for number, marker in markers.items():
+            self._open[number].apply(marker, positions[number])
+        applied = time.monotonic()
+        self._observer.committed(poll.records, committed - started, applied - committed)
+        self._observer.positions(poll.next_offsets)
+        self._adapt(applied - poll.started_at)
+
+    def _end_transaction(
+        self, poll: Poll
+    ) -> tuple[dict[int, Marker], dict[int, dict[str, tuple[str, int]]]]:
+        """Markers, offsets, commit; returns what is to be applied, by partition."""
+        producer = self._producer_now()
+        if poll.epoch != self._epoch:
+            raise TransactionAbortedError("the partitions were assigned anew during the batch")
+        self._observer.at("produce")
+        moved: dict[int, dict[str, int]] = defaultdict(dict)
+        for source, next_offset in poll.next_offsets.items():
+            moved[source.partition][source.topic] = next_offset
+        markers: dict[int, Marker] = {}
+        positions: dict[int, dict[str, tuple[str, int]]] = defaultdict(dict)
+        ids = self._restorer.topic_ids
+        for number, offsets in moved.items():
+            opened = self._open[number]
+            markers[number] = marker = Marker(
+                FORMAT, self._config.generation, opened.next_offsets | offsets, opened.ledger
+            )
+            raw = encode_marker(marker)
+            for table in self._config.tables:
+
+                def note(offset: int, of: int = number, topic: str = table.changelog) -> None:
+                    positions[of][topic] = (ids[topic], offset + 1)
+
+                producer.produce(table.changelog, number, MARKER_KEY, raw, None, note)
+        producer.flush()
+        self._observer.at("send_offsets")
+        producer.send_offsets(poll.next_offsets, self._metadata)
+        self._observer.at("commit")
+        producer.commit()
+        return markers, positions
+
+    # --- failures --------------------------------------------------------------------------------
+
+    def _abort_and_fail(self, poll: Poll, batch: Batch) -> None:
+        error = batch.error or RuntimeError("the agent never said that the batch is done")
+        self._recover(TransactionAbortedError(str(error)), poll.records)
+        raise BatchFailedError(
+            f"{batch.topic}[{batch.partition}]: a batch of {len(batch.records)} records from"
+            f" offset {batch.records[0].offset()} could not be finished",
+            why=str(error),
+            fix="see the traceback above; the records will be processed again at the next start",
+        ) from error
+
+    def _recover(self, error: BrokerError, records: int) -> None:
+        """Drop what is not committed and go back to where the broker says that we are."""
+        started = time.monotonic()
+        if not isinstance(error, ProducerLostError):
+            try:
+                self._observer.at("abort")
+                self._producer_now().abort()
+            except BrokerError as worse:
+                error = ProducerLostError(f"{error}; aborting failed too: {worse}")
+        for number, opened in self._open.items():
+            opened.discard(self._last_marker(number))
+        if isinstance(error, ProducerLostError):
+            self._lose_producer(error)
+        else:
+            self._fetch_open()
+        self._observer.aborted(records, time.monotonic() - started, str(error))
+
+    def _lose_producer(self, error: ProducerLostError) -> None:
+        """Outcome unknown: a new producer settles it, then the stores roll forward to it."""
+        if self._producer is not None:
+            producer, self._producer = self._producer, None
+            producer.close()
+        for number, opened in self._open.items():
+            self._to_restore[number] = opened.state
+        self._open.clear()
+        self._fetch_open()
+        self._producer = self._new_producer()
+        self._observer.producer_renewed(str(error))
+
+    def _last_marker(self, number: int) -> Marker:
+        opened = self._open[number]
+        stored = opened.state.marker
+        ledger = b"" if stored is None else stored.ledger
+        return Marker(FORMAT, self._config.generation, opened.next_offsets, ledger)
+
+    def _fetch_open(self) -> None:
+        """Fetch the partitions that are ready, each from after what is applied."""
+        self._consumer_now().fetch(
+            {
+                TopicPartition(topic, number): offset
+                for number, opened in self._open.items()
+                for topic, offset in opened.next_offsets.items()
+            }
+        )
+
+    def _adapt(self, took_s: float) -> None:
+        """Keep a poll near its target: halve when it took too long, grow slowly otherwise."""
+        if took_s > self._config.batch_s_target:
+            self._records_max = max(100, self._records_max // 2)
+        elif self._records_max < self._config.records_max:
+            self._records_max = min(self._config.records_max, self._records_max * 5 // 4)
+
+    # --- restoring -------------------------------------------------------------------------------
+
+    def _start_restoring(self) -> None:
+        inputs = [TopicPartition(t, n) for n in self._to_restore for t in self._config.inputs]
+        committed = self._consumer_now().committed(inputs)
+        self._restorer.start(self._to_restore, committed)
+        self._to_restore = {}
+
+    def _advance_restore(self) -> None:
+        for store in self._restorer.step(self._config.wait_s):
+            number = store.partition
+            for table in self._restorer.rewrites(number):
+                self._rewrite_changelog(table, store)
+            inputs = [TopicPartition(topic, number) for topic in self._config.inputs]
+            try:
+                marks = self._cluster.watermarks(inputs)
+                opened, records, took_s = self._restorer.finish(number, marks)
+            except PartitionRefusedError as error:
+                self._refused[number] = error
+                self._observer.refused(number, f"{error}. {error.fix}")
+                continue
+            self._open[number] = opened
+            self._fetch_open()
+            self._observer.ready(number, records, took_s)
+
+    def _rewrite_changelog(self, table: TableSpec, store: PartitionStore) -> None:
+        """Write a changelog anew, which was lost, from a store that stands at the group's offsets.
+
+        The marker comes last, so a crash on the way leaves a changelog without a marker and a
+        store that still has its old position: the next start does it again.
+        """
+        if store.marker is None:
+            return
+        producer = self._producer_now()
+        end = 0
+
+        def note(offset: int) -> None:
+            nonlocal end
+            end = offset + 1
+
+        producer.begin()
+        for key, value in table.records(store.scan(table)):
+            producer.produce(table.changelog, store.partition, key, value)
+        producer.produce(
+            table.changelog, store.partition, MARKER_KEY, encode_marker(store.marker), None, note
+        )
+        producer.flush()
+        producer.commit()
+        store.apply(
+            store.marker, {table.changelog: (self._restorer.topic_ids[table.changelog], end)}
+        )
+
+    def _consumer_now(self) -> GroupConsumer:
+        if self._consumer is None:
+            raise BrokerError("the engine is not started")
+        return self._consumer
+
+    def _producer_now(self) -> TransactionalProducer:
+        if self._producer is None:
+            raise ProducerLostError("there is no producer")
+        return self._producer

@@ -1,0 +1,44 @@
+"""What the engine tells about itself.
+
+Owns: the calls. Does not own: metrics and logs, which implement them.
+Invariant: an observer cannot change what the engine does; its methods return quickly and never raise.
+"""
+
+from pipeline.engine.ports import TopicPartition
+
+
+class EngineObserver:
+    """Told of the engine's steps; this one ignores them all."""
+
+    def at(self, step: str) -> None:
+        """The engine is about to take this step: a place where a test can crash it."""
+
+    def committed(self, records: int, commit_s: float, apply_s: float) -> None:
+        """A transaction with this many inputs committed and was applied."""
+
+    def aborted(self, records: int, abort_s: float, reason: str) -> None:
+        """A transaction was aborted; its inputs will come again."""
+
+    def producer_renewed(self, reason: str) -> None:
+        """The producer was made again under the same transactional id."""
+
+    def assigned(self, partitions: list[int]) -> None:
+        """These partitions now belong to this worker; they are being restored."""
+
+    def revoked(self, partitions: list[int], lost: bool) -> None:
+        """These partitions no longer belong to this worker."""
+
+    def restoring(self, partition: int, done: int, total: int) -> None:
+        """`done` of about `total` changelog offsets of a partition were read."""
+
+    def ready(self, partition: int, records: int, restore_s: float) -> None:
+        """A partition is up to date and is processed from now on."""
+
+    def refused(self, partition: int, reason: str) -> None:
+        """A partition is not processed; the reason says what to do."""
+
+    def set_aside(self, partition: int, reason: str, path: str) -> None:
+        """A local store did not fit and was moved to `path`."""
+
+    def positions(self, next_offsets: dict[TopicPartition, int]) -> None:
+        """Where the inputs are read on from, after a commit."""

@@ -1,0 +1,159 @@
+"""What the engine needs of the world, as small interfaces.
+
+Owns: the protocols for broker and disk, and the plain values that cross them.
+Does not own: their implementations (kafka.py for the real broker, rocks.py for the real disk).
+Invariant: nothing here imports a client library, so that the same engine runs against a real
+cluster, or against one that a test can crash between any two calls.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+
+class TopicPartition(NamedTuple):
+    """One partition of one topic."""
+
+    topic: str
+    partition: int
+
+
+class Watermarks(NamedTuple):
+    """Where a partition starts and ends, aborted and open transactions included.
+
+    Attributes:
+        low: first offset that is still there.
+        high: the offset that the next record will get (isolation level read_uncommitted).
+    """
+
+    low: int
+    high: int
+
+
+class Message(Protocol):
+    """One consumed record; the accessors are those of `confluent_kafka.Message`."""
+
+    def topic(self) -> str: ...
+    def partition(self) -> int: ...
+    def offset(self) -> int: ...
+    def key(self) -> bytes | None: ...
+    def value(self) -> bytes | None: ...
+    def headers(self) -> Sequence[tuple[str, bytes | None]] | None: ...
+    def timestamp(self) -> tuple[int, int]:
+        """Kind (1 create time, 2 append time), and milliseconds since 1970-01-01T00:00:00Z."""
+        ...
+
+
+class RebalanceListener(Protocol):
+    """Called from inside `GroupConsumer.poll`, on the thread that polls."""
+
+    def on_assigned(self, partitions: Sequence[TopicPartition]) -> None: ...
+    def on_revoked(self, partitions: Sequence[TopicPartition]) -> None: ...
+    def on_lost(self, partitions: Sequence[TopicPartition]) -> None: ...
+
+
+class GroupConsumer(Protocol):
+    """The consumer of the input topics, a static member of the worker group."""
+
+    def subscribe(self, topics: Sequence[str], listener: RebalanceListener) -> None: ...
+
+    def poll(self, records_max: int, wait_s: float) -> list[Message]:
+        """Records that are there now; waits up to `wait_s` for the first one only."""
+        ...
+
+    def fetch(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """From now on fetch exactly these assigned partitions, from exactly these offsets.
+
+        Nothing that was fetched earlier is returned by `poll` after this call.
+        """
+        ...
+
+    def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
+        """The group's stable offsets: waits out transactions that are still open."""
+        ...
+
+    def group_metadata(self) -> Any:
+        """An opaque snapshot of the group membership, for `send_offsets`."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class TransactionalProducer(Protocol):
+    """One producer under the slot's transactional id. Every method may raise `BrokerError`s."""
+
+    def init_transactions(self) -> None: ...
+    def begin(self) -> None: ...
+
+    def produce(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: list[tuple[str, bytes | None]] | None = None,
+        on_offset: Callable[[int], None] | None = None,
+    ) -> None: ...
+
+    def flush(self) -> None:
+        """Return when every produced record was acknowledged and each `on_offset` was called."""
+        ...
+
+    def send_offsets(self, offsets: Mapping[TopicPartition, int], group_metadata: Any) -> None: ...
+    def commit(self) -> None: ...
+    def abort(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class ChangelogReader(Protocol):
+    """A read_committed consumer with explicit assignment, for restoring."""
+
+    def assign(self, offsets: Mapping[TopicPartition, int]) -> None: ...
+
+    def poll(
+        self, records_max: int, wait_s: float
+    ) -> tuple[list[Message], dict[TopicPartition, int]]:
+        """Records, and for each partition read to its last stable offset, that offset."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Cluster(Protocol):
+    """The broker, as a factory of clients and a place to ask."""
+
+    def producer(self) -> TransactionalProducer: ...
+    def consumer(self) -> GroupConsumer: ...
+    def changelog_reader(self) -> ChangelogReader: ...
+    def topic_ids(self, topics: Sequence[str]) -> dict[str, str]:
+        """The UUID of each topic; a topic that is deleted and made again has another one."""
+        ...
+
+    def partition_counts(self, topics: Sequence[str]) -> dict[str, int]: ...
+    def watermarks(
+        self, partitions: Sequence[TopicPartition]
+    ) -> dict[TopicPartition, Watermarks]: ...
+
+
+class KeyValueStore(Protocol):
+    """One partition's local store: atomic batches of writes over ordered byte keys."""
+
+    def get(self, key: bytes) -> bytes | None: ...
+    def write(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Write all of the entries or none; a value of None deletes."""
+        ...
+
+    def scan(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Entries in key order, from the first key that is not below `start`."""
+        ...
+
+    def size_bytes(self) -> int: ...
+    def close(self) -> None: ...
+
+
+class Disk(Protocol):
+    """Where the partitions' stores are kept."""
+
+    def open(self, partition: int) -> KeyValueStore: ...
+    def set_aside(self, partition: int, reason: str) -> str:
+        """Move a closed store out of the way, never delete it; returns where it is now."""
+        ...

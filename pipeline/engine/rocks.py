@@ -1,0 +1,142 @@
+"""Partition stores in RocksDB, one database a partition.
+
+Owns: paths, options and atomic writes of the local databases.
+Does not own: what is in them (store.py).
+Invariants: a write is one WriteBatch, so a process that dies leaves all of it or none; a database is
+never deleted, only set aside. Writes are logged but not synced: after a power cut the store may be
+some transactions behind, and the changelog rolls it forward.
+
+Layout: `<root>/<partition>/` is the database; `<root>/<partition>.aside-<n>/` was set aside.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import cast
+
+from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, WriteBatch
+
+from pipeline.engine.errors import StoreLockedError, StoreUnwritableError
+
+WRITE_BUFFER_BYTES = 64 << 20
+BLOCK_CACHE_BYTES = 64 << 20
+
+
+def _options(cache: Cache) -> Options:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_write_buffer_size(WRITE_BUFFER_BYTES)
+    options.set_max_write_buffer_number(3)
+    options.set_max_background_jobs(2)
+    options.set_keep_log_file_num(2)
+    options.set_max_open_files(256)
+    table = BlockBasedOptions()
+    table.set_bloom_filter(10, False)
+    table.set_block_cache(cache)
+    table.set_cache_index_and_filter_blocks(True)
+    options.set_block_based_table_factory(table)
+    return options
+
+
+class RocksStore:
+    """One open database."""
+
+    def __init__(self, path: Path, cache: Cache) -> None:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._db = Rdict(str(path), _options(cache), access_type=AccessType.read_write())
+        except OSError as error:
+            raise StoreUnwritableError(
+                f"cannot create {path}: {error.strerror}",
+                fix="free space on the disk or correct the folder's permissions",
+            ) from error
+        except Exception as error:  # rocksdict raises bare Exception
+            raise _opening_error(path, str(error)) from error
+        self._path = path
+        self.get = self._db.get
+
+    def write(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Write all of the entries or none; a value of None deletes."""
+        batch = WriteBatch(raw_mode=True)
+        put, delete = batch.put, batch.delete
+        for key, value in entries:
+            if value is None:
+                delete(key)
+            else:
+                put(key, value)
+        try:
+            self._db.write(batch)
+        except Exception as error:  # rocksdict raises bare Exception
+            raise StoreUnwritableError(
+                f"cannot write {self._path}: {error}",
+                fix="free space on the disk or correct the folder's permissions",
+            ) from error
+
+    def scan(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Entries in key order, from the first key that is not below `start`."""
+        yield from cast(Iterator[tuple[bytes, bytes]], self._db.items(from_key=start))
+
+    def size_bytes(self) -> int:
+        """Bytes of the files on disk and of what is still in memory."""
+        total = 0
+        for name in ("rocksdb.total-sst-files-size", "rocksdb.cur-size-all-mem-tables"):
+            total += self._db.property_int_value(name) or 0
+        return total
+
+    def close(self) -> None:
+        """Close the database; its lock is released."""
+        self._db.close()
+
+
+def _opening_error(path: Path, text: str) -> Exception:
+    if "lock" in text.lower() or "resource temporarily unavailable" in text.lower():
+        return StoreLockedError(
+            f"{path} is open in another process",
+            fix="stop the other worker, or give this one its own AWAWAY_DATA_DIR",
+        )
+    if "corruption" in text.lower():
+        return CorruptStoreError(f"{path}: {text}")
+    return StoreUnwritableError(
+        f"cannot open {path}: {text}",
+        fix="free space on the disk or correct the folder's permissions",
+    )
+
+
+class CorruptStoreError(Exception):
+    """The database cannot be read.
+
+    Operator action: none: the engine sets it aside and restores from the changelogs.
+    """
+
+
+class RocksDisk:
+    """The databases of one worker and generation."""
+
+    def __init__(self, root: Path) -> None:
+        """Keep the databases below `root`, which is made when it is not there."""
+        self._root = root
+        self._cache = Cache(BLOCK_CACHE_BYTES)
+
+    def open(self, partition: int) -> RocksStore:
+        """Open a partition's database, making it when it is not there.
+
+        A database that is corrupt is set aside and an empty one is opened.
+
+        Raises:
+            StoreLockedError, StoreUnwritableError: see there.
+        """
+        path = self._root / str(partition)
+        try:
+            return RocksStore(path, self._cache)
+        except CorruptStoreError as error:
+            self.set_aside(partition, str(error))
+            return RocksStore(path, self._cache)
+
+    def set_aside(self, partition: int, reason: str) -> str:
+        """Move a closed database out of the way and note why; returns its new path."""
+        path = self._root / str(partition)
+        number = 0
+        while (aside := self._root / f"{partition}.aside-{number}").exists():
+            number += 1
+        path.rename(aside)
+        (aside / "WHY.txt").write_text(f"{reason}\n", encoding="utf-8")
+        return str(aside)

@@ -1,0 +1,137 @@
+"""One partition's state: committed entries on disk under an overlay of what is not yet committed.
+
+Owns: which value a read sees, and what one apply writes.
+Does not own: the bytes on disk (rocks.py), which changelog offset goes with it (machine.py).
+Invariants: until `apply` nothing of the overlay is on disk, and `discard` leaves no trace of it;
+`apply` is one atomic write of data, marker and changelog positions, so the disk is always at exactly
+one committed transaction, or on its way to one while a restore runs.
+
+Local keys: table prefix (1 byte) + key; the engine's own entries start with a zero byte.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import msgspec
+
+from pipeline.engine.marker import Marker, decode_marker, encode_marker
+from pipeline.engine.ports import KeyValueStore
+from pipeline.engine.tablespec import TableSpec
+
+_MARKER: Final = b"\x00marker"
+_POSITIONS: Final = b"\x00positions"
+
+
+class ChangelogPosition(msgspec.Struct, frozen=True, array_like=True):
+    """How far a changelog partition is contained in the local store.
+
+    Attributes:
+        topic_id: UUID of the changelog topic; offsets of another topic mean nothing here.
+        next_offset: where to read on.
+    """
+
+    topic_id: str
+    next_offset: int
+
+
+Positions = dict[str, ChangelogPosition]
+
+_encode_positions = msgspec.msgpack.Encoder(order="deterministic").encode
+_decode_positions = msgspec.msgpack.Decoder(Positions).decode
+
+
+class PartitionStore:
+    """The state of one partition.
+
+    Single-threaded: the engine's thread and the agents take turns (machine.py).
+    """
+
+    __slots__ = ("_disk", "_get", "_overlay", "generation", "marker", "partition", "positions")
+
+    def __init__(self, partition: int, disk: KeyValueStore, generation: str) -> None:
+        """Open the state that is on `disk`.
+
+        Raises:
+            StoreFormatError: it is of a newer format or of another generation.
+        """
+        self.partition = partition
+        self.generation = generation
+        self._disk = disk
+        self._get = disk.get
+        self._overlay: dict[bytes, bytes | None] = {}
+        raw = disk.get(_MARKER)
+        self.marker: Marker | None = (
+            None if raw is None else decode_marker(raw, generation=generation)
+        )
+        raw = disk.get(_POSITIONS)
+        self.positions: Positions = {} if raw is None else _decode_positions(raw)
+
+    @property
+    def overlay(self) -> dict[bytes, bytes | None]:
+        """The uncommitted entries, for readers and writers in the hot path."""
+        return self._overlay
+
+    @property
+    def disk(self) -> KeyValueStore:
+        """The committed entries."""
+        return self._disk
+
+    def get(self, local_key: bytes) -> bytes | None:
+        """The value that a read inside the current transaction sees."""
+        overlay = self._overlay
+        if local_key in overlay:
+            return overlay[local_key]
+        return self._get(local_key)
+
+    def apply(self, marker: Marker, next_offsets: Mapping[str, tuple[str, int]]) -> None:
+        """Write the overlay, the marker and the changelog positions: all of it or nothing.
+
+        Args:
+            marker: the committed transaction's.
+            next_offsets: by changelog, the topic's UUID and the offset to read on from.
+
+        Raises:
+            StoreUnwritableError: the overlay is kept; nothing was written.
+        """
+        positions = self.positions | {
+            changelog: ChangelogPosition(topic_id, offset)
+            for changelog, (topic_id, offset) in next_offsets.items()
+        }
+        entries = list(self._overlay.items())
+        entries.append((_MARKER, encode_marker(marker)))
+        entries.append((_POSITIONS, _encode_positions(positions)))
+        self._disk.write(entries)
+        self.marker, self.positions = marker, positions
+        self._overlay.clear()
+
+    def discard(self) -> None:
+        """Forget what is not committed."""
+        self._overlay.clear()
+
+    def restored(
+        self,
+        entries: list[tuple[bytes, bytes | None]],
+        marker: Marker | None,
+        changelog: str,
+        position: ChangelogPosition,
+    ) -> None:
+        """Write what a stretch of one changelog said, and how far it was read, atomically."""
+        positions = self.positions | {changelog: position}
+        if marker is not None:
+            entries.append((_MARKER, encode_marker(marker)))
+        entries.append((_POSITIONS, _encode_positions(positions)))
+        self._disk.write(entries)
+        self.marker = marker or self.marker
+        self.positions = positions
+
+    def scan(self, table: TableSpec, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Committed entries of a table in key order, without the table's prefix."""
+        for key, value in self._disk.scan(table.prefix + start):
+            if not key.startswith(table.prefix):
+                return
+            yield key[1:], value
+
+    def close(self) -> None:
+        """Close the disk's side; what was not applied is gone."""
+        self._overlay.clear()
+        self._disk.close()

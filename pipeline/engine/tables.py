@@ -1,0 +1,141 @@
+"""Faust's tables and store on the engine's state.
+
+Owns: `EngineTable`, which `app.Table` makes, its store, and the table manager that leaves recovery
+to the engine.
+Does not own: state and changelogs (store.py, batch.py, restore.py).
+Invariants: a table is read and written only while an agent holds a batch, and always the partition of
+that batch; nothing of Faust's own changelog producer or recovery runs.
+
+Inside an agent `table.view(batch)` is the quick way; `table[key]` works too, for the batch that the
+agent's current event carries.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import faust
+from faust.stores.base import SerializedStore
+from faust.streams import current_event
+from faust.tables import TableManager
+
+from pipeline.engine.batch import Batch, TableView
+from pipeline.engine.tablespec import Entries, Stored, TableSpec, one_entry, one_record
+
+
+class EngineTable(faust.Table):  # type: ignore[misc]
+    """A Faust table whose state and changelog are the engine's.
+
+    Args:
+        app: the Faust app.
+        prefix: the table's byte in the local stores; see `TableSpec`.
+        changelog: topic name.
+        expand, records: see `TableSpec`.
+        options: as `faust.Table` takes them (name, help, window, partitions).
+    """
+
+    def __init__(
+        self,
+        app: Any,
+        *,
+        prefix: bytes,
+        changelog: str,
+        expand: Callable[[bytes, bytes | None], Entries] = one_entry,
+        records: Callable[[Stored], Stored] = one_record,
+        **options: Any,
+    ) -> None:
+        super().__init__(app, key_type=bytes, value_type=bytes, **options)
+        self.spec = TableSpec(
+            name=self.name,
+            changelog=changelog,
+            prefix=prefix,
+            compacted_only=self.window is None,
+            expand=expand,
+            records=records,
+        )
+        self._engine_options = {
+            "prefix": prefix,
+            "changelog": changelog,
+            "expand": expand,
+            "records": records,
+        }
+
+    def _new_changelog_topic(self, **_: Any) -> Any:
+        """The engine's changelog, under its configured name; Faust neither reads nor makes it."""
+        return self.app.topic(self._engine_options["changelog"], internal=False, acks=False)
+
+    def view(self, batch: Batch) -> TableView:
+        """The batch's partition of this table, inside the batch's transaction."""
+        return batch.table(self.spec)
+
+    def on_key_set(self, key: bytes, value: bytes) -> None:
+        """The engine's store wrote the changelog already."""
+        self._sensor_on_set(self, key, value)
+
+    def on_key_del(self, key: bytes) -> None:
+        """The engine's store wrote the changelog already."""
+        self._sensor_on_del(self, key)
+
+    async def on_start(self) -> None:
+        """Nothing to start: the engine opens stores as partitions come."""
+
+
+class Store(SerializedStore):  # type: ignore[misc]
+    """The store behind `table[key]`, for the batch of the current event."""
+
+    def _view(self) -> TableView:
+        event = current_event()
+        if event is None or not isinstance(event.message.value, Batch):
+            raise RuntimeError(f"table {self.table_name!r} is used outside of an agent's batch")
+        view: TableView = self.table.view(event.message.value)
+        return view
+
+    def _get(self, key: bytes) -> bytes | None:
+        return self._view().get(key)
+
+    def _set(self, key: bytes, value: bytes | None) -> None:
+        self._view().put(key, value)
+
+    def _del(self, key: bytes) -> None:
+        self._view().put(key, None)
+
+    def _contains(self, key: bytes) -> bool:
+        return self._view().get(key) is not None
+
+    def _whole(self) -> Any:
+        raise NotImplementedError("a partition's state is not enumerated inside a batch")
+
+    def _iterkeys(self) -> Iterator[bytes]:
+        return iter(self._whole())
+
+    def _itervalues(self) -> Iterator[bytes | None]:
+        return iter(self._whole())
+
+    def _iteritems(self) -> Iterator[tuple[bytes, bytes]]:
+        return iter(self._whole())
+
+    def _size(self) -> int:
+        return int(self._whole())
+
+    def _clear(self) -> None:
+        self._whole()
+
+    def reset_state(self) -> None:
+        """The engine never throws state away on Faust's word."""
+
+    async def backup_partition(self, *_: Any, **__: Any) -> None:
+        """Backups are the changelogs."""
+
+    def restore_backup(self, *_: Any, **__: Any) -> None:
+        """Backups are the changelogs."""
+
+
+class Tables(TableManager):  # type: ignore[misc]
+    """Knows the tables; restoring them is the engine's."""
+
+    async def on_start(self) -> None:
+        """Let the conductor subscribe."""
+        self._tables_finalized.set()
+        self._tables_registered.set()
+
+    async def on_stop(self) -> None:
+        """Nothing of ours runs here."""
