@@ -6,9 +6,9 @@ Invariant: it never touches the engine's clients, so it tells the truth while th
 when the broker does not answer, no lag is shown rather than an old one.
 
 Offset lag = the input's last stable offset − the group's committed offset. Time lag is an upper
-bound of the oldest waiting input's age: that was appended neither before the last committed one, nor
-before the last moment at which nothing was waiting. So it can be too high by one interval, and is
-never too low by more than the clocks of broker and worker differ.
+bound of the oldest waiting input's age: that was appended neither before the last committed one,
+nor before the last moment at which nothing was waiting. So it can be too high by one interval, and
+is never too low by more than the clocks of broker and worker differ.
 """
 
 import threading
@@ -22,16 +22,15 @@ from confluent_kafka import (
     KafkaException,
     TopicPartition,
 )
-from confluent_kafka.admin import (
-    AdminClient,
-    OffsetSpec,  # type: ignore[attr-defined] # its __init__ has no __all__
-)
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from pipeline.observability.prometheus import WorkerMetrics
 from pipeline.telemetry import Telemetry
 
 INTERVAL_S: Final = 5.0
 _REQUEST_TIMEOUT_S: Final = 5.0
+_EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
+_LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _log = structlog.get_logger("awaway.lag")
 
 
@@ -92,11 +91,11 @@ class BrokerOffsets:
                 [group], request_timeout=_REQUEST_TIMEOUT_S
             )[self._group_id]
             first_later = self._admin.list_offsets(
-                dict.fromkeys(asked, OffsetSpec.earliest()),
+                dict.fromkeys(asked, _EARLIEST),
                 request_timeout=_REQUEST_TIMEOUT_S,
             )
             stable_later = self._admin.list_offsets(
-                dict.fromkeys(asked, OffsetSpec.latest()),
+                dict.fromkeys(asked, _LATEST),
                 isolation_level=IsolationLevel.READ_COMMITTED,
                 request_timeout=_REQUEST_TIMEOUT_S,
             )

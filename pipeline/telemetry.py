@@ -4,8 +4,8 @@ Owns: which engine step moves which metric, which is worth a line, the worker's 
 Does not own: the metrics (metrics.py), their exposition (observability/), the measuring of lag
 (lag.py).
 Invariants: a batch's counts become visible only after its transaction was committed, and never
-when it was aborted. After a commit of unknown outcome the counts of that one batch are dropped, though
-the roll-forward may find it committed: metrics may miss a batch then, the audit trail never does.
+when it was aborted. After a commit of unknown outcome the counts of that one batch are dropped,
+though the roll-forward may find it committed: metrics may miss a batch then, the audit never does.
 """
 
 from collections.abc import Callable
