@@ -1,0 +1,70 @@
+"""What the generator makes, and the count of what it meant.
+
+Owns: a record to be sent, the tally of verdicts and garbage that were planted.
+Does not own: how they are made (generator.py, mischief.py, garbage.py).
+Invariant: `Planted` counts only records that are among those to be sent.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final, Literal
+
+import msgspec
+
+Kind = Literal["completions", "commands"]
+
+DUPLICATES: Final = ("exact", "twin", "collision", "overlap")
+
+
+class ToSend(msgspec.Struct, frozen=True):
+    """One record for an input topic.
+
+    Attributes:
+        partition: None leaves it to the partitioner, as producers should.
+        append_time_ms: becomes the record's `CreateTime` stamp.
+        verdict: what it was planted as: accepted, exact, twin, collision, overlap, applied,
+            repeated or dead_letter.
+        garbage: for a dead letter, the kind of garbage; "" otherwise.
+    """
+
+    kind: Kind
+    partition: int | None
+    key: bytes | None
+    value: bytes | None
+    append_time_ms: int
+    headers: tuple[tuple[str, bytes], ...]
+    verdict: str
+    garbage: str = ""
+
+
+class Planted(msgspec.Struct):
+    """How many of each were planted.
+
+    Attributes:
+        completions, commands: records of each kind.
+        verdicts: by verdict. garbage: the dead letters, by kind of garbage.
+    """
+
+    completions: int = 0
+    commands: int = 0
+    verdicts: Counter[str] = msgspec.field(default_factory=Counter)
+    garbage: Counter[str] = msgspec.field(default_factory=Counter)
+
+    @property
+    def records(self) -> int:
+        """All of them."""
+        return self.completions + self.commands
+
+
+def tally(records: Iterable[ToSend]) -> Planted:
+    """Count what `records` were meant as."""
+    planted = Planted()
+    for record in records:
+        if record.kind == "completions":
+            planted.completions += 1
+        else:
+            planted.commands += 1
+        planted.verdicts[record.verdict] += 1
+        if record.garbage:
+            planted.garbage[record.garbage] += 1
+    return planted

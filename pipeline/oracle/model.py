@@ -1,0 +1,159 @@
+"""The whole log in, every verdict and every user out.
+
+Owns: the one pass over the log, in the order in which it was consumed, and what makes a command
+acceptable.
+Does not own: reading (reading.py), verdicts on completions (duplicates.py), what follows for a user
+(users.py).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import lru_cache
+
+from pipeline.oracle.dates import EPOCH, ONE_DAY
+from pipeline.oracle.duplicates import compare, examine
+from pipeline.oracle.events import Completion, Logged, Place, SupportCommand, Verdict
+from pipeline.oracle.partition import home
+from pipeline.oracle.reading import Reader, UnreadableError
+from pipeline.oracle.rules import Policy, Rules
+from pipeline.oracle.users import LAPS_MAX, UserModel, key_id
+
+
+@dataclass(slots=True)
+class Judgement:
+    """What ought to have happened.
+
+    Attributes:
+        verdicts: one for each input, by where it lies.
+        users: everyone of whom anything counted, by user id.
+    """
+
+    verdicts: dict[Place, Verdict] = field(default_factory=dict)
+    users: dict[str, UserModel] = field(default_factory=dict)
+
+
+def judge(log: Iterable[Logged], rules: Rules, reader: Reader, partition_count: int) -> Judgement:
+    """Judge raw records.
+
+    Args:
+        log: every record of the input topics, in the order in which it was consumed. Only the order
+            of one user's records matters.
+        reader: knows the writers' schemas.
+        partition_count: of each input topic, 1 and up.
+    """
+    judgement = Judgement()
+    for record in log:
+        event = _event_in(record, reader, partition_count)
+        if isinstance(event, Verdict):
+            judgement.verdicts[record.place] = event
+        else:
+            judge_read(judgement, event, record.place, record.append_time_ms, rules)
+    return judgement
+
+
+def judge_read(
+    judgement: Judgement,
+    event: Completion | SupportCommand,
+    place: Place,
+    append_time_ms: int,
+    rules: Rules,
+) -> Verdict:
+    """Judge one event that was readable, and add what follows from it to `judgement`."""
+    policy = rules.at(append_time_ms)
+    user = judgement.users.get(event.user_id) or UserModel(event.user_id)
+    if isinstance(event, Completion):
+        verdict = _judge_completion(user, event, place, append_time_ms, policy)
+    else:
+        verdict = _judge_command(user, event, append_time_ms, rules)
+    if verdict.word in ("accepted", "overlap", "applied"):
+        judgement.users[event.user_id] = user
+        user.settle(policy, append_time_ms, place)
+    judgement.verdicts[place] = verdict
+    return verdict
+
+
+def _event_in(
+    record: Logged, reader: Reader, partition_count: int
+) -> Completion | SupportCommand | Verdict:
+    if not record.key:
+        return Verdict("dead_letter", "no_key")
+    if home(record.key, partition_count) != record.partition:
+        return Verdict("dead_letter", "wrong_partition")
+    read = reader.completion if record.kind == "completions" else reader.command
+    try:
+        event = read(record.value)
+    except UnreadableError as problem:
+        return Verdict("dead_letter", problem.category)
+    if event.user_id.encode() != record.key:
+        return Verdict("dead_letter", "key_not_user")
+    return event
+
+
+def _judge_completion(
+    user: UserModel, completion: Completion, place: Place, append_time_ms: int, policy: Policy
+) -> Verdict:
+    examined = examine(completion, place, append_time_ms, policy)
+    if isinstance(examined, str):
+        return Verdict("dead_letter", examined, completion.user_id)
+    verdict = compare(examined, user.counted, policy)
+    if verdict.word in ("accepted", "overlap"):
+        user.counted.append(examined)
+    return verdict
+
+
+def _judge_command(
+    user: UserModel, command: SupportCommand, append_time_ms: int, rules: Rules
+) -> Verdict:
+    wrong = _wrong_with(command, append_time_ms, rules)
+    if wrong:
+        return Verdict("dead_letter", wrong, command.user_id)
+    what = (command.kind, command.request_id, command.local_date, command.key_id, command.withdraws)
+    for earlier in user.commands:
+        if what == (
+            earlier.kind,
+            earlier.request_id,
+            earlier.local_date,
+            earlier.key_id,
+            earlier.withdraws,
+        ):
+            return Verdict("repeated", "", command.user_id)
+    user.commands.append(command)
+    return Verdict("applied", "", command.user_id)
+
+
+def _wrong_with(command: SupportCommand, append_time_ms: int, rules: Rules) -> str:
+    policy = rules.at(append_time_ms)
+    if not all((command.request_id, command.user_id, command.actor)):
+        return "empty_field"
+    if command.kind in ("credit", "revoke"):
+        if not command.reason or not command.ticket:
+            return "no_reason"
+        if command.local_date is None:
+            return "no_date"
+        append_date = (EPOCH + timedelta(milliseconds=append_time_ms)).date()
+        if command.kind == "credit" and command.local_date > append_date + ONE_DAY:
+            return "date_ahead"
+        if command.kind == "credit" and command.local_date < policy.earliest_date:
+            return "date_too_early"
+        return ""
+    if command.kind == "withdraw":
+        return "" if command.withdraws else "nothing_withdrawn"
+    if command.kind == "claim_key":
+        possible = _possible_keys(command.user_id, rules)
+        return "" if command.key_id in possible else "impossible_key"
+    return "unknown_kind"
+
+
+@lru_cache(maxsize=64)
+def _possible_keys(user_id: str, rules: Rules) -> frozenset[str]:
+    most: dict[str, int] = {}
+    for policy in rules.policies:
+        for portal in policy.portals:
+            most[portal.slug] = max(portal.keys, most.get(portal.slug, 0))
+    return frozenset(
+        key_id(user_id, lap, slug, i)
+        for lap in range(LAPS_MAX)
+        for slug, keys in most.items()
+        for i in range(keys)
+    )

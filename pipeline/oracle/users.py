@@ -1,0 +1,195 @@
+"""One user, from everything that was ever accepted of them.
+
+Owns: the sets and what follows from them: covered dates, streak, portals, keys, zone.
+Does not own: which events count (duplicates.py, commands.py).
+Invariant: `UserModel.settle` is the only thing here that depends on the order of events, and all it
+adds is portals: they are told when first reached and never taken back.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import date
+from uuid import UUID, uuid5
+
+from pipeline.oracle.dates import ONE_DAY, bridged, local_date, stretches
+from pipeline.oracle.events import Place, SupportCommand
+from pipeline.oracle.rules import Policy
+
+NAMESPACE = UUID("8f0c5a9e-2f4b-5d57-9a0e-6b1d4c7e3a21")
+LAPS_MAX = 100
+"""Laps for which keys can be claimed; thirty years of practice."""
+
+PortalId = tuple[int, str]
+"""(lap, slug)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A completion that counts: with its clock put right, and its date decided."""
+
+    place: Place
+    completion_id: str
+    session_id: str
+    content: tuple[str, str, int, int, str]
+    tz: str
+    start_ms: int
+    end_ms: int
+    append_time_ms: int
+    local_date: date
+
+
+@dataclass(frozen=True, slots=True)
+class Unlock:
+    """A portal, unlocked.
+
+    Attributes:
+        day: the portal's day in the cycle.
+        keys: ids granted with it.
+        reached_on: the date on which the stretch reached it.
+        unlocked_at_ms: append time of the event that did it, and `place`, where that lies.
+    """
+
+    lap: int
+    slug: str
+    day: int
+    keys: tuple[str, ...]
+    reached_on: date
+    unlocked_at_ms: int
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What is shown of a user at an instant; None and 0 where there is nothing to show."""
+
+    streak_days: int
+    longest_days: int
+    lifetime_days: int
+    lap: int
+    cycle_day: int
+    last_local_date: date | None
+    streak_safe_until: date | None
+
+
+@dataclass(slots=True)
+class UserModel:
+    """Everything that counted, in the order in which it came."""
+
+    user_id: str
+    counted: list[Counted] = field(default_factory=list)
+    commands: list[SupportCommand] = field(default_factory=list)
+    unlocks: dict[PortalId, Unlock] = field(default_factory=dict)
+    last_change: Place | None = None
+    last_change_ms: int = 0
+
+    @property
+    def practised(self) -> set[date]:
+        """Dates with a completion that counts."""
+        return {one.local_date for one in self.counted}
+
+    @property
+    def bridged(self) -> set[date]:
+        """Dates that travel skipped."""
+        instants: defaultdict[date, list[int]] = defaultdict(list)
+        for one in self.counted:
+            instants[one.local_date].append(one.end_ms)
+        return bridged(instants)
+
+    @property
+    def _withdrawn(self) -> set[str]:
+        return {c.withdraws for c in self.commands if c.kind == "withdraw" and c.withdraws}
+
+    def _live(self, kind: str) -> list[SupportCommand]:
+        withdrawn = self._withdrawn
+        return [c for c in self.commands if c.kind == kind and c.request_id not in withdrawn]
+
+    @property
+    def credited(self) -> set[date]:
+        """Dates that support gave, and did not withdraw."""
+        return {c.local_date for c in self._live("credit") if c.local_date}
+
+    @property
+    def revoked(self) -> set[date]:
+        """Dates that support took, and did not withdraw."""
+        return {c.local_date for c in self._live("revoke") if c.local_date}
+
+    @property
+    def covered(self) -> set[date]:
+        """Dates that count."""
+        return (self.practised | self.bridged | self.credited) - self.revoked
+
+    @property
+    def keys_granted(self) -> set[str]:
+        """Ids of the keys that came with the portals."""
+        return {key for unlock in self.unlocks.values() for key in unlock.keys}
+
+    @property
+    def keys_claimed(self) -> set[str]:
+        """Ids of the keys that were claimed, granted yet or not."""
+        return {c.key_id for c in self._live("claim_key") if c.key_id}
+
+    @property
+    def keys_pending(self) -> set[str]:
+        """Ids of the keys that wait to be claimed."""
+        return self.keys_granted - self.keys_claimed
+
+    @property
+    def tz(self) -> str | None:
+        """The zone of the completion that ended last; the greater id decides a tie."""
+        if not self.counted:
+            return None
+        return max(self.counted, key=lambda one: (one.end_ms, one.completion_id)).tz
+
+    def settle(self, policy: Policy, append_time_ms: int, place: Place) -> list[Unlock]:
+        """Unlock what the longest stretch has reached by now; return what is new, in order."""
+        self.last_change, self.last_change_ms = place, append_time_ms
+        runs = stretches(self.covered)
+        longest = max((days for _, days in runs), default=0)
+        new = []
+        for lap in range(longest // policy.cycle_days + 1):
+            for portal in policy.portals:
+                days = lap * policy.cycle_days + portal.day
+                if days > longest or (lap, portal.slug) in self.unlocks:
+                    continue
+                start = next(first for first, length in runs if length >= days)
+                unlock = Unlock(
+                    lap=lap,
+                    slug=portal.slug,
+                    day=portal.day,
+                    keys=tuple(
+                        key_id(self.user_id, lap, portal.slug, i) for i in range(portal.keys)
+                    ),
+                    reached_on=start + (days - 1) * ONE_DAY,
+                    unlocked_at_ms=append_time_ms,
+                    place=place,
+                )
+                self.unlocks[(lap, portal.slug)] = unlock
+                new.append(unlock)
+        return new
+
+    def progress(self, now_ms: int, policy: Policy) -> Progress:
+        """Return what is shown at `now_ms`."""
+        runs = stretches(self.covered)
+        today = local_date(now_ms, self.tz or "UTC", policy.day_start)
+        current = [run for run in runs if run[0] + (run[1] - 1) * ONE_DAY >= today - ONE_DAY]
+        streak = current[-1][1] if current else 0
+        last = runs[-1][0] + (runs[-1][1] - 1) * ONE_DAY if runs else None
+        return Progress(
+            streak_days=streak,
+            longest_days=max((days for _, days in runs), default=0),
+            lifetime_days=sum(days for _, days in runs),
+            lap=(streak - 1) // policy.cycle_days if streak else 0,
+            cycle_day=(streak - 1) % policy.cycle_days + 1 if streak else 0,
+            last_local_date=last,
+            streak_safe_until=last + ONE_DAY if last and streak else None,
+        )
+
+
+def unlock_id(user_id: str, lap: int, slug: str) -> str:
+    """Return the id that the unlock of this portal has, everywhere and for ever."""
+    return str(uuid5(NAMESPACE, f"{user_id}/{lap}/{slug}"))
+
+
+def key_id(user_id: str, lap: int, slug: str, i: int) -> str:
+    """Return the id of the portal's `i`-th key, 0 and up."""
+    return str(uuid5(NAMESPACE, f"{user_id}/{lap}/{slug}/{i}"))
