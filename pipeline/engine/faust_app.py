@@ -14,6 +14,7 @@ from mode import Service
 
 from pipeline.engine.machine import Engine
 from pipeline.engine.tables import EngineTable, Tables
+from pipeline.engine.transport import SCHEME, Transport
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +53,7 @@ class EngineApp(faust.App):  # type: ignore[misc]
     def __init__(self, app_id: str, *, make_engine: Callable[[], Engine], **options: Any) -> None:
         super().__init__(
             app_id,
-            broker="eos://engine",
-            store="eos://",
+            broker=f"{SCHEME}://engine",
             Table=EngineTable,
             TableManager=Tables,
             web_enabled=False,
@@ -66,6 +66,12 @@ class EngineApp(faust.App):  # type: ignore[misc]
         self.make_engine = make_engine
         self.failure: BaseException | None = None
         self.on_engine_failure: Callable[[BaseException], None] = _ignore
+
+    def _new_transport(self) -> Transport:
+        return Transport(self.conf.broker_consumer, self)
+
+    def _new_producer_transport(self) -> Transport:
+        return Transport(self.conf.broker_producer, self)
 
     async def engine_failed(self, error: BaseException) -> None:
         """The engine's thread ended by an error: so does the worker."""

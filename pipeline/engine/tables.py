@@ -63,6 +63,19 @@ class EngineTable(faust.Table):  # type: ignore[misc]
         """The engine's changelog, under its configured name; Faust neither reads nor makes it."""
         return self.app.topic(self._engine_options["changelog"], internal=False, acks=False)
 
+    def _new_store(self) -> "Store":
+        """The store of the engine, whatever Faust's settings name."""
+        return Store(
+            "eos://",
+            self.app,
+            self,
+            table_name=self.name,
+            key_type=bytes,
+            value_type=bytes,
+            key_serializer="raw",
+            value_serializer="raw",
+        )
+
     def view(self, batch: Batch) -> TableView:
         """The batch's partition of this table, inside the batch's transaction."""
         return batch.table(self.spec)

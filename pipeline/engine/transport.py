@@ -1,6 +1,6 @@
 """Faust's transport on the engine: a Faust event is a partition's micro-batch.
 
-Owns: the URL scheme `eos://`, the services that Faust wants of a transport, and the hand-over of
+Owns: the services that Faust wants of a transport, and the hand-over of
 batches between the engine's thread and the agents on the event loop.
 Does not own: Kafka (kafka.py), the order of steps (machine.py).
 Invariants: the engine's thread waits while agents fold; a batch that could not be delivered to an
@@ -10,7 +10,7 @@ agent fails, so its transaction aborts; offsets are committed by the engine alon
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from faust.transport import base
 from faust.transport import consumer as faust_consumer
@@ -24,7 +24,10 @@ from pipeline.engine.thread import EngineThread
 
 logger = logging.getLogger(__name__)
 
-STOP_S = 30.0
+SCHEME: Final = "eos"
+"""Of the broker URL in Faust's settings; the addresses are the engine's own setting."""
+
+STOP_S: Final = 30.0
 
 
 class Producer(faust_producer.Producer):  # type: ignore[misc]
