@@ -1,0 +1,79 @@
+"""What all peers of a run stand on.
+
+Owns: the addresses and the folder, the data in memory, the environment of the two JSON peers.
+Does not own: starting the servers (pipeline/local), the pipeline's own settings (ours.py).
+Invariant: every peer of a run gets the same bytes from the same broker, in a topic of its own.
+"""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from bench.data import Event, Shape, Truth, events_of, sessions_of, truth_of, users_at_random
+from bench.loading import PARTITIONS
+from bench.peer import Peer
+
+RAW_LOOP: Final = (sys.executable, "-m", "bench.raw_loop")
+FAUST_NAIVE: Final = (sys.executable, "-m", "bench.faust_naive", "worker", "--loglevel=warn")
+FAUST_TIMEOUT_S: Final = 600.0
+
+
+@dataclass(frozen=True)
+class Ground:
+    """One broker, one registry, one folder."""
+
+    bootstrap: str
+    registry_url: str
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Data:
+    """An input in memory, with what a correct pipeline makes of it."""
+
+    events: Sequence[Event]
+    truth: Truth
+
+
+def data_of(shape: Shape) -> Data:
+    """Generate an input."""
+    sessions = sessions_of(shape, users_at_random(shape))
+    return Data(list(events_of(shape, sessions)), truth_of(shape, sessions))
+
+
+def json_peer_topics(prefix: str) -> list[str]:
+    """What a JSON peer reads and writes, but for the changelogs that Faust makes itself."""
+    names = ("completions", "progress", "portals", "streak-changelog", "seen-changelog")
+    return [f"{prefix}{name}" for name in names]
+
+
+def raw_loop_peer(ground: Ground, prefix: str, events: int) -> Peer:
+    """The bare loop on `<prefix>completions`."""
+    return _json_peer("raw_loop", RAW_LOOP, ground, prefix, events)
+
+
+def faust_naive_peer(ground: Ground, prefix: str, events: int) -> Peer:
+    """The naive Faust app on `<prefix>completions`."""
+    return _json_peer("faust_naive", FAUST_NAIVE, ground, prefix, events)
+
+
+def _json_peer(name: str, argv: Sequence[str], ground: Ground, prefix: str, events: int) -> Peer:
+    group = f"{prefix}{name}"
+    return Peer(
+        name=name,
+        argv=argv,
+        env={
+            "BENCH_BOOTSTRAP": ground.bootstrap,
+            "BENCH_GROUP": group,
+            "BENCH_INPUT": f"{prefix}completions",
+            "BENCH_OUTPUT_PREFIX": prefix,
+            "BENCH_DATA_DIR": str(ground.folder / f"{prefix}data"),
+            "BENCH_PARTITIONS": str(PARTITIONS),
+        },
+        group=group,
+        topic=f"{prefix}completions",
+        events=events,
+        timeout_s=FAUST_TIMEOUT_S,
+    )
