@@ -61,13 +61,15 @@ def load_settings(file: Path | None = None, **options: Any) -> Settings:
             return (init_settings, env_settings, InitSettingsSource(settings_cls, from_file))
 
     try:
-        return _Sourced(**given)
+        read = _Sourced(**given)
     except ValidationError as error:
         found = [_explain(entry, given, from_file, path) for entry in error.errors()]
         raise ConfigError("; ".join(found), fix=_FIX) from None
     except SettingsError as error:
         # pydantic-settings names the field and the source, and not the value.
         raise ConfigError(str(error), fix="write a mapping as one JSON object") from None
+    # The same class for every caller, so that equal settings compare equal; all is validated above.
+    return Settings.model_construct(read.model_fields_set, **dict(read))
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
@@ -98,6 +100,8 @@ class _StrictLoader(yaml.SafeLoader):
         seen: set[Hashable] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                break  # refused below, with its place
             if key in seen:
                 line = key_node.start_mark.line + 1
                 raise yaml.constructor.ConstructorError(

@@ -90,7 +90,7 @@ DEAD_LETTERS: Final = Metric(
     ("stage", "reason"),
 )
 ASSETS_GENERATED: Final = Metric(
-    "awaway_assets_generated_total", Kind.COUNTER, "Frames drawn or verified by this process."
+    "awaway_assets_generated_total", Kind.COUNTER, "Frames drawn by this process."
 )
 ASSET_GENERATION: Final = Metric(
     "awaway_asset_generation_seconds_total",
