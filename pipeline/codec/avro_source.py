@@ -1,0 +1,238 @@
+"""Python source of an encoder made for one schema.
+
+Owns: the generated source and the names that it leans on.
+Does not own: what happens when a value does not fit (avro.py hands it to avro_checked.py).
+Invariant: the source either gives the bytes of the plain encoder or raises one of `MISFITS`.
+
+Why: an event of ours ends in three records of twenty fields each, and a writer that walks the
+schema at run time costs more for them than the rest of the event. Here the walk is done once. A
+record is one `b"".join` of a tuple in which each field puts its parts: a table look-up for small
+numbers and for lengths, the encoded text, or one look-up of both for texts that recur. A name bound
+by `:=` in one part is used in the next: a tuple is evaluated from left to right.
+"""
+
+from typing import Any, Final
+
+from pipeline.codec import varint
+from pipeline.codec.avro_checked import second_branch, symbol_table
+from pipeline.codec.errors import SchemaFileError
+from pipeline.codec.schemas import JsonSchema
+
+MISFITS: Final = (
+    AttributeError,
+    IndexError,
+    KeyError,
+    OverflowError,
+    TypeError,
+    UnicodeEncodeError,
+)
+"""What the generated source raises when a value needs the plain encoder."""
+
+RECURRING: Final = frozenset(
+    {
+        *("tz", "topic", "practice", "figure", "portal", "slug", "title", "asset_id", "asset_url"),
+        *("policy_version", "generation", "generator_version", "tzdata_version"),
+        *("reason", "differing_fields"),
+    }
+)
+"""Fields with few different values; their encoded texts are kept."""
+
+_TEXTS_MAX: Final = 8_192
+_TEXT_CHARS_MAX: Final = 256
+
+
+class Texts(dict["str | None", bytes]):
+    """Encoded texts that recur. Bounded in number and length."""
+
+    def __init__(self, lengths: tuple[bytes, ...]) -> None:
+        super().__init__()
+        self._lengths = lengths
+
+    def __missing__(self, text: str | None) -> bytes:
+        if text is None:
+            raise TypeError("null where there is no null")
+        encoded = text.encode()
+        whole = self._lengths[len(encoded)] + encoded
+        if len(encoded) <= _TEXT_CHARS_MAX:
+            if len(self) >= _TEXTS_MAX:
+                self.clear()
+            self[text] = whole
+        return whole
+
+
+class OptionalTexts(Texts):
+    """The same for an optional field."""
+
+    def __missing__(self, text: str | None) -> bytes:
+        return b"\x00" if text is None else super().__missing__(text)
+
+
+def _boolean(value: object) -> bytes:
+    if value is not True and value is not False:
+        raise TypeError("not a boolean")
+    return b"\x01" if value else b"\x00"
+
+
+def _items(value: object) -> object:
+    if not isinstance(value, (tuple, list)):
+        raise TypeError("not a tuple or list")
+    return value
+
+
+def _entries(value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise TypeError("not a dict")
+    return value.items()
+
+
+class SourceWriter:
+    """Writes the source of one schema's encoder.
+
+    Attributes:
+        names: what the source's globals must hold.
+    """
+
+    def __init__(self) -> None:
+        self.names: dict[str, object] = {
+            "join": b"".join,
+            "Z": b"\x00",
+            "E": b"",
+            "V": varint.TABLE,
+            "U": varint.PRESENT_TABLE,
+            "long": varint.long,
+            "int32": varint.int32,
+            "present_long": varint.present_long,
+            "present_int32": varint.present_int32,
+            "boolean": _boolean,
+            "items": _items,
+            "entries": _entries,
+            "T": Texts(varint.TABLE),
+            "O": OptionalTexts(varint.PRESENT_TABLE),
+        }
+        self._functions: list[str] = []
+        self._named: dict[str, dict[str, Any]] = {}
+        self._count = 0
+
+    def source(self, fields: list[dict[str, Any]]) -> str:
+        """Source of `encode(r)`, `encode_body(r)` and `encode_body_before_last(r)`."""
+        parts = [self._parts(f["type"], f"r.{f['name']}", str(f["name"])) for f in fields]
+        before_last = [part for field_parts in parts[:-1] for part in field_parts]
+        whole = before_last + parts[-1]
+        self._function("encode", ["PREFIX", *whole])
+        self._function("encode_body", whole)
+        self._function("encode_body_before_last", before_last)
+        return "\n".join(self._functions)
+
+    def _fresh(self, stem: str) -> str:
+        self._count += 1
+        return f"{stem}{self._count}"
+
+    def _function(self, name: str, parts: list[str]) -> None:
+        body = ",\n        ".join([*parts, ""]).rstrip()
+        self._functions.append(f"def {name}(r):\n    return join((\n        {body}\n    ))\n")
+
+    def _parts(self, node: JsonSchema, value: str, field: str) -> list[str]:
+        """The parts of one value that is not optional; `value` is evaluated once."""
+        node = self._resolved(node)
+        if isinstance(node, list):
+            return self._optional_parts(second_branch(node), value, field)
+        kind = node if isinstance(node, str) else node["type"]
+        x = self._fresh("x")
+        if kind == "string":
+            if field in RECURRING:
+                return [f"T[{value}]"]
+            return [f"V[len({x} := {value}.encode())]", x]
+        if kind == "bytes":
+            return [f"V[len({x} := {value})]", x]
+        if kind in ("int", "long"):
+            slow = "int32" if kind == "int" else "long"
+            return [f"V[{x}] if 0 <= ({x} := {value}) < {varint.SMALL} else {slow}({x})"]
+        if kind == "boolean":
+            return [f"boolean({value})"]
+        if isinstance(node, str):
+            raise SchemaFileError(f"type {node} is not supported", fix="use another type")
+        return self._complex_parts(node, value, field)
+
+    def _complex_parts(self, node: dict[str, Any], value: str, field: str) -> list[str]:
+        kind = node["type"]
+        if kind == "enum":
+            table = self._fresh("enum")
+            self.names[table] = symbol_table(node)
+            return [f"{table}[{value}]"]
+        if kind == "record":
+            return self._record_parts(node, value)
+        if kind == "array":
+            return [self._array(node["items"], value, field)]
+        if kind == "map":
+            return [self._map(node["values"], value, field)]
+        return self._parts(kind, value, field)
+
+    def _optional_parts(self, node: JsonSchema, value: str, field: str) -> list[str]:
+        node = self._resolved(node)
+        kind = node if isinstance(node, str) else node["type"]
+        x = self._fresh("x")
+        null = f"Z if ({x} := {value}) is None else "
+        if kind == "string":
+            if field in RECURRING:
+                return [f"O[{value}]"]
+            return [f"{null}U[len({x} := {x}.encode())]", f"E if {x} is None else {x}"]
+        if kind == "bytes":
+            return [f"{null}U[len({x})]", f"E if {x} is None else {x}"]
+        if kind in ("int", "long"):
+            slow = "present_int32" if kind == "int" else "present_long"
+            return [f"{null}U[{x}] if 0 <= {x} < {varint.SMALL} else {slow}({x})"]
+        if isinstance(node, dict) and not isinstance(kind, str):
+            return self._optional_parts(kind, value, field)
+        if isinstance(node, dict) and "logicalType" in node:
+            return self._optional_parts(str(kind), value, field)
+        function = self._fresh("optional")
+        self._function(function, ["b'\\x02'", *self._parts(node, "r", field)])
+        return [f"{null}{function}({x})"]
+
+    def _resolved(self, node: JsonSchema) -> JsonSchema:
+        if isinstance(node, str):
+            return self._named.get(node, node)
+        if isinstance(node, dict) and "name" in node:
+            self._named[str(node["name"])] = node
+        return node
+
+    def _record_parts(self, node: dict[str, Any], value: str) -> list[str]:
+        x = self._fresh("x")
+        parts: list[str] = []
+        for field in node["fields"]:
+            owner = x if parts else f"({x} := {value})"
+            name = str(field["name"])
+            parts += self._parts(field["type"], f"{owner}.{name}", name)
+        return parts
+
+    def _array(self, items: JsonSchema, value: str, field: str) -> str:
+        function = self._fresh("array")
+        parts = ", ".join(self._parts(items, "r", field))
+        self._functions.append(
+            f"def {function}(rs):\n"
+            "    if rs.__class__ is not tuple:\n"
+            "        rs = items(rs)\n"
+            "    if not rs:\n"
+            "        return Z\n"
+            "    out = [V[len(rs)]]\n"
+            "    for r in rs:\n"
+            f"        out += ({parts},)\n"
+            "    out.append(Z)\n"
+            "    return join(out)\n"
+        )
+        return f"{function}({value})"
+
+    def _map(self, values: JsonSchema, value: str, field: str) -> str:
+        function = self._fresh("map")
+        parts = ", ".join(self._parts("string", "k", "") + self._parts(values, "r", field))
+        self._functions.append(
+            f"def {function}(rs):\n"
+            "    out = []\n"
+            "    for k, r in entries(rs):\n"
+            f"        out += ({parts},)\n"
+            "    if not out:\n"
+            "        return Z\n"
+            "    out.append(Z)\n"
+            "    return V[len(rs)] + join(out)\n"
+        )
+        return f"{function}({value})"

@@ -1,0 +1,48 @@
+"""Headers of a dead letter, after KIP-1034.
+
+Owns: their names and texts. Does not own: which input is a dead letter, nor its value (records.py).
+Invariant: the input's own headers come first and are passed through untouched, bytes and order; a
+consumer takes the last of a name, so what an input sends under one of these names does not win.
+"""
+
+from collections.abc import Sequence
+from typing import Final, TypeAlias
+
+from pipeline.core.records import Cause
+
+Headers: TypeAlias = "Sequence[tuple[str, bytes | None]]"
+
+PREFIX: Final = "__streams.errors."
+EXCEPTION: Final = PREFIX + "exception"
+MESSAGE: Final = PREFIX + "message"
+TOPIC: Final = PREFIX + "topic"
+PARTITION: Final = PREFIX + "partition"
+OFFSET: Final = PREFIX + "offset"
+STAGE: Final = PREFIX + "stage"
+REASON: Final = PREFIX + "reason"
+"""The first five are KIP-1034's; stage and reason are ours."""
+
+
+def dead_letter_headers(
+    original: Headers, cause: Cause, stage: str, reason: str, detail: str
+) -> list[tuple[str, bytes | None]]:
+    """The headers of a dead letter's record.
+
+    Args:
+        original: of the input.
+        cause: the input.
+        stage, reason, detail: as in the `DeadLetter` record.
+
+    Returns:
+        The input's own, then ours.
+    """
+    return [
+        *original,
+        (EXCEPTION, f"{stage}.{reason}".encode()),
+        (MESSAGE, detail.encode("utf-8", "backslashreplace")),
+        (TOPIC, cause.topic.encode()),
+        (PARTITION, b"%d" % cause.partition),
+        (OFFSET, b"%d" % cause.offset),
+        (STAGE, stage.encode()),
+        (REASON, reason.encode()),
+    ]

@@ -1,0 +1,254 @@
+"""Input values to records: Confluent-framed Avro or JSON, both strict.
+
+Owns: which bytes are a completion or a command, and the reason when they are not.
+Does not own: whether the record makes sense (core), what becomes of a refused one (engine/).
+Invariant: whatever the bytes, the outcome is a record or a `DecodeError` with a reason of
+`REASONS`; the work is proportional to their number. Only `RegistryUnavailableError` says something
+else: that the schema could not be asked for, and that the record must be tried again.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, TypeAlias
+
+from pipeline.codec import json_inputs
+from pipeline.codec.avro import MAGIC
+from pipeline.codec.avro_reader import AvroReader, MalformedAvroError, UnresolvableSchemaError
+from pipeline.codec.errors import DecodeError, UnknownSchemaIdError
+from pipeline.codec.instants import INSTANT_MAX, INSTANT_MIN, LOCAL_DATE_MAX, LOCAL_DATE_MIN
+from pipeline.codec.partitioner import partition_of
+from pipeline.codec.schemas import JsonSchema, Schema
+from pipeline.core.records import COMMAND_KINDS, Command, PracticeCompleted
+
+WriterSchemas: TypeAlias = Callable[[int], JsonSchema]
+"""The schema of an id; raises UnknownSchemaIdError or RegistryUnavailableError."""
+
+REASONS: Final = (
+    "null_value",
+    "empty_value",
+    "unknown_format",
+    "truncated_framing",
+    "unknown_schema_id",
+    "unresolvable_schema",
+    "truncated_avro",
+    "trailing_bytes",
+    "malformed_avro",
+    "malformed_json",
+    "invalid_utf8",
+    "missing_field",
+    "unknown_field",
+    "duplicate_field",
+    "wrong_type",
+    "number_out_of_range",
+    "field_too_long",
+    "collection_too_large",
+    "invalid_instant",
+    "instant_without_offset",
+    "instant_out_of_range",
+    "invalid_date",
+    "date_out_of_range",
+    "unknown_kind",
+)
+"""Every reason of stage `decode`."""
+
+KEY_REASONS: Final = ("no_key", "key_not_utf8", "key_not_user", "wrong_partition")
+"""Every reason of `check_key`."""
+
+TEXT_CHARS_MAX: Final = json_inputs.TEXT_CHARS_MAX
+_FRAMING_BYTES: Final = 5
+_JSON_START: Final = 0x7B
+_READERS_MAX: Final = 256
+_SHOWN_MAX: Final = 16
+
+
+class InputDecoder:
+    """Decodes the two inputs.
+
+    Args:
+        schemas: ours, by record name (`load_schemas`).
+        writer_schema: asks the registry for the schema of an id (`SchemaResolver.writer_schema`).
+    """
+
+    def __init__(self, schemas: Mapping[str, Schema], writer_schema: WriterSchemas) -> None:
+        self._completions = _FramedReader(schemas["PracticeCompleted"], writer_schema)
+        self._commands = _FramedReader(schemas["Command"], writer_schema)
+
+    def decode_completion(self, value: bytes | None) -> PracticeCompleted:
+        """One value of the topic of completions.
+
+        Raises:
+            DecodeError: it is not a completion.
+            RegistryUnavailableError: its schema could not be asked for; try again.
+        """
+        if value and value[0] == _JSON_START:
+            return json_inputs.completion(value)
+        row, schema_id = self._completions.read(value)
+        _bound_texts(row, _COMPLETION_TEXTS, TEXT_CHARS_MAX, schema_id)
+        for n, name in _COMPLETION_INSTANTS:
+            _bound_instant(row[n], name, schema_id)
+        json_inputs.bound_context(row[-1], schema_id)
+        return PracticeCompleted(*row)
+
+    def decode_command(self, value: bytes | None) -> Command:
+        """One value of the topic of commands.
+
+        Raises:
+            DecodeError: it is not a command.
+            RegistryUnavailableError: its schema could not be asked for; try again.
+        """
+        if value and value[0] == _JSON_START:
+            return json_inputs.command(value)
+        row, schema_id = self._commands.read(value)
+        _bound_texts(row, _COMMAND_TEXTS, TEXT_CHARS_MAX, schema_id)
+        _bound_texts(row, _COMMAND_LONG_TEXTS, json_inputs.REASON_CHARS_MAX, schema_id)
+        command = Command(*row)
+        _bound_instant(command.payload_append_time, "payload_append_time", schema_id)
+        local_date = command.local_date
+        if local_date is not None and not LOCAL_DATE_MIN <= local_date <= LOCAL_DATE_MAX:
+            raise DecodeError(
+                "date_out_of_range",
+                f"local_date is {local_date} days from 1970-01-01; send a date of years 2 to 9998",
+                schema_id,
+            )
+        if command.kind not in COMMAND_KINDS:
+            raise json_inputs.unknown_kind(command.kind, schema_id)
+        return command
+
+
+class _FramedReader:
+    """Reads the framed values of one record, of any version."""
+
+    def __init__(self, schema: Schema, writer_schema: WriterSchemas) -> None:
+        self._schema = schema
+        self._writer_schema = writer_schema
+        self._readers: dict[int, AvroReader | UnresolvableSchemaError] = {}
+
+    def read(self, value: bytes | None) -> tuple[list[Any], int]:
+        """The row of a value and the id of its schema."""
+        if value is None:
+            raise DecodeError("null_value", "the value is null; inputs have no tombstones")
+        if not value:
+            raise DecodeError("empty_value", "the value is empty; send a record")
+        if value[0] != MAGIC:
+            raise DecodeError(
+                "unknown_format",
+                f"the value begins with {value[:_SHOWN_MAX].hex(' ')}; send Avro in Confluent's"
+                " framing (first byte 00), or a JSON object (first byte {)",
+            )
+        if len(value) < _FRAMING_BYTES:
+            raise DecodeError(
+                "truncated_framing", "the value ends within its schema id; send all of it"
+            )
+        schema_id = int.from_bytes(value[1:_FRAMING_BYTES], "big", signed=True)
+        reader = self._readers.get(schema_id) or self._reader(schema_id)
+        if isinstance(reader, UnresolvableSchemaError):
+            raise DecodeError(
+                "unresolvable_schema",
+                f"schema id {schema_id} cannot be read as {self._schema.name}: {reader}; use the"
+                " schema of the topic's own subject",
+                schema_id,
+            )
+        try:
+            return reader.read(value, _FRAMING_BYTES), schema_id
+        except MalformedAvroError as error:
+            raise DecodeError(
+                error.reason,
+                f"{error.detail}; send {self._schema.name} as schema id {schema_id} has it",
+                schema_id,
+            ) from error
+
+    def _reader(self, schema_id: int) -> AvroReader | UnresolvableSchemaError:
+        try:
+            writer = self._writer_schema(schema_id)
+        except UnknownSchemaIdError as error:
+            raise DecodeError(
+                "unknown_schema_id",
+                f"the registry has no schema {schema_id}; register the schema before sending, in"
+                " the registry that this pipeline uses",
+                schema_id,
+            ) from error
+        reader: AvroReader | UnresolvableSchemaError
+        try:
+            reader = AvroReader(writer, self._schema)
+        except UnresolvableSchemaError as error:
+            reader = error
+        if len(self._readers) >= _READERS_MAX:
+            self._readers.clear()
+        self._readers[schema_id] = reader
+        return reader
+
+
+def _places(record: type[PracticeCompleted | Command], *names: str) -> list[tuple[int, str]]:
+    return [(record.__struct_fields__.index(name), name) for name in names]
+
+
+_COMPLETION_TEXTS: Final = _places(PracticeCompleted, *json_inputs.COMPLETION_TEXTS)
+_COMPLETION_INSTANTS: Final = _places(PracticeCompleted, "started_at", "completed_at", "sent_at")
+_COMMAND_TEXTS: Final = _places(Command, *json_inputs.COMMAND_TEXTS)
+_COMMAND_LONG_TEXTS: Final = _places(Command, "reason")
+
+
+def _bound_texts(
+    row: list[Any], places: list[tuple[int, str]], chars_max: int, schema_id: int
+) -> None:
+    for n, name in places:
+        text = row[n]
+        if text is not None and len(text) > chars_max:
+            raise json_inputs.too_long(name, len(text), chars_max, schema_id)
+
+
+def _bound_instant(instant: int | None, name: str, schema_id: int) -> None:
+    if instant is not None and not INSTANT_MIN <= instant <= INSTANT_MAX:
+        raise DecodeError(
+            "instant_out_of_range",
+            f"{name} is {instant} ms from 1970; send milliseconds (not seconds, not microseconds)"
+            " within the years 2 to 9998",
+            schema_id,
+        )
+
+
+def check_key(key: bytes | None, user_id: str, partition: int, partitions: int) -> None:
+    """Whether a record has its user's key and is in the key's partition.
+
+    Args:
+        key: of the record.
+        user_id: in its value.
+        partition: where it was read, 0 to partitions − 1.
+        partitions: of its topic, 1 and up.
+
+    Raises:
+        DecodeError: of stage `transport`, with a reason of `KEY_REASONS`.
+    """
+    if key != user_id.encode():
+        raise _key_error(key, user_id)
+    home = partition_of(key, partitions)
+    if home != partition:
+        raise _transport_error(
+            "wrong_partition",
+            f"key {user_id[:64]!r} belongs to partition {home} of {partitions} and was sent to"
+            f" {partition}; set `partitioner=murmur2_random` in librdkafka clients, or leave the"
+            " default partitioner of Java clients",
+        )
+
+
+def _key_error(key: bytes | None, user_id: str) -> DecodeError:
+    if not key:
+        return _transport_error("no_key", "the record has no key; send the user id as its key")
+    try:
+        text = key.decode()
+    except UnicodeDecodeError:
+        return _transport_error(
+            "key_not_utf8",
+            f"the key begins with {key[:_SHOWN_MAX].hex(' ')}, which is not UTF-8; send the user id"
+            " in UTF-8, without framing",
+        )
+    return _transport_error(
+        "key_not_user",
+        f"the key is {text[:64]!r} and the value's user_id {user_id[:64]!r}; send the user id as"
+        " the key",
+    )
+
+
+def _transport_error(reason: str, detail: str) -> DecodeError:
+    error = DecodeError(reason, detail)
+    error.stage = "transport"
+    return error

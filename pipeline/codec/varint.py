@@ -1,0 +1,100 @@
+"""Avro's integers: zigzag, then base 128 with the low groups first.
+
+Owns: the bytes of int and long, and tables of the frequent ones.
+Does not own: which field is an int and which a long (avro_source.py).
+Invariant: each function gives the shortest form, which is the only one Avro writers emit.
+Source of the formula: Avro 1.12 specification, "Binary encoding".
+"""
+
+from typing import Final
+
+SMALL: Final = 32_768
+"""The tables hold 0 to SMALL − 1: counts, lengths, and local dates until the year 2059."""
+
+INT_MAX: Final = 2**31 - 1
+LONG_MAX: Final = 2**63 - 1
+
+_LOW_BITS: Final = 14
+_LOW_MASK: Final = 2**_LOW_BITS - 1
+_HIGHS_MAX: Final = 4_096
+
+
+def _base128(unsigned: int) -> bytes:
+    out = bytearray()
+    while unsigned > 0x7F:
+        out.append(unsigned & 0x7F | 0x80)
+        unsigned >>= 7
+    out.append(unsigned)
+    return bytes(out)
+
+
+def zigzag(value: int) -> bytes:
+    """Any int that fits 64 bits, without tables.
+
+    Args:
+        value: −2⁶³ to 2⁶³ − 1.
+
+    Returns:
+        1 to 10 bytes.
+
+    Raises:
+        OverflowError: the value is outside.
+    """
+    if not -LONG_MAX - 1 <= value <= LONG_MAX:
+        raise OverflowError(f"{value} does not fit 64 bits")
+    return _base128(value << 1 ^ value >> 63)
+
+
+class _Highs(dict[int, bytes]):
+    """The groups above the lowest two; neighbouring instants and offsets share them. Bounded."""
+
+    def __missing__(self, high: int) -> bytes:
+        if high >> 64 - _LOW_BITS:
+            raise OverflowError("does not fit 64 bits")
+        if len(self) >= _HIGHS_MAX:
+            self.clear()
+        self[high] = encoded = _base128(high)
+        return encoded
+
+
+_LOWS: Final = tuple(bytes((n & 0x7F | 0x80, n >> 7 | 0x80)) for n in range(_LOW_MASK + 1))
+_highs: Final = _Highs()
+
+TABLE: Final = tuple(zigzag(n) for n in range(SMALL))
+"""`TABLE[n]` is n's encoding."""
+
+PRESENT_TABLE: Final = tuple(b"\x02" + encoded for encoded in TABLE)
+"""The same after the branch number of the second branch of an optional field."""
+
+
+def long(value: int) -> bytes:
+    """As `zigzag`, quick for numbers near those of before.
+
+    Raises:
+        OverflowError: outside 64 bits. TypeError: not an integer.
+    """
+    unsigned = value << 1 ^ value >> 63  # never negative; 2⁶⁴ or more when outside
+    if unsigned <= _LOW_MASK:
+        return _base128(unsigned)
+    return _LOWS[unsigned & _LOW_MASK] + _highs[unsigned >> _LOW_BITS]
+
+
+def int32(value: int) -> bytes:
+    """An Avro int.
+
+    Raises:
+        OverflowError: outside 32 bits. TypeError: not an integer.
+    """
+    if not -INT_MAX - 1 <= value <= INT_MAX:
+        raise OverflowError(f"{value} does not fit 32 bits")
+    return _base128(value << 1 ^ value >> 31)
+
+
+def present_long(value: int) -> bytes:
+    """A long in the second branch of an optional field."""
+    return b"\x02" + long(value)
+
+
+def present_int32(value: int) -> bytes:
+    """An int in the second branch of an optional field."""
+    return b"\x02" + int32(value)
