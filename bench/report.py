@@ -59,9 +59,10 @@ def delay_lines(latency: Latency, events_per_s: int) -> list[str]:
     """The delays' numbers and histogram, at most 80 columns."""
     delays = summary(latency.delays_ms)
     return [
-        f"send to read_committed sight of progress, {delays.count:,} events at {events_per_s:,}/s:",
+        f"send to read_committed sight of progress, {delays.count:,} at {events_per_s:,}/s:",
         f"  p50 {delays.p50_ms:.1f} ms   p90 {delays.p90_ms:.1f} ms   p99 {delays.p99_ms:.1f} ms"
-        f"   max {delays.max_ms:.1f} ms   (pacing off by {latency.pacing_ms_max:.1f} ms at most)",
+        f"   max {delays.max_ms:.1f} ms",
+        f"  the producer was off its schedule by {latency.pacing_ms_max:.1f} ms at most",
         *histogram(latency.delays_ms),
     ]
 
