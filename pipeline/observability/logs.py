@@ -71,7 +71,9 @@ def configure_logging(form: str, level: str, stream: TextIO | None = None) -> No
     else:
         plain = structlog.dev.plain_traceback
         colours = target.isatty()
-        last += [_mask, structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain)]
+        render = structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain)
+        # Once more behind the renderer, as that writes the traceback.
+        last += [_mask, lambda *line: mask_text(str(render(*line)))]
     handler = logging.StreamHandler(target)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last)
