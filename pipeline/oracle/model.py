@@ -9,7 +9,6 @@ Does not own: reading (reading.py), verdicts on completions (duplicates.py), wha
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import lru_cache
 
 from pipeline.oracle.dates import EPOCH, ONE_DAY
 from pipeline.oracle.duplicates import compare, examine
@@ -140,20 +139,16 @@ def _wrong_with(command: SupportCommand, append_time_ms: int, rules: Rules) -> s
     if command.kind == "withdraw":
         return "" if command.withdraws else "nothing_withdrawn"
     if command.kind == "claim_key":
-        possible = _possible_keys(command.user_id, rules)
-        return "" if command.key_id in possible else "impossible_key"
+        return "" if _possible(command.key_id, command.user_id, rules) else "impossible_key"
     return "unknown_kind"
 
 
-@lru_cache(maxsize=64)
-def _possible_keys(user_id: str, rules: Rules) -> frozenset[str]:
-    most: dict[str, int] = {}
-    for policy in rules.policies:
-        for portal in policy.portals:
-            most[portal.slug] = max(portal.keys, most.get(portal.slug, 0))
-    return frozenset(
-        key_id(user_id, lap, slug, i)
+def _possible(wanted: str | None, user_id: str, rules: Rules) -> bool:
+    """Tell whether any portal, of any version and lap, grants this user the key `wanted`."""
+    portals = {portal for policy in rules.policies for portal in policy.portals}
+    return any(
+        wanted == key_id(user_id, lap, portal.slug, i)
         for lap in range(LAPS_MAX)
-        for slug, keys in most.items()
-        for i in range(keys)
+        for portal in portals
+        for i in range(portal.keys)
     )
