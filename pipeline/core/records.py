@@ -1,11 +1,12 @@
 """The public records, as values.
 
-Owns: one frozen struct for each Avro record that crosses a topic, and the cause that links an output
-to the input it came from.
+Owns: one frozen struct for each Avro record that crosses a topic, and the cause that links an
+output to the input it came from.
 Does not own: their bytes (codec/), what they mean (fold.py), state (state.py).
-Invariants: a field has the name it has in `schemas/`; an instant is an integer of milliseconds since
-1970-01-01T00:00:00Z (Avro `timestamp-millis`); a local date is an integer of days since 1970-01-01 in
-the user's calendar (Avro `date`); an identifier made by us is a lower-case hexadecimal or UUID string.
+Invariants: a field has the name it has in `schemas/`; an instant is an integer of milliseconds
+since 1970-01-01T00:00:00Z (Avro `timestamp-millis`); a local date is an integer of days since
+1970-01-01 in the user's calendar (Avro `date`); an identifier made by us is a lower-case
+hexadecimal or UUID string.
 """
 
 from typing import Final
@@ -23,7 +24,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     """What all public records share: they are immutable and compare by value."""
 
 
-class Cause(Record):
+class Cause(Record, frozen=True, gc=False):
     """The input that an output was derived from.
 
     Attributes:
@@ -39,7 +40,7 @@ class Cause(Record):
     id: str = ""
 
 
-class PracticeCompleted(Record):
+class PracticeCompleted(Record, frozen=True, gc=False):
     """One finished practice session, as a client reports it.
 
     Attributes:
@@ -62,7 +63,7 @@ class PracticeCompleted(Record):
     context: dict[str, str] = {}
 
 
-class Command(Record):
+class Command(Record, frozen=True, gc=False):
     """What support or a service asks for. Flat, so that kinds can be added.
 
     Attributes:
@@ -90,14 +91,14 @@ class Command(Record):
 COMMAND_KINDS: Final = ("credit", "revoke", "withdraw", "claim_key", "redrive", "erase")
 
 
-class Run(Record):
+class Run(Record, frozen=True, gc=False):
     """Consecutive local dates: `length` (1 and up) of them from `start`."""
 
     start: LocalDate
     length: int
 
 
-class Dates(Record):
+class Dates(Record, frozen=True, gc=False):
     """A user's dates by what made them count, each as sorted, disjoint, non-adjacent runs."""
 
     practised: tuple[Run, ...] = ()
@@ -106,7 +107,7 @@ class Dates(Record):
     revoked: tuple[Run, ...] = ()
 
 
-class PortalReached(Record):
+class PortalReached(Record, frozen=True, gc=False):
     """A portal in a user's progress."""
 
     lap: int
@@ -116,14 +117,14 @@ class PortalReached(Record):
     asset_id: str
 
 
-class Keys(Record):
+class Keys(Record, frozen=True, gc=False):
     """Field Key ids, each list sorted."""
 
     granted: tuple[str, ...] = ()
     claimed: tuple[str, ...] = ()
 
 
-class NextPortal(Record):
+class NextPortal(Record, frozen=True, gc=False):
     """The next portal ahead of the current run. `days_away` is 1 and up."""
 
     slug: str
@@ -131,7 +132,7 @@ class NextPortal(Record):
     days_away: int
 
 
-class PortalUnlocked(Record):
+class PortalUnlocked(Record, frozen=True, gc=False):
     """A portal was unlocked; once for a user, lap and slug, for ever.
 
     Attributes:
@@ -169,7 +170,7 @@ class PortalUnlocked(Record):
     cause: Cause
 
 
-class ProgressUpdated(Record):
+class ProgressUpdated(Record, frozen=True, gc=False):
     """The whole readable state of a user; the read model needs nothing else.
 
     Attributes:
@@ -207,7 +208,7 @@ class ProgressUpdated(Record):
     cause: Cause
 
 
-class GeometryUpdated(Record):
+class GeometryUpdated(Record, frozen=True, gc=False):
     """The user's current frame changed, or a figure was completed on `local_date`."""
 
     user_id: str
@@ -222,7 +223,7 @@ class GeometryUpdated(Record):
     cause: Cause
 
 
-class OriginalCompletion(Record):
+class OriginalCompletion(Record, frozen=True, gc=False):
     """The accepted completion that a duplicate repeats or an overlap crosses."""
 
     completion_id: str
@@ -231,7 +232,7 @@ class OriginalCompletion(Record):
     offset: int
 
 
-class ReconciliationAlert(Record):
+class ReconciliationAlert(Record, frozen=True, gc=False):
     """A completion that repeats or crosses an accepted one.
 
     Attributes:
@@ -250,14 +251,14 @@ class ReconciliationAlert(Record):
     cause: Cause
 
 
-class Header(Record):
+class Header(Record, frozen=True, gc=False):
     """One Kafka record header; a value may be null."""
 
     key: str
     value: bytes | None
 
 
-class DeadLetter(Record):
+class DeadLetter(Record, frozen=True, gc=False):
     """A rejected input, whole, with its reason.
 
     Attributes:
@@ -279,7 +280,7 @@ class DeadLetter(Record):
     append_time: Instant
 
 
-class AuditEntry(Record):
+class AuditEntry(Record, frozen=True, gc=False):
     """What became of one input, or of one operator action; a link of its partition's chain.
 
     Attributes:

@@ -1,0 +1,139 @@
+"""What support and services ask for.
+
+Owns: the checks on a command, and how each kind grows the sets.
+Does not own: what follows from it (settling.py), who may ask (the topic's access rules).
+Invariant: a request id is taken once: asked again the same, it is repeated; asked otherwise,
+rejected. A withdrawal may come before what it withdraws.
+"""
+
+from typing import Final
+
+import msgspec
+
+from pipeline.core.calendar import utc_date
+from pipeline.core.keys import can_exist
+from pipeline.core.records import COMMAND_KINDS, Command, Instant, LocalDate
+from pipeline.core.rejection import (
+    NOTE_CHARS_MAX,
+    Rejection,
+    bad_id,
+    is_id,
+    is_note,
+    quoted,
+    rejected,
+)
+from pipeline.core.rulebook import PolicyBook
+from pipeline.core.sets import REQUESTS_MAX, Sets, request_count, request_of, with_request
+from pipeline.core.state import UserState
+
+_LATER: Final = ("redrive", "erase")
+_DATED: Final = ("credit", "revoke")
+
+
+class Request(msgspec.Struct, frozen=True, gc=False):
+    """A sound command.
+
+    Attributes:
+        kind: credit, revoke, withdraw or claim_key.
+        about: the date of the first two, the id that the others name.
+    """
+
+    request_id: str
+    kind: str
+    about: LocalDate | str
+
+
+def examine_command(
+    command: Command, state: UserState, append_time: Instant, book: PolicyBook
+) -> Request | Rejection:
+    """Check a command against everything but earlier requests.
+
+    Args:
+        command: of the right types, otherwise anything at all.
+        append_time: of the command.
+
+    Returns:
+        What it asks for, or the first reason to reject it.
+    """
+    for field, value in (
+        ("user_id", command.user_id),
+        ("request_id", command.request_id),
+        ("actor", command.actor),
+    ):
+        if not is_id(value):
+            return bad_id(field, value)
+    if command.kind not in COMMAND_KINDS:
+        return rejected(
+            "unknown_kind", f"kind {quoted(command.kind)} is none of {', '.join(COMMAND_KINDS)}"
+        )
+    if command.kind in _LATER:
+        return rejected(
+            "kind_not_supported", f"this version does not carry out {command.kind} commands yet"
+        )
+    for note in (command.reason, command.ticket):
+        if note is not None and not is_note(note):
+            return rejected(
+                "bad_note",
+                f"reason and ticket must have at most {NOTE_CHARS_MAX} characters of valid Unicode",
+            )
+    if command.kind in _DATED:
+        return _dated(command, append_time, book)
+    if command.kind == "withdraw":
+        return _withdrawal(command)
+    return _claim(command, state, append_time, book)
+
+
+def _dated(command: Command, append_time: Instant, book: PolicyBook) -> Request | Rejection:
+    kind, date = command.kind, command.local_date
+    if not (command.reason and command.ticket):
+        return rejected("unexplained", f"a {kind} needs a reason and a ticket, for the audit")
+    if date is None:
+        return rejected("no_local_date", f"a {kind} needs the local_date that it is about")
+    if date < book.earliest_date:
+        return rejected("date_too_early", "local_date is before the first that the policy allows")
+    if date > utc_date(append_time) + 1:
+        return rejected("date_too_far_ahead", "local_date is beyond tomorrow's, in UTC")
+    return Request(command.request_id, kind, date)
+
+
+def _withdrawal(command: Command) -> Request | Rejection:
+    target = command.withdraws or ""
+    if not is_id(target):
+        return bad_id("withdraws", target)
+    if target == command.request_id:
+        return rejected("withdraws_itself", "a withdrawal cancels another request, not itself")
+    return Request(command.request_id, command.kind, target)
+
+
+def _claim(
+    command: Command, state: UserState, append_time: Instant, book: PolicyBook
+) -> Request | Rejection:
+    key_id = command.key_id
+    if key_id is None:
+        return rejected("no_key_id", "a claim_key needs the key_id that it claims")
+    if key_id not in state.granted and not can_exist(book, command.user_id, key_id, append_time):
+        return rejected(
+            "unknown_key", f"no portal of this user can ever grant the key {quoted(key_id)}"
+        )
+    return Request(command.request_id, command.kind, key_id)
+
+
+def grown_by(sets: Sets, request: Request) -> Sets | Rejection | None:
+    """Take a request into the sets.
+
+    Returns:
+        The new sets; None when the same was asked before under the same id; a rejection when
+        something else was, or when there are too many requests.
+    """
+    earlier = request_of(sets, request.request_id)
+    if earlier == (request.kind, request.about):
+        return None
+    if earlier is not None:
+        return rejected(
+            "request_id_reused",
+            f"the request id was used for a {earlier[0]} of {quoted(str(earlier[1]))}; a new "
+            "request needs a new id",
+        )
+    if request_count(sets, request.kind) >= REQUESTS_MAX:
+        return rejected("too_many_requests", f"the user has {REQUESTS_MAX} requests of this kind")
+    return with_request(sets, request.kind, request.request_id, request.about)

@@ -1,0 +1,111 @@
+"""Whether a completion makes sense, and when and where it took place.
+
+Owns: the bounds on a completion, the correction of a clock that is ahead, late and future verdicts.
+Does not own: whether it was seen before (dedupe.py), what it changes (fold.py).
+Invariant: a verdict is a function of the completion, its append time and the policy.
+"""
+
+from typing import Final
+
+import msgspec
+
+from pipeline.core.calendar import DAY_MS, Zone, local_date, zone_of
+from pipeline.core.records import Instant, LocalDate, PracticeCompleted
+from pipeline.core.rejection import (
+    NAME_CHARS_MAX,
+    Rejection,
+    bad_id,
+    is_id,
+    quoted,
+    rejected,
+)
+from pipeline.core.rulebook import Policy
+
+_MINUTE_MS: Final = 60_000
+
+
+class Sitting(msgspec.Struct, frozen=True, gc=False):
+    """When and where a sound completion took place, its clock put right.
+
+    Attributes:
+        local_date: the date that it counts for.
+    """
+
+    started_at: Instant
+    completed_at: Instant
+    zone: Zone
+    local_date: LocalDate
+
+
+def examine(
+    completion: PracticeCompleted, append_time: Instant, policy: Policy
+) -> Sitting | Rejection:
+    """Check a completion.
+
+    Args:
+        completion: of the right types, otherwise anything at all.
+        append_time: of the completion; the only *now* there is.
+
+    Returns:
+        When and where it took place, or the first reason to reject it.
+    """
+    if not is_id(completion.user_id):
+        return bad_id("user_id", completion.user_id)
+    if not is_id(completion.completion_id):
+        return bad_id("completion_id", completion.completion_id)
+    if not is_id(completion.session_id):
+        return bad_id("session_id", completion.session_id)
+    practice = completion.practice
+    if not (0 < len(practice) <= NAME_CHARS_MAX and practice.isprintable()):
+        return rejected(
+            "bad_practice",
+            f"practice must have 1 to {NAME_CHARS_MAX} printable characters, not "
+            f"{quoted(practice)}",
+        )
+    zone = zone_of(completion.tz)
+    if zone is None:
+        return rejected(
+            "unknown_zone",
+            f"tz {quoted(completion.tz)} is no IANA zone; send a name such as Europe/Berlin, in "
+            "this spelling",
+        )
+    length_ms = completion.completed_at - completion.started_at
+    if not policy.session_ms_min <= length_ms <= policy.session_ms_max:
+        return _bad_length(length_ms, policy)
+    ahead_ms = 0 if completion.sent_at is None else completion.sent_at - append_time
+    shift_ms = ahead_ms if ahead_ms > policy.skew_tolerance_ms else 0
+    completed_at = completion.completed_at - shift_ms
+    if not -policy.late_ms <= completed_at - append_time <= policy.future_skew_ms:
+        return _bad_time(completed_at - append_time, policy)
+    date = local_date(completed_at, zone, policy.day_start_minutes)
+    if date < policy.earliest_date:
+        return rejected(
+            "before_earliest_date", "it ended before the first date that the policy lets count"
+        )
+    return Sitting(completion.started_at - shift_ms, completed_at, zone, date)
+
+
+def _bad_length(length_ms: int, policy: Policy) -> Rejection:
+    if length_ms < 0:
+        return rejected("ends_before_start", f"completed_at is {-length_ms} ms before started_at")
+    if length_ms < policy.session_ms_min:
+        return rejected(
+            "too_short", f"the session took {length_ms} ms; at least {policy.session_ms_min} count"
+        )
+    return rejected(
+        "too_long", f"the session took {length_ms} ms; at most {policy.session_ms_max} count"
+    )
+
+
+def _bad_time(ahead_ms: int, policy: Policy) -> Rejection:
+    if ahead_ms > 0:
+        return rejected(
+            "too_far_ahead",
+            f"it ends {ahead_ms // _MINUTE_MS} minutes after it arrived; the device's clock is "
+            "wrong, and sent_at does not show by how much",
+        )
+    return rejected(
+        "too_late",
+        f"it ended {-ahead_ms // DAY_MS} days before it arrived; at most "
+        f"{policy.late_ms // DAY_MS} count without a review",
+    )

@@ -1,0 +1,218 @@
+"""Whether a completion was seen before.
+
+Owns: the verdict on a completion against what was accepted of the same user within the window, and
+what the window has to remember of an accepted one.
+Does not own: where that is kept and when it expires (engine), what a verdict leads to (fold.py).
+Invariants: only accepted completions are remembered. The cost of a verdict is bounded, however many
+completions a user has in the window: two look-ups and a cover for each cell.
+
+A completion is told by its id and by its session. Content is (user, session, start, end, practice),
+so the same content implies the same session: there is nothing else to look for.
+
+| id known | session known | content | verdict |
+|---|---|---|---|
+| yes | any | same | exact |
+| yes | any | other | collision |
+| no | yes | any | twin |
+| no | no | | overlap when it crosses an accepted session, else accepted |
+
+**Cover.** Time is cut into cells. For each user and cell a few accepted sessions are kept whose
+union, within the cell, is that of all accepted ones: a session that adds nothing is left out, and
+one that others make superfluous is dropped. What overlaps any accepted session then overlaps a kept
+one. In such a set no instant lies in more than two sessions, so there are at most `cover_size_max`
+of them.
+
+The cover may forget a session a window after it was last changed, by append time, although a
+session that added nothing is newer: each instant of its union belongs to a kept session, which had
+ended by its own append plus future_skew; and what may still arrive a window later starts after
+that.
+"""
+
+from typing import Final, Protocol
+
+import msgspec
+
+from pipeline.core.identity import uuid_of
+from pipeline.core.records import (
+    Cause,
+    Instant,
+    OriginalCompletion,
+    PracticeCompleted,
+    ReconciliationAlert,
+)
+
+CELL_MS: Final = 21_600_000
+"""Six hours: the length of a cell."""
+
+SEVERITIES: Final = {"exact": "info", "twin": "notice", "collision": "error", "overlap": "notice"}
+
+
+class SeenCompletion(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An accepted completion, as the window remembers it.
+
+    Attributes:
+        started_at, completed_at: as reported, before a clock was put right: the same in every copy.
+        topic, partition, offset, append_time: of the record that was accepted.
+    """
+
+    completion_id: str
+    session_id: str
+    practice: str
+    started_at: Instant
+    completed_at: Instant
+    topic: str
+    partition: int
+    offset: int
+    append_time: Instant
+
+
+class Session(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """An accepted session in a cover: from `start` up to, not including, `end`, clock put right."""
+
+    start: Instant
+    end: Instant
+    completion_id: str
+    topic: str
+    partition: int
+    offset: int
+
+
+Cover = tuple[Session, ...]
+"""Sessions of one cell by start; none is within the union of the others."""
+
+
+class SeenView(Protocol):
+    """What the window remembers: nothing that was appended longer ago than the window."""
+
+    def by_id(self, user_id: str, completion_id: str) -> SeenCompletion | None:
+        """Return the accepted completion of that id."""
+        ...
+
+    def by_session(self, user_id: str, session_id: str) -> SeenCompletion | None:
+        """Return the accepted completion of that session."""
+        ...
+
+    def cover(self, user_id: str, cell: int) -> Cover:
+        """Return the cover of a cell (an instant divided by `CELL_MS`); empty when there is
+        none."""
+        ...
+
+
+class SeenUpdate(msgspec.Struct, frozen=True, gc=False):
+    """What the window has to take in: `entry` under its id and its session, and whole covers.
+
+    Attributes:
+        covers: (cell, its new cover); only those that changed.
+    """
+
+    entry: SeenCompletion
+    covers: tuple[tuple[int, Cover], ...]
+
+
+def duplicate_of(
+    seen: SeenView, completion: PracticeCompleted
+) -> tuple[str, SeenCompletion] | None:
+    """Return exact, twin or collision with the original; None for a completion that counts."""
+    user_id = completion.user_id
+    original = seen.by_id(user_id, completion.completion_id)
+    if original is not None:
+        same = (
+            original.session_id == completion.session_id
+            and original.started_at == completion.started_at
+            and original.completed_at == completion.completed_at
+            and original.practice == completion.practice
+        )
+        return ("exact" if same else "collision"), original
+    original = seen.by_session(user_id, completion.session_id)
+    return None if original is None else ("twin", original)
+
+
+def admit(
+    seen: SeenView, user_id: str, session: Session
+) -> tuple[Session | None, tuple[tuple[int, Cover], ...]]:
+    """Take an accepted session into the covers of its cells.
+
+    Args:
+        session: longer than nothing, at most a day, so a few cells.
+
+    Returns:
+        The earliest accepted session that it overlaps (touching is not overlapping), None without
+        one; and the covers that changed.
+    """
+    crossed: Session | None = None
+    changed: list[tuple[int, Cover]] = []
+    for cell in range(session.start // CELL_MS, (session.end - 1) // CELL_MS + 1):
+        cover = seen.cover(user_id, cell)
+        if not cover:
+            changed.append((cell, (session,)))
+            continue
+        for other in cover:
+            if other.start < session.end and session.start < other.end:
+                if crossed is None or other.start < crossed.start:
+                    crossed = other
+                break
+        extended = with_session(cover, session, cell)
+        if extended is not cover:
+            changed.append((cell, extended))
+    return crossed, tuple(changed)
+
+
+def with_session(cover: Cover, session: Session, cell: int) -> Cover:
+    """Return the cover with one more session; the same object when it adds nothing to the cell.
+
+    The sessions kept are chosen greedily: at each point, of those that start by then, the one that
+    reaches furthest. That is the fewest there can be, so none is within the union of the others.
+    """
+    low, high = cell * CELL_MS, (cell + 1) * CELL_MS
+    by_start = sorted((*cover, session), key=_reach_at_start)
+    kept: list[Session] = []
+    covered_to = low
+    best: Session | None = None
+    for candidate in by_start:
+        if best is not None and candidate.start > covered_to:
+            kept.append(best)
+            covered_to, best = min(best.end, high), None
+        covered_to = max(covered_to, candidate.start)
+        if min(candidate.end, high) > (covered_to if best is None else min(best.end, high)):
+            best = candidate
+    if best is not None:
+        kept.append(best)
+    return cover if session not in kept else tuple(kept)
+
+
+def _reach_at_start(session: Session) -> tuple[Instant, Instant]:
+    return session.start, -session.end
+
+
+def cover_size_max(session_ms_min: int) -> int:
+    """Return how many sessions a cover can have: twice what fits a cell, and one over each edge."""
+    return 2 * CELL_MS // session_ms_min + 2
+
+
+def alert_for(
+    verdict: str,
+    completion: PracticeCompleted,
+    original: OriginalCompletion,
+    differing_fields: tuple[str, ...],
+    cause: Cause,
+) -> ReconciliationAlert:
+    """Return the alert of a duplicate or overlap; its id is the same however often it is made."""
+    return ReconciliationAlert(
+        alert_id=uuid_of(f"{cause.topic}/alert/{cause.partition}/{cause.offset}"),
+        user_id=completion.user_id,
+        verdict=verdict,
+        severity=SEVERITIES[verdict],
+        completion_id=completion.completion_id,
+        original=original,
+        differing_fields=differing_fields,
+        cause=cause,
+    )
+
+
+def differing(completion: PracticeCompleted, original: SeenCompletion) -> tuple[str, ...]:
+    """Return the names of the content fields in which a completion differs from its original."""
+    return tuple(
+        name
+        for name in ("session_id", "started_at", "completed_at", "practice")
+        if getattr(completion, name) != getattr(original, name)
+    )

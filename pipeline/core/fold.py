@@ -1,0 +1,270 @@
+"""The one way in: an input and what is known before it, to everything that follows from it.
+
+Owns: the order of the steps for a completion and for a command.
+Does not own: the steps (the modules it imports), what becomes of an outcome (engine).
+Invariants: pure, and total: bad data is an outcome, never an exception. The same input, state,
+view, append time and world always give the same outcome.
+"""
+
+import msgspec
+
+from pipeline.core.bridging import kept_from, observe
+from pipeline.core.commands import Request, examine_command, grown_by
+from pipeline.core.completion import Sitting, examine
+from pipeline.core.dedupe import (
+    SeenCompletion,
+    SeenUpdate,
+    SeenView,
+    Session,
+    admit,
+    alert_for,
+    differing,
+    duplicate_of,
+)
+from pipeline.core.outcome import Outcome, World
+from pipeline.core.records import (
+    COMMAND_KINDS,
+    Cause,
+    Command,
+    Instant,
+    LocalDate,
+    OriginalCompletion,
+    PracticeCompleted,
+    ReconciliationAlert,
+)
+from pipeline.core.rejection import Rejection, is_id, is_note
+from pipeline.core.runs import with_number
+from pipeline.core.sets import Sets
+from pipeline.core.settling import Change, settle
+from pipeline.core.state import UserState
+
+__all__ = ["Outcome", "Rejection", "World", "fold_command", "fold_completion"]
+
+_COMPLETION = "completion"
+_USER = "user"
+_UNKNOWN = "unknown"
+
+
+def fold_completion(
+    state: UserState,
+    seen: SeenView,
+    completion: PracticeCompleted,
+    cause: Cause,
+    append_time: Instant,
+    world: World,
+) -> Outcome:
+    """Fold one completion.
+
+    Args:
+        state: of the completion's user; `EMPTY` when there is none.
+        seen: the windowed table, up to date with everything before this event.
+        completion: of the right types, otherwise anything at all.
+        append_time: of the event, within the years 2 to 9998.
+
+    Returns:
+        Its outcome; the verdict is accepted, exact, twin, collision, overlap or dead_letter.
+    """
+    policy = world.policies.at(append_time)
+    sitting = examine(completion, append_time, policy)
+    if isinstance(sitting, Rejection):
+        return _aside(completion, state, sitting, policy.version)
+    duplicate = duplicate_of(seen, completion)
+    if duplicate is not None:
+        return _duplicate(completion, state, duplicate, cause, policy.version)
+    user_id, completion_id = completion.user_id, completion.completion_id
+    session = Session(
+        sitting.started_at,
+        sitting.completed_at,
+        completion_id,
+        cause.topic,
+        cause.partition,
+        cause.offset,
+    )
+    crossed, covers = admit(seen, user_id, session)
+    entry = SeenCompletion(
+        completion_id,
+        completion.session_id,
+        completion.practice,
+        completion.started_at,
+        completion.completed_at,
+        cause.topic,
+        cause.partition,
+        cause.offset,
+        append_time,
+    )
+    keep_from = kept_from(append_time, world.policies.late_ms_max)
+    change = Change(user_id, completion.practice, world.origin, cause, append_time, policy)
+    settled = settle(_grown(state, completion, sitting, keep_from), change, world)
+    alert = None if crossed is None else _overlap(seen, completion, crossed, cause)
+    return Outcome(
+        _COMPLETION,
+        _USER,
+        None,
+        None,
+        "accepted" if crossed is None else "overlap",
+        user_id,
+        sitting.local_date,
+        settled.state,
+        SeenUpdate(entry, covers),
+        settled.unlocks,
+        settled.geometry,
+        alert,
+        None,
+        state.digest,
+        settled.state.digest,
+        policy.version,
+    )
+
+
+def _grown(
+    state: UserState, completion: PracticeCompleted, sitting: Sitting, keep_from: LocalDate
+) -> UserState:
+    """Return the state with an accepted completion in its sets, zone and crossing."""
+    sets, date = state.sets, sitting.local_date
+    crossing, bridges = observe(
+        state.crossing, date, sitting.completed_at, sitting.zone.skipped, keep_from
+    )
+    practised = with_number(sets.practised, date)
+    bridged = sets.bridged
+    for bridge in bridges:
+        bridged = with_number(bridged, bridge)
+    if practised is not sets.practised or bridged is not sets.bridged:
+        sets = Sets(
+            practised,
+            bridged,
+            sets.credits,
+            sets.revocations,
+            sets.withdrawals,
+            sets.claims,
+            sets.unlocked,
+        )
+    here = (completion.tz, sitting.completed_at, completion.completion_id)
+    tz, tz_at, tz_id = max(here, (state.tz, state.tz_at, state.tz_id), key=lambda known: known[1:])
+    return UserState(
+        state.revision,
+        state.digest,
+        sets,
+        state.portals,
+        state.granted,
+        tz,
+        tz_at,
+        tz_id,
+        crossing,
+        state.frame_told,
+        state.checked_days,
+        state.checked_policy,
+    )
+
+
+def _aside(
+    completion: PracticeCompleted, state: UserState, rejection: Rejection, policy_version: str
+) -> Outcome:
+    user_id = completion.user_id if is_id(completion.user_id) else None
+    digest = None if user_id is None else state.digest
+    return Outcome(
+        action=_COMPLETION,
+        actor=_USER,
+        verdict="dead_letter",
+        user_id=user_id,
+        rejection=rejection,
+        digest_before=digest,
+        digest_after=digest,
+        policy_version=policy_version,
+    )
+
+
+def _duplicate(
+    completion: PracticeCompleted,
+    state: UserState,
+    duplicate: tuple[str, SeenCompletion],
+    cause: Cause,
+    policy_version: str,
+) -> Outcome:
+    verdict, original = duplicate
+    return Outcome(
+        action=_COMPLETION,
+        actor=_USER,
+        verdict=verdict,
+        user_id=completion.user_id,
+        alert=alert_for(
+            verdict, completion, _named(original), differing(completion, original), cause
+        ),
+        digest_before=state.digest,
+        digest_after=state.digest,
+        policy_version=policy_version,
+    )
+
+
+def _overlap(
+    seen: SeenView, completion: PracticeCompleted, crossed: Session, cause: Cause
+) -> ReconciliationAlert:
+    original = seen.by_id(completion.user_id, crossed.completion_id)
+    fields = () if original is None else differing(completion, original)
+    return alert_for("overlap", completion, _named(crossed), fields, cause)
+
+
+def _named(original: SeenCompletion | Session) -> OriginalCompletion:
+    return OriginalCompletion(
+        original.completion_id, original.topic, original.partition, original.offset
+    )
+
+
+def fold_command(
+    state: UserState, command: Command, cause: Cause, append_time: Instant, world: World
+) -> Outcome:
+    """Fold one command.
+
+    Args:
+        state: of the command's user; `EMPTY` when there is none.
+        command: of the right types, otherwise anything at all.
+        append_time: of the command, within the years 2 to 9998.
+
+    Returns:
+        Its outcome; the verdict is applied, repeated or dead_letter.
+    """
+    policy = world.policies.at(append_time)
+    request = examine_command(command, state, append_time, world.policies)
+    grown = grown_by(state.sets, request) if isinstance(request, Request) else request
+    if grown is None:
+        return _asked(command, state, "repeated", policy.version)
+    if isinstance(grown, Rejection):
+        return _asked(command, state, "dead_letter", policy.version, grown)
+    origin = "adjustment" if world.origin == "live" else world.origin
+    change = Change(command.user_id, None, origin, cause, append_time, policy)
+    settled = settle(msgspec.structs.replace(state, sets=grown), change, world)
+    return msgspec.structs.replace(
+        _asked(command, state, "applied", policy.version),
+        state=settled.state,
+        unlocks=settled.unlocks,
+        geometry=settled.geometry,
+        digest_after=settled.state.digest,
+    )
+
+
+def _asked(
+    command: Command,
+    state: UserState,
+    verdict: str,
+    policy_version: str,
+    rejection: Rejection | None = None,
+) -> Outcome:
+    """Return the outcome of a command that changes nothing, with only what can be told of it."""
+    user_id = command.user_id if is_id(command.user_id) else None
+    digest = None if user_id is None else state.digest
+    return Outcome(
+        action=command.kind if command.kind in COMMAND_KINDS else _UNKNOWN,
+        actor=command.actor if is_id(command.actor) else _UNKNOWN,
+        reason=_note(command.reason),
+        ticket=_note(command.ticket),
+        verdict=verdict,
+        user_id=user_id,
+        local_date=command.local_date,
+        rejection=rejection,
+        digest_before=digest,
+        digest_after=digest,
+        policy_version=policy_version,
+    )
+
+
+def _note(text: str | None) -> str | None:
+    return text if text is None or is_note(text) else None

@@ -1,0 +1,69 @@
+"""What a fold is given besides the event, and what it gives back.
+
+Owns: the world of a fold, its outcome, and a rejection as a value.
+Does not own: how an outcome comes about (fold.py), where it goes (engine).
+Invariant: an outcome is complete: everything the engine writes for an input follows from it and the
+input itself, and nothing else needs to be asked.
+"""
+
+import msgspec
+
+from pipeline.core.assets import AssetCatalogue
+from pipeline.core.dedupe import SeenUpdate
+from pipeline.core.records import (
+    GeometryUpdated,
+    LocalDate,
+    PortalUnlocked,
+    ReconciliationAlert,
+    Record,
+)
+from pipeline.core.rejection import Rejection
+from pipeline.core.rulebook import PolicyBook
+from pipeline.core.state import UserState
+
+
+class World(msgspec.Struct, frozen=True):
+    """What is the same for every event of a worker.
+
+    Attributes:
+        generation: which one folds. origin: live or rebuild, as unlocks are to say.
+    """
+
+    policies: PolicyBook
+    assets: AssetCatalogue
+    generation: str = "blue"
+    origin: str = "live"
+
+
+class Outcome(Record, frozen=True, gc=False):
+    """What became of one input.
+
+    Attributes:
+        action: completion, the command's kind, or unknown. actor: who asked.
+        verdict: accepted, exact, twin, collision, overlap, dead_letter, applied or repeated.
+        user_id: None when it could not be one.
+        local_date: the date decided for a completion, or named by a command; None without one.
+        state: the user's new state; None when nothing of the user changed.
+        seen: what the windowed table has to take in; None when nothing.
+        unlocks: portals, in the order in which the run passes them.
+        geometry: at most one for each frame.
+        rejection: set exactly when the verdict is dead_letter.
+        digest_before, digest_after: of the user's sets, 16 hexadecimal digits; None without a user.
+    """
+
+    action: str
+    actor: str
+    reason: str | None = None
+    ticket: str | None = None
+    verdict: str = "accepted"
+    user_id: str | None = None
+    local_date: LocalDate | None = None
+    state: UserState | None = None
+    seen: SeenUpdate | None = None
+    unlocks: tuple[PortalUnlocked, ...] = ()
+    geometry: tuple[GeometryUpdated, ...] = ()
+    alert: ReconciliationAlert | None = None
+    rejection: Rejection | None = None
+    digest_before: str | None = None
+    digest_after: str | None = None
+    policy_version: str = ""

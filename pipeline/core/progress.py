@@ -1,0 +1,92 @@
+"""A user's whole readable state.
+
+Owns: the derivation of progress from the state at an instant.
+Does not own: when it is published (engine), how it changes (fold.py).
+Invariant: everything in it follows from the state, the policy in force and the instant.
+"""
+
+from pipeline.core.outcome import World
+from pipeline.core.records import (
+    Cause,
+    Dates,
+    Instant,
+    Keys,
+    PortalReached,
+    ProgressUpdated,
+    Run,
+)
+from pipeline.core.runs import Runs, difference
+from pipeline.core.sets import claimed_keys, covered, live_dates, withdrawn
+from pipeline.core.settling import pending_keys
+from pipeline.core.state import UserState
+from pipeline.core.streak import standing_of, today_of
+
+
+def progress_of(
+    user_id: str, state: UserState, cause: Cause, append_time: Instant, world: World
+) -> ProgressUpdated:
+    """Return the progress of a user.
+
+    Args:
+        state: after the input that `cause` names.
+        append_time: of that input; the streak is that of this instant.
+
+    Returns:
+        The record. Dates are shown by what made them count: bridged ones without those practised,
+        credits and revocations without those withdrawn.
+    """
+    policy = world.policies.at(append_time)
+    sets = state.sets
+    dates = covered(sets)
+    today = today_of(state.tz, append_time, policy)
+    standing = standing_of(dates, today, policy.cycle_days)
+    claimed = claimed_keys(sets)
+    frame = standing.cycle_day
+    variant = world.assets.variant_of(user_id)
+    current = standing.current_end
+    return ProgressUpdated(
+        user_id,
+        state.revision,
+        standing.streak_days,
+        standing.longest_days,
+        standing.lifetime_days,
+        standing.lap,
+        frame,
+        standing.last_date,
+        None if current is None else current + 1,
+        state.tz,
+        _dates(state),
+        tuple(
+            [
+                PortalReached(p.lap, p.slug, p.reached_on, p.unlocked_at, p.asset_id)
+                for p in state.portals
+            ]
+        ),
+        Keys(state.granted, claimed),
+        pending_keys(state.granted, claimed),
+        world.assets.figure_of(frame) if frame else None,
+        frame,
+        variant,
+        world.assets.asset_id(frame, variant) if frame else None,
+        policy.version,
+        world.generation,
+        append_time,
+        cause,
+    )
+
+
+def _dates(state: UserState) -> Dates:
+    sets = state.sets
+    if not (sets.bridged or sets.credits or sets.revocations):
+        return Dates(_shown(sets.practised))
+    cancelled = withdrawn(sets)
+    return Dates(
+        _shown(sets.practised),
+        _shown(difference(sets.bridged, sets.practised)),
+        _shown(live_dates(sets.credits, cancelled)),
+        _shown(live_dates(sets.revocations, cancelled)),
+    )
+
+
+def _shown(runs: Runs) -> tuple[Run, ...]:
+    return tuple([Run(start, length) for start, length in runs])

@@ -1,0 +1,225 @@
+"""What follows when a user's sets have grown.
+
+Owns: the new state, the portals that are told, and the frames that are told.
+Does not own: what made the sets grow (fold.py, commands.py), which portals are due (portals.py).
+Invariant: each change is one revision; a portal is told in the change that puts it into the sets.
+"""
+
+from typing import Final
+
+import msgspec
+
+from pipeline.core.assets import AssetCatalogue
+from pipeline.core.identity import uuid_of
+from pipeline.core.keys import key_ids
+from pipeline.core.outcome import World
+from pipeline.core.portals import Due, due_portals, next_portal
+from pipeline.core.records import (
+    Cause,
+    GeometryUpdated,
+    Instant,
+    LocalDate,
+    PortalUnlocked,
+)
+from pipeline.core.rulebook import Policy
+from pipeline.core.sets import Sets, claimed_keys, covered, digest_of, with_unlocked
+from pipeline.core.state import Unlocked, UserState
+from pipeline.core.streak import Standing, standing_of, today_of
+
+FRAMES: Final = 108
+"""Frames that the catalogue draws."""
+
+
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """What made the sets grow.
+
+    Attributes:
+        practice: of the completion; None for a command.
+        origin: live, rebuild or adjustment.
+    """
+
+    user_id: str
+    practice: str | None
+    origin: str
+    cause: Cause
+    append_time: Instant
+    policy: Policy
+
+
+class Settled(msgspec.Struct, frozen=True, gc=False):
+    """The new state, and what to tell."""
+
+    state: UserState
+    unlocks: tuple[PortalUnlocked, ...]
+    geometry: tuple[GeometryUpdated, ...]
+
+
+class _Opening(msgspec.Struct, frozen=True, gc=False):
+    """A due portal with what it grants: its keys, and its asset in the user's variant."""
+
+    due: Due
+    asset_id: str
+    keys: tuple[str, ...]
+
+
+def settle(grown: UserState, change: Change, world: World) -> Settled:
+    """Derive everything that follows from a change.
+
+    Args:
+        grown: the state before, with its sets, zone and crossing already after.
+    """
+    policy = change.policy
+    sets = grown.sets
+    dates = covered(sets)
+    today = today_of(grown.tz, change.append_time, policy)
+    standing = standing_of(dates, today, policy.cycle_days)
+    checked_days = grown.checked_days if grown.checked_policy == policy.version else 0
+    portals, granted = grown.portals, grown.granted
+    openings: tuple[_Opening, ...] = ()
+    if standing.longest_days > checked_days:
+        due = due_portals(sets, dates, policy, checked_days, standing.longest_days)
+        checked_days = standing.longest_days
+        if due:
+            openings = tuple(_opening(each, change.user_id, world) for each in due)
+            sets = _with_all(sets, due)
+            portals = (*portals, *(_row(each, change.append_time) for each in openings))
+            granted = tuple(sorted((*granted, *(key for each in openings for key in each.keys))))
+    state = UserState(
+        grown.revision + 1,
+        digest_of(sets),
+        sets,
+        portals,
+        granted,
+        grown.tz,
+        grown.tz_at,
+        grown.tz_id,
+        grown.crossing,
+        standing.cycle_day or grown.frame_told,
+        checked_days,
+        policy.version,
+    )
+    return Settled(
+        state,
+        _told(openings, state, standing, change, world) if openings else (),
+        _frames(openings, grown.frame_told, standing, change, world.assets),
+    )
+
+
+def pending_keys(granted: tuple[str, ...], claimed: tuple[str, ...]) -> int:
+    """Return how many of the granted keys are not claimed."""
+    return len(granted) - len(set(claimed).intersection(granted)) if claimed else len(granted)
+
+
+def _opening(due: Due, user_id: str, world: World) -> _Opening:
+    variant = world.assets.variant_of(user_id)
+    return _Opening(
+        due,
+        world.assets.asset_id(due.portal.day, variant),
+        key_ids(user_id, due.lap, due.portal.slug, due.portal.keys),
+    )
+
+
+def _row(opening: _Opening, append_time: Instant) -> Unlocked:
+    due = opening.due
+    return Unlocked(due.lap, due.portal.slug, due.reached_on, append_time, opening.asset_id)
+
+
+def _with_all(sets: Sets, due: tuple[Due, ...]) -> Sets:
+    unlocked = sets.unlocked
+    for each in due:
+        unlocked = with_unlocked(unlocked, each.lap, each.portal.slug)
+    return Sets(
+        sets.practised,
+        sets.bridged,
+        sets.credits,
+        sets.revocations,
+        sets.withdrawals,
+        sets.claims,
+        unlocked,
+    )
+
+
+def _told(
+    openings: tuple[_Opening, ...],
+    state: UserState,
+    standing: Standing,
+    change: Change,
+    world: World,
+) -> tuple[PortalUnlocked, ...]:
+    ahead = next_portal(state.sets, change.policy, standing.streak_days)
+    pending = pending_keys(state.granted, claimed_keys(state.sets))
+    return tuple(
+        PortalUnlocked(
+            unlock_id=uuid_of(f"{change.user_id}/{due.lap}/{due.portal.slug}"),
+            user_id=change.user_id,
+            lap=due.lap,
+            portal=due.portal.slug,
+            title=due.portal.title,
+            cycle_day=due.portal.day,
+            streak_days=standing.streak_days,
+            longest_days=standing.longest_days,
+            lifetime_days=standing.lifetime_days,
+            reached_on=due.reached_on,
+            tz=state.tz,
+            practice=change.practice,
+            figure=due.portal.figure,
+            frame=due.portal.day,
+            asset_id=opening.asset_id,
+            asset_url=world.assets.url(opening.asset_id),
+            field_keys=opening.keys,
+            field_keys_pending=pending,
+            next_portal=ahead,
+            policy_version=change.policy.version,
+            origin=change.origin,
+            unlocked_at=change.append_time,
+            cause=change.cause,
+        )
+        for opening in openings
+        for due in (opening.due,)
+    )
+
+
+def _frames(
+    openings: tuple[_Opening, ...],
+    frame_told: int,
+    standing: Standing,
+    change: Change,
+    assets: AssetCatalogue,
+) -> tuple[GeometryUpdated, ...]:
+    """Return the figures completed by a portal, and the current frame when it is another than
+    told."""
+    frames = {
+        each.due.portal.day: each.due.reached_on
+        for each in openings
+        if _completes(each.due.portal.day, assets)
+    }
+    if standing.current_end is not None and standing.cycle_day != frame_told:
+        frames.setdefault(standing.cycle_day, standing.current_end)
+    if not frames:
+        return ()
+    variant = assets.variant_of(change.user_id)
+    return tuple(
+        _frame(frame, date, variant, change, assets) for frame, date in sorted(frames.items())
+    )
+
+
+def _frame(
+    frame: int, date: LocalDate, variant: int, change: Change, assets: AssetCatalogue
+) -> GeometryUpdated:
+    asset_id = assets.asset_id(frame, variant)
+    return GeometryUpdated(
+        user_id=change.user_id,
+        local_date=date,
+        figure=assets.figure_of(frame),
+        frame=frame,
+        variant=variant,
+        figure_completed=_completes(frame, assets),
+        asset_id=asset_id,
+        asset_url=assets.url(asset_id),
+        generator_version=assets.generator_version,
+        cause=change.cause,
+    )
+
+
+def _completes(frame: int, assets: AssetCatalogue) -> bool:
+    return frame == FRAMES or assets.figure_of(frame + 1) != assets.figure_of(frame)
