@@ -9,7 +9,15 @@ Invariant: a completion is compared with completions that count, never with reje
 from datetime import date
 
 from pipeline.oracle.dates import local_date, zone_names
-from pipeline.oracle.events import Completion, Place, Verdict, Word
+from pipeline.oracle.events import (
+    ID_CHARS_MAX,
+    PRACTICE_CHARS_MAX,
+    Completion,
+    Place,
+    Verdict,
+    Word,
+    is_name,
+)
 from pipeline.oracle.rules import Policy
 from pipeline.oracle.users import Counted
 
@@ -18,8 +26,11 @@ def examine(
     completion: Completion, place: Place, append_time_ms: int, policy: Policy
 ) -> Counted | str:
     """Return the completion, its clock put right and its date decided, or what is wrong with it."""
-    if not all((completion.completion_id, completion.user_id, completion.session_id)):
-        return "empty_field"
+    ids = (completion.completion_id, completion.user_id, completion.session_id)
+    if not all(is_name(text, ID_CHARS_MAX) for text in ids):
+        return "bad_id"
+    if not is_name(completion.practice, PRACTICE_CHARS_MAX):
+        return "bad_practice"
     if completion.tz not in zone_names():
         return "unknown_zone"
     ahead_ms = 0

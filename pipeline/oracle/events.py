@@ -21,6 +21,15 @@ Word = Literal[
 ]
 
 
+ID_CHARS_MAX = 128
+PRACTICE_CHARS_MAX = 64
+
+
+def is_name(text: str | None, chars_max: int) -> bool:
+    """Tell whether `text` can name something: short, printable, and not only spaces."""
+    return bool(text and text.strip()) and len(text or "") <= chars_max and str(text).isprintable()
+
+
 @dataclass(frozen=True, slots=True)
 class Logged:
     """One record of an input topic, as it lies in the log.
@@ -81,6 +90,13 @@ class SupportCommand:
     local_date: date | None = None
     key_id: str | None = None
     withdraws: str | None = None
+
+    @property
+    def about(self) -> date | str | None:
+        """What it is about: a date, a key, or another request."""
+        if self.kind in ("credit", "revoke"):
+            return self.local_date
+        return self.key_id if self.kind == "claim_key" else self.withdraws
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,15 @@ from datetime import timedelta
 
 from pipeline.oracle.dates import EPOCH, ONE_DAY
 from pipeline.oracle.duplicates import compare, examine
-from pipeline.oracle.events import Completion, Logged, Place, SupportCommand, Verdict
+from pipeline.oracle.events import (
+    ID_CHARS_MAX,
+    Completion,
+    Logged,
+    Place,
+    SupportCommand,
+    Verdict,
+    is_name,
+)
 from pipeline.oracle.partition import home
 from pipeline.oracle.reading import Reader, UnreadableError
 from pipeline.oracle.rules import Policy, Rules
@@ -107,37 +115,35 @@ def _judge_command(
     wrong = _wrong_with(command, append_time_ms, rules)
     if wrong:
         return Verdict("dead_letter", wrong, command.user_id)
-    what = (command.kind, command.request_id, command.local_date, command.key_id, command.withdraws)
-    for earlier in user.commands:
-        if what == (
-            earlier.kind,
-            earlier.request_id,
-            earlier.local_date,
-            earlier.key_id,
-            earlier.withdraws,
-        ):
-            return Verdict("repeated", "", command.user_id)
-    user.commands.append(command)
-    return Verdict("applied", "", command.user_id)
+    same_id = [c for c in user.commands if c.request_id == command.request_id]
+    if not same_id:
+        user.commands.append(command)
+        return Verdict("applied", "", command.user_id)
+    if (same_id[0].kind, same_id[0].about) == (command.kind, command.about):
+        return Verdict("repeated", "", command.user_id)
+    return Verdict("dead_letter", "request_id_reused", command.user_id)
 
 
 def _wrong_with(command: SupportCommand, append_time_ms: int, rules: Rules) -> str:
     policy = rules.at(append_time_ms)
-    if not all((command.request_id, command.user_id, command.actor)):
-        return "empty_field"
+    ids = (command.request_id, command.user_id, command.actor)
+    if not all(is_name(text, ID_CHARS_MAX) for text in ids):
+        return "bad_id"
     if command.kind in ("credit", "revoke"):
         if not command.reason or not command.ticket:
             return "no_reason"
         if command.local_date is None:
             return "no_date"
         append_date = (EPOCH + timedelta(milliseconds=append_time_ms)).date()
-        if command.kind == "credit" and command.local_date > append_date + ONE_DAY:
+        if command.local_date > append_date + ONE_DAY:
             return "date_ahead"
-        if command.kind == "credit" and command.local_date < policy.earliest_date:
+        if command.local_date < policy.earliest_date:
             return "date_too_early"
         return ""
     if command.kind == "withdraw":
-        return "" if command.withdraws else "nothing_withdrawn"
+        if not is_name(command.withdraws, ID_CHARS_MAX):
+            return "nothing_withdrawn"
+        return "withdraws_itself" if command.withdraws == command.request_id else ""
     if command.kind == "claim_key":
         return "" if _possible(command.key_id, command.user_id, rules) else "impossible_key"
     return "unknown_kind"

@@ -83,6 +83,11 @@ class UserModel:
     last_change_ms: int = 0
 
     @property
+    def revision(self) -> int:
+        """How often anything changed."""
+        return len(self.counted) + len(self.commands)
+
+    @property
     def practised(self) -> set[date]:
         """Dates with a completion that counts."""
         return {one.local_date for one in self.counted}
@@ -90,10 +95,10 @@ class UserModel:
     @property
     def bridged(self) -> set[date]:
         """Dates that travel skipped."""
-        instants: defaultdict[date, list[int]] = defaultdict(list)
+        ends: defaultdict[date, list[tuple[int, str]]] = defaultdict(list)
         for one in self.counted:
-            instants[one.local_date].append(one.end_ms)
-        return bridged(instants)
+            ends[one.local_date].append((one.end_ms, one.tz))
+        return bridged(ends)
 
     @property
     def _withdrawn(self) -> set[str]:
@@ -134,10 +139,10 @@ class UserModel:
         return self.keys_granted - self.keys_claimed
 
     @property
-    def tz(self) -> str | None:
+    def tz(self) -> str:
         """The zone of the completion that ended last; the greater id decides a tie."""
         if not self.counted:
-            return None
+            return "UTC"
         return max(self.counted, key=lambda one: (one.end_ms, one.completion_id)).tz
 
     def settle(self, policy: Policy, append_time_ms: int, place: Place) -> list[Unlock]:
@@ -170,9 +175,10 @@ class UserModel:
     def progress(self, now_ms: int, policy: Policy) -> Progress:
         """Return what is shown at `now_ms`."""
         runs = stretches(self.covered)
-        today = local_date(now_ms, self.tz or "UTC", policy.day_start)
+        today = local_date(now_ms, self.tz, policy.day_start)
         current = [run for run in runs if run[0] + (run[1] - 1) * ONE_DAY >= today - ONE_DAY]
-        streak = current[-1][1] if current else 0
+        # A credit for tomorrow may stand apart from the run that today can still carry on.
+        start, streak = current[0] if current else (today, 0)
         last = runs[-1][0] + (runs[-1][1] - 1) * ONE_DAY if runs else None
         return Progress(
             streak_days=streak,
@@ -181,7 +187,7 @@ class UserModel:
             lap=(streak - 1) // policy.cycle_days if streak else 0,
             cycle_day=(streak - 1) % policy.cycle_days + 1 if streak else 0,
             last_local_date=last,
-            streak_safe_until=last + ONE_DAY if last and streak else None,
+            streak_safe_until=start + streak * ONE_DAY if streak else None,
         )
 
 

@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from pipeline.oracle.dates import bridged, local_date, stretches
+from pipeline.oracle.dates import bridged, local_date, never_came, stretches
 from tests.oracle.scenes import ms
 
 THREE = timedelta(hours=3)
@@ -42,21 +42,39 @@ def test_the_day_may_start_at_midnight() -> None:
     assert local_date(ms("2026-03-10T00:00:00Z"), "UTC", timedelta()) == date(2026, 3, 10)
 
 
-def test_a_date_is_bridged_when_nobody_could_have_practised_on_it() -> None:
+def test_a_date_is_bridged_when_travel_left_no_time_for_it() -> None:
     last = ms("2026-01-10T04:00:00Z")
     gap_ms = 23 * 3_600_000
     first, third = date(2026, 1, 9), date(2026, 1, 11)
-    assert bridged({first: [0, last], third: [last + gap_ms - 1, last + 2 * gap_ms]}) == {
+    before = [(0, "UTC"), (last, "UTC")]
+    assert bridged({first: before, third: [(last + gap_ms - 1, "UTC"), (last * 2, "UTC")]}) == {
         date(2026, 1, 10)
     }
-    assert bridged({first: [last], third: [last + gap_ms]}) == set()
+    assert bridged({first: before, third: [(last + gap_ms, "UTC")]}) == set()
 
 
 def test_a_practised_date_is_not_bridged_nor_are_two() -> None:
     first = date(2026, 1, 9)
     day = timedelta(days=1)
-    assert bridged({first: [0], first + day: [1], first + 2 * day: [2]}) == set()
-    assert bridged({first: [0], first + 3 * day: [1]}) == set()
+    one = [(0, "UTC")]
+    assert bridged({first: one, first + day: one, first + 2 * day: one}) == set()
+    assert bridged({first: one, first + 3 * day: one}) == set()
+
+
+def test_a_date_that_never_came_is_bridged_for_those_who_lived_there() -> None:
+    before, after = date(2011, 12, 29), date(2011, 12, 31)
+    early, late = ms("2011-12-29T16:00:00Z"), ms("2011-12-31T09:00:00Z")
+    at_home = {before: [(early, "Pacific/Apia")], after: [(late, "Pacific/Apia")]}
+    assert bridged(at_home) == {date(2011, 12, 30)}
+    elsewhere = {before: [(early, "Pacific/Tongatapu")], after: [(late, "Pacific/Tongatapu")]}
+    assert bridged(elsewhere) == set()
+
+
+def test_which_dates_never_came() -> None:
+    assert never_came(date(2011, 12, 30), "Pacific/Apia")
+    assert never_came(date(1994, 12, 31), "Pacific/Kiritimati")
+    assert not never_came(date(2011, 12, 29), "Pacific/Apia")
+    assert not never_came(date(2024, 4, 26), "Africa/Cairo")
 
 
 def test_stretches_cross_months_and_leap_days() -> None:

@@ -108,7 +108,10 @@ def test_a_clock_within_the_tolerance_or_behind_is_trusted() -> None:
         (NOON, LATER, {"minutes": 720.001}, "too_long"),
         (NOON, LATER, {"tz": "Mars/Base"}, "unknown_zone"),
         (NOON, LATER, {"tz": ""}, "unknown_zone"),
-        (NOON, LATER, {"completion_id": ""}, "empty_field"),
+        (NOON, LATER, {"completion_id": ""}, "bad_id"),
+        (NOON, LATER, {"session_id": "a\0b"}, "bad_id"),
+        (NOON, LATER, {"completion_id": "c" * 129}, "bad_id"),
+        (NOON, LATER, {"practice": "p" * 65}, "bad_practice"),
         ("2009-12-31T12:00:00Z", "2009-12-31T12:00:00Z", {}, "date_too_early"),
     ],
 )

@@ -100,10 +100,11 @@ def test_commands_that_must_be_refused() -> None:
         scene.asked("claim_key", at, key_id=str(uuid4())),
         scene.asked("abracadabra", at),
         scene.asked("withdraw", at, withdraws="x", actor=""),
+        scene.asked("withdraw", at, withdraws="x", request_id="x"),
     ]
     assert [verdict.category for verdict in refused] == [
         "date_ahead", "date_too_early", "no_date", "no_reason", "nothing_withdrawn",
-        "impossible_key", "unknown_kind", "empty_field",
+        "impossible_key", "unknown_kind", "bad_id", "withdraws_itself",
     ]  # fmt: skip
     assert scene.judgement.users == {}
     allowed = scene.asked("credit", at, local_date=date(2026, 5, 4))
@@ -117,6 +118,24 @@ def test_the_same_request_again_is_repeated() -> None:
             "credit", "2026-05-03T13:00:00Z", request_id="x", local_date=date(2026, 5, 3)
         )
         assert verdict.word == word
+
+
+def test_a_request_id_is_taken_once() -> None:
+    scene = Scene()
+    at = "2026-05-03T13:00:00Z"
+    scene.asked("credit", at, request_id="x", local_date=date(2026, 5, 3))
+    for kind, day in (("credit", 2), ("revoke", 3)):
+        verdict = scene.asked(kind, at, request_id="x", local_date=date(2026, 5, day))
+        assert (verdict.word, verdict.category) == ("dead_letter", "request_id_reused")
+    assert scene.user.covered == {date(2026, 5, 3)}
+
+
+def test_a_credit_for_tomorrow_does_not_hide_the_run_that_today_can_carry_on() -> None:
+    scene = _month_of_may(1, 2)
+    scene.asked("credit", "2026-05-03T12:00:00Z", local_date=date(2026, 5, 4))
+    shown = scene.user.progress(ms("2026-05-03T12:00:00Z"), RULES.policies[0])
+    assert (shown.streak_days, shown.streak_safe_until) == (2, date(2026, 5, 3))
+    assert shown.last_local_date == date(2026, 5, 4)
 
 
 def test_a_claim_may_come_before_its_grant() -> None:
