@@ -10,12 +10,12 @@ While agents work on the batches of a poll the engine's thread is parked, so pro
 one user at a time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from pipeline.engine.marker import Marker
 from pipeline.engine.ports import Message, TransactionalProducer
 from pipeline.engine.store import PartitionStore
-from pipeline.engine.tablespec import TableSpec
+from pipeline.engine.tablespec import Entries, TableSpec
 
 Headers = list[tuple[str, bytes | None]]
 
@@ -23,11 +23,23 @@ Headers = list[tuple[str, bytes | None]]
 class TableView:
     """One table of one partition, inside the current transaction."""
 
-    __slots__ = ("_disk_get", "_expand", "_overlay", "_partition", "_prefix", "_produce", "_topic")
+    __slots__ = (
+        "_disk_get",
+        "_expand",
+        "_overlay",
+        "_partition",
+        "_prefix",
+        "_produce",
+        "_spec",
+        "_store",
+        "_topic",
+    )
 
     def __init__(
         self, spec: TableSpec, store: PartitionStore, producer: TransactionalProducer
     ) -> None:
+        self._spec = spec
+        self._store = store
         self._prefix = spec.prefix
         self._expand = spec.expand
         self._topic = spec.changelog
@@ -51,9 +63,24 @@ class TableView:
         for local, content in self._expand(key, value):
             overlay[prefix + local] = content
 
-    def put_local(self, key: bytes, value: bytes | None) -> None:
-        """Write a local entry whose changelog record will follow with `put` in this transaction."""
+    def put_record(self, key: bytes, value: bytes, entries: Entries) -> None:
+        """`put`, where the caller has the entries already that `expand` would make of the record."""
+        self._produce(self._topic, self._partition, key, value)
+        prefix, overlay = self._prefix, self._overlay
+        for local, content in entries:
+            overlay[prefix + local] = content
+
+    def stage(self, key: bytes, value: bytes) -> None:
+        """Write a plain entry whose changelog record follows with `put` in this transaction."""
         self._overlay[self._prefix + key] = value
+
+    def forget(self, key: bytes) -> None:
+        """Delete a local entry whose changelog record expires by itself."""
+        self._overlay[self._prefix + key] = None
+
+    def committed(self, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Committed entries in key order, from the first key that is not below `start`."""
+        return self._store.scan(self._spec, start)
 
 
 class Batch:

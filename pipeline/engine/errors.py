@@ -29,6 +29,13 @@ class TransactionAbortedError(BrokerError):
     """
 
 
+class BatchPostponedError(BrokerError):
+    """An agent needs something that is away for now; the batch is aborted and comes again.
+
+    Operator action: look at what the message says is away; the worker tries again by itself.
+    """
+
+
 class ProducerLostError(BrokerError):
     """The producer can no longer be used, and how its last transaction ended is not known.
 

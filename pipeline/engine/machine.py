@@ -21,6 +21,7 @@ What a failure leads to:
 | failure | step taken |
 |---|---|
 | an agent fails a batch | abort, stop (BatchFailedError) |
+| an agent postpones a batch | abort, wait, fetch its inputs again |
 | the transaction must be aborted | abort, drop the overlay, fetch its inputs again |
 | the producer is lost, the outcome unknown | new producer under the same id, then restore forward |
 | the slot was taken by another worker | stop (SlotTakenError) |
@@ -36,6 +37,7 @@ from typing import Any
 from pipeline.engine.batch import Batch, OpenPartition
 from pipeline.engine.errors import (
     BatchFailedError,
+    BatchPostponedError,
     BrokerError,
     DeliveredTwiceError,
     IncompatibleTopicsError,
@@ -367,6 +369,8 @@ class Engine:
     def _abort_and_fail(self, poll: Poll, batch: Batch) -> None:
         error = batch.error or RuntimeError("the agent never said that the batch is done")
         self._recover(TransactionAbortedError(str(error)), poll.records)
+        if isinstance(error, BatchPostponedError):
+            raise error
         raise BatchFailedError(
             f"{batch.topic}[{batch.partition}]: a batch of {len(batch.records)} records from"
             f" offset {batch.records[0].offset()} could not be finished",

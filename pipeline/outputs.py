@@ -1,0 +1,75 @@
+"""Outcomes to output records: which topic, which key, which bytes.
+
+Owns: the encoders by record and the topics that they go to.
+Does not own: what an outcome says (core/fold.py), when a record is produced (processing.py).
+Invariant: pure; the same outcome gives the same records.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pipeline.codec.avro import AvroEncoder
+from pipeline.core.audit import link
+from pipeline.core.fold import Outcome
+from pipeline.core.records import AuditEntry, DeadLetter, ProgressUpdated
+
+
+@dataclass(frozen=True, slots=True)
+class OutputTopics:
+    """Names of the output topics, prefix included."""
+
+    portals: str
+    progress: str
+    geometry: str
+    reconciliation: str
+    deadletters: str
+    audit: str
+
+
+class Outputs:
+    """Encodes everything that leaves the pipeline.
+
+    Args:
+        topics: where to.
+        encoders: by record name.
+    """
+
+    def __init__(self, topics: OutputTopics, encoders: Mapping[str, AvroEncoder]) -> None:
+        self.topics = topics
+        self._portal = encoders["PortalUnlocked"].encode
+        self._geometry = encoders["GeometryUpdated"].encode
+        self._alert = encoders["ReconciliationAlert"].encode
+        self._progress = encoders["ProgressUpdated"].encode
+        self._dead_letter = encoders["DeadLetter"].encode
+        self._audit = encoders["AuditEntry"]
+
+    def encode(self, outcome: Outcome) -> list[tuple[str, bytes, bytes]]:
+        """The portal, geometry and alert records of an outcome: (topic, key, value)."""
+        topics = self.topics
+        encoded = []
+        for unlock in outcome.unlocks:
+            encoded.append((topics.portals, unlock.user_id.encode(), self._portal(unlock)))
+        for frame in outcome.geometry:
+            encoded.append((topics.geometry, frame.user_id.encode(), self._geometry(frame)))
+        alert = outcome.alert
+        if alert is not None:
+            encoded.append((topics.reconciliation, alert.user_id.encode(), self._alert(alert)))
+        return encoded
+
+    def progress(self, record: ProgressUpdated) -> bytes:
+        """Bytes of a user's progress."""
+        return self._progress(record)
+
+    def dead_letter(self, record: DeadLetter) -> bytes:
+        """Bytes of a dead letter."""
+        return self._dead_letter(record)
+
+    def audit(self, entry: AuditEntry) -> tuple[bytes, bytes]:
+        """Bytes of an audit entry sealed with its hash, and the hash.
+
+        Args:
+            entry: with `prev_hash`; its `hash` is not looked at.
+        """
+        body = self._audit.encode_body_before_last(entry)
+        sealed = link(entry.prev_hash, body)
+        return self._audit.frame_with_last(body, sealed), sealed

@@ -1,0 +1,379 @@
+"""From a micro-batch of raw records to everything that follows from them.
+
+Owns: the path of one input (decode, check, fold, encode, write) and the audit chain's growth.
+Does not own: the rules (core/), bytes (codec/), the transaction (engine/), who calls (agents.py).
+
+Ordering and atomicity it relies on: the records of a batch come in offset order; all writes of a
+batch are in one transaction. All of an event's outputs are encoded before the first is written, so
+an event that cannot be folded or encoded leaves nothing behind but its dead letter.
+
+Invariants: each input gets exactly one audit entry; the chain's head moves in the same transaction;
+an exception in decode, fold or encode costs only its own event. Only two things fail a batch: a
+registry that is away (it is postponed), and too many events that the fold cannot take (the breaker).
+"""
+
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import msgspec
+
+from pipeline.codec.errors import DecodeError, RegistryUnavailableError
+from pipeline.codec.headers import dead_letter_headers
+from pipeline.codec.inputs import InputDecoder, check_key
+from pipeline.codec.state import StateDecodeError, decode_state, encode_state
+from pipeline.core.audit import AuditIds, ChainHead, genesis
+from pipeline.core.fold import Outcome, World, fold_command, fold_completion
+from pipeline.core.progress import progress_of
+from pipeline.core.records import (
+    AuditEntry,
+    Cause,
+    Command,
+    DeadLetter,
+    Header,
+    PracticeCompleted,
+)
+from pipeline.core.rejection import Rejection
+from pipeline.core.state import EMPTY, UserState
+from pipeline.engine.batch import Batch, TableView
+from pipeline.engine.errors import BatchPostponedError
+from pipeline.engine.ports import Message
+from pipeline.engine.tablespec import TableSpec
+from pipeline.errors import AwawayError
+from pipeline.metrics import BatchStats
+from pipeline.outputs import Outputs
+from pipeline.window import Sweep, Window
+
+FoldCompletion = Callable[..., Outcome]
+FoldCommand = Callable[..., Outcome]
+Input = TypeVar("Input", PracticeCompleted, Command)
+
+BREAKER_INPUTS: Final = 1_000
+"""The breaker looks at this many inputs at a time."""
+
+BREAKER_FAILURES_MAX: Final = 100
+"""More inputs than this of those that the fold cannot take stop the worker."""
+
+
+class TooManyFoldFailuresError(AwawayError):
+    """The fold raised for so many events that the release is at fault, not the data.
+
+    Operator action: roll back to the last good release; the dead letters of stage `fold` hold the
+    events and their tracebacks, and can be redriven after that.
+    """
+
+
+_encode_head = msgspec.msgpack.Encoder().encode
+_decode_head = msgspec.msgpack.Decoder(ChainHead).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What a processor applies.
+
+    Attributes:
+        world: policy, catalogue, generation.
+        decoder: of inputs.
+        partitions: of the input topics.
+        collapse: write one progress and one state record for each user and batch, the last.
+        tzdata_version: recorded with each audit entry.
+        fold_completion, fold_command: the core's.
+    """
+
+    world: World
+    decoder: InputDecoder
+    partitions: int
+    collapse: bool
+    tzdata_version: str
+    fold_completion: FoldCompletion = fold_completion
+    fold_command: FoldCommand = fold_command
+
+
+class Processor:
+    """Turns batches into effects; one for the worker's life.
+
+    Args:
+        rules: what to apply.
+        outputs: encoders and topics.
+        users, seen: the two tables.
+        told: is given each batch's counts, before its commit.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        outputs: Outputs,
+        users: TableSpec,
+        seen: TableSpec,
+        told: Callable[[BatchStats], None],
+    ) -> None:
+        self.rules = rules
+        self.outputs = outputs
+        self.users = users
+        self.seen = seen
+        self.told = told
+        self._sweeps: dict[int, Sweep] = {}
+        self._failures = self._looked_at = 0
+
+    def completions(self, batch: Batch) -> None:
+        """Process a batch of the topic of completions."""
+        table = batch.table(self.seen)
+        work = _Work(self, batch, Window(table, self.rules.world.policies.window_ms))
+        work.run(self.rules.decoder.decode_completion, work.fold_completion, "completion")
+        sweep = self._sweeps.setdefault(
+            batch.partition, Sweep(self.rules.world.policies.window_ms)
+        )
+        sweep.step(table, batch.records[-1].timestamp()[1])
+
+    def commands(self, batch: Batch) -> None:
+        """Process a batch of the topic of commands."""
+        work = _Work(self, batch, Window(batch.table(self.seen), 0))
+        work.run(self.rules.decoder.decode_command, work.fold_command, "unknown")
+
+    def count_failures(self, inputs: int, failures: int) -> None:
+        """Trip the breaker when the fold fails too often.
+
+        Raises:
+            TooManyFoldFailuresError: then the batch is not committed.
+        """
+        self._looked_at += inputs
+        self._failures += failures
+        if self._failures > BREAKER_FAILURES_MAX:
+            raise TooManyFoldFailuresError(
+                f"the fold raised for {self._failures} of the last {self._looked_at} inputs",
+                fix="roll back to the last good release; see the dead letters of stage fold",
+            )
+        if self._looked_at >= BREAKER_INPUTS:
+            self._looked_at = self._failures = 0
+
+
+class _Work:
+    """One batch in hand."""
+
+    __slots__ = (
+        "append_time",
+        "audit_ids",
+        "batch",
+        "cause",
+        "collapse",
+        "dirty",
+        "failures",
+        "head",
+        "outputs",
+        "processor",
+        "rules",
+        "stats",
+        "users",
+        "window",
+    )
+
+    def __init__(self, processor: Processor, batch: Batch, window: Window) -> None:
+        self.processor = processor
+        self.rules = processor.rules
+        self.outputs = processor.outputs
+        self.collapse = processor.rules.collapse
+        self.batch = batch
+        self.window = window
+        self.users: TableView = batch.table(processor.users)
+        generation = self.rules.world.generation
+        self.head = (
+            _decode_head(batch.ledger) if batch.ledger else genesis(generation, batch.partition)
+        )
+        self.audit_ids = AuditIds(generation, batch.partition)
+        self.stats = BatchStats(batch.topic, batch.partition)
+        self.dirty: dict[str, tuple[UserState, Cause, int]] = {}
+        self.failures = 0
+        self.cause = Cause(batch.topic, batch.partition, -1)
+        self.append_time = 0
+
+    def run(
+        self,
+        decode: Callable[[bytes | None], Input],
+        fold: Callable[[Input], Outcome],
+        action: str,
+    ) -> None:
+        """Process every record of the batch."""
+        started = time.perf_counter()
+        topic, partition = self.batch.topic, self.batch.partition
+        partitions = self.rules.partitions
+        for record in self.batch.records:
+            self.append_time = record.timestamp()[1]
+            self.cause = Cause(topic, partition, record.offset())
+            try:
+                event = decode(record.value())
+                check_key(record.key(), event.user_id, partition, partitions)
+            except DecodeError as error:
+                rejection = Rejection(error.stage, error.reason, error.detail)
+                self._reject(record, action, rejection, error.schema_id)
+                continue
+            except RegistryUnavailableError as error:
+                raise BatchPostponedError("the schema registry is away", why=str(error)) from error
+            self._take(record, event, fold, action)
+        self._flush()
+        self.batch.ledger = _encode_head(self.head)
+        self.stats.fold_s = time.perf_counter() - started
+        self.processor.count_failures(len(self.batch.records), self.failures)
+        self.processor.told(self.stats)
+
+    def _take(
+        self, record: Message, event: Input, fold: Callable[[Input], Outcome], action: str
+    ) -> None:
+        try:
+            outcome = fold(event)
+            encoded = self.outputs.encode(outcome)
+        except StateDecodeError:
+            raise  # the store is at fault, not the event: the partition has to be restored
+        except Exception as error:  # noqa: BLE001 — whatever the fold raises costs its event only
+            self.failures += 1
+            detail = "".join(traceback.format_exception(error)[-3:])
+            rejection = Rejection("fold", _snake(type(error).__name__), detail)
+            self._reject(record, action, rejection, None)
+            return
+        if outcome.rejection is not None:
+            self._dead_letter(record, outcome.rejection, None)
+        for topic, key, value in encoded:
+            self.batch.emit(topic, key, value)
+        if outcome.user_id is not None:
+            self._write_state(outcome, outcome.user_id)
+        self._audit(outcome)
+
+    def fold_completion(self, event: PracticeCompleted) -> Outcome:
+        """The fold of one completion over what the tables hold."""
+        self.cause = cause = Cause(
+            self.cause.topic, self.cause.partition, self.cause.offset, event.completion_id
+        )
+        self.window.now = self.append_time
+        return self.rules.fold_completion(
+            self._state(event.user_id),
+            self.window,
+            event,
+            cause,
+            self.append_time,
+            self.rules.world,
+        )
+
+    def fold_command(self, event: Command) -> Outcome:
+        """The fold of one command over what the tables hold."""
+        self.cause = cause = Cause(
+            self.cause.topic, self.cause.partition, self.cause.offset, event.request_id
+        )
+        return self.rules.fold_command(
+            self._state(event.user_id), event, cause, self.append_time, self.rules.world
+        )
+
+    def _state(self, user_id: str) -> UserState:
+        dirty = self.dirty.get(user_id)
+        if dirty is not None:
+            return dirty[0]
+        raw = self.users.get(user_id.encode())
+        return EMPTY if raw is None else decode_state(raw)
+
+    def _write_state(self, outcome: Outcome, user_id: str) -> None:
+        if outcome.seen is not None:
+            self.window.remember(user_id, outcome.seen)
+        if outcome.state is None:
+            return
+        if self.collapse:
+            self.dirty[user_id] = (outcome.state, self.cause, self.append_time)
+        else:
+            self._write_user(user_id, outcome.state, self.cause, self.append_time)
+
+    def _flush(self) -> None:
+        for user_id, (state, cause, append_time) in self.dirty.items():
+            self._write_user(user_id, state, cause, append_time)
+
+    def _write_user(self, user_id: str, state: UserState, cause: Cause, append_time: int) -> None:
+        key = user_id.encode()
+        progress = progress_of(user_id, state, cause, append_time, self.rules.world)
+        self.batch.emit(self.outputs.topics.progress, key, self.outputs.progress(progress))
+        self.users.put(key, encode_state(state))
+
+    # --- audit and dead letters ------------------------------------------------------------------
+
+    def _reject(
+        self, record: Message, action: str, rejection: Rejection, schema_id: int | None
+    ) -> None:
+        self._dead_letter(record, rejection, schema_id)
+        self._audit(
+            Outcome(
+                action=action,
+                actor="unknown",
+                reason=None,
+                ticket=None,
+                verdict="dead_letter",
+                rejection=rejection,
+                policy_version=self.rules.world.policies.at(self.append_time).version,
+            )
+        )
+
+    def _dead_letter(
+        self, record: Message, rejection: Rejection, schema_id: int | None
+    ) -> None:
+        headers = list(record.headers() or ())
+        letter = DeadLetter(
+            stage=rejection.stage,
+            reason=rejection.reason,
+            detail=rejection.detail,
+            key=record.key(),
+            value=record.value(),
+            headers=tuple(Header(name, value) for name, value in headers),
+            schema_id=schema_id,
+            cause=self.cause,
+            append_time=self.append_time,
+        )
+        self.stats.dead_letters[rejection.stage, rejection.reason] += 1
+        self.batch.emit(
+            self.outputs.topics.deadletters,
+            record.key(),
+            self.outputs.dead_letter(letter),
+            dead_letter_headers(
+                headers, self.cause, rejection.stage, rejection.reason, rejection.detail
+            ),
+        )
+
+    def _audit(self, outcome: Outcome) -> None:
+        head, rules = self.head, self.rules
+        state = outcome.state
+        entry = AuditEntry(
+            audit_id=self.audit_ids.of(head.next_sequence),
+            generation=rules.world.generation,
+            partition=self.batch.partition,
+            sequence=head.next_sequence,
+            user_id=outcome.user_id,
+            action=outcome.action,
+            actor=outcome.actor,
+            reason=outcome.reason,
+            ticket=outcome.ticket,
+            verdict=outcome.verdict,
+            local_date=outcome.local_date,
+            unlock_ids=tuple([unlock.unlock_id for unlock in outcome.unlocks]),
+            digest_before=outcome.digest_before,
+            digest_after=outcome.digest_after,
+            revision=0 if state is None else state.revision,
+            policy_version=outcome.policy_version,
+            tzdata_version=rules.tzdata_version,
+            append_time=self.append_time,
+            cause=self.cause,
+            prev_hash=head.hash,
+            hash=b"",
+        )
+        value, link = self.outputs.audit(entry)
+        key = None if outcome.user_id is None else outcome.user_id.encode()
+        self.batch.emit(self.outputs.topics.audit, key, value)
+        self.head = ChainHead(head.next_sequence + 1, link)
+        self._count(outcome)
+
+    def _count(self, outcome: Outcome) -> None:
+        stats = self.stats
+        stats.outcomes[outcome.action, outcome.verdict] += 1
+        stats.append_times.append(self.append_time)
+        for unlock in outcome.unlocks:
+            stats.unlocks[unlock.portal] += 1
+            stats.keys_granted += len(unlock.field_keys)
+
+
+def _snake(name: str) -> str:
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+

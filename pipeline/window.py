@@ -1,0 +1,174 @@
+"""The windowed table of accepted completions: its keys, its expiry, and the view that a fold has.
+
+Owns: which local entries one changelog record stands for, what counts as expired, the sweep.
+Does not own: the records' meaning (core/dedupe.py), their bytes (codec/state.py), storage (engine/).
+
+Keys, after the table's prefix; a user id has no zero byte, so keys of two users never collide:
+
+| key | value |
+|---|---|
+| `i` user `\\0` completion id | append time (8 bytes) + the remembered completion |
+| `s` user `\\0` session id | append time (8 bytes) + its completion id |
+| `o` user `\\0` cell (8 bytes) | append time of its last change (8 bytes) + the cell's cover |
+
+One changelog record, under the `i` key, stands for all the entries that one accepted completion
+writes. A changelog that is written anew from local entries has a record for each `i` and `o` entry.
+
+Invariants: what is older than the window by append time is never seen, wherever it still lies; so a
+verdict does not depend on when the sweep came by, on compaction or on a restore. The sweep deletes
+local entries only: the changelog expires by its topic's retention.
+"""
+
+import struct
+from itertools import islice
+from typing import Final
+
+import msgspec
+
+from pipeline.codec.state import decode_cover, decode_seen, encode_cover, encode_seen
+from pipeline.core.dedupe import Cover, SeenCompletion, SeenUpdate
+from pipeline.engine.batch import TableView
+from pipeline.engine.tablespec import Entries, Stored
+
+SWEEP_ENTRIES_MAX: Final = 2_000
+"""Entries that one batch looks at while a sweep is under way."""
+
+DAY_MS: Final = 86_400_000
+
+_stamp = struct.Struct(">q")
+_pack_stamp = _stamp.pack
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(tuple[int, str, bytes, list[tuple[int, bytes]]]).decode
+"""A changelog record: append time, session id, the completion's bytes, (cell, cover's bytes)."""
+
+
+def id_key(user_id: str, completion_id: str) -> bytes:
+    """Key of a remembered completion."""
+    return f"i{user_id}\0{completion_id}".encode()
+
+
+def session_key(user_id: str, session_id: str) -> bytes:
+    """Key of a remembered session."""
+    return f"s{user_id}\0{session_id}".encode()
+
+
+def cell_key(user_id: str, cell: int) -> bytes:
+    """Key of a cell's cover."""
+    return b"o" + user_id.encode() + b"\0" + _pack_stamp(cell)
+
+
+def expand(key: bytes, value: bytes | None) -> Entries:
+    """The local entries of one changelog record."""
+    if value is None or not key.startswith(b"i"):
+        return ((key, value),)
+    append_time, session_id, seen, covers = _decode(value)
+    user, _, completion_id = key[1:].partition(b"\0")
+    stamp = _pack_stamp(append_time)
+    return (
+        (key, stamp + seen),
+        (b"s" + user + b"\0" + session_id.encode(), stamp + completion_id),
+        *((b"o" + user + b"\0" + _pack_stamp(cell), stamp + cover) for cell, cover in covers),
+    )
+
+
+def records(entries: Stored) -> Stored:
+    """Changelog records that stand for the given local entries."""
+    for key, value in entries:
+        if key.startswith(b"i"):
+            seen = decode_seen(value[8:])
+            yield key, _encode((seen.append_time, seen.session_id, value[8:], []))
+        elif key.startswith(b"o"):
+            yield key, value
+
+
+class Window:
+    """What is remembered, as an event of `now` may see it. A `SeenView`.
+
+    Attributes:
+        now: append time of the event at hand, ms; set before each look.
+    """
+
+    __slots__ = ("_get", "_put", "_window_ms", "now")
+
+    def __init__(self, table: TableView, window_ms: int) -> None:
+        self._get = table.get
+        self._put = table.put_record
+        self._window_ms = window_ms
+        self.now = 0
+
+    def _live(self, key: bytes) -> bytes | None:
+        value = self._get(key)
+        if value is None or _append_time(value) + self._window_ms < self.now:
+            return None
+        return value
+
+    def by_id(self, user_id: str, completion_id: str) -> SeenCompletion | None:
+        """The accepted completion of that id."""
+        value = self._live(id_key(user_id, completion_id))
+        return None if value is None else decode_seen(value[8:])
+
+    def by_session(self, user_id: str, session_id: str) -> SeenCompletion | None:
+        """The accepted completion of that session."""
+        value = self._live(session_key(user_id, session_id))
+        return None if value is None else self.by_id(user_id, value[8:].decode())
+
+    def cover(self, user_id: str, cell: int) -> Cover:
+        """The cover of a cell; empty when there is none."""
+        value = self._live(cell_key(user_id, cell))
+        return () if value is None else decode_cover(value[8:])
+
+    def remember(self, user_id: str, update: SeenUpdate) -> None:
+        """Take in an accepted completion."""
+        entry = update.entry
+        seen = encode_seen(entry)
+        covers = [(cell, encode_cover(cover)) for cell, cover in update.covers]
+        key = id_key(user_id, entry.completion_id)
+        stamp = _pack_stamp(entry.append_time)
+        self._put(
+            key,
+            _encode((entry.append_time, entry.session_id, seen, covers)),
+            (
+                (key, stamp + seen),
+                (
+                    session_key(user_id, entry.session_id),
+                    stamp + entry.completion_id.encode(),
+                ),
+                *((cell_key(user_id, cell), stamp + cover) for cell, cover in covers),
+            ),
+        )
+
+
+class Sweep:
+    """Deletes what the window forgot, a little with each batch, once for each day of append time."""
+
+    def __init__(self, window_ms: int) -> None:
+        self._window_ms = window_ms
+        self._day = 0
+        self._cursor: bytes | None = None
+
+    def step(self, table: TableView, now: int) -> int:
+        """Look at up to `SWEEP_ENTRIES_MAX` entries; returns how many were deleted.
+
+        Args:
+            table: the partition's windowed table.
+            now: append time of the batch's last event, ms.
+        """
+        if now // DAY_MS > self._day:
+            self._day, self._cursor = now // DAY_MS, b""
+        if self._cursor is None:
+            return 0
+        deleted = 0
+        oldest = now - self._window_ms
+        page = list(islice(table.committed(self._cursor), SWEEP_ENTRIES_MAX))
+        for key, value in page:
+            if _append_time(value) < oldest:
+                current = table.get(key)
+                if current is not None and _append_time(current) < oldest:
+                    table.forget(key)
+                    deleted += 1
+        self._cursor = page[-1][0] + b"\0" if len(page) == SWEEP_ENTRIES_MAX else None
+        return deleted
+
+
+def _append_time(value: bytes) -> int:
+    return int(_stamp.unpack_from(value)[0])
