@@ -3,7 +3,7 @@
 Owns: the two output formats, errors for people and programs, progress lines, confirmations.
 Does not own: what is in a result (the commands), what an error says (pipeline/errors.py).
 Invariant: stdout carries the result alone: with `-o json` exactly one JSON object, also for an
-error; progress and errors for people go to stderr. Colour only on a terminal, and never under NO_COLOR.
+error; progress and errors for people go to stderr. No colour without a terminal or under NO_COLOR.
 """
 
 import sys

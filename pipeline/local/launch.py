@@ -13,17 +13,18 @@ import tempfile
 import time
 from pathlib import Path
 
+import msgspec
+
 import pipeline
 from pipeline.errors import ServerDiedError, StackError
 from pipeline.local import health
 from pipeline.local.artifacts import Progress
-from pipeline.local.process import ProcessId, end, identify
+from pipeline.local.process import end, identify
 from pipeline.local.state import (
     KAFKA,
     REGISTRY,
     Layout,
     Orders,
-    ServerSpec,
     ServerState,
     StackState,
     read_state,
@@ -50,24 +51,19 @@ class PortLostError(ServerDiedError):
     """
 
 
-def spawn(
-    layout: Layout, servers: tuple[ServerSpec, ...], owner: ProcessId, lifetime_s: float
-) -> subprocess.Popen[bytes]:
-    """Start a supervisor that dies with `owner`.
+def spawn(orders: Orders) -> subprocess.Popen[bytes]:
+    """Start a supervisor that dies with its owner, until it is told `disown`.
 
     Args:
-        layout: the stack's folder, which exists.
-        servers: what it is to run.
-        owner: a running process; `disown` frees the stack from it.
-        lifetime_s: after this long it ends by itself.
+        orders: what it is to run, in a folder that exists; the socket's path is added here.
 
     Returns:
         The supervisor, a child of the calling process in a session of its own: a Ctrl-C in the
         caller's terminal does not reach it.
     """
+    layout = Layout(Path(orders.root))
     control = Path(tempfile.mkdtemp(prefix="awaway-")) / "control"  # a socket's path must be short
-    orders = Orders(str(layout.root), servers, owner, lifetime_s, str(control))
-    write_whole(layout.orders_file, orders)
+    write_whole(layout.orders_file, msgspec.structs.replace(orders, control=str(control)))
     for name in (KAFKA, REGISTRY, "supervisor"):
         _rotate(layout.log(name))
     environment = {
@@ -166,10 +162,15 @@ def server_died(server: ServerState) -> ServerDiedError:
 
 
 def log_tail(log: Path) -> str:
-    """The last lines of a log, at most `LOG_TAIL_LINES`; empty when there is none."""
+    """The last lines of a log that say something, at most `LOG_TAIL_LINES`; empty without any.
+
+    Java's stack frames and its complaints about deprecated internals are left out.
+    """
     if not log.exists():
         return ""
-    return "\n".join(log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:])
+    lines = log.read_text(errors="replace").splitlines()
+    telling = [line for line in lines if not line.startswith(("\tat ", "\t...", "WARNING: "))]
+    return "\n".join(telling[-LOG_TAIL_LINES:])
 
 
 def _supervisor_died(layout: Layout, exit_code: int) -> StackError:

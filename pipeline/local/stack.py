@@ -28,6 +28,7 @@ from pipeline.local.state import (
     KAFKA,
     REGISTRY,
     Layout,
+    Orders,
     ServerState,
     StackState,
     read_state,
@@ -240,7 +241,9 @@ class LocalStack:
             ports = self._ports(remembered=attempt == 1)
             write_whole(self._layout.ports_file, ports)
             servers = specs(self._layout, files, ports, new_cluster_id())
-            self._supervisor = launch.spawn(self._layout, servers, self._owner, self._lifetime_s)
+            self._supervisor = launch.spawn(
+                Orders(str(self.root), servers, self._owner, self._lifetime_s)
+            )
             answered = False
             try:
                 launch.await_answers(self._layout, (KAFKA, REGISTRY), progress, self._supervisor)

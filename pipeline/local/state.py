@@ -74,14 +74,16 @@ class ServerSpec(msgspec.Struct, frozen=True):
 class Orders(msgspec.Struct, frozen=True):
     """All that a supervisor needs to know.
 
-    `owner` is the process with which the stack dies, until the supervisor is told otherwise.
+    `owner` is the process with which the stack dies, until the supervisor is told otherwise;
+    `stop_patience_s` is what a server may take over a clean end; `control` is the socket's path.
     """
 
     root: str
     servers: tuple[ServerSpec, ...]
     owner: ProcessId
     lifetime_s: float
-    control: str
+    stop_patience_s: float = 10.0
+    control: str = ""
 
 
 class ServerState(msgspec.Struct, frozen=True):

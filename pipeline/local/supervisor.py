@@ -35,7 +35,7 @@ from pipeline.local.state import (
 )
 
 TICK_S = 0.2
-STOP_PATIENCE_S = 10.0
+PREDECESSOR_PATIENCE_S = 20.0
 SETUP_TIMEOUT_S = 60.0
 EXIT_ALREADY_RUNNING = 17
 
@@ -108,6 +108,7 @@ class Supervisor:
         self._layout = Layout(Path(orders.root))
         self._owner: ProcessId | None = orders.owner
         self._servers = {spec.name: Server(spec) for spec in orders.servers}
+        self._stop_patience_s = orders.stop_patience_s
         self._control_path = Path(orders.control)
         self._deadline = time.monotonic() + orders.lifetime_s
         self._started_at_ms = clock.now_ms()
@@ -185,7 +186,7 @@ class Supervisor:
         """End servers side by side."""
         for name in names:
             self._servers[name].signal(number)
-        deadline = time.monotonic() + STOP_PATIENCE_S
+        deadline = time.monotonic() + self._stop_patience_s
         for name in names:
             self._servers[name].wait_or_kill(max(0.0, deadline - time.monotonic()))
 
@@ -218,7 +219,7 @@ def main(argv: list[str]) -> int:
     """
     orders = msgspec.json.decode(Path(argv[0]).read_bytes(), type=Orders)
     lock_file = Layout(Path(orders.root)).lock_file
-    patience = time.monotonic() + STOP_PATIENCE_S * 2
+    patience = time.monotonic() + PREDECESSOR_PATIENCE_S
     while (lock := hold(lock_file)) is None:  # the folder's last supervisor is just ending
         if time.monotonic() > patience:
             return EXIT_ALREADY_RUNNING

@@ -1,0 +1,94 @@
+"""What every test can ask for.
+
+Owns: one Kafka and one registry for a whole run, stacks of a test's own, names that never collide.
+Does not own: topics and schemas, which each test makes under its own prefix.
+Invariant: whatever ends the run, even a kill, its servers end with it.
+"""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.local.process import ProcessId, identify, this_process
+from pipeline.local.stack import LocalStack
+
+_FOLDER_PREFIX = "awaway-tests-"
+_RUN = pytest.StashKey[tuple[Path, ProcessId]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Agree on the run's folder, and on the process with which its servers die."""
+    given = getattr(config, "workerinput", None)
+    if given is not None:
+        owner = ProcessId(given["owner_pid"], given["owner_started"])
+        config.stash[_RUN] = (Path(given["run_folder"]), owner)
+        return
+    _remove_leftovers()
+    folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER_PREFIX}{os.getpid()}-"))
+    config.stash[_RUN] = (folder, this_process())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: object) -> None:
+    """Tell a parallel worker what the run agreed on."""
+    folder, owner = node.config.stash[_RUN]  # type: ignore[attr-defined]
+    node.workerinput.update(  # type: ignore[attr-defined]
+        run_folder=str(folder), owner_pid=owner.pid, owner_started=owner.started
+    )
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what needs the servers, so that `-m "not kafka"` leaves it out."""
+    for item in items:
+        if {"stack", "own_stack"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.kafka)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """End the run's servers; keep only their logs, and only when something failed."""
+    if hasattr(session.config, "workerinput"):
+        return
+    folder, _ = session.config.stash[_RUN]
+    LocalStack(folder / "stack").down()
+    if exitstatus == pytest.ExitCode.OK:
+        shutil.rmtree(folder)
+    else:
+        shutil.rmtree(folder / "stack" / "data", ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def stack(pytestconfig: pytest.Config) -> LocalStack:
+    """The run's Kafka and registry: one for all tests and all parallel workers.
+
+    Do not stop or restart anything here; `own_stack` is for that.
+    """
+    folder, owner = pytestconfig.stash[_RUN]
+    shared = LocalStack(folder / "stack", owner=owner)
+    shared.up(detach=False)
+    return shared
+
+
+@pytest.fixture
+def own_stack(tmp_path: Path) -> Iterator[LocalStack]:
+    """A stack of this test's own, up, which it may stop, kill and start at will."""
+    with LocalStack(tmp_path / "stack") as running:
+        yield running
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A topic prefix that no other test has, such as `t3f2a9c01.`; good for group ids, too."""
+    return f"t{uuid.uuid4().hex[:8]}."
+
+
+def _remove_leftovers() -> None:
+    """Remove the folders of runs that were killed, or that kept their logs; their pid is gone."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER_PREFIX}*"):
+        pid = folder.name.removeprefix(_FOLDER_PREFIX).partition("-")[0]
+        if pid.isdigit() and identify(int(pid)) is None:
+            shutil.rmtree(folder, ignore_errors=True)
