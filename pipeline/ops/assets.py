@@ -15,10 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
+from urllib.parse import unquote, urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
-from obstore.store import LocalStore, MemoryStore, ObjectStore, from_url
+from obstore.store import LocalStore, ObjectStore, from_url
 
 from pipeline.core.geometry.catalogue import (
     GENERATOR_VERSION,
@@ -91,24 +92,29 @@ class PublishReport(NamedTuple):
     size_bytes: int
 
 
-def open_store(url: str) -> ObjectStore:
+def open_store(url: str, *, create: bool = False) -> ObjectStore:
     """Open a folder, or a store by URL.
 
     Args:
-        url: a path (the folder is made), or `file://`, `memory:`, `s3://`, `gs://`, `az://` and
-            what
-            else obstore knows. Credentials come from the environment, as the provider's own tools
-            have them.
+        url: a path, or `file://`, `memory:///`, `s3://`, `gs://`, `az://` and what else obstore
+            knows. Credentials come from the environment, as the provider's own tools have them.
+        create: make a folder that is not there; buckets are never made.
 
     Raises:
+        AssetsMissingError: no such folder, and no `create`.
         AssetStoreError: no such scheme, or a store that cannot be opened.
     """
     with _store_errors(url):
-        if "://" not in url:
-            return LocalStore(Path(url).resolve(), mkdir=True)
-        if url.startswith("file://"):
-            return from_url(url, mkdir=True)
-        return from_url(url)
+        if "://" in url and not url.startswith("file://"):
+            return from_url(url)
+        folder = Path(unquote(urlsplit(url).path) if "://" in url else url).resolve()
+        if create or folder.is_dir():
+            return LocalStore(folder, mkdir=create)
+    raise AssetsMissingError(
+        f"there is no folder {folder} with assets",
+        fix="run `awaway assets publish` against this store",
+        store=url,
+    )
 
 
 @contextmanager
@@ -300,18 +306,3 @@ def freeze() -> bytes:
         for frame in range(1, FRAMES + 1)
     )
     return encode_golden(Golden(GENERATOR_VERSION, rows))
-
-
-__all__ = [
-    "AssetConflictError",
-    "AssetDriftError",
-    "AssetStoreError",
-    "AssetsMissingError",
-    "MemoryStore",
-    "PublishReport",
-    "check",
-    "draw_all",
-    "freeze",
-    "open_store",
-    "publish",
-]

@@ -5,11 +5,11 @@ Does not own: the thirteen centres (circles.py), the five solids (solids.py).
 Invariant: each of the 78 pairs of centres lies on exactly one of the 39 carrier lines.
 """
 
-from itertools import combinations, product
+from itertools import combinations
 from typing import Final
 
 from pipeline.core.geometry.circles import CENTRE, NODE, SIX_TURNS, fruit_centres
-from pipeline.core.geometry.exact import SQRT3, Point, distance, polar
+from pipeline.core.geometry.exact import Point, distance, polar
 from pipeline.core.geometry.figure import Figure, Part, Role
 from pipeline.core.geometry.shapes import Circle, polygon, segment
 
@@ -71,55 +71,58 @@ def metatrons_cube() -> Figure:
             *(Part(0, Role.SOFT, Circle(point, 1.0)) for point in centres),
             *(Part(0, Role.NODE, Circle(point, NODE * 4.0)) for point in centres),
             *lines,
-            Part(11, Role.FILL, polygon(outer), 0.25),
-            Part(11, Role.FILL, polygon(outer[::2]), 0.3),
-            Part(11, Role.FILL, polygon(outer[1::2]), 0.3),
-            Part(11, Role.FILL, polygon(inner), 0.5),
+            Part(11, Role.FILL, polygon(outer), 0.2),
+            Part(11, Role.FILL, polygon(outer[::2]), 0.2),
+            Part(11, Role.FILL, polygon(outer[1::2]), 0.2),
+            Part(11, Role.FILL, polygon(inner), 0.3),
             Part(11, Role.SOFT, Circle(CENTRE, 5.0)),
         ),
     )
 
 
-Vector = tuple[float, float, float]
+def _inward(point: Point, share: float) -> Point:
+    return point[0] * share, point[1] * share
 
 
-def _along_diagonal(v: Vector) -> Point:
-    """Orthographic view of the cube ±1 along its diagonal (1, 1, 1), scaled to a unit hexagon."""
-    x, y, z = v
-    return (y - x) * SQRT3 / 4.0, (2.0 * z - x - y) / 4.0
+def star_facets(points: tuple[Point, ...]) -> tuple[tuple[tuple[Point, ...], float], ...]:
+    """What is seen of the star tetrahedron from in front of one of its points.
 
+    The near tetrahedron turns a corner to the viewer, which pierces the other one's front face in a
+    triangle of half size; of its other corners the ridges are seen beyond that face.
 
-def star_facets() -> tuple[tuple[tuple[Point, Point, Point], float], ...]:
-    """The facets of the star tetrahedron that face the viewer, each with its share of light 0..1.
+    Args:
+        points: the six points of the hexagram, from the top counter-clockwise, even ones near.
 
-    A cube's eight corners are the star's points; each carries three facets that end on the centres
-    of the cube's sides, the corners of the octahedron that the two tetrahedra share.
+    Returns:
+        Twelve triangles that tile the star, each with its share of light 0..1.
     """
-    light = (0.15, 0.42, 0.9)
-    out = []
-    for corner in product((-1.0, 1.0), repeat=3):
-        for axis in range(3):
-            first, second = (axis + 1) % 3, (axis + 2) % 3
-            a = tuple(corner[i] if i == first else 0.0 for i in range(3))
-            b = tuple(corner[i] if i == second else 0.0 for i in range(3))
-            # The facet's tetrahedron face is opposite the corner's mirror along `axis`.
-            normal = tuple(corner[i] if i != axis else -corner[i] for i in range(3))
-            if sum(normal) <= 0.0:
-                continue
-            shade = sum(n * s for n, s in zip(normal, light, strict=True)) / SQRT3
-            points = tuple(_along_diagonal((v[0], v[1], v[2])) for v in (corner, a, b))
-            out.append(((points[0], points[1], points[2]), min(max(0.25 + 0.6 * shade, 0.1), 1.0)))
-    return tuple(out)
+    pierced = tuple(_inward(point, 0.5) for point in points)
+    facets: list[tuple[tuple[Point, ...], float]] = []
+    for k, lit in ((0, 0.95), (2, 0.5), (4, 0.72)):
+        facets.append(((CENTRE, pierced[k], pierced[(k + 2) % 6]), lit))
+    for k in (1, 3, 5):
+        facets.append(((points[k], pierced[k - 1], pierced[(k + 1) % 6]), 0.34))
+    for k, left, right in ((0, 0.8, 0.55), (2, 0.8, 0.3), (4, 0.3, 0.55)):
+        ahead, behind = points[(k + 2) % 6], points[(k - 2) % 6]
+        before = _third(points[k], ahead)
+        after = _third(points[k], behind)
+        facets.append(((points[k], before, pierced[k]), left))
+        facets.append(((points[k], pierced[k], after), right))
+    return tuple(facets)
+
+
+def _third(a: Point, b: Point) -> Point:
+    """A third of the way: where a hexagram's side meets the first side of the other triangle."""
+    return a[0] + (b[0] - a[0]) / 3.0, a[1] + (b[1] - a[1]) / 3.0
 
 
 def merkaba() -> Figure:
-    """A hexagram, and the star tetrahedron whose view along a diagonal it is."""
+    """A hexagram, and the star tetrahedron that looks like it from in front of a point."""
     points = tuple(polar(1.0, 3 + 2 * k, 12) for k in range(6))
-    up, down = points[::2], points[1::2]
-    halves = tuple((x / 2.0, y / 2.0) for x, y in points)
+    near, far = points[::2], points[1::2]
     sides = tuple(
         Part(first + k, Role.LINE, segment(corner[k], corner[(k + 1) % 3]))
-        for first, corner in ((2, up), (5, down))
+        for first, corner in ((2, near), (5, far))
         for k in range(3)
     )
     return Figure(
@@ -134,10 +137,10 @@ def merkaba() -> Figure:
             *(Part(1, Role.NODE, Circle(point, NODE)) for point in points),
             *sides,
             Part(8, Role.FINE, polygon(points)),
-            *(Part(9, Role.LINE, segment(CENTRE, point)) for point in up),
-            *(Part(10, Role.LINE, segment(CENTRE, point)) for point in down),
-            *(Part(10, Role.FINE, segment(halves[k], halves[(k + 2) % 6])) for k in range(6)),
-            *(Part(11, Role.FILL, polygon(facet), tone) for facet, tone in star_facets()),
-            Part(11, Role.NODE, Circle(CENTRE, NODE)),
+            *(Part(8, Role.FINE, segment(CENTRE, point)) for point in far),
+            *(Part(9, Role.LINE, segment(CENTRE, point)) for point in near),
+            Part(9, Role.NODE, Circle(CENTRE, NODE)),
+            Part(10, Role.LINE, polygon(tuple(_inward(point, 0.5) for point in near))),
+            *(Part(11, Role.FILL, polygon(facet), tone) for facet, tone in star_facets(points)),
         ),
     )

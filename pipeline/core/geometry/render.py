@@ -9,10 +9,11 @@ from collections.abc import Iterable
 from typing import Final
 
 from pipeline.core.geometry.cycle import FIGURE_OF_FRAME, FRAMES, LAST_FRAMES, step_of_frame
+from pipeline.core.geometry.errors import FrameError
 from pipeline.core.geometry.exact import polar
 from pipeline.core.geometry.figure import Figure, Part, Role
 from pipeline.core.geometry.gallery import figures
-from pipeline.core.geometry.palettes import PALETTES, Palette
+from pipeline.core.geometry.palettes import FRESH, PALETTES, VARIANTS, Palette
 from pipeline.core.geometry.shapes import Circle, Placement
 from pipeline.core.geometry.svg import circle_element, element, number, pair, path_data
 
@@ -34,15 +35,21 @@ class Renderer:
         self._figures = figures()
         self._fragments: dict[tuple[str, int, int], str] = {}
 
-    def svg(self, frame: int, variant: int) -> bytes:
+    def svg(self, frame: int, variant: int, *, ground: bool = True) -> bytes:
         """One asset.
 
         Args:
             frame: 1..108. variant: 0..11.
+            ground: False leaves the background out, for a sheet that has its own; not an asset.
 
         Returns:
-            UTF-8, 2 to 60 kB, the same bytes everywhere.
+            UTF-8, 4 to 16 kB, the same bytes everywhere.
+
+        Raises:
+            FrameError: frame or variant out of range.
         """
+        if not (1 <= frame <= FRAMES and 0 <= variant < VARIANTS):
+            raise FrameError(frame, variant)
         palette = PALETTES[variant]
         figure = self._figures[FIGURE_OF_FRAME[frame - 1]]
         step, days = step_of_frame(frame)
@@ -61,7 +68,7 @@ class Renderer:
             element("title", {}, title),
             element("desc", {}, f"{figure.description} {state.capitalize()}."),
             _gradients(scope, palette, step / days),
-            _ground(scope),
+            _ground(scope) if ground else "",
             _beads(frame, palette),
             *self._layers(figure, figure.turns[variant % len(figure.turns)], step, scope, palette),
         )
@@ -71,44 +78,34 @@ class Renderer:
         self, figure: Figure, turn_step: int, step: int, scope: str, palette: Palette
     ) -> Iterable[str]:
         """From the back to the front: guides, fills, hairlines, strokes, discs, points."""
-        stroke = f"url(#{scope}s)"
+        light = f"url(#{scope}s)"
         complete = step == figure.days
+        settled = step if complete else step - 1
 
-        def pick(roles: tuple[Role, ...], first: int, last: int) -> str:
-            return "".join(
+        def group(role: Role, first: int, last: int, style: dict[str, str]) -> str:
+            inside = "".join(
                 self._fragment(figure, index, turn_step)
                 for index, part in enumerate(figure.parts)
-                if part.role in roles and first <= part.day <= last
+                if part.role is role and first <= part.day <= last
             )
+            return element("g", style, inside) if inside else ""
 
-        yield _group(
-            pick((Role.LINE, Role.SOFT, Role.DISC), step + 1, figure.days),
-            {"stroke": palette.rim, "stroke-opacity": "0.13", "stroke-width": "1.3"},
-        )
-        yield _group(pick((Role.FILL,), 0, step), {"fill": palette.accent, "fill-rule": "evenodd"})
-        yield _group(
-            pick((Role.FINE,), 0, step),
-            {"stroke": palette.rim, "stroke-opacity": "0.42", "stroke-width": "1.2"},
-        )
-        yield _group(
-            pick((Role.SOFT,), 0, step),
-            {"stroke": stroke, "stroke-opacity": "0.62", "stroke-width": "1.8"},
-        )
-        yield _group(
-            pick((Role.LINE,), 0, step),
-            {"stroke": palette.accent, "stroke-opacity": "0.16", "stroke-width": "10"},
-        )
-        settled = step if complete else step - 1
-        yield _group(pick((Role.LINE,), 0, settled), {"stroke": stroke, "stroke-width": "3"})
-        if not complete:
-            yield _group(
-                pick((Role.LINE,), step, step), {"stroke": palette.fresh, "stroke-width": "3.6"}
-            )
-        yield _group(
-            pick((Role.DISC,), 0, step),
-            {"fill": palette.edge, "stroke": stroke, "stroke-width": "3"},
-        )
-        yield _group(pick((Role.NODE,), 0, step), {"fill": palette.fresh})
+        for role in (Role.SOFT, Role.DISC, Role.LINE):
+            yield group(role, step + 1, figure.days, _stroke(palette.rim, "1.4", "0.17"))
+        fills = {"fill": f"url(#{scope}f)", "fill-rule": "evenodd"}
+        yield group(Role.FILL, 0, step, fills)
+        yield group(Role.FINE, 0, settled, _stroke(palette.rim, "1.5", "0.5"))
+        yield group(Role.FINE, settled + 1, step, _stroke(FRESH, "1.7", "0.8"))
+        yield group(Role.SOFT, 0, settled, _stroke(light, "2.2", "0.75"))
+        yield group(Role.SOFT, settled + 1, step, _stroke(FRESH, "2.4", "0.9"))
+        yield group(Role.LINE, 0, step, _stroke(palette.rim, "12", "0.14"))
+        yield group(Role.LINE, 0, settled, _stroke(light, "3.4", "1"))
+        yield group(Role.LINE, settled + 1, step, _stroke(FRESH, "4", "1"))
+        yield group(Role.DISC, 0, step, {"fill": palette.edge})
+        glass = {"fill": f"url(#{scope}f)", "fill-opacity": "0.85" if complete else "0.4"}
+        yield group(Role.DISC, 0, settled, _stroke(light, "3.4", "1") | glass)
+        yield group(Role.DISC, settled + 1, step, _stroke(FRESH, "4", "1") | glass)
+        yield group(Role.NODE, 0, step, _stroke(palette.rim, "12", "0.3") | {"fill": FRESH})
 
     def _fragment(self, figure: Figure, index: int, turn_step: int) -> str:
         key = (figure.slug, index, turn_step)
@@ -123,7 +120,7 @@ def _drawn(part: Part, placement: Placement) -> str:
     """One part as an element that inherits all but its own tone."""
     tone = ""
     if part.role is Role.FILL:
-        tone = f' fill-opacity="{number(0.34 * part.tone)}"'
+        tone = f' fill-opacity="{number(0.62 * part.tone)}"'
     elif part.role is Role.FINE and part.tone < 1.0:
         tone = f' opacity="{number(part.tone)}"'
     if isinstance(part.shape, Circle):
@@ -131,11 +128,15 @@ def _drawn(part: Part, placement: Placement) -> str:
     return f'<path d="{path_data(part.shape, placement)}"{tone}/>'
 
 
-def _group(inside: str, style: dict[str, str]) -> str:
-    if not inside:
-        return ""
-    style = {"fill": "none", "stroke-linecap": "round", "stroke-linejoin": "round"} | style
-    return element("g", style, inside)
+def _stroke(colour: str, width: str, opacity: str) -> dict[str, str]:
+    return {
+        "fill": "none",
+        "stroke": colour,
+        "stroke-linecap": "round",
+        "stroke-linejoin": "round",
+        "stroke-opacity": opacity,
+        "stroke-width": width,
+    }
 
 
 def _gradients(scope: str, palette: Palette, progress: float) -> str:
@@ -152,12 +153,17 @@ def _gradients(scope: str, palette: Palette, progress: float) -> str:
             ),
         )
 
-    glow = number(0.06 + 0.16 * progress)
+    glow = number(0.1 + 0.3 * progress)
     return element(
         "defs",
         {},
         gradient("b", 700.0, (("0", palette.ground, "1"), ("1", palette.edge, "1"))),
-        gradient("h", RING_RADIUS, (("0", palette.accent, glow), ("1", palette.accent, "0"))),
+        gradient("h", RING_RADIUS, (("0", palette.glass, glow), ("1", palette.glass, "0"))),
+        gradient(
+            "f",
+            FIGURE_RADIUS,
+            (("0", palette.accent, "1"), ("0.45", palette.middle, "1"), ("1", palette.glass, "1")),
+        ),
         gradient("s", FIGURE_RADIUS, (("0", palette.core, "1"), ("1", palette.rim, "1"))),
     )
 
@@ -196,7 +202,7 @@ def _beads(frame: int, palette: Palette) -> str:
             layer([d for d in LAST_FRAMES if d > frame], "9", palette.rim, "0.3"),
             layer([d for d in small if d <= frame], "6", palette.rim, "1"),
             layer([d for d in LAST_FRAMES if d <= frame], "11", palette.core, "1"),
-            layer([frame], "24", palette.accent, "0.45"),
-            layer([frame], "9", palette.fresh, "1"),
+            layer([frame], "24", palette.rim, "0.4"),
+            layer([frame], "9", FRESH, "1"),
         )
     )

@@ -138,7 +138,7 @@ def _solid_parts(solid: Solid, centre: Point, radius: float, day: int) -> tuple[
     for k, face in enumerate(solid.faces):
         if near[k]:
             lit = dot(solid.normals[k], light)
-            tone = min(max(0.5 + 0.5 * lit, 0.12), 1.0)
+            tone = min(max(0.45 + 0.6 * lit, 0.1), 1.0)
             parts.append(Part(day + 1, Role.FILL, polygon(tuple(seen[i] for i in face)), tone))
     return tuple(parts)
 

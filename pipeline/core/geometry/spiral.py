@@ -13,11 +13,14 @@ from pipeline.core.geometry.figure import Figure, Part, Role
 from pipeline.core.geometry.shapes import Circle, Path, Step
 
 DAYS: Final = 12
-"""A quarter turn of the spiral each."""
 
 TORUS_CIRCLES: Final = 24
 _PIECES: Final = 4
 """Curves in a quarter turn."""
+_COIL: Final = -48
+"""Where the drawn spiral starts: twelve quarter turns before its end."""
+_BAND: Final = 0.3
+_TAPER: Final = 10.0
 
 
 def spiral_point(piece: int) -> Point:
@@ -45,31 +48,52 @@ def spiral_arc(first: int, last: int) -> Path:
     return Path(tuple(steps))
 
 
+def _inner_point(piece: int) -> Point:
+    """The inner edge of the shell: a fixed share inside the spiral, which closes up to the rim."""
+    left = min(1.0, -piece / _TAPER)
+    share = 1.0 - _BAND * left * (2.0 - left)
+    x, y = spiral_point(piece)
+    return x * share, y * share
+
+
+def _inner_slope(piece: int) -> Point:
+    (x0, y0), (x1, y1) = _inner_point(piece - 1), _inner_point(min(piece + 1, 0))
+    width = 2.0 if piece < 0 else 1.0
+    return (x1 - x0) / width, (y1 - y0) / width
+
+
+def shell(first: int, last: int) -> Path:
+    """The area between the spiral and its inner edge, over some sixteenths."""
+    steps = [*spiral_arc(first, last).steps, Step("L", (_inner_point(last),))]
+    for piece in range(last, first, -1):
+        (x1, y1), (x0, y0) = _inner_point(piece), _inner_point(piece - 1)
+        (u1, v1), (u0, v0) = _inner_slope(piece), _inner_slope(piece - 1)
+        near, far = (x1 - u1 / 3.0, y1 - v1 / 3.0), (x0 + u0 / 3.0, y0 + v0 / 3.0)
+        steps.append(Step("C", (near, far, (x0, y0))))
+    return Path((*steps, Step("Z")))
+
+
 def golden_spiral() -> Figure:
-    """Each day a quarter turn outwards, and two more circles of the torus."""
-    arcs = tuple(
-        Part(day, Role.LINE, spiral_arc((day - 1 - DAYS) * _PIECES, (day - DAYS) * _PIECES))
-        for day in range(1, DAYS + 1)
-    )
-    half = TORUS_CIRCLES // 2
+    """Six days of the torus, a cross of circles each; then the spiral, from its coil outwards."""
+    quarters = tuple(((day - 1 - DAYS) * _PIECES, (day - DAYS) * _PIECES) for day in range(7, 13))
+    pieces = ((6, _COIL, quarters[0][0]), *((7 + k, *ends) for k, ends in enumerate(quarters)))
+    crosses = TORUS_CIRCLES // 4
     torus = tuple(
-        Part(1 + k % half, Role.SOFT, Circle(polar(0.5, k, TORUS_CIRCLES), 0.5))
+        Part(1 + k % crosses, Role.SOFT, Circle(polar(0.5, k, TORUS_CIRCLES), 0.5))
         for k in range(TORUS_CIRCLES)
     )
     return Figure(
         "golden-spiral",
         "Golden Spiral and Torus",
-        "A spiral that grows by the golden ratio in every quarter turn, within a torus of circles.",
+        "A spiral that grows by the golden ratio each quarter turn, within a torus of circles.",
         DAYS,
         1.0,
         (0, 3, 6, 9),
         (
             *torus,
-            *arcs,
-            *(
-                Part(day, Role.NODE, Circle(spiral_point((day - DAYS) * _PIECES), 0.012))
-                for day in range(6, DAYS + 1)
-            ),
+            *(Part(day, Role.FILL, shell(first, last)) for day, first, last in pieces),
+            *(Part(day, Role.LINE, spiral_arc(first, last)) for day, first, last in pieces),
+            *(Part(day, Role.NODE, Circle(spiral_point(last), 0.012)) for day, _, last in pieces),
             Part(DAYS, Role.SOFT, Circle(CENTRE, 1.0)),
         ),
     )

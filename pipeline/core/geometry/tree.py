@@ -63,7 +63,6 @@ def tree_of_life() -> Figure:
             *(Part(0, Role.FINE, Circle(centre, 1.0)) for centre in circles),
             *paths,
             *(Part(day, Role.DISC, Circle(node, NODE_RADIUS)) for day, node in enumerate(NODES, 1)),
-            *(Part(11, Role.FILL, Circle(node, NODE_RADIUS), 1.0) for node in NODES),
             *(Part(11, Role.NODE, Circle(node, NODE_RADIUS / 4.0)) for node in NODES),
             Part(11, Role.SOFT, Circle(CENTRE, extent)),
         ),

@@ -70,6 +70,7 @@ def petals(count: int, inner: float, outer: float) -> Path:
         c, s = turn(4 * k + count, 4 * count)
         points = tuple((c * x - s * y, s * x + c * y) for x, y in outline)
         steps += [Step("M", points[:1]), Step("C", points[1:4]), Step("C", points[4:])]
+        steps += [Step("A", points[:1], inner), Step("Z")]
     return Path(tuple(steps))
 
 
@@ -91,7 +92,6 @@ def sri_yantra() -> Figure:
             ),
             Part(10, Role.SOFT, petals(8, _INNER, _MIDDLE)),
             Part(10, Role.FILL, petals(8, _INNER, _MIDDLE), 0.4),
-            Part(10, Role.FINE, Circle(CENTRE, _MIDDLE)),
             Part(11, Role.SOFT, petals(16, _MIDDLE, 1.0)),
             Part(11, Role.FILL, petals(16, _MIDDLE, 1.0), 0.25),
             Part(12, Role.FILL, joined(tuple(polygon(points) for points in scaled)), 1.0),
