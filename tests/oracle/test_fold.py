@@ -1,0 +1,191 @@
+"""The pipeline's fold agrees with the oracle on random histories."""
+
+from dataclasses import dataclass
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.core.records import Command, PracticeCompleted
+from pipeline.oracle.users import key_id
+from tests.oracle.scenes import POLICY, ms
+from tests.oracle.side_by_side import Event, SideBySide, day
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+ZONES = (
+    "UTC", "Europe/Berlin", "America/Los_Angeles", "Pacific/Auckland", "Pacific/Honolulu",
+    "Pacific/Kiritimati", "Pacific/Apia", "Asia/Kathmandu", "America/St_Johns", "Africa/Cairo",
+)  # fmt: skip
+STARTS = tuple(
+    ms(start)
+    for start in (
+        "2026-06-26T00:00:00Z",  # the second policy takes effect within
+        "2011-12-26T00:00:00Z",  # Samoa skips a date
+        "2026-03-25T00:00:00Z",  # clocks go forward in Berlin
+        "2026-10-20T00:00:00Z",  # and back
+        "2024-02-24T00:00:00Z",  # a leap day
+        "2024-04-22T00:00:00Z",  # Cairo misses a midnight
+    )
+)
+
+
+@dataclass(frozen=True)
+class Habit:
+    """Bounds of a random history: a few days, ids and zones, so that things meet."""
+
+    start: int
+    days: int
+    ids: int
+    zones: tuple[str, ...]
+
+
+def completions(habit: Habit) -> st.SearchStrategy[tuple[Event, int]]:
+    """Completions and their append times."""
+
+    def build(
+        half_hours: int, length: int, names: tuple[int, int], zone: str, delay: int, ahead: int
+    ) -> tuple[Event, int]:
+        end = habit.start + half_hours * HOUR_MS // 2
+        append = end + delay
+        completion = PracticeCompleted(
+            completion_id=f"c{names[0]}",
+            user_id="ana",
+            session_id=f"s{names[1]}",
+            practice="breath",
+            started_at=end - length * 60_000 + ahead,
+            completed_at=end + ahead,
+            tz=zone,
+            sent_at=append + ahead if ahead else None,
+        )
+        return completion, append
+
+    return st.builds(
+        build,
+        st.integers(0, habit.days * 48),
+        st.sampled_from((0, 1, 20, 30, 45, 700, 721)),
+        st.tuples(st.integers(0, habit.ids), st.integers(0, habit.ids)),
+        st.sampled_from(habit.zones),
+        st.sampled_from(
+            (0, 1, 1000, HOUR_MS, 13 * DAY_MS, 14 * DAY_MS, 14 * DAY_MS + 1, 15 * DAY_MS, -DAY_MS)
+        ),
+        st.sampled_from((0, 0, 0, -HOUR_MS, 60_000, 120_000, 120_001, 5 * HOUR_MS, 40 * DAY_MS)),
+    )
+
+
+def commands(habit: Habit) -> st.SearchStrategy[tuple[Event, int]]:
+    """Commands and their append times."""
+
+    def build(
+        kind: str, number: int, offset: int, target: int, key: tuple[int, str, int], at: int
+    ) -> tuple[Event, int]:
+        append = habit.start + at * HOUR_MS
+        command = Command(
+            request_id=f"r{number}",
+            user_id="ana",
+            kind=kind,
+            actor="lea",
+            reason="why",
+            ticket="T-1",
+            local_date=habit.start // DAY_MS + offset,
+            key_id=key_id("ana", *key),
+            withdraws=f"r{target}",
+        )
+        return command, append
+
+    return st.builds(
+        build,
+        st.sampled_from(("credit", "credit", "revoke", "withdraw", "claim_key", "erase")),
+        st.integers(0, habit.ids),
+        st.integers(-1, habit.days + 1),
+        st.integers(0, habit.ids),
+        st.tuples(st.integers(0, 1), st.sampled_from(("seed", "leaf", "nix")), st.integers(0, 2)),
+        st.integers(0, habit.days * 24),
+    )
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[tuple[Event, int]]:
+    """A log in some order; mostly by append time, as logs are."""
+    habit = Habit(
+        start=draw(st.sampled_from(STARTS)),
+        days=draw(st.integers(2, 12)),
+        ids=draw(st.sampled_from((3, 12, 200))),
+        zones=tuple(draw(st.lists(st.sampled_from(ZONES), min_size=1, max_size=3))),
+    )
+    log = draw(
+        st.lists(
+            st.one_of(completions(habit), completions(habit), completions(habit), commands(habit)),
+            max_size=40,
+        )
+    )
+    if draw(st.booleans()):
+        log.sort(key=lambda line: line[1])
+    return log
+
+
+@settings(max_examples=300, deadline=None)
+@given(histories())
+def test_any_history(log: list[tuple[Event, int]]) -> None:
+    both = SideBySide(POLICY)
+    for event, append_time in log:
+        both.take(event, append_time)
+    both.compare_users()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_months_of_a_traveller_with_a_bad_connection(seed: int) -> None:
+    rng = Random(seed)
+    both = SideBySide(POLICY)
+    start = STARTS[seed % len(STARTS)]
+    log: list[tuple[Event, int]] = []
+    zone = "UTC"
+    for n in range(400):
+        if rng.random() < 0.05:
+            zone = rng.choice(ZONES)
+        end = start + n * DAY_MS // 2 + rng.randrange(-5, 5) * HOUR_MS
+        append = end + rng.choice((1000, 1000, 1000, rng.randrange(15 * DAY_MS)))
+        begin = end - rng.choice((600_000, 600_000, 11 * HOUR_MS))
+        fields = (f"c{n}", "ana", f"s{n}", "breath", begin, end, zone)
+        log.append((PracticeCompleted(*fields), append))
+        if rng.random() < 0.1:
+            log.append((PracticeCompleted(*fields), append + rng.randrange(DAY_MS)))
+        if rng.random() < 0.05:
+            kind = rng.choice(("credit", "revoke"))
+            about = end // DAY_MS - rng.randrange(3)
+            request = Command(f"r{n}", "ana", kind, "lea", "why", "T-1", about)
+            log.append((request, append))
+    log.sort(key=lambda line: line[1])
+    words = [both.take(event, append)[1].word for event, append in log]
+    both.compare_users()
+    assert {"accepted", "exact", "overlap", "applied", "dead_letter"} <= set(words)
+    assert both.judgement.users["ana"].unlocks.keys() > {(0, "seed"), (0, "tree")}
+
+
+def test_ten_years_of_one_user_with_long_breaks() -> None:
+    both = SideBySide(POLICY)
+    start = ms("2026-07-02T12:00:00Z")
+    practised = [n for n in range(3650) if n % 365 < 100 and n % 97]
+    for n in practised:
+        end = start + n * DAY_MS
+        fields = (f"c{n}", "ana", f"s{n}", "breath", end - 600_000, end, "Europe/Berlin")
+        both.take(PracticeCompleted(*fields), end)
+    both.compare_users()
+    user = both.judgement.users["ana"]
+    assert len(user.practised) == len(practised)
+    assert (15, "tree") in user.unlocks
+    assert user.tz == "Europe/Berlin"
+
+
+def test_samoa_and_a_revocation_together() -> None:
+    both = SideBySide(POLICY)
+    for n, end in enumerate(("2011-12-29T20:00:00-10:00", "2011-12-31T21:00:00+14:00")):
+        at = ms(end)
+        fields = (f"c{n}", "ana", f"s{n}", "breath", at - 600_000, at, "Pacific/Apia")
+        both.take(PracticeCompleted(*fields), at)
+    about = day("2011-12-30")
+    revoke = Command("r", "ana", "revoke", "lea", "why", "T-1", about)
+    both.take(revoke, ms("2012-01-01T00:00:00Z"))
+    both.compare_users()
+    assert len(both.judgement.users["ana"].covered) == 2
