@@ -19,7 +19,7 @@ from functools import cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-SPAN_DAYS: Final = 6
+SPAN_DAYS: Final = 10
 """All sessions start within this many days before `Shape.now_ms`, so that none is late."""
 
 DUPLICATE_LOOKBACK: Final = 5_000

@@ -1,0 +1,195 @@
+"""The pipeline's hot path without Kafka: real processor, real overlay, state in a dict.
+
+Owns: stand-ins for a consumed record, a producer and a disk, and cutting an input into polls.
+Does not own: what is timed (fold_profile.py), anything of the path itself.
+Invariant: the path that runs here is the worker's own from `Processor` down; what is left out is
+the client library, the broker and, without `rocks`, RocksDB.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, cast
+
+from bench.data import Event
+from bench.loading import PARTITIONS
+from pipeline.codec.avro import AvroEncoder
+from pipeline.codec.inputs import InputDecoder
+from pipeline.codec.partitioner import partition_of
+from pipeline.codec.schemas import JsonSchema, Schema, load_schemas
+from pipeline.core.fold import World
+from pipeline.core.geometry.catalogue import GoldenCatalogue
+from pipeline.core.policy import load_policy
+from pipeline.engine.marker import FORMAT, Marker
+from pipeline.engine.ports import KeyValueStore, TransactionalProducer
+from pipeline.engine.rocks import RocksDisk
+from pipeline.engine.store import PartitionStore
+from pipeline.outputs import Outputs, OutputTopics
+
+GENERATION: Final = "bench"
+POLL_RECORDS: Final = 10_000
+TOPIC: Final = "awaway.completions"
+
+
+class Record:
+    """A consumed record, as `confluent_kafka.Message` shows it."""
+
+    __slots__ = ("_append_ms", "_key", "_offset", "_partition", "_value")
+
+    def __init__(self, event: Event, partition: int, offset: int, append_ms: int) -> None:
+        self._key = event.key
+        self._value = event.value
+        self._partition = partition
+        self._offset = offset
+        self._append_ms = append_ms
+
+    def topic(self) -> str:
+        """The input topic."""
+        return TOPIC
+
+    def partition(self) -> int:
+        """The partition, 0 and up."""
+        return self._partition
+
+    def offset(self) -> int:
+        """The offset, 0 and up."""
+        return self._offset
+
+    def key(self) -> bytes:
+        """The user id in UTF-8."""
+        return self._key
+
+    def value(self) -> bytes:
+        """The JSON."""
+        return self._value
+
+    def headers(self) -> None:
+        """No headers."""
+
+    def timestamp(self) -> tuple[int, int]:
+        """Append time."""
+        return 2, self._append_ms
+
+
+class CountingProducer:
+    """Takes records and keeps none.
+
+    Attributes:
+        records, value_bytes: how many, and how large their values were.
+    """
+
+    def __init__(self) -> None:
+        self.records = 0
+        self.value_bytes = 0
+
+    def produce(
+        self,
+        _topic: str,
+        _partition: int,
+        _key: bytes | None,
+        value: bytes | None,
+        *_: object,
+    ) -> None:
+        """Count."""
+        self.records += 1
+        self.value_bytes += len(value or b"")
+
+
+class MemoryStore:
+    """One partition's entries in a dict."""
+
+    def __init__(self) -> None:
+        self._entries: dict[bytes, bytes] = {}
+        self.get = self._entries.get
+
+    def write(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
+        """Write all of the entries."""
+        for key, value in entries:
+            if value is None:
+                self._entries.pop(key, None)
+            else:
+                self._entries[key] = value
+
+    def scan(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        """Entries in key order."""
+        yield from sorted(item for item in self._entries.items() if item[0] >= start)
+
+    def size_bytes(self) -> int:
+        """Not known."""
+        return 0
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def partition_stores(rocks: Path | None) -> list[PartitionStore]:
+    """A store for each partition: in memory, or in RocksDB below the folder `rocks`."""
+    disk = None if rocks is None else RocksDisk(rocks)
+    stores: list[KeyValueStore] = [
+        MemoryStore() if disk is None else disk.open(partition) for partition in range(PARTITIONS)
+    ]
+    return [PartitionStore(number, store, GENERATION) for number, store in enumerate(stores)]
+
+
+def polls_of(events: Sequence[Event], now_ms: int) -> list[list[list[Record]]]:
+    """The input as the engine would see it: polls, each a list of records by partition.
+
+    Args:
+        now_ms: append time of the first event; later ones are 1 ms a hundred events later.
+    """
+    offsets = [0] * PARTITIONS
+    polls = []
+    for start in range(0, len(events), POLL_RECORDS):
+        poll: list[list[Record]] = [[] for _ in range(PARTITIONS)]
+        for number, event in enumerate(events[start : start + POLL_RECORDS], start):
+            partition = partition_of(event.key, PARTITIONS)
+            append_ms = now_ms + number // 100
+            poll[partition].append(Record(event, partition, offsets[partition], append_ms))
+            offsets[partition] += 1
+        polls.append(poll)
+    return polls
+
+
+def world_of(policy_file: Path) -> World:
+    """The world of a worker."""
+    return World(
+        policies=load_policy(policy_file.read_text("utf-8")),
+        assets=GoldenCatalogue("https://assets.example.org"),
+        generation=GENERATION,
+    )
+
+
+def decoder_of(schemas: Mapping[str, Schema]) -> InputDecoder:
+    """A decoder for JSON inputs; there is no registry here for others."""
+
+    def unknown(schema_id: int) -> JsonSchema:
+        raise LookupError(schema_id)
+
+    return InputDecoder(schemas, unknown)
+
+
+def outputs_of(schemas: Mapping[str, Schema]) -> Outputs:
+    """Encoders of all outputs, with made-up schema ids."""
+    topics = OutputTopics(
+        portals="awaway.portals",
+        progress="awaway.progress",
+        geometry="awaway.geometry",
+        reconciliation="awaway.reconciliation",
+        deadletters="awaway.deadletters",
+        audit="awaway.audit",
+    )
+    return Outputs(topics, {name: AvroEncoder(schemas[name], 7) for name in schemas})
+
+
+def schemas_of(folder: Path) -> dict[str, Schema]:
+    """Our schemas, by record name."""
+    return load_schemas(folder)
+
+
+def apply(store: PartitionStore, next_offset: int, ledger: bytes) -> None:
+    """What the engine does with a partition after its commit."""
+    store.apply(Marker(FORMAT, GENERATION, {TOPIC: next_offset}, ledger), {})
+
+
+def as_producer(producer: CountingProducer) -> TransactionalProducer:
+    """A producer to the eyes of the batch, which only ever calls `produce`."""
+    return cast(TransactionalProducer, cast(Any, producer))
