@@ -18,6 +18,8 @@ from typing import Any, Final, cast
 import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._config import ConfigResource
+from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.admin._listoffsets import OffsetSpec
 
 from pipeline.engine.errors import (
@@ -112,6 +114,15 @@ class KafkaCluster:
                 if error.args[0].code() != KafkaError.UNKNOWN_TOPIC_OR_PART:
                     raise _away("describing topics", error) from error
         return found
+
+    def topic_setting(self, topic: str, name: str) -> str:
+        """A topic's setting as the broker applies it, its own or a default."""
+        resource = ConfigResource(ResourceType.TOPIC, topic)
+        future = self._admin.describe_configs([resource], request_timeout=REQUEST_TIMEOUT_S)
+        try:
+            return str(future[resource].result()[name].value)
+        except KafkaException as error:
+            raise _away("reading a topic's settings", error) from error
 
     def watermarks(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Watermarks]:
         """Start and read_uncommitted end of each partition."""

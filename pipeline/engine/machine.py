@@ -254,6 +254,7 @@ class Engine:
             Batches inside an open transaction, to be finished and given to `commit`; None when
             there is nothing to fold now.
         """
+        self._observer.at("poll")
         consumer = self._consumer_now()
         if self._producer is None:
             self._producer = self._new_producer()

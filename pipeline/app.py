@@ -1,0 +1,286 @@
+"""The worker, put together: the only place that knows every part.
+
+Owns: which part gets which, what is checked before a worker starts, how it stops.
+Does not own: the parts.
+Invariants: nothing is read, opened or connected at import; `app` is made from the settings in the
+environment when somebody first asks for it, so `faust -A pipeline.app …` works without any more.
+A worker changes nothing outside its topics and its data folder: it makes no topic, registers no
+schema, publishes no asset, and refuses to run where one of them is missing or differs.
+"""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from pipeline.agents import add_agent
+from pipeline.checks import check_assets, check_topics
+from pipeline.codec.avro import AvroEncoder
+from pipeline.codec.inputs import InputDecoder
+from pipeline.codec.registry import SchemaResolver
+from pipeline.codec.schemas import Schema, load_schemas
+from pipeline.config import Settings
+from pipeline.core.fold import World, fold_command, fold_completion
+from pipeline.core.geometry.catalogue import GoldenCatalogue
+from pipeline.core.policy import load_policy
+from pipeline.core.rulebook import PolicyBook, check_figures
+from pipeline.engine.batch import Batch
+from pipeline.engine.faust_app import EngineApp, MicroBatches
+from pipeline.engine.kafka import KafkaCluster, KafkaConfig
+from pipeline.engine.machine import Engine, EngineConfig
+from pipeline.engine.observer import EngineObserver
+from pipeline.engine.rocks import RocksDisk
+from pipeline.errors import ConfigError
+from pipeline.metrics import BatchStats
+from pipeline.ops.topics_file import TopicsFile, load_topics
+from pipeline.outputs import Outputs, OutputTopics
+from pipeline.processing import FoldCommand, FoldCompletion, Processor, Rules
+from pipeline.window import expand, records
+
+INPUTS = {"completions": "PracticeCompleted", "commands": "Command"}
+OUTPUTS = {
+    "portals": "PortalUnlocked",
+    "progress": "ProgressUpdated",
+    "geometry": "GeometryUpdated",
+    "reconciliation": "ReconciliationAlert",
+    "deadletters": "DeadLetter",
+    "audit": "AuditEntry",
+}
+USERS_PREFIX = b"u"
+SEEN_PREFIX = b"w"
+DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What a caller may look at or replace.
+
+    Attributes:
+        observer: told of the engine's steps.
+        folded: given each batch's counts before its commit.
+        fold_completion, fold_command: the core's, unless a test plants another.
+    """
+
+    observer: EngineObserver = field(default_factory=EngineObserver)
+    folded: Callable[[BatchStats], None] = lambda stats: None
+    fold_completion: FoldCompletion = fold_completion
+    fold_command: FoldCommand = fold_command
+
+
+def store_root(settings: Settings) -> Path:
+    """Where the partitions' local stores are: one folder for each ledger and generation."""
+    return settings.data_dir / settings.group_id
+
+
+def create_app(settings: Settings, hooks: Hooks | None = None) -> EngineApp:
+    """The Faust app with its tables and agents; nothing is connected yet.
+
+    Args:
+        settings: of this worker.
+        hooks: for telemetry and for tests.
+
+    Raises:
+        ConfigError, PolicyError, TopicsFileError: a file that a setting names is wrong.
+    """
+    hooks = hooks or Hooks()
+    policies = read_policy(settings)
+    parts = _Parts(settings, hooks, policies)
+    app = EngineApp(
+        settings.group_id,
+        make_engine=parts.make_engine,
+        datadir=str(settings.data_dir / "faust"),
+    )
+    parts.users = app.Table(
+        "streaks",
+        prefix=USERS_PREFIX,
+        changelog=settings.topic(f"{settings.generation}.streaks-changelog"),
+        help="Each user's sets and what is derived from them.",
+    )
+    window_s = policies.window_ms / 1000
+    parts.seen = app.Table(
+        "seen",
+        prefix=SEEN_PREFIX,
+        changelog=settings.topic(f"{settings.generation}.seen-changelog"),
+        expand=expand,
+        records=records,
+        window=_window(window_s),
+        help=f"Accepted completions of the last {window_s / DAY_S:.0f} days, to tell duplicates by.",
+    )
+    for name, process in (("completions", parts.completions), ("commands", parts.commands)):
+        topic = app.topic(settings.topic(name), schema=MicroBatches(), acks=False, internal=False)
+        add_agent(app, name, topic, process)
+    return app
+
+
+def read_policy(settings: Settings) -> PolicyBook:
+    """The policy file.
+
+    Raises:
+        ConfigError: it cannot be read.
+        PolicyError: it is incoherent; the message says how.
+    """
+    try:
+        text = settings.policy_file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"{settings.policy_file} cannot be read",
+            why=str(error.strerror),
+            fix="set AWAWAY_POLICY_FILE to the policy's path",
+        ) from error
+    return load_policy(text)
+
+
+class _Parts:
+    """The parts of one worker, made when they are first needed."""
+
+    def __init__(self, settings: Settings, hooks: Hooks, policies: PolicyBook) -> None:
+        self.settings = settings
+        self.hooks = hooks
+        self.policies = policies
+        self.users: Any = None
+        self.seen: Any = None
+        self._processor: Processor | None = None
+
+    def completions(self, batch: Batch) -> None:
+        """Validate and de-duplicate completions; keep streaks, unlock portals, draw figures."""
+        self._ready().completions(batch)
+
+    def commands(self, batch: Batch) -> None:
+        """Apply credits, revocations, withdrawals and key claims."""
+        self._ready().commands(batch)
+
+    def _ready(self) -> Processor:
+        if self._processor is None:
+            raise RuntimeError("a batch came before the engine was made")
+        return self._processor
+
+    def make_engine(self) -> Engine:
+        """Check what the worker leans on, and put the engine together."""
+        settings = self.settings
+        topics = load_topics(settings.topics_file)
+        schemas = load_schemas(settings.schemas_dir)
+        cluster = KafkaCluster(_kafka_config(settings, topics))
+        check_topics(cluster, settings, topics)
+        check_assets(settings.assets_url)
+        resolver = SchemaResolver(settings.registry_client(), schemas)
+        self._processor = self._make_processor(cluster, schemas, resolver)
+        return Engine(
+            EngineConfig(
+                generation=settings.generation,
+                inputs=tuple(settings.topic(name) for name in INPUTS),
+                tables=(self.users.spec, self.seen.spec),
+                records_max=settings.batch_records_max,
+                batch_s_target=settings.batch_ms_max / 1000,
+            ),
+            cluster,
+            RocksDisk(store_root(settings)),
+            self.hooks.observer,
+        )
+
+    def _make_processor(
+        self, cluster: KafkaCluster, schemas: dict[str, Schema], resolver: SchemaResolver
+    ) -> Processor:
+        settings = self.settings
+        ids = resolver.resolve({settings.topic(t): r for t, r in (INPUTS | OUTPUTS).items()})
+        encoders = {
+            record: AvroEncoder(schemas[record], ids[settings.topic(topic)])
+            for topic, record in OUTPUTS.items()
+        }
+        completions = settings.topic("completions")
+        catalogue = GoldenCatalogue(settings.assets_url)
+        check_figures(self.policies, catalogue.figure_of)
+        rules = Rules(
+            world=World(self.policies, catalogue, settings.generation),
+            decoder=InputDecoder(schemas, resolver.writer_schema),
+            partitions=cluster.partition_counts([completions])[completions],
+            collapse=settings.collapse,
+            tzdata_version=version("tzdata"),
+            fold_completion=self.hooks.fold_completion,
+            fold_command=self.hooks.fold_command,
+        )
+        outputs = OutputTopics(**{name: settings.topic(name) for name in OUTPUTS})
+        return Processor(
+            rules, Outputs(outputs, encoders), self.users.spec, self.seen.spec, self.hooks.folded
+        )
+
+
+def _window(window_s: float) -> Any:
+    from faust.windows import TumblingWindow
+
+    return TumblingWindow(window_s, expires=window_s)
+
+
+def _kafka_config(settings: Settings, topics: TopicsFile) -> KafkaConfig:
+    largest = max(topic.message_bytes_max for topic in topics.topics)
+    return KafkaConfig(
+        client=settings.kafka_client(),
+        group_id=settings.group_id,
+        slot_id=settings.transactional_id,
+        session_timeout_ms=settings.session_timeout_ms,
+        transaction_timeout_ms=settings.transaction_timeout_ms,
+        poll_interval_ms_max=settings.max_poll_interval_ms,
+        poll_linger_s=settings.commit_linger_ms / 1000,
+        consumer={
+            "fetch.wait.max.ms": settings.fetch_wait_ms_max,
+            "queued.max.messages.kbytes": settings.fetch_queue_mib_max * 1024,
+        },
+        producer={
+            "linger.ms": settings.produce_linger_ms,
+            "compression.type": settings.compression,
+            "message.max.bytes": largest,
+        },
+    )
+
+
+def run_worker(settings: Settings, hooks: Hooks | None = None) -> int:
+    """Run a worker until it is told to stop.
+
+    SIGTERM and SIGINT stop it gracefully within `stop_timeout_s`: the transaction in hand is
+    committed first. A second signal ends it at once, which loses nothing either.
+
+    Returns:
+        0 after a graceful stop, 1 when that took too long.
+
+    Raises:
+        AwawayError: it could not start, or failed.
+    """
+    return asyncio.run(_run(create_app(settings, hooks), settings.stop_timeout_s))
+
+
+async def _run(app: EngineApp, stop_timeout_s: float) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def asked() -> None:
+        if stop.is_set():
+            signal.raise_signal(signal.SIGKILL)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked)
+    app.on_engine_failure = lambda error: stop.set()
+    app.finalize()
+    app.in_worker = True
+    await app.start()
+    await stop.wait()
+    try:
+        await asyncio.wait_for(app.stop(), stop_timeout_s)
+    except TimeoutError:
+        return 1
+    if app.failure is not None:
+        raise app.failure
+    return 0
+
+
+def __getattr__(name: str) -> Any:
+    """`app`, for `faust -A pipeline.app`: made from the environment's settings, once."""
+    if name != "app":
+        raise AttributeError(name)
+    from pipeline.config_load import load_settings
+
+    made = create_app(load_settings())
+    globals()["app"] = made
+    return made
