@@ -78,45 +78,41 @@ def observe(
         absent = tuple(sorted(new.union(absent))) if new else absent
     if absent and absent[0] < keep_from:
         absent = tuple(x for x in absent if x >= keep_from)
-    recent = _with_instant(crossing.recent, date, at)
+    recent, i = _with_instant(crossing.recent, date, at)
     if recent is crossing.recent and absent is crossing.absent:
         return crossing, ()
-    bridged = _bridged_beside(recent, absent, date)
+    bridged = _bridged_beside(recent, i, absent)
     if recent[0][0] < keep_from:
         recent = tuple(kept for kept in recent if kept[0] >= keep_from)
     return Crossing(recent, absent), bridged
 
 
-def _with_instant(recent: Recent, date: LocalDate, at: int) -> Recent:
+def _with_instant(recent: Recent, date: LocalDate, at: int) -> tuple[Recent, int]:
+    """Return the dates with one more instant, and the place of its date among them."""
     i = len(recent)
     while i and recent[i - 1][0] > date:
         i -= 1
     if i and recent[i - 1][0] == date:
-        _, first, last = recent[i - 1]
-        if first <= at <= last:
-            return recent
         i -= 1
-        return (*recent[:i], (date, min(first, at), max(last, at)), *recent[i + 1 :])
-    return (*recent[:i], (date, at, at), *recent[i:])
+        _, first, last = recent[i]
+        if first <= at <= last:
+            return recent, i
+        return (*recent[:i], (date, min(first, at), max(last, at)), *recent[i + 1 :]), i
+    return (*recent[:i], (date, at, at), *recent[i:]), i
 
 
-def _bridged_beside(
-    recent: Recent, absent: tuple[LocalDate, ...], date: LocalDate
-) -> tuple[LocalDate, ...]:
-    before = here = after = None
-    for entry in reversed(recent):
-        ahead = entry[0] - date
-        if ahead == 2:
-            after = entry
-        elif ahead == 0:
-            here = entry
-        elif ahead <= -2:
-            before = entry if ahead == -2 else None
-            break
-    return tuple(
-        earlier[0] + 1
-        for earlier, later in ((before, here), (here, after))
-        if earlier is not None
-        and later is not None
-        and (later[1] - earlier[2] + 2 * DAY_MS < BRIDGE_MS or earlier[0] + 1 in absent)
-    )
+def _bridged_beside(recent: Recent, i: int, absent: tuple[LocalDate, ...]) -> tuple[LocalDate, ...]:
+    """Return the dates just before and after that of place `i` that are bridged."""
+    date, first, last = recent[i]
+    bridged: tuple[LocalDate, ...] = ()
+    for other, other_first, other_last in recent[max(0, i - 2) : i + 3]:
+        if other == date - 2:
+            gap_ms = first - other_last + 2 * DAY_MS
+        elif other == date + 2:
+            gap_ms = other_first - last + 2 * DAY_MS
+        else:
+            continue
+        between = (date + other) // 2
+        if gap_ms < BRIDGE_MS or between in absent:
+            bridged = (*bridged, between)
+    return bridged

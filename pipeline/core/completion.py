@@ -49,19 +49,15 @@ def examine(
     Returns:
         When and where it took place, or the first reason to reject it.
     """
-    if not is_id(completion.user_id):
-        return bad_id("user_id", completion.user_id)
-    if not is_id(completion.completion_id):
-        return bad_id("completion_id", completion.completion_id)
-    if not is_id(completion.session_id):
-        return bad_id("session_id", completion.session_id)
     practice = completion.practice
-    if not (0 < len(practice) <= NAME_CHARS_MAX and practice.isprintable()):
-        return rejected(
-            "bad_practice",
-            f"practice must have 1 to {NAME_CHARS_MAX} printable characters, not "
-            f"{quoted(practice)}",
-        )
+    if not (
+        is_id(completion.user_id)
+        and is_id(completion.completion_id)
+        and is_id(completion.session_id)
+        and 0 < len(practice) <= NAME_CHARS_MAX
+        and practice.isprintable()
+    ):
+        return _bad_text(completion)
     zone = zone_of(completion.tz)
     if zone is None:
         return rejected(
@@ -83,6 +79,18 @@ def examine(
             "before_earliest_date", "it ended before the first date that the policy lets count"
         )
     return Sitting(completion.started_at - shift_ms, completed_at, zone, date)
+
+
+def _bad_text(completion: PracticeCompleted) -> Rejection:
+    for field in ("user_id", "completion_id", "session_id"):
+        value = getattr(completion, field)
+        if not is_id(value):
+            return bad_id(field, value)
+    return rejected(
+        "bad_practice",
+        f"practice must have 1 to {NAME_CHARS_MAX} printable characters, not "
+        f"{quoted(completion.practice)}",
+    )
 
 
 def _bad_length(length_ms: int, policy: Policy) -> Rejection:

@@ -138,8 +138,9 @@ def _grown(
             sets.claims,
             sets.unlocked,
         )
-    here = (completion.tz, sitting.completed_at, completion.completion_id)
-    tz, tz_at, tz_id = max(here, (state.tz, state.tz_at, state.tz_id), key=lambda known: known[1:])
+    tz, tz_at, tz_id = state.tz, state.tz_at, state.tz_id
+    if (sitting.completed_at, completion.completion_id) > (tz_at, tz_id):
+        tz, tz_at, tz_id = completion.tz, sitting.completed_at, completion.completion_id
     return UserState(
         state.revision,
         state.digest,

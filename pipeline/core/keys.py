@@ -6,7 +6,7 @@ Invariant: `key_id` is the same in every generation and for every policy version
 """
 
 from pipeline.core.calendar import utc_date
-from pipeline.core.identity import NamePrefix
+from pipeline.core.identity import NamePrefix, uuid_of
 from pipeline.core.records import Instant
 from pipeline.core.rulebook import PolicyBook
 
@@ -16,8 +16,7 @@ def key_ids(user_id: str, lap: int, slug: str, keys: int) -> tuple[str, ...]:
 
     Each is uuid5 of `user/lap/slug/i`, i from 0 to `keys`, exclusive.
     """
-    prefix = NamePrefix(f"{user_id}/{lap}/{slug}/")
-    return tuple(prefix.uuid(str(i)) for i in range(keys))
+    return tuple([uuid_of(f"{user_id}/{lap}/{slug}/{i}") for i in range(keys)])
 
 
 def can_exist(book: PolicyBook, user_id: str, key_id: str, append_time: Instant) -> bool:

@@ -19,7 +19,7 @@ from pipeline.core.runs import Runs, difference
 from pipeline.core.sets import claimed_keys, covered, live_dates, withdrawn
 from pipeline.core.settling import pending_keys
 from pipeline.core.state import UserState
-from pipeline.core.streak import standing_of, today_of
+from pipeline.core.streak import current_run, standing_of
 
 
 def progress_of(
@@ -38,8 +38,9 @@ def progress_of(
     policy = world.policies.at(append_time)
     sets = state.sets
     dates = covered(sets)
-    today = today_of(state.tz, append_time, policy)
-    standing = standing_of(dates, today, policy.cycle_days)
+    standing = standing_of(
+        dates, current_run(dates, state.tz, append_time, policy), policy.cycle_days
+    )
     claimed = claimed_keys(sets)
     frame = standing.cycle_day
     variant = world.assets.variant_of(user_id)

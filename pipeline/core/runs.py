@@ -103,16 +103,6 @@ def difference(left: Runs, right: Runs) -> Runs:
     return tuple(kept)
 
 
-def total(runs: Runs) -> int:
-    """Return how many numbers are covered."""
-    return sum(length for _, length in runs)
-
-
-def longest(runs: Runs) -> int:
-    """Return the length of the longest run; 0 without any."""
-    return max((length for _, length in runs), default=0)
-
-
 def first_of_length(runs: Runs, length: int) -> tuple[int, int] | None:
     """Return the earliest run of at least `length`; None without one."""
     for run in runs:
@@ -123,9 +113,7 @@ def first_of_length(runs: Runs, length: int) -> tuple[int, int] | None:
 
 def first_reaching(runs: Runs, number: int) -> tuple[int, int] | None:
     """Return the earliest run whose last number is `number` or more; None without one."""
-    found = None
-    for run in reversed(runs):
-        if run[0] + run[1] <= number:
-            break
-        found = run
-    return found
+    i = len(runs)
+    while i and runs[i - 1][0] + runs[i - 1][1] > number:
+        i -= 1
+    return runs[i] if i < len(runs) else None

@@ -24,7 +24,7 @@ from pipeline.core.records import (
 from pipeline.core.rulebook import Policy
 from pipeline.core.sets import Sets, claimed_keys, covered, digest_of, with_unlocked
 from pipeline.core.state import Unlocked, UserState
-from pipeline.core.streak import Standing, standing_of, today_of
+from pipeline.core.streak import Standing, current_run, standing_of
 
 FRAMES: Final = 108
 """Frames that the catalogue draws."""
@@ -71,8 +71,8 @@ def settle(grown: UserState, change: Change, world: World) -> Settled:
     policy = change.policy
     sets = grown.sets
     dates = covered(sets)
-    today = today_of(grown.tz, change.append_time, policy)
-    standing = standing_of(dates, today, policy.cycle_days)
+    current = current_run(dates, grown.tz, change.append_time, policy)
+    standing = standing_of(dates, current, policy.cycle_days)
     checked_days = grown.checked_days if grown.checked_policy == policy.version else 0
     portals, granted = grown.portals, grown.granted
     openings: tuple[_Opening, ...] = ()
@@ -186,21 +186,25 @@ def _frames(
     change: Change,
     assets: AssetCatalogue,
 ) -> tuple[GeometryUpdated, ...]:
-    """Return the figures completed by a portal, and the current frame when it is another than
-    told."""
+    """Return the frames to tell: those that complete a figure by a portal, then the current one.
+
+    The current frame is told when it is another than was told before, and no frame is told twice.
+    """
+    current, current_end = standing.cycle_day, standing.current_end
+    if not openings:
+        if current_end is None or current == frame_told:
+            return ()
+        return (_frame(current, current_end, assets.variant_of(change.user_id), change, assets),)
     frames = {
         each.due.portal.day: each.due.reached_on
         for each in openings
         if _completes(each.due.portal.day, assets)
     }
-    if standing.current_end is not None and standing.cycle_day != frame_told:
-        frames.setdefault(standing.cycle_day, standing.current_end)
-    if not frames:
-        return ()
+    if current_end is not None and (current in frames or current != frame_told):
+        frames.pop(current, None)
+        frames[current] = current_end
     variant = assets.variant_of(change.user_id)
-    return tuple(
-        _frame(frame, date, variant, change, assets) for frame, date in sorted(frames.items())
-    )
+    return tuple(_frame(frame, date, variant, change, assets) for frame, date in frames.items())
 
 
 def _frame(

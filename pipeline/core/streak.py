@@ -7,10 +7,10 @@ Invariant: nothing here is stored; nothing happens at midnight.
 
 import msgspec
 
-from pipeline.core.calendar import local_date, zone_of
+from pipeline.core.calendar import local_date, utc_date, zone_of
 from pipeline.core.records import Instant, LocalDate
 from pipeline.core.rulebook import Policy
-from pipeline.core.runs import Runs, first_reaching, longest, total
+from pipeline.core.runs import Runs, first_reaching
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):
@@ -31,32 +31,56 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
     current_end: LocalDate | None
 
 
-def today_of(tz: str, instant: Instant, policy: Policy) -> LocalDate:
-    """Return the user's date at an instant; UTC's in a zone that no longer exists."""
+def current_run(
+    dates: Runs, tz: str, instant: Instant, policy: Policy
+) -> tuple[LocalDate, int] | None:
+    """Return the run that goes on at an instant; None when there is none.
+
+    A run is current when its last date is yesterday or later in the user's zone. Of several (a
+    credit for tomorrow, while today is still open) the earliest is.
+
+    Args:
+        dates: covered.
+        tz: the user's zone; UTC stands in for one that no longer exists.
+    """
+    # Anywhere on earth, and with any day start, today is two dates before UTC's to one after it. Mostly
+    # all of these give the same run, and the zone need not be asked.
+    utc = utc_date(instant)
+    latest = first_reaching(dates, utc)
+    earliest = first_reaching(dates, utc - 3)
+    if earliest is latest:
+        return latest
     zone = zone_of(tz) or zone_of("UTC")
-    return local_date(instant, zone, policy.day_start_minutes) if zone else 0
+    today = local_date(instant, zone, policy.day_start_minutes) if zone else utc
+    return first_reaching(dates, today - 1)
 
 
-def standing_of(dates: Runs, today: LocalDate, cycle_days: int) -> Standing:
+def standing_of(dates: Runs, current: tuple[LocalDate, int] | None, cycle_days: int) -> Standing:
     """Return where a user stands.
 
     Args:
         dates: covered.
-        today: the user's date. A run is current when its last date is yesterday or later; of
-            several (a credit for tomorrow, today still open) the earliest is.
+        current: the current run, as from `current_run`.
         cycle_days: 1 and up.
     """
     if not dates:
         return Standing(0, 0, 0, 0, 0, None, None)
-    last_start, last_length = dates[-1]
-    current = first_reaching(dates, today - 1)
-    streak_days = current[1] if current else 0
+    longest_days = lifetime_days = 0
+    for _, length in dates:
+        lifetime_days += length
+        if length > longest_days:
+            longest_days = length
+    start, length = dates[-1]
+    if current is None:
+        return Standing(0, longest_days, lifetime_days, 0, 0, start + length - 1, None)
+    streak_days = current[1]
+    lap, day = divmod(streak_days - 1, cycle_days)
     return Standing(
         streak_days,
-        longest(dates),
-        total(dates),
-        (streak_days - 1) // cycle_days if streak_days else 0,
-        (streak_days - 1) % cycle_days + 1 if streak_days else 0,
-        last_start + last_length - 1,
-        current[0] + current[1] - 1 if current else None,
+        longest_days,
+        lifetime_days,
+        lap,
+        day + 1,
+        start + length - 1,
+        current[0] + streak_days - 1,
     )
