@@ -157,8 +157,9 @@ class _FramedReader:
             ) from error
 
     def _reader(self, schema_id: int) -> AvroReader | UnresolvableSchemaError:
+        reader: AvroReader | UnresolvableSchemaError
         try:
-            writer = self._writer_schema(schema_id)
+            reader = AvroReader(self._writer_schema(schema_id), self._schema)
         except UnknownSchemaIdError as error:
             raise DecodeError(
                 "unknown_schema_id",
@@ -166,9 +167,6 @@ class _FramedReader:
                 " the registry that this pipeline uses",
                 schema_id,
             ) from error
-        reader: AvroReader | UnresolvableSchemaError
-        try:
-            reader = AvroReader(writer, self._schema)
         except UnresolvableSchemaError as error:
             reader = error
         if len(self._readers) >= _READERS_MAX:
