@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.agents import add_agent
-from pipeline.checks import check_assets, check_topics
+from pipeline.checks import check_assets, check_drawing, check_topics
 from pipeline.codec.avro import AvroEncoder
 from pipeline.codec.inputs import InputDecoder
-from pipeline.codec.registry import SchemaResolver
+from pipeline.codec.registry import SchemaResolver, connect
 from pipeline.codec.schemas import Schema, load_schemas
 from pipeline.config import Settings
 from pipeline.core.fold import World, fold_command, fold_completion
@@ -35,12 +35,13 @@ from pipeline.engine.observer import EngineObserver
 from pipeline.engine.rocks import RocksDisk
 from pipeline.errors import ConfigError
 from pipeline.metrics import BatchStats
-from pipeline.ops.topics_file import TopicsFile, load_topics
+from pipeline.ops.schemas import expected
+from pipeline.ops.topics_file import Target, TopicsFile, load_topics
 from pipeline.outputs import Outputs, OutputTopics
 from pipeline.processing import FoldCommand, FoldCompletion, Processor, Rules
 from pipeline.window import expand, records
 
-INPUTS = {"completions": "PracticeCompleted", "commands": "Command"}
+INPUTS = ("completions", "commands")
 OUTPUTS = {
     "portals": "PortalUnlocked",
     "progress": "ProgressUpdated",
@@ -61,11 +62,15 @@ class Hooks:
     Attributes:
         observer: told of the engine's steps.
         folded: given each batch's counts before its commit.
+        checked: told what was found in order at start, with the facts.
+        stopping: told when the worker was asked to stop, before it does.
         fold_completion, fold_command: the core's, unless a test plants another.
     """
 
     observer: EngineObserver = field(default_factory=EngineObserver)
-    folded: Callable[[BatchStats], None] = lambda stats: None
+    folded: Callable[[BatchStats], None] = lambda _: None
+    checked: Callable[[str, dict[str, object]], None] = lambda _, __: None
+    stopping: Callable[[], None] = lambda: None
     fold_completion: FoldCompletion = fold_completion
     fold_command: FoldCommand = fold_command
 
@@ -164,9 +169,10 @@ class _Parts:
         schemas = load_schemas(settings.schemas_dir)
         cluster = KafkaCluster(_kafka_config(settings, topics))
         check_topics(cluster, settings, topics)
-        check_assets(settings.assets_url)
-        resolver = SchemaResolver(settings.registry_client(), schemas)
-        self._processor = self._make_processor(cluster, schemas, resolver)
+        told = self.hooks.checked
+        told("topics", {"brokers": settings.bootstrap_servers, "topics": len(topics.topics)})
+        told("assets", {"store": settings.assets_url, "found": check_assets(settings.assets_url)})
+        self._processor = self._make_processor(cluster, topics, schemas)
         return Engine(
             EngineConfig(
                 generation=settings.generation,
@@ -181,17 +187,25 @@ class _Parts:
         )
 
     def _make_processor(
-        self, cluster: KafkaCluster, schemas: dict[str, Schema], resolver: SchemaResolver
+        self, cluster: KafkaCluster, topics: TopicsFile, schemas: dict[str, Schema]
     ) -> Processor:
         settings = self.settings
-        ids = resolver.resolve({settings.topic(t): r for t, r in (INPUTS | OUTPUTS).items()})
+        resolver = SchemaResolver(connect(settings.registry_client()))
+        target = Target(prefix=settings.topic_prefix, generation=settings.generation)
+        ids = resolver.resolve(expected(topics, schemas, target))
+        self.hooks.checked("schemas", {"registry": settings.registry_url, "ids": ids})
         encoders = {
-            record: AvroEncoder(schemas[record], ids[settings.topic(topic)])
+            record: AvroEncoder(schemas[record], ids[f"{settings.topic(topic)}-value"])
             for topic, record in OUTPUTS.items()
         }
         completions = settings.topic("completions")
         catalogue = GoldenCatalogue(settings.assets_url)
         check_figures(self.policies, catalogue.figure_of)
+        drawn, seconds = check_drawing(catalogue)
+        self.hooks.checked(
+            "drawing",
+            {"frames": drawn, "seconds": seconds, "generator": catalogue.generator_version},
+        )
         rules = Rules(
             world=World(self.policies, catalogue, settings.generation),
             decoder=InputDecoder(schemas, resolver.writer_schema),
@@ -247,10 +261,11 @@ def run_worker(settings: Settings, hooks: Hooks | None = None) -> int:
     Raises:
         AwawayError: it could not start, or failed.
     """
-    return asyncio.run(_run(create_app(settings, hooks), settings.stop_timeout_s))
+    hooks = hooks or Hooks()
+    return asyncio.run(_run(create_app(settings, hooks), hooks, settings.stop_timeout_s))
 
 
-async def _run(app: EngineApp, stop_timeout_s: float) -> int:
+async def _run(app: EngineApp, hooks: Hooks, stop_timeout_s: float) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -266,6 +281,7 @@ async def _run(app: EngineApp, stop_timeout_s: float) -> int:
     app.in_worker = True
     await app.start()
     await stop.wait()
+    hooks.stopping()
     try:
         await asyncio.wait_for(app.stop(), stop_timeout_s)
     except TimeoutError:

@@ -5,10 +5,16 @@ Does not own: schemas (codec/registry.py), partition counts (engine/machine.py).
 Invariant: checks only read.
 """
 
+import hashlib
+import time
+
 from pipeline.config import Settings
+from pipeline.core.geometry.catalogue import GoldenCatalogue
+from pipeline.core.geometry.cycle import FRAMES
+from pipeline.core.geometry.render import Renderer
 from pipeline.engine.errors import IncompatibleTopicsError
 from pipeline.engine.kafka import KafkaCluster
-from pipeline.ops.assets import check, open_store
+from pipeline.ops.assets import AssetDriftError, check, open_store
 from pipeline.ops.topics_file import Target, TopicsFile
 
 
@@ -37,10 +43,31 @@ def check_topics(cluster: KafkaCluster, settings: Settings, topics: TopicsFile) 
             )
 
 
-def check_assets(url: str) -> None:
-    """Check that the whole catalogue was published.
+def check_assets(url: str) -> int:
+    """Check that the whole catalogue was published; returns how many assets it has.
 
     Raises:
         AssetsMissingError, AssetStoreError: see there.
     """
-    check(open_store(url))
+    return check(open_store(url))
+
+
+def check_drawing(catalogue: GoldenCatalogue) -> tuple[int, float]:
+    """Draw every frame in one palette and compare it with the catalogue.
+
+    Returns:
+        How many frames were drawn, and in how many seconds.
+
+    Raises:
+        AssetDriftError: this build draws a frame differently, so its references would be false.
+    """
+    started = time.perf_counter()
+    renderer = Renderer()
+    for frame in range(1, FRAMES + 1):
+        if hashlib.sha256(renderer.svg(frame, 0)).hexdigest() != catalogue.asset_id(frame, 0):
+            raise AssetDriftError(
+                f"frame {frame} is drawn differently from the golden list",
+                fix="run the release that the catalogue was published with",
+                frame=frame,
+            )
+    return FRAMES, time.perf_counter() - started
