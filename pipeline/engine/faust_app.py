@@ -73,6 +73,9 @@ class EngineApp(faust.App):  # type: ignore[misc]
     def _new_producer_transport(self) -> Transport:
         return Transport(self.conf.broker_producer, self)
 
+    def _create_directories(self) -> None:
+        """Faust keeps nothing on disk: the stores are the engine's."""
+
     async def engine_failed(self, error: BaseException) -> None:
         """The engine's thread ended by an error: so does the worker."""
         self.failure = error

@@ -1,0 +1,1 @@
+"""The whole worker on a real broker and a real registry."""
