@@ -177,7 +177,7 @@ class SchemaResolver:
     def _resolve_one(self, subject: str, expected: Expected) -> int:
         latest = ask(
             f"latest version of {subject}",
-            lambda: self._client.get_latest_version(subject),
+            lambda: self._client.get_version(subject, "latest"),
             SUBJECT_NOT_FOUND,
             VERSION_NOT_FOUND,
         )

@@ -120,7 +120,7 @@ def plan(client: SchemaRegistryClient, wanted: Mapping[str, Expected]) -> list[S
 def _compare(client: SchemaRegistryClient, subject: str, wanted: Expected) -> SchemaChange:
     latest = ask(
         f"latest version of {subject}",
-        lambda: client.get_latest_version(subject),
+        lambda: client.get_version(subject, "latest"),
         SUBJECT_NOT_FOUND,
         VERSION_NOT_FOUND,
     )
@@ -204,6 +204,30 @@ def check(folder: Path, file: TopicsFile) -> list[Finding]:
                     f"it is not released: copy it to released/{record}/v{len(released) + 1}.avsc",
                 )
             )
+    return found
+
+
+def check_online(client: SchemaRegistryClient, wanted: Mapping[str, Expected]) -> list[Finding]:
+    """Ask the registry itself whether each schema could be registered, at the level it has set.
+
+    Returns:
+        What it or our own rules refuse; a subject that is not there refuses nothing.
+
+    Raises:
+        RegistryUnavailableError: the registry did not answer.
+    """
+    found = []
+    for change in plan(client, wanted):
+        subject, schema = change.subject, wanted[change.subject].schema
+        if change.refused is not None:
+            found.append(Finding(schema.name, f"{subject}: {change.refused}"))
+        elif change.standing == "differs":
+            text = RegistrySchema(schema.text, "AVRO")
+            if not ask(
+                f"compatibility with {subject}",
+                lambda s=subject, t=text: client.test_compatibility_all_versions(s, t),  # type: ignore[misc]
+            ):
+                found.append(Finding(schema.name, f"{subject}: the registry would refuse it"))
     return found
 
 
