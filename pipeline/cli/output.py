@@ -103,7 +103,7 @@ def wanted(argv: Sequence[str]) -> Output:
         unusable command line is one JSON object.
     """
     words = list(argv)
-    pairs = zip(words, [*words[1:], ""], strict=True)
+    pairs = zip(words, [*words, ""][1:], strict=True)
     spelled = {"-ojson", "-o=json", "--output=json"}
     asked = any(
         word in spelled or (word in {"-o", "--output"} and following == Output.JSON)

@@ -230,15 +230,15 @@ def _fetch(pin: Pin, folder: Path, staging: Path, count: Callable[[int], None]) 
     raise DownloadError(
         f"could not fetch {pin.coordinates}",
         why=why,
-        fix="check the network (and a proxy's settings) and run the same command again; "
-        "files that did arrive are kept",
+        fix="check the network and run the same command again (what did arrive is kept); "
+        "AWAWAY_MAVEN_URL names a mirror",
         coordinates=pin.coordinates,
         cache=str(folder),
     )
 
 
 def _download(pin: Pin, folder: Path, count: Callable[[int], None]) -> Path | str:
-    """Let jgo bring one file into a folder of its own.
+    """Let jgo bring one file into a folder of its own, from the mirror AWAWAY_MAVEN_URL if set.
 
     Returns:
         The file, or why there is none.
@@ -250,8 +250,14 @@ def _download(pin: Pin, folder: Path, count: Callable[[int], None]) -> Path | st
     def _counting(_name: str, _size_bytes: int) -> Iterator[Callable[[int], None]]:
         yield count
 
+    mirror = os.environ.get("AWAWAY_MAVEN_URL")
     resolver = PythonResolver(progress_callback=_counting)
-    context = MavenContext(resolver, repo_cache=folder, timeout=_TIMEOUT_S)
+    context = MavenContext(
+        resolver,
+        repo_cache=folder,
+        remote_repos={"mirror": mirror.rstrip("/")} if mirror else None,
+        timeout=_TIMEOUT_S,
+    )
     try:
         cached = resolver.download(artifact_of(pin, context))
     except requests.RequestException as error:
