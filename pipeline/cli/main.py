@@ -55,7 +55,7 @@ def build(argv: Sequence[str]) -> typer.Typer:
             if hasattr(module, "app"):
                 root.add_typer(module.app, name=name, help=help_text)
             else:
-                root.command(name, help=help_text)(module.command)
+                root.command(name, short_help=help_text)(module.command)
         else:
             root.command(name, help=help_text)(_not_loaded)
     return root

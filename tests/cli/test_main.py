@@ -50,7 +50,7 @@ def test_help_lists_every_command_and_loads_none_of_them() -> None:
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_every_command_that_is_listed_is_there(name: str, capsys: Captured) -> None:
     assert cli.run([name, "--help"]) == 0
-    assert cli.COMMANDS[name] in " ".join(capsys.readouterr().out.split())
+    assert f"Usage: awaway {name} " in capsys.readouterr().out
 
 
 def test_version_is_the_packages(capsys: Captured) -> None:
