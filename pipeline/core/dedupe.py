@@ -177,7 +177,7 @@ def with_session(cover: Cover, session: Session, cell: int) -> Cover:
             best = candidate
     if best is not None:
         kept.append(best)
-    return cover if session not in kept else tuple(kept)
+    return tuple(kept) if any(one is session for one in kept) else cover
 
 
 def _reach_at_start(session: Session) -> tuple[Instant, Instant]:

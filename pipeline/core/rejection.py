@@ -42,7 +42,9 @@ def rejected(reason: str, detail: str) -> Rejection:
 def quoted(text: str) -> str:
     """Return any text in a form that is short, printable and encodable."""
     shown = ascii(text[:_QUOTED_CHARS_MAX])
-    return shown if len(text) <= _QUOTED_CHARS_MAX else f"{shown}... ({len(text)} characters)"
+    if len(text) <= _QUOTED_CHARS_MAX and len(shown) <= 2 * _QUOTED_CHARS_MAX:
+        return shown
+    return f"{shown[:_QUOTED_CHARS_MAX]}... ({len(text)} characters)"
 
 
 def is_id(text: str) -> bool:

@@ -1,0 +1,226 @@
+"""What the domain's tests share: a small world, completions, and a log that is folded."""
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from pipeline.core.calendar import Zone, date_of, instant_of, zone_of
+from pipeline.core.dedupe import Cover, SeenCompletion, SeenUpdate
+from pipeline.core.fold import Outcome, World, fold_command, fold_completion
+from pipeline.core.policy import PolicyBook, load_policy
+from pipeline.core.progress import progress_of
+from pipeline.core.records import Cause, Command, PracticeCompleted, ProgressUpdated
+from pipeline.core.state import EMPTY, UserState
+
+POLICY_TEXT = Path(__file__).parents[2].joinpath("policy.yaml").read_text()
+BOOK = load_policy(POLICY_TEXT)
+POLICY = BOOK.versions[0]
+MINUTE = 60_000
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+USER = "ana"
+
+
+def at(text: str) -> int:
+    """Return an instant written in ISO 8601 with an offset."""
+    return instant_of(datetime.fromisoformat(text))
+
+
+def day(text: str) -> int:
+    """Return a local date written in ISO 8601."""
+    return date_of(date.fromisoformat(text))
+
+
+def zone(name: str) -> Zone:
+    """Return a zone that exists."""
+    found = zone_of(name)
+    assert found is not None
+    return found
+
+
+NOW = at("2026-06-15T12:00:00+00:00")
+
+
+class Catalogue:
+    """Frames drawn nowhere: an id says what it would show. Figures end on the usual portal days."""
+
+    generator_version = "test-1"
+    ends = (1, 3, 7, 13, 21, 30, 40, 51, 62, 73, 84, 96, 108)
+
+    def asset_id(self, frame: int, variant: int) -> str:
+        return f"asset-{frame}-{variant}"
+
+    def url(self, asset_id: str) -> str:
+        return f"https://assets.example/{asset_id}"
+
+    def variant_of(self, user_id: str) -> int:
+        return len(user_id) % 12
+
+    def figure_of(self, frame: int) -> str:
+        return f"figure-{next(end for end in self.ends if end >= frame)}"
+
+
+def world(book: PolicyBook = BOOK, origin: str = "live") -> World:
+    """Return a world with the test's catalogue."""
+    return World(book, Catalogue(), "blue", origin)
+
+
+def book_of(*portals: tuple[int, str, int], **top: Any) -> PolicyBook:
+    """Return a book of one version with other portals: (day, slug, keys)."""
+    lines = "".join(
+        f"      - {{day: {d}, slug: {slug}, title: {slug}, figure: {slug}, keys: {keys}}}\n"
+        for d, slug, keys in portals
+    )
+    head, _, _ = POLICY_TEXT.partition("    portals:\n")
+    text = f"{head}    portals:\n{lines}"
+    for name, value in top.items():
+        text = "\n".join(
+            f"{name}: {value}" if line.startswith(f"{name}:") else line for line in text.split("\n")
+        )
+    return load_policy(text)
+
+
+def completion(number: int, completed_at: int, tz: str = "UTC", **other: Any) -> PracticeCompleted:
+    """Return a sound completion of ten minutes; ids follow from the number."""
+    fields: dict[str, Any] = {
+        "completion_id": f"c{number}",
+        "user_id": USER,
+        "session_id": f"s{number}",
+        "practice": "breath",
+        "started_at": completed_at - 10 * MINUTE,
+        "completed_at": completed_at,
+        "tz": tz,
+    }
+    return PracticeCompleted(**{**fields, **other})
+
+
+def spanning(number: int, started_at: int, completed_at: int) -> PracticeCompleted:
+    """Return a completion of any length, in UTC."""
+    return completion(number, completed_at, started_at=started_at)
+
+
+def command(request_id: str, kind: str, **other: Any) -> Command:
+    """Return a command of support, with a reason and a ticket."""
+    fields: dict[str, Any] = {"actor": "lea", "reason": "the app was down", "ticket": "T-1"}
+    return Command(request_id, USER, kind, **{**fields, **other})
+
+
+def credit(request_id: str, local_date: int) -> Command:
+    return command(request_id, "credit", local_date=local_date)
+
+
+def revoke(request_id: str, local_date: int) -> Command:
+    return command(request_id, "revoke", local_date=local_date)
+
+
+def withdraw(request_id: str, target: str) -> Command:
+    return command(request_id, "withdraw", withdraws=target)
+
+
+def claim(request_id: str, key_id: str) -> Command:
+    return command(request_id, "claim_key", key_id=key_id)
+
+
+class Memory:
+    """The windowed table in dicts, as a `SeenView` of `now`."""
+
+    def __init__(self, window_ms: int) -> None:
+        self.window_ms = window_ms
+        self.now = 0
+        self.ids: dict[tuple[str, str], SeenCompletion] = {}
+        self.sessions: dict[tuple[str, str], SeenCompletion] = {}
+        self.covers: dict[tuple[str, int], tuple[int, Cover]] = {}
+
+    def by_id(self, user_id: str, completion_id: str) -> SeenCompletion | None:
+        return self._live(self.ids.get((user_id, completion_id)))
+
+    def by_session(self, user_id: str, session_id: str) -> SeenCompletion | None:
+        return self._live(self.sessions.get((user_id, session_id)))
+
+    def cover(self, user_id: str, cell: int) -> Cover:
+        changed_at, cover = self.covers.get((user_id, cell), (0, ()))
+        return cover if changed_at + self.window_ms >= self.now else ()
+
+    def _live(self, entry: SeenCompletion | None) -> SeenCompletion | None:
+        if entry is None or entry.append_time + self.window_ms < self.now:
+            return None
+        return entry
+
+    def remember(self, user_id: str, update: SeenUpdate) -> None:
+        entry = update.entry
+        self.ids[user_id, entry.completion_id] = entry
+        self.sessions[user_id, entry.session_id] = entry
+        for cell, cover in update.covers:
+            self.covers[user_id, cell] = (entry.append_time, cover)
+
+
+class Log:
+    """One user's inputs, folded one after the other."""
+
+    def __init__(self, in_world: World | None = None, user_id: str = USER) -> None:
+        self.world = in_world or world()
+        self.user_id = user_id
+        self.memory = Memory(self.world.policies.window_ms)
+        self.state: UserState = EMPTY
+        self.outcomes: list[Outcome] = []
+        self.append_time = 0
+
+    def take(self, event: PracticeCompleted | Command, append_time: int) -> Outcome:
+        """Fold an input and keep what it changed."""
+        self.memory.now = self.append_time = append_time
+        cause = self._cause(event)
+        if isinstance(event, Command):
+            outcome = fold_command(self.state, event, cause, append_time, self.world)
+        else:
+            outcome = fold_completion(
+                self.state, self.memory, event, cause, append_time, self.world
+            )
+        if outcome.state is not None:
+            self.state = outcome.state
+        if outcome.seen is not None:
+            self.memory.remember(event.user_id, outcome.seen)
+        self.outcomes.append(outcome)
+        return outcome
+
+    def take_all(self, events: Iterable[tuple[PracticeCompleted | Command, int]]) -> "Log":
+        for event, append_time in events:
+            self.take(event, append_time)
+        return self
+
+    def _cause(self, event: PracticeCompleted | Command) -> Cause:
+        offset = len(self.outcomes)
+        if isinstance(event, Command):
+            return Cause("commands", 0, offset, event.request_id)
+        return Cause("completions", 0, offset, event.completion_id)
+
+    def progress(self, append_time: int | None = None) -> ProgressUpdated:
+        """Return the progress now, or at another instant."""
+        instant = self.append_time if append_time is None else append_time
+        cause = Cause("completions", 0, 0, "")
+        return progress_of(self.user_id, self.state, cause, instant, self.world)
+
+    @property
+    def unlocked(self) -> list[tuple[int, str]]:
+        """The portals told, in order."""
+        return [(u.lap, u.portal) for outcome in self.outcomes for u in outcome.unlocks]
+
+    @property
+    def verdicts(self) -> list[str]:
+        return [outcome.verdict for outcome in self.outcomes]
+
+
+def reason_of(outcome: Outcome) -> str:
+    """Return why an input was rejected."""
+    assert outcome.rejection is not None
+    assert outcome.verdict == "dead_letter"
+    assert outcome.state is None
+    assert outcome.seen is None
+    return outcome.rejection.reason
+
+
+def sets_of(log: Log) -> dict[str, Any]:
+    """Return the sets by name."""
+    return msgspec.structs.asdict(log.state.sets)

@@ -1,0 +1,67 @@
+"""Runs behave as sets of numbers do."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.core.runs import (
+    Runs,
+    contains,
+    difference,
+    first_of_length,
+    first_reaching,
+    from_numbers,
+    union,
+    with_number,
+)
+
+numbers = st.frozensets(st.integers(-30, 30))
+
+
+def spread(runs: Runs) -> list[int]:
+    return [number for start, length in runs for number in range(start, start + length)]
+
+
+def assert_canonical(runs: Runs) -> None:
+    for (start, length), (after, _) in zip(runs, runs[1:], strict=False):
+        assert start + length < after
+    assert all(length > 0 for _, length in runs)
+
+
+@given(st.lists(st.integers(-30, 30)))
+def test_any_order_of_the_same_numbers_gives_the_same_runs(order: list[int]) -> None:
+    runs: Runs = ()
+    for number in order:
+        before = runs
+        runs = with_number(runs, number)
+        assert (runs is before) == (number in spread(before))
+        assert abs(len(runs) - len(before)) <= 1
+    assert_canonical(runs)
+    assert runs == from_numbers(order)
+    assert spread(runs) == sorted(set(order))
+
+
+@given(numbers, numbers)
+def test_algebra(left: frozenset[int], right: frozenset[int]) -> None:
+    a, b = from_numbers(left), from_numbers(right)
+    for runs, expected in ((union(a, b), left | right), (difference(a, b), left - right)):
+        assert_canonical(runs)
+        assert spread(runs) == sorted(expected)
+
+
+@given(numbers, st.integers(-32, 32), st.integers(1, 8))
+def test_questions(given_numbers: frozenset[int], number: int, length: int) -> None:
+    runs = from_numbers(given_numbers)
+    assert contains(runs, number) == (number in given_numbers)
+    assert first_of_length(runs, length) == next((r for r in runs if r[1] >= length), None)
+    assert first_reaching(runs, number) == next(
+        (r for r in runs if r[0] + r[1] - 1 >= number), None
+    )
+
+
+def test_closing_a_gap_joins_both_sides() -> None:
+    assert with_number(((1, 2), (4, 3), (9, 1)), 3) == ((1, 6), (9, 1))
+
+
+def test_a_number_before_all_others() -> None:
+    assert with_number(((5, 2),), 1) == ((1, 1), (5, 2))
+    assert with_number(((5, 2),), 4) == ((4, 3),)
