@@ -27,6 +27,7 @@ def add_agent(app: Any, name: str, topic: Any, process: Process) -> None:
             take(batch, process)
 
     consume.__doc__ = process.__doc__
+    consume.__qualname__ = consume.__name__ = name
     app.agent(topic, name=name)(consume)
 
 

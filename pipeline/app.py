@@ -177,7 +177,7 @@ class _Parts:
             EngineConfig(
                 generation=settings.generation,
                 inputs=tuple(settings.topic(name) for name in INPUTS),
-                tables=(self.users.spec, self.seen.spec),
+                tables=(self.users.spec, self.seen.table.spec),
                 records_max=settings.batch_records_max,
                 batch_s_target=settings.batch_ms_max / 1000,
             ),
@@ -217,7 +217,11 @@ class _Parts:
         )
         outputs = OutputTopics(**{name: settings.topic(name) for name in OUTPUTS})
         return Processor(
-            rules, Outputs(outputs, encoders), self.users.spec, self.seen.spec, self.hooks.folded
+            rules,
+            Outputs(outputs, encoders),
+            self.users.spec,
+            self.seen.table.spec,
+            self.hooks.folded,
         )
 
 

@@ -44,20 +44,17 @@ class EngineTable(faust.Table):  # type: ignore[misc]
         **options: Any,
     ) -> None:
         super().__init__(app, key_type=bytes, value_type=bytes, **options)
-        self.spec = TableSpec(
-            name=self.name,
-            changelog=changelog,
-            prefix=prefix,
-            compacted_only=self.window is None,
-            expand=expand,
-            records=records,
-        )
-        self._engine_options = {
+        self._engine_options: dict[str, Any] = {
             "prefix": prefix,
             "changelog": changelog,
             "expand": expand,
             "records": records,
         }
+
+    @property
+    def spec(self) -> TableSpec:
+        """What the table is to the engine; a windowed table's changelog expires by age, too."""
+        return TableSpec(name=self.name, compacted_only=self.window is None, **self._engine_options)
 
     def _new_changelog_topic(self, **_: Any) -> Any:
         """The engine's changelog, under its configured name; Faust neither reads nor makes it."""

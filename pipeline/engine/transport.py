@@ -63,7 +63,11 @@ class Consumer(faust_consumer.Consumer):  # type: ignore[misc]
         """Start the engine; its topics are its own configuration."""
         if self.thread is not None:
             return
-        engine: Engine = self.app.make_engine()
+        try:
+            engine: Engine = self.app.make_engine()
+        except Exception as error:  # noqa: BLE001 — whatever it is, the worker ends with it
+            await self.app.engine_failed(error)
+            return
         loop = asyncio.get_running_loop()
 
         def hand_over(poll: Poll) -> None:

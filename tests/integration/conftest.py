@@ -19,9 +19,7 @@ def assets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def ledger(
-    stack: LocalStack, topic_prefix: str, tmp_path: Path, assets: Path
-) -> Iterator[Ledger]:
+def ledger(stack: LocalStack, topic_prefix: str, tmp_path: Path, assets: Path) -> Iterator[Ledger]:
     """A ledger of the test's own, ready for inputs; its workers end with the test."""
     made = Ledger(stack, topic_prefix, tmp_path, assets)
     made.set_up()

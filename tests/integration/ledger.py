@@ -31,8 +31,14 @@ from pipeline.ops import topics as topic_ops
 from pipeline.ops.topics_file import Target, load_topics
 
 ROOT = Path(__file__).resolve().parents[2]
-DEADLINE_S = 90.0
+DEADLINE_S = 60.0
 INPUTS = ("completions", "commands")
+STARTING = (
+    ck.KafkaError.NOT_COORDINATOR,
+    ck.KafkaError.COORDINATOR_NOT_AVAILABLE,
+    ck.KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)
+"""What a broker answers that has only just started."""
 
 
 @dataclass(frozen=True)
@@ -208,7 +214,7 @@ class Ledger:
             try:
                 return self.lag() == 0
             except ck.KafkaException as error:
-                assert error.args[0].retriable(), error  # a broker that has only just started
+                assert error.args[0].code() in STARTING, error
                 return False
 
         self.wait_for(drained)

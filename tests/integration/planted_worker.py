@@ -7,6 +7,7 @@ Usage: planted_worker.py PLAN, where PLAN is JSON:
 """
 
 import json
+import logging
 import os
 import signal
 import sys
@@ -34,9 +35,16 @@ class Planted(EngineObserver):
             if self._left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
+    def refused(self, partition: int, reason: str) -> None:
+        logging.error("partition %d refused: %s", partition, reason)
+
+    def aborted(self, records: int, abort_s: float, reason: str) -> None:
+        logging.warning("aborted %d records: %s", records, reason)
+
 
 def main() -> int:
     """Run the worker."""
+    logging.basicConfig(level=logging.INFO)
     plan = json.loads(sys.argv[1])
 
     def fold(state: Any, seen: Any, completion: PracticeCompleted, *rest: Any) -> Outcome:
