@@ -239,8 +239,9 @@ class LocalStack:
         """Start a supervisor and wait, with other ports when one was lost to another process."""
         for attempt in range(1, _PORT_TRIES + 1):
             ports = self._ports(remembered=attempt == 1)
-            write_whole(self._layout.ports_file, ports)
-            servers = specs(self._layout, files, ports, new_cluster_id())
+            with artifacts.disk_errors(self.root):
+                write_whole(self._layout.ports_file, ports)
+                servers = specs(self._layout, files, ports, new_cluster_id())
             self._supervisor = launch.spawn(
                 Orders(str(self.root), servers, self._owner, self._lifetime_s)
             )
@@ -331,12 +332,13 @@ class LocalStack:
         """Keep other starters and stoppers of this folder out for as long as the block runs."""
         with artifacts.disk_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
-            guard = exclusive(
-                self._layout.starting_lock_file,
-                lambda: progress("waiting for another start of this stack"),
-            )
-            with guard:
-                yield
+            self._layout.starting_lock_file.touch()
+        guard = exclusive(
+            self._layout.starting_lock_file,
+            lambda: progress("waiting for another start of this stack"),
+        )
+        with guard:
+            yield
 
 
 def _registry_url(port: int) -> str:
