@@ -165,7 +165,7 @@ class SourceWriter:
             return [self._array(node["items"], value, field)]
         if kind == "map":
             return [self._map(node["values"], value, field)]
-        return self._parts(kind, value, field)
+        raise SchemaFileError(f"type {kind} is not supported", fix="use another type")
 
     def _optional_parts(self, node: JsonSchema, value: str, field: str) -> list[str]:
         node = self._resolved(node)
@@ -181,10 +181,6 @@ class SourceWriter:
         if kind in ("int", "long"):
             slow = "present_int32" if kind == "int" else "present_long"
             return [f"{null}U[{x}] if 0 <= {x} < {varint.SMALL} else {slow}({x})"]
-        if isinstance(node, dict) and not isinstance(kind, str):
-            return self._optional_parts(kind, value, field)
-        if isinstance(node, dict) and "logicalType" in node:
-            return self._optional_parts(str(kind), value, field)
         function = self._fresh("optional")
         self._function(function, ["b'\\x02'", *self._parts(node, "r", field)])
         return [f"{null}{function}({x})"]
