@@ -96,14 +96,6 @@ def manifest_key(generator_version: str) -> str:
     return f"catalogue/{generator_version}.json"
 
 
-def variant_of(user_id: str) -> int:
-    """A user's variant, 0..11: CRC-32 of the id's UTF-8 modulo 12.
-
-    The same for ever and everywhere; cheaper than a cache would be.
-    """
-    return zlib.crc32(user_id.encode()) % VARIANTS
-
-
 class GoldenCatalogue:
     """Answers the domain's questions about assets from the golden list, each in constant time."""
 
@@ -119,7 +111,7 @@ class GoldenCatalogue:
         golden = decode_golden(golden_bytes())
         self.golden = golden
         self._ids = tuple(asset.id for row in golden.frames for asset in row)
-        self._prefix = base_url.rstrip("/") + "/" if base_url else ""
+        self._prefix = base_url if base_url.endswith("/") or not base_url else base_url + "/"
 
     @property
     def generator_version(self) -> str:
@@ -141,7 +133,10 @@ class GoldenCatalogue:
         return f"{self._prefix}svg/{asset_id}.svg"
 
     def variant_of(self, user_id: str) -> int:
-        """The user's palette and rotation, 0..11."""
+        """The user's palette and rotation, 0..11: CRC-32 of the id's UTF-8 modulo 12.
+
+        The same for ever and everywhere, and cheaper than a cache would be.
+        """
         return zlib.crc32(user_id.encode()) % VARIANTS
 
     def figure_of(self, frame: int) -> str:

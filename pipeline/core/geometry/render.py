@@ -14,8 +14,8 @@ from pipeline.core.geometry.exact import polar
 from pipeline.core.geometry.figure import Figure, Part, Role
 from pipeline.core.geometry.gallery import figures
 from pipeline.core.geometry.palettes import FRESH, PALETTES, VARIANTS, Palette
-from pipeline.core.geometry.shapes import Circle, Placement
-from pipeline.core.geometry.svg import circle_element, element, number, pair, path_data
+from pipeline.core.geometry.shapes import Placement
+from pipeline.core.geometry.svg import element, number, pair, shape_element
 
 VIEW: Final = 1000.0
 """Side of the square view box, which is centred on 0."""
@@ -23,6 +23,9 @@ FIGURE_RADIUS: Final = 408.0
 """Every complete figure reaches exactly this far."""
 BEAD_RADIUS: Final = 462.0
 RING_RADIUS: Final = 436.0
+GROUND_RADIUS: Final = 700.0
+FILL_OPACITY: Final = 0.62
+"""Of a fill with full tone."""
 
 
 class Renderer:
@@ -62,15 +65,16 @@ class Renderer:
             "viewBox": f"{number(-VIEW / 2)} {number(-VIEW / 2)} {number(VIEW)} {number(VIEW)}",
             "xmlns": "http://www.w3.org/2000/svg",
         }
+        turn_step = figure.turns[variant % len(figure.turns)]
+        drawn = (_ground(scope) if ground else "") + _beads(frame, palette)
+        drawn += "".join(self._layers(figure, turn_step, step, scope, palette))
         text = element(
             "svg",
             root,
             element("title", {}, title),
             element("desc", {}, f"{figure.description} {state.capitalize()}."),
-            _gradients(scope, palette, step / days),
-            _ground(scope) if ground else "",
-            _beads(frame, palette),
-            *self._layers(figure, figure.turns[variant % len(figure.turns)], step, scope, palette),
+            element("defs", {}, *_gradients(scope, palette, step / days, drawn)),
+            drawn,
         )
         return text.encode()
 
@@ -118,14 +122,12 @@ class Renderer:
 
 def _drawn(part: Part, placement: Placement) -> str:
     """One part as an element that inherits all but its own tone."""
-    tone = ""
+    own: dict[str, str] = {}
     if part.role is Role.FILL:
-        tone = f' fill-opacity="{number(0.62 * part.tone)}"'
-    elif part.role is Role.FINE and part.tone < 1.0:
-        tone = f' opacity="{number(part.tone)}"'
-    if isinstance(part.shape, Circle):
-        return circle_element(part.shape, placement).replace("/>", f"{tone}/>")
-    return f'<path d="{path_data(part.shape, placement)}"{tone}/>'
+        own = {"fill-opacity": number(FILL_OPACITY * part.tone)}
+    elif part.tone < 1.0:
+        own = {"opacity": number(part.tone)}
+    return shape_element(part.shape, placement, own)
 
 
 def _stroke(colour: str, width: str, opacity: str) -> dict[str, str]:
@@ -139,33 +141,27 @@ def _stroke(colour: str, width: str, opacity: str) -> dict[str, str]:
     }
 
 
-def _gradients(scope: str, palette: Palette, progress: float) -> str:
-    """Background, halo (which brightens with the figure) and stroke."""
-    middle = {"cx": "0", "cy": "0", "gradientUnits": "userSpaceOnUse"}
-
-    def gradient(name: str, radius: float, stops: tuple[tuple[str, str, str], ...]) -> str:
-        return element(
-            "radialGradient",
-            middle | {"id": scope + name, "r": number(radius)},
-            *(
-                element("stop", {"offset": at, "stop-color": colour, "stop-opacity": opacity})
-                for at, colour, opacity in stops
-            ),
-        )
-
+def _gradients(scope: str, palette: Palette, progress: float, drawn: str) -> Iterable[str]:
+    """Background, halo (which brightens with the figure), fill and stroke: those that are used."""
     glow = number(0.1 + 0.3 * progress)
-    return element(
-        "defs",
-        {},
-        gradient("b", 700.0, (("0", palette.ground, "1"), ("1", palette.edge, "1"))),
-        gradient("h", RING_RADIUS, (("0", palette.glass, glow), ("1", palette.glass, "0"))),
-        gradient(
-            "f",
-            FIGURE_RADIUS,
-            (("0", palette.accent, "1"), ("0.45", palette.middle, "1"), ("1", palette.glass, "1")),
-        ),
-        gradient("s", FIGURE_RADIUS, (("0", palette.core, "1"), ("1", palette.rim, "1"))),
+    fill = (("0", palette.accent, "1"), ("0.45", palette.middle, "1"), ("1", palette.glass, "1"))
+    gradients = (
+        ("b", GROUND_RADIUS, (("0", palette.ground, "1"), ("1", palette.edge, "1"))),
+        ("h", RING_RADIUS, (("0", palette.glass, glow), ("1", palette.glass, "0"))),
+        ("f", FIGURE_RADIUS, fill),
+        ("s", FIGURE_RADIUS, (("0", palette.core, "1"), ("1", palette.rim, "1"))),
     )
+    for name, radius, stops in gradients:
+        if f"url(#{scope}{name})" in drawn:
+            middle = {"cx": "0", "cy": "0", "gradientUnits": "userSpaceOnUse"}
+            yield element(
+                "radialGradient",
+                middle | {"id": scope + name, "r": number(radius)},
+                *(
+                    element("stop", {"offset": at, "stop-color": colour, "stop-opacity": opacity})
+                    for at, colour, opacity in stops
+                ),
+            )
 
 
 def _ground(scope: str) -> str:

@@ -11,7 +11,7 @@ left.
 import math
 from typing import Final
 
-from pipeline.core.geometry.shapes import Circle, Path, Placement
+from pipeline.core.geometry.shapes import Path, Placement, Shape
 
 UNITS: Final = 100
 """Steps per SVG unit: two decimals."""
@@ -46,11 +46,13 @@ def _escaped(value: str) -> str:
     return value.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;")
 
 
-def circle_element(circle: Circle, placement: Placement) -> str:
-    """A circle; its style is inherited."""
-    x, y = placement.point(circle.centre)
-    radius = number(circle.radius * placement.scale)
-    return f'<circle cx="{number(x)}" cy="{number(y)}" r="{radius}"/>'
+def shape_element(shape: Shape, placement: Placement, attributes: dict[str, str]) -> str:
+    """A shape with attributes of its own; the rest of its style is inherited."""
+    if isinstance(shape, Path):
+        return element("path", {"d": path_data(shape, placement)} | attributes)
+    x, y = placement.point(shape.centre)
+    radius = number(shape.radius * placement.scale)
+    return element("circle", {"cx": number(x), "cy": number(y), "r": radius} | attributes)
 
 
 def path_data(path: Path, placement: Placement) -> str:
