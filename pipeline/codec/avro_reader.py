@@ -12,6 +12,7 @@ makes `next` larger than the length, which the next read or the end of the recor
 """
 
 from collections.abc import Callable
+from copy import copy
 from typing import Any, Final, TypeAlias
 
 from pipeline.codec.schemas import JsonSchema, Schema
@@ -173,6 +174,11 @@ class _Compiler:
             if field["name"] not in written and "default" not in field:
                 raise UnresolvableSchemaError(f"it lacks the field {field['name']}")
             values.append(field.get("default"))
+        fresh = [
+            (place, value)
+            for place, value in enumerate(values)
+            if reader["fields"][place]["name"] not in written and isinstance(value, (dict, list))
+        ]
         steps: list[tuple[Read, int]] = []
         for field in writer["fields"]:
             place = places.get(field["name"])
@@ -184,6 +190,8 @@ class _Compiler:
 
         def read(data: bytes, at: int) -> tuple[list[Any], int]:
             row = [*values, None]
+            for place, value in fresh:  # a default that rows must not share
+                row[place] = copy(value)
             for read_field, place in steps:
                 row[place], at = read_field(data, at)
             row.pop()
