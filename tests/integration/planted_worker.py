@@ -35,6 +35,9 @@ class Planted(EngineObserver):
             if self._left == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
 
+    def ready(self, partition: int, records: int, restore_s: float) -> None:
+        logging.info("partition %d ready", partition)
+
     def refused(self, partition: int, reason: str) -> None:
         logging.error("partition %d refused: %s", partition, reason)
 
