@@ -24,7 +24,7 @@ from pipeline.core.rulebook import (
     check_figures,
 )
 
-__all__ = ["Policy", "PolicyBook", "Portal", "check_figures", "load_policy"]
+__all__ = ["Policy", "PolicyBook", "PolicyError", "Portal", "check_figures", "load_policy"]
 
 CYCLE_DAYS_MAX: Final = 108
 """Frames that can be drawn."""
@@ -80,9 +80,10 @@ class _StrictLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
-            if key.value in seen:
-                raise PolicyError(f"line {key.start_mark.line + 1}: {key.value!r} is given twice")
-            seen.add(str(key.value))
+            name = str(key.value)
+            if name in seen:
+                raise PolicyError(f"line {key.start_mark.line + 1}: {name!r} is given twice")
+            seen.add(name)
         return super().construct_mapping(node, deep)
 
 

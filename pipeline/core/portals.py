@@ -10,7 +10,7 @@ import msgspec
 
 from pipeline.core.records import LocalDate, NextPortal
 from pipeline.core.rulebook import Policy, Portal
-from pipeline.core.runs import Runs, first_of_length
+from pipeline.core.runs import Runs
 from pipeline.core.sets import Sets, is_unlocked
 
 
@@ -43,9 +43,8 @@ def due_portals(
         lap = (days - 1) // cycle_days
         if portal is None or is_unlocked(sets, lap, portal.slug):
             continue
-        run = first_of_length(dates, days)
-        if run is not None:
-            due.append(Due(lap, portal, run[0] + days - 1))
+        start = next(start for start, length in dates if length >= days)
+        due.append(Due(lap, portal, start + days - 1))
     return tuple(due)
 
 

@@ -103,14 +103,6 @@ def difference(left: Runs, right: Runs) -> Runs:
     return tuple(kept)
 
 
-def first_of_length(runs: Runs, length: int) -> tuple[int, int] | None:
-    """Return the earliest run of at least `length`; None without one."""
-    for run in runs:
-        if run[1] >= length:
-            return run
-    return None
-
-
 def first_reaching(runs: Runs, number: int) -> tuple[int, int] | None:
     """Return the earliest run whose last number is `number` or more; None without one."""
     i = len(runs)

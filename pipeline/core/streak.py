@@ -43,8 +43,8 @@ def current_run(
         dates: covered.
         tz: the user's zone; UTC stands in for one that no longer exists.
     """
-    # Anywhere on earth, and with any day start, today is two dates before UTC's to one after it. Mostly
-    # all of these give the same run, and the zone need not be asked.
+    # Anywhere on earth, and with any day start, today is from two dates before UTC's to one after
+    # it. Mostly all of these give the same run, and the zone need not be asked.
     utc = utc_date(instant)
     latest = first_reaching(dates, utc)
     earliest = first_reaching(dates, utc - 3)
@@ -68,8 +68,7 @@ def standing_of(dates: Runs, current: tuple[LocalDate, int] | None, cycle_days: 
     longest_days = lifetime_days = 0
     for _, length in dates:
         lifetime_days += length
-        if length > longest_days:
-            longest_days = length
+        longest_days = length if length > longest_days else longest_days
     start, length = dates[-1]
     if current is None:
         return Standing(0, longest_days, lifetime_days, 0, 0, start + length - 1, None)

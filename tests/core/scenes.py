@@ -22,6 +22,7 @@ MINUTE = 60_000
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 USER = "ana"
+Event = PracticeCompleted | Command
 
 
 def at(text: str) -> int:
@@ -168,7 +169,7 @@ class Log:
         self.outcomes: list[Outcome] = []
         self.append_time = 0
 
-    def take(self, event: PracticeCompleted | Command, append_time: int) -> Outcome:
+    def take(self, event: Event, append_time: int) -> Outcome:
         """Fold an input and keep what it changed."""
         self.memory.now = self.append_time = append_time
         cause = self._cause(event)
@@ -185,12 +186,12 @@ class Log:
         self.outcomes.append(outcome)
         return outcome
 
-    def take_all(self, events: Iterable[tuple[PracticeCompleted | Command, int]]) -> "Log":
+    def take_all(self, events: Iterable[tuple[Event, int]]) -> "Log":
         for event, append_time in events:
             self.take(event, append_time)
         return self
 
-    def _cause(self, event: PracticeCompleted | Command) -> Cause:
+    def _cause(self, event: Event) -> Cause:
         offset = len(self.outcomes)
         if isinstance(event, Command):
             return Cause("commands", 0, offset, event.request_id)

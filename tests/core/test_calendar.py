@@ -66,7 +66,7 @@ def test_a_date_only_grows_with_the_instant_in_one_zone() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "", " ", "europe/berlin", "Europe/Berlin ", "Europe", "../UTC", "Europe/../UTC", "/etc/passwd",
+        "", " ", "europe/berlin", "Europe/Berlin ", "Europe", "../UTC", "Europe/../UTC", "/etc/pw",
         "UTC\0", "Factory", "posix/UTC", "zones", "tzdata.zi", "CEST", "+02:00", "Ünited/Kingdom",
         "\ud800", "A" * 1_000_000, "/" * 100_000,
     ],

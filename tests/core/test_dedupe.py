@@ -92,9 +92,9 @@ def test_what_was_rejected_is_not_remembered() -> None:
 
 def test_copies_of_a_clock_that_is_ahead_are_the_same_content() -> None:
     log = Log()
-    ahead = {"sent_at": NOW + 5 * HOUR}
-    log.take(completion(1, NOW + 5 * HOUR, **ahead), NOW)
-    assert log.take(completion(1, NOW + 5 * HOUR, **ahead), NOW + MINUTE).verdict == "exact"
+    event = completion(1, NOW + 5 * HOUR, sent_at=NOW + 5 * HOUR)
+    log.take(event, NOW)
+    assert log.take(event, NOW + MINUTE).verdict == "exact"
 
 
 def test_nothing_accepted_can_outlive_the_window() -> None:
@@ -245,7 +245,7 @@ def test_a_long_session_makes_many_short_ones_superfluous() -> None:
     assert with_session(cover, session(-10, 5000), 0) == (session(-10, 5000),)
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=3, deadline=None)
 @given(st.integers(0, 1 << 32))
 def test_a_cover_stays_small_however_many_sessions_there_are(seed: int) -> None:
     rng = random.Random(seed)
@@ -253,7 +253,7 @@ def test_a_cover_stays_small_however_many_sessions_there_are(seed: int) -> None:
     bound = cover_size_max(shortest)
     cover: Cover = ()
     sizes = []
-    for n in range(3000):
+    for n in range(1500):
         start = rng.randrange(-HOUR, CELL_MS)
         length = shortest if n % 10 else rng.randrange(shortest, 3 * shortest)
         if start + length > 0:
@@ -267,8 +267,8 @@ def test_a_cover_stays_small_however_many_sessions_there_are(seed: int) -> None:
 
 def test_the_cost_of_an_event_does_not_grow_with_the_events_in_the_window() -> None:
     log = Log()
-    for n in range(4000):
-        start = NOW - DAY + (n * 7919) % (20 * HOUR)
+    for n in range(1000):
+        start = NOW - DAY + (n * 7919 * MINUTE) % (20 * HOUR) + n
         log.take(spanning(n, start, start + MINUTE), NOW + n)
     assert set(log.verdicts) == {"accepted", "overlap"}
     assert max(len(cover) for _, cover in log.memory.covers.values()) <= cover_size_max(MINUTE)
