@@ -43,7 +43,7 @@ class Reader:
     def __init__(self, schemas: Mapping[int, Mapping[str, Any]]) -> None:
         """Take the schemas that the registry knows for the topic, by id."""
         self._schemas = {
-            schema_id: fastavro.parse_schema(_without_logical_types(schema))
+            schema_id: fastavro.parse_schema(without_logical_types(schema))
             for schema_id, schema in schemas.items()
         }
 
@@ -196,10 +196,10 @@ def _iso_days(value: Any) -> int:
         raise UnreadableError("wrong_type") from problem
 
 
-def _without_logical_types(schema: Any) -> Any:
+def without_logical_types(schema: Any) -> Any:
     """Return `schema` with instants and dates as the plain integers they are written as."""
     if isinstance(schema, Mapping):
-        return {k: _without_logical_types(v) for k, v in schema.items() if k != "logicalType"}
+        return {k: without_logical_types(v) for k, v in schema.items() if k != "logicalType"}
     if isinstance(schema, list):
-        return [_without_logical_types(part) for part in schema]
+        return [without_logical_types(part) for part in schema]
     return schema

@@ -1,0 +1,56 @@
+"""`awaway demo`: a simulated month through the real pipeline.
+
+Owns: the command's options, what it prints, its exit code.
+Does not own: the demonstration (pipeline/demo/).
+Invariant: exit code 0 says that pipeline, oracle and plan agree in everything.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.output import Output, OutputOption, show, stderr
+from pipeline.errors import EXIT_FAILED, EXIT_OK
+
+
+def command(  # noqa: PLR0913 - one for each option
+    *,
+    users: Annotated[int, typer.Option(min=1, max=200_000, help="How many people.")] = 3_000,
+    days: Annotated[int, typer.Option(min=1, max=400, help="How many days they practise.")] = 30,
+    seed: Annotated[int, typer.Option(help="Another one makes other people.")] = 1,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave Kafka and the registry up, to look around.")
+    ] = False,
+    kill: Annotated[
+        int, typer.Option(min=0, max=50, hidden=True, help="Kill the worker so many times.")
+    ] = 0,
+    root: Annotated[
+        Path, typer.Option("--root", hidden=True, help="Where servers and files are.")
+    ] = Path(".local/demo"),
+    output: OutputOption = Output.TEXT,
+) -> int:
+    """Watch a simulated month of practice flow through the whole pipeline.
+
+    Starts Kafka and a schema registry of its own, makes up people who practise, lapse, travel, go
+    offline and send garbage, runs a worker on what they send, and compares everything that comes
+    out with an independent model and with what was planted. Ends with a page of the figures that
+    were reached.
+
+    Exit codes: 0 everything agrees, 1 something differs or failed.
+    """
+    from pipeline.config_load import load_settings  # noqa: PLC0415 - slow to import
+    from pipeline.demo.live import LiveView  # noqa: PLC0415
+    from pipeline.demo.run import Options, run_demo  # noqa: PLC0415
+    from pipeline.demo.summary import render  # noqa: PLC0415
+
+    console = stderr()
+    options = Options(root, users=users, days=days, seed=seed, keep=keep, kills=kill)
+    result = run_demo(
+        options,
+        load_settings(),
+        lambda message: console.print(message, style="dim", markup=False),
+        LiveView(console),
+    )
+    show(result.as_dict(), output, lambda out: render(result, out))
+    return EXIT_OK if result.right else EXIT_FAILED

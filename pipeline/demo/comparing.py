@@ -1,0 +1,241 @@
+"""The outputs against the oracle, and both against what was planted.
+
+Owns: every check of a run, the count of differences by kind, examples of them for people.
+Does not own: reading (plain_reader.py), what is expected (expected.py).
+Invariant: a run is right only if every count is 0; each kind of difference has a count, also when
+it is 0.
+"""
+
+from collections import Counter, defaultdict
+from hashlib import sha256
+from typing import Any, Final
+
+import msgspec
+
+from pipeline.core.geometry.catalogue import GoldenCatalogue
+from pipeline.demo.expected import REASONS, days, expected_progress, shown_progress
+from pipeline.demo.outputs import Outputs, place_of
+from pipeline.demo.sending import Sent
+from pipeline.oracle import Judgement, Rules, UserModel, Verdict
+from pipeline.oracle.events import Place
+
+KINDS: Final = (
+    "inputs_unaudited", "inputs_audited_again", "audit_chain_breaks", "verdicts_wrong",
+    "verdicts_not_planted", "dates_wrong", "dead_letters_missing", "dead_letters_extra",
+    "dead_letters_altered", "reasons_wrong", "alerts_missing", "alerts_extra", "alerts_wrong",
+    "portals_missing", "portals_extra", "portals_wrong", "users_wrong", "assets_unknown",
+    "early_reads_gone",
+)  # fmt: skip
+EXAMPLES_MAX: Final = 3
+_HASH_BYTES: Final = 32
+_HASH_LENGTH: Final = bytes([_HASH_BYTES << 1])
+"""Avro's length of a field of 32 bytes."""
+
+
+class Differences(msgspec.Struct):
+    """What is not as it ought to be.
+
+    Attributes:
+        counts: by kind, all of `KINDS`.
+        examples: the first few of each kind, as sentences.
+    """
+
+    counts: Counter[str] = msgspec.field(default_factory=lambda: Counter(dict.fromkeys(KINDS, 0)))
+    examples: list[str] = msgspec.field(default_factory=list)
+
+    def note(self, kind: str, what: str) -> None:
+        """Count one difference of `kind`."""
+        self.counts[kind] += 1
+        if self.counts[kind] <= EXAMPLES_MAX:
+            self.examples.append(f"{kind}: {what}")
+
+    @property
+    def total(self) -> int:
+        """All of them; 0 when the run is right."""
+        return sum(self.counts.values())
+
+
+def compare(
+    outputs: Outputs, sent: dict[Place, Sent], judgement: Judgement, rules: Rules
+) -> Differences:
+    """Compare everything.
+
+    Args:
+        outputs: everything the pipeline wrote.
+        sent: the log, with what was meant by each record.
+        judgement: the oracle's, of that log.
+    """
+    found = Differences()
+    _compare_audit(outputs, sent, judgement, found)
+    _compare_chains(outputs, found)
+    _compare_dead_letters(outputs, sent, judgement, found)
+    _compare_alerts(outputs, judgement, found)
+    _compare_portals(outputs, judgement, found)
+    _compare_users(outputs, judgement, rules, found)
+    _compare_assets(outputs, found)
+    return found
+
+
+def _compare_audit(
+    outputs: Outputs, sent: dict[Place, Sent], judgement: Judgement, found: Differences
+) -> None:
+    entries: defaultdict[Place, list[dict[str, Any]]] = defaultdict(list)
+    for _, entry in outputs.audit:
+        entries[place_of(entry["cause"], outputs.kinds)].append(entry)
+    for place in entries.keys() - sent.keys():
+        found.note("inputs_audited_again", f"{place} is no input of this run")
+    for place, one in sent.items():
+        told = entries.get(place, [])
+        if not told:
+            found.note("inputs_unaudited", f"{place} has no audit entry")
+            continue
+        if len(told) > 1:
+            found.note("inputs_audited_again", f"{place} has {len(told)} audit entries")
+        verdict, entry = judgement.verdicts[place], told[0]
+        if entry["verdict"] != verdict.word:
+            found.note(
+                "verdicts_wrong",
+                f"{place} is {verdict.word} {verdict.category}, told as {entry['verdict']}",
+            )
+        elif verdict.local_date is not None and entry["local_date"] != days(verdict.local_date):
+            found.note("dates_wrong", f"{place} counts for {verdict.local_date}")
+        if verdict.word != one.meant.verdict:
+            found.note(
+                "verdicts_not_planted",
+                f"{place} was planted as {one.meant.verdict} {one.meant.garbage}, the oracle "
+                f"calls it {verdict.word} {verdict.category}",
+            )
+
+
+def _compare_chains(outputs: Outputs, found: Differences) -> None:
+    """Check that each partition's entries are numbered without gaps and linked by their hashes."""
+    heads: dict[int, tuple[int, bytes | None]] = {}
+    for message, entry in outputs.audit:
+        partition = entry["partition"]
+        sequence, prev_hash = heads.get(partition, (0, None))
+        value = message.value() or b""
+        body = value[5 : -_HASH_BYTES - 1]
+        sound = (
+            entry["sequence"] == sequence
+            and (prev_hash is None or entry["prev_hash"] == prev_hash)
+            and value[-_HASH_BYTES - 1 :] == _HASH_LENGTH + entry["hash"]
+            and entry["hash"] in (sha256(body).digest(), sha256(entry["prev_hash"] + body).digest())
+        )
+        if not sound:
+            found.note("audit_chain_breaks", f"partition {partition} at {entry['sequence']}")
+        heads[partition] = (entry["sequence"] + 1, entry["hash"])
+
+
+def _compare_dead_letters(
+    outputs: Outputs, sent: dict[Place, Sent], judgement: Judgement, found: Differences
+) -> None:
+    letters: dict[Place, dict[str, Any]] = {}
+    for letter in outputs.dead_letters:
+        place = place_of(letter["cause"], outputs.kinds)
+        verdict = judgement.verdicts.get(place)
+        if place in letters or verdict is None or verdict.word != "dead_letter":
+            found.note("dead_letters_extra", f"{place}: {letter['reason']}")
+        letters[place] = letter
+    for place, verdict in judgement.verdicts.items():
+        if verdict.word != "dead_letter":
+            continue
+        told = letters.get(place)
+        if told is None:
+            found.note("dead_letters_missing", f"{place}: {verdict.category}")
+            continue
+        original = sent[place]
+        raw = (original.logged.key, original.logged.value, original.logged.append_time_ms)
+        headers = [(header["key"], header["value"]) for header in told["headers"]]
+        if (told["key"], told["value"], told["append_time"]) != raw or headers != original.headers:
+            found.note("dead_letters_altered", f"{place} is not the record that was sent")
+        if told["reason"] not in REASONS.get(original.meant.garbage, ()):
+            found.note(
+                "reasons_wrong", f"{place} was {original.meant.garbage}, told as {told['reason']}"
+            )
+
+
+def _compare_alerts(outputs: Outputs, judgement: Judgement, found: Differences) -> None:
+    due = {place: verdict for place, verdict in judgement.verdicts.items() if verdict.originals}
+    told: set[Place] = set()
+    for alert in outputs.alerts:
+        place = place_of(alert["cause"], outputs.kinds)
+        verdict = due.get(place)
+        if verdict is None or place in told:
+            found.note("alerts_extra", f"{place}: {alert['verdict']}")
+        elif not _names_original(alert, verdict, outputs.kinds):
+            found.note("alerts_wrong", f"{place}: {alert['verdict']} of {alert['original']}")
+        told.add(place)
+    for place in due.keys() - told:
+        found.note("alerts_missing", f"{place}: {due[place].word}")
+
+
+def _names_original(alert: dict[str, Any], verdict: Verdict, kinds: dict[str, str]) -> bool:
+    return alert["verdict"] == verdict.word and (
+        place_of(alert["original"], kinds) in verdict.originals
+    )
+
+
+def _compare_portals(outputs: Outputs, judgement: Judgement, found: Differences) -> None:
+    due = {
+        (user_id, one.lap, one.slug): one
+        for user_id, user in judgement.users.items()
+        for one in user.unlocks.values()
+    }
+    told = Counter((one["user_id"], one["lap"], one["portal"]) for one in outputs.portals)
+    for portal in sorted((Counter(due.keys()) - told).elements()):
+        found.note("portals_missing", f"{portal} was not told")
+    for portal in sorted((told - Counter(due.keys())).elements()):
+        found.note("portals_extra", f"{portal} was told once too often")
+    for record in outputs.portals:
+        key = (record["user_id"], record["lap"], record["portal"])
+        one = due.get(key)
+        if one is None:
+            continue
+        said = (
+            record["cycle_day"],
+            record["reached_on"],
+            record["unlocked_at"],
+            tuple(record["field_keys"]),
+            place_of(record["cause"], outputs.kinds),
+        )
+        if said != (one.day, days(one.reached_on), one.unlocked_at_ms, one.keys, one.place):
+            found.note("portals_wrong", f"{key} says {said}")
+
+
+def _compare_users(
+    outputs: Outputs, judgement: Judgement, rules: Rules, found: Differences
+) -> None:
+    for user_id in outputs.progress.keys() | judgement.users.keys():
+        record, user = outputs.progress.get(user_id), judgement.users.get(user_id)
+        wrong = _wrong_with(record, user, rules, outputs.kinds)
+        if wrong:
+            found.note("users_wrong", f"{user_id}: {wrong}")
+
+
+def _wrong_with(
+    record: dict[str, Any] | None, user: UserModel | None, rules: Rules, kinds: dict[str, str]
+) -> str:
+    if record is None:
+        return "has no progress record"
+    if user is None:
+        return "never did anything that counts, but has a progress record"
+    shown = shown_progress(record)
+    due = expected_progress(user, rules, user.last_change_ms)
+    names = [name for name in due if shown[name] != due[name]]
+    if names:
+        return f"{names[0]} is {shown[names[0]]}, ought to be {due[names[0]]}"
+    if (record["updated_at"], place_of(record["cause"], kinds)) != (
+        user.last_change_ms,
+        user.last_change,
+    ):
+        return f"was last changed by {user.last_change}, not by {record['cause']}"
+    return ""
+
+
+def _compare_assets(outputs: Outputs, found: Differences) -> None:
+    """Check each asset id against the published catalogue: frame and variant must be its own."""
+    catalogue = GoldenCatalogue()
+    for record in outputs.figures():
+        frame, variant = record["frame"], catalogue.variant_of(record["user_id"])
+        if record["asset_id"] != catalogue.asset_id(frame, variant):
+            found.note("assets_unknown", f"{record['user_id']}, frame {frame}")

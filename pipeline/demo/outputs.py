@@ -1,0 +1,92 @@
+"""Everything a run wrote, read back.
+
+Owns: the decoded outputs, and naming the input that each came from.
+Does not own: what they ought to say (expected.py).
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final, cast
+
+import msgspec
+from confluent_kafka import Message
+
+from pipeline.demo.plain_reader import PlainReader
+from pipeline.demo.stage import Stage
+from pipeline.oracle import Logged
+from pipeline.oracle.events import Place
+
+READ_TIMEOUT_S: Final = 60.0
+Decoded = dict[str, Any]
+
+
+class Outputs(msgspec.Struct):
+    """All output records, by topic.
+
+    Attributes:
+        kinds: short names of the input topics, by full name.
+        audit: in the order of each partition, with the messages they came in.
+        progress: the last of each user.
+        progress_records: how many there were before compaction.
+    """
+
+    kinds: dict[str, str]
+    audit: list[tuple[Message, Decoded]] = []
+    portals: list[Decoded] = []
+    progress: dict[str, Decoded] = {}
+    geometry: list[Decoded] = []
+    alerts: list[Decoded] = []
+    dead_letters: list[Decoded] = []
+    progress_records: int = 0
+
+    def figures(self) -> Iterator[Decoded]:
+        """Every record that shows a figure."""
+        yield from self.portals
+        yield from self.geometry
+        yield from (record for record in self.progress.values() if record["frame"])
+
+    def in_order(self, log: list[Logged]) -> list[Logged]:
+        """Return the log in the order in which it was consumed, as the audit tells it."""
+        order = {
+            place_of(entry["cause"], self.kinds): (entry["partition"], entry["sequence"])
+            for _, entry in self.audit
+        }
+        unknown = 1 << 62
+        return sorted(
+            log, key=lambda one: order.get(one.place, (one.partition, unknown + one.offset))
+        )
+
+
+def place_of(cause: Decoded, kinds: dict[str, str]) -> Place:
+    """Return the input that a record names as its cause or original."""
+    return cast(Place, (kinds.get(cause["topic"], "?"), cause["partition"], cause["offset"]))
+
+
+def read_outputs(stage: Stage, reader: PlainReader) -> Outputs:
+    """Read every output topic to its end.
+
+    Args:
+        reader: of all output topics, from their first records.
+
+    Raises:
+        DemoError: an end cannot be reached, or a record cannot be read.
+    """
+    topics = stage.outputs
+    outputs = Outputs(kinds={full: short for short, full in stage.inputs.items()})
+    lists = {
+        topics["portals"]: outputs.portals,
+        topics["geometry"]: outputs.geometry,
+        topics["reconciliation"]: outputs.alerts,
+        topics["deadletters"]: outputs.dead_letters,
+    }
+    last: dict[bytes, bytes | None] = {}
+    for message in reader.rest(READ_TIMEOUT_S):
+        topic = str(message.topic())
+        if topic == topics["progress"]:
+            last[message.key() or b""] = message.value()
+            outputs.progress_records += 1
+        elif topic == topics["audit"]:
+            outputs.audit.append((message, reader.decode(message.value())))
+        else:
+            lists[topic].append(reader.decode(message.value()))
+    outputs.progress = {key.decode(): reader.decode(value) for key, value in last.items()}
+    return outputs

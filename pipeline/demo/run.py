@@ -1,0 +1,166 @@
+"""The demonstration from beginning to end.
+
+Owns: the order of its steps.
+Does not own: the steps (the modules it imports).
+Invariant: whatever happens, no worker is left behind, and no stack unless it is asked to stay.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from pipeline import clock
+from pipeline.config import Settings
+from pipeline.demo.comparing import compare
+from pipeline.demo.generator import Month, generate
+from pipeline.demo.live import LiveView
+from pipeline.demo.outputs import Outputs, read_outputs
+from pipeline.demo.page import write_page
+from pipeline.demo.plain_reader import PlainReader
+from pipeline.demo.planted import ToSend, tally
+from pipeline.demo.reports import Limits
+from pipeline.demo.requests import Claimable
+from pipeline.demo.sending import Sent, read_back, send
+from pipeline.demo.stage import Say, Stage, build_stage, start_stack
+from pipeline.demo.summary import Result
+from pipeline.demo.watching import Killing, View, watch
+from pipeline.demo.worker_process import WorkerProcess
+from pipeline.oracle import Judgement, Reader, Rules, judge, load_rules
+from pipeline.oracle.events import Place
+
+CLAIMABLE_PORTALS: Final = 4
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What is asked for.
+
+    Attributes:
+        root: the demo's folder.
+        users, days: 1 and up.
+        keep: leave Kafka and the registry up.
+        kills: how often to kill the worker on the way.
+    """
+
+    root: Path
+    users: int
+    days: int
+    seed: int
+    keep: bool = False
+    kills: int = 0
+
+
+def run_demo(options: Options, files: Settings, say: Say, live: LiveView) -> Result:
+    """Carry out a demonstration.
+
+    Args:
+        files: names the topics file, the policy and the folder of schemas.
+        say: told of each step.
+        live: shows the run.
+
+    Raises:
+        AwawayError: it could not be carried out. Wrong outputs are no error but a result.
+    """
+    began = time.monotonic()
+    now_ms = clock.now_ms()
+    stack = start_stack(options.root, say)
+    with stack:
+        run_name = f"demo-{options.seed}-{now_ms}"
+        stage = build_stage(options.root, stack, run_name, files, say)
+        result = _play(options, stage, say, live, began)
+        if options.keep:
+            stack.release()
+    return result
+
+
+def _play(options: Options, stage: Stage, say: Say, live: LiveView, began: float) -> Result:
+    rules = load_rules(stage.policy)
+    with WorkerProcess(stage.settings, stage.run_dir / "worker.log") as worker:
+        started = time.monotonic()
+        worker.start()
+        say(f"making up {options.days} days of {options.users:,} people")
+        records = _month(options, stage, rules)
+        say(f"sending {len(records):,} records")
+        send(records, stage)
+        view = View(total=len(records))
+        killing = Killing.planned(options.kills, len(records), options.seed)
+        with live.open():
+            watch(stage, worker, view, killing, live.show)
+        pipeline_s = time.monotonic() - started
+        say("stopping the worker")
+        worker.stop()
+    say("reading everything back")
+    sent, outputs, judgement = _read_and_judge(records, stage, rules, say)
+    say("comparing")
+    differences = compare(outputs, sent, judgement, rules)
+    _compare_early_reader(view, outputs, differences.note)
+    page = write_page(options.root / "figures.html", outputs, stage, options.days)
+    return Result(
+        users=options.users,
+        days=options.days,
+        seed=options.seed,
+        verdicts=Counter(entry["verdict"] for _, entry in outputs.audit),
+        judged=Counter(verdict.word for verdict in judgement.verdicts.values()),
+        planted=tally(records),
+        alerts=len(outputs.alerts),
+        dead_letters=len(outputs.dead_letters),
+        portals=len(outputs.portals),
+        assets=len({record["asset_id"] for record in outputs.figures()}),
+        kills=view.kills,
+        differences=differences,
+        page=str(page),
+        pipeline_s=pipeline_s,
+        seconds=time.monotonic() - began,
+    )
+
+
+def _month(options: Options, stage: Stage, rules: Rules) -> list[ToSend]:
+    end_ms = clock.now_ms()
+    policy = rules.at(end_ms)
+    limits = Limits(
+        late_ms=policy.late_ms,
+        skew_tolerance_ms=policy.skew_tolerance_ms,
+        future_skew_ms=policy.future_skew_ms,
+        session_ms_min=policy.session_ms_min,
+    )
+    claimable = tuple(
+        Claimable(portal.slug, portal.keys) for portal in policy.portals[:CLAIMABLE_PORTALS]
+    )
+    month = Month(options.users, options.days, options.seed, end_ms)
+    records, _ = generate(month, limits, claimable, stage.wire)
+    return records
+
+
+def _read_and_judge(
+    records: list[ToSend], stage: Stage, rules: Rules, say: Say
+) -> tuple[dict[Place, Sent], Outputs, Judgement]:
+    servers = (stage.settings.bootstrap_servers, stage.settings.registry_url)
+    with PlainReader(*servers, stage.outputs.values()) as reader:
+        outputs = read_outputs(stage, reader)
+    with PlainReader(*servers, stage.inputs.values()) as reader:
+        sent = read_back(records, stage, reader)
+        ids = {
+            int.from_bytes((one.logged.value or b"")[1:5], "big")
+            for one in sent.values()
+            if one.meant.verdict in ("accepted", "applied")
+            and (one.logged.value or b"")[:1] == b"\0"
+        }
+        schemas = {schema_id: reader.writer_schema(schema_id) for schema_id in ids}
+    say("asking the oracle")
+    log = outputs.in_order([one.logged for one in sent.values()])
+    judgement = judge(log, rules, Reader(schemas), stage.partitions)
+    return sent, outputs, judgement
+
+
+def _compare_early_reader(view: View, outputs: Outputs, note: Callable[[str, str], None]) -> None:
+    """Check that what was seen of the audit while the worker ran is what is there now."""
+    final = {
+        (message.partition(), message.offset(), entry["sequence"])
+        for message, entry in outputs.audit
+    }
+    for where in view.seen:
+        if where not in final:
+            note("early_reads_gone", f"audit {where[0]} at {where[1]} was read, and is gone")

@@ -1,0 +1,159 @@
+"""What the demonstration plays on: its own stack, topics, schemas and assets.
+
+Owns: where the demo's files are, the unique prefix of a run, everything that is set up before a
+worker can start.
+Does not own: how topics, schemas and assets are made (ops/), the stack (local/).
+Invariant: nothing outside the demo's folder is touched, and no two runs share a topic.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+import msgspec
+from confluent_kafka.admin import AdminClient
+
+from pipeline.codec.avro import AvroEncoder
+from pipeline.codec.partitioner import partition_of
+from pipeline.codec.registry import SchemaResolver, connect
+from pipeline.codec.schemas import load_schemas
+from pipeline.config import Settings
+from pipeline.core.geometry.catalogue import golden_bytes
+from pipeline.core.keys import key_ids
+from pipeline.demo.errors import DemoError
+from pipeline.demo.planted import Kind
+from pipeline.demo.wire import Wire
+from pipeline.local.stack import LocalStack
+from pipeline.ops import assets, schemas, topics
+from pipeline.ops.topics_file import Target, TopicsFile, load_topics
+
+INPUTS: Final[tuple[Kind, ...]] = ("completions", "commands")
+OUTPUTS: Final = ("portals", "progress", "geometry", "reconciliation", "deadletters", "audit")
+
+Say = Callable[[str], None]
+"""Told what is being done, one line at a time."""
+
+
+class Stage(msgspec.Struct, frozen=True):
+    """Everything a run needs to know of its surroundings.
+
+    Attributes:
+        root: the demo's folder. run_dir: what belongs to this run alone.
+        settings: of the worker; the files in it are absolute.
+        partitions: of every topic.
+        policy: text of the policy file.
+    """
+
+    root: Path
+    run_dir: Path
+    settings: Settings
+    partitions: int
+    policy: str
+    wire: Wire
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Full names of the input topics, by short name."""
+        return {name: self.settings.topic(name) for name in INPUTS}
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        """Full names of the output topics, by short name."""
+        return {name: self.settings.topic(name) for name in OUTPUTS}
+
+
+def start_stack(root: Path, say: Say) -> LocalStack:
+    """Have the demo's own Kafka and registry running.
+
+    A stack that an earlier run left up is used again; one that is down starts empty.
+
+    Raises:
+        StackError: it does not start.
+    """
+    stack = LocalStack(root / "stack")
+    if stack.status().health == "down":
+        stack.down(delete_data=stack.root.exists())
+    stack.up(lambda message, _done=None, _total=None: say(message), detach=False)
+    return stack
+
+
+def build_stage(root: Path, stack: LocalStack, run_name: str, files: Settings, say: Say) -> Stage:
+    """Make topics, schemas and assets for one run.
+
+    Args:
+        run_name: unique; becomes the topic prefix.
+        files: names the topics file, the policy, and the folder of schemas.
+
+    Raises:
+        AwawayError: a file is missing or wrong, or a server refused.
+    """
+    run_dir = (root / "runs" / run_name).resolve()
+    run_dir.mkdir(parents=True)
+    settings = Settings(
+        bootstrap_servers=stack.bootstrap_servers,
+        registry_url=stack.registry_url,
+        topic_prefix=f"{run_name}.",
+        topics_file=files.topics_file.resolve(),
+        policy_file=files.policy_file.resolve(),
+        schemas_dir=files.schemas_dir.resolve(),
+        data_dir=run_dir / "data",
+        assets_url=str(_assets_dir(root)),
+        development=True,
+        http_port=0,
+        log_format="json",
+    )
+    file = load_topics(settings.topics_file)
+    try:
+        policy = settings.policy_file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DemoError(
+            f"{settings.policy_file} cannot be read",
+            why=str(error.strerror),
+            fix="run the demo from a checkout, or set AWAWAY_POLICY_FILE",
+        ) from error
+    with ThreadPoolExecutor(1, "assets") as pool:
+        published = pool.submit(_publish, settings.assets_url)
+        wire = _apply(settings, file, say)
+        published.result()
+    return Stage(root, run_dir, settings, file.partitions, policy, wire)
+
+
+def _assets_dir(root: Path) -> Path:
+    """The folder of this build's catalogue; a build that draws otherwise has another one."""
+    return root.resolve() / f"assets-{sha256(golden_bytes()).hexdigest()[:12]}"
+
+
+def _publish(url: str) -> None:
+    store = assets.open_store(url, create=True)
+    try:
+        assets.check(store)
+    except assets.AssetsMissingError:
+        assets.publish(store)
+
+
+def _apply(settings: Settings, file: TopicsFile, say: Say) -> Wire:
+    target = Target(
+        prefix=settings.topic_prefix, generation=settings.generation, simulated_time=True
+    )
+    say("making the topics")
+    topics.apply(AdminClient(dict(settings.kafka_client())), file, target)
+    say("registering the schemas")
+    client = connect(settings.registry_client())
+    ours = load_schemas(settings.schemas_dir)
+    wanted = schemas.expected(file, ours, target)
+    schemas.register(client, wanted)
+    ids = SchemaResolver(client).resolve(wanted)
+
+    def encoder(topic: str) -> AvroEncoder:
+        subject = f"{settings.topic(topic)}-value"
+        return AvroEncoder(wanted[subject].schema, ids[subject])
+
+    return Wire(
+        avro_completion=encoder("completions").encode,
+        avro_command=encoder("commands").encode,
+        partition_of=lambda key: partition_of(key, file.partitions),
+        partitions=file.partitions,
+        key_id=lambda user_id, lap, slug, i: key_ids(user_id, lap, slug, i + 1)[i],
+    )
