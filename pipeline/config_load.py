@@ -25,6 +25,9 @@ from pipeline.config import ENV_PREFIX, Settings
 from pipeline.errors import ConfigError
 
 CONFIG_VARIABLE: Final = "AWAWAY_CONFIG"
+_ELSEWHERE: Final = frozenset({CONFIG_VARIABLE, "AWAWAY_STACK_DIR", "AWAWAY_CACHE_DIR"})
+"""Variables that are no settings: read by this module, and by the local stack."""
+
 _FIX: Final = (
     "mend what is named; docs/CONFIGURATION.md lists every setting, "
     "`awaway worker --show-config` prints what was understood"
@@ -81,7 +84,7 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     Returns:
         One sentence a variable, sorted. Variables that Kubernetes makes for a Service are left out.
     """
-    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields} | {CONFIG_VARIABLE}
+    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields} | _ELSEWHERE
     found = []
     for name in sorted(environ):
         upper = name.upper()

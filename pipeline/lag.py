@@ -13,7 +13,7 @@ is never too low by more than the clocks of broker and worker differ.
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, Self
 
 import structlog
 from confluent_kafka import (
@@ -113,7 +113,7 @@ class BrokerOffsets:
 
 
 class LagProbe:
-    """Measures every `INTERVAL_S` on a thread of its own until closed.
+    """Measures every `INTERVAL_S` on a thread of its own: a context manager.
 
     Args:
         source: where offsets come from. topics: the inputs.
@@ -139,15 +139,14 @@ class LagProbe:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lag", daemon=True)
 
-    def start(self) -> None:
-        """Begin to measure."""
+    def __enter__(self) -> Self:
         self._thread.start()
+        return self
 
-    def close(self) -> None:
-        """Stop; waits at most for one request."""
+    def __exit__(self, *_: object) -> None:
+        """Stop; the thread is a daemon, so a request under way keeps nobody waiting."""
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=3 * _REQUEST_TIMEOUT_S)
+        self._thread.join(timeout=1.0)
 
     def measure(self) -> None:
         """Ask once and set the metrics."""

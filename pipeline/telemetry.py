@@ -57,12 +57,9 @@ class Telemetry(EngineObserver):
     # EngineObserver.
 
     def at(self, step: str) -> None:
-        del step
         self._metrics.stepped()
-
-    def stepped(self) -> None:
-        """The engine's thread came round, with or without work."""
-        self._metrics.stepped()
+        if step == "init_transactions" and self._metrics.state is WorkerState.CHECKING:
+            self._metrics.state_changed(WorkerState.JOINING)
 
     def committed(self, records: int, commit_s: float, apply_s: float) -> None:
         folded, self._folded = self._folded, []
@@ -132,6 +129,20 @@ class Telemetry(EngineObserver):
 
     # The rest.
 
+    def checked(self, what: str, facts: dict[str, object]) -> None:
+        """Something that the worker leans on was found in order at start."""
+        _log.info(f"checked: {what}", **facts)
+        if what == "assets":
+            self._metrics.assets_checked(int(str(facts["found"])), 0)
+        elif what == "drawing":
+            frames, seconds = int(str(facts["frames"])), float(str(facts["seconds"]))
+            self._metrics.assets_generated(frames, seconds)
+
+    def stopping(self) -> None:
+        """The worker was asked to stop."""
+        self._metrics.state_changed(WorkerState.STOPPING)
+        _log.info("stopping: the transaction in hand is finished first")
+
     def measure_stores(self) -> None:
         """Measure the files of the owned partitions' stores; from any thread, every few seconds."""
         for partition in self.owned:
@@ -139,6 +150,8 @@ class Telemetry(EngineObserver):
 
     def _settle(self) -> None:
         """A refused partition leaves the worker ready: the others go on, an alert tells."""
+        if self._metrics.state is WorkerState.STOPPING:
+            return
         settled = self._owned <= self._ready | self._refused
         self._metrics.state_changed(WorkerState.RUNNING if settled else WorkerState.RESTORING)
 

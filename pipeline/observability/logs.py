@@ -34,8 +34,11 @@ _SECRET_TEXT: Final = re.compile(
     r"|(?P<name>[\w.-]*(?:password|secret|token|user\.info)['\"]?\s*[=:]\s*)(?:'[^']*'|\"[^\"]*\"|[^\s,;}]+)",
     re.IGNORECASE,
 )
-_QUIET: Final = ("aiohttp.access", "httpx", "urllib3", "asyncio")
+_QUIET: Final = ("aiohttp", "asyncio", "faust", "httpx", "httpx2", "mode", "urllib3")
 """Loggers that say at info what only a developer wants."""
+
+_SERVICE_STEP: Final = "[^"
+"""What mode begins its lines with: each service's every step, under the service's own logger."""
 
 Event = MutableMapping[str, object]
 
@@ -81,8 +84,12 @@ def configure_logging(form: str, level: str, stream: TextIO | None = None) -> No
     handler.addFilter(RepeatFilter(time.monotonic))
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(level.upper())
+    if logging.root.level > logging.DEBUG:
+        handler.addFilter(_is_no_service_step)
     for name in _QUIET:
-        logging.getLogger(name).setLevel(max(logging.WARNING, logging.root.level))
+        logging.getLogger(name).setLevel(
+            logging.NOTSET if logging.root.level == logging.DEBUG else logging.WARNING
+        )
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
@@ -132,6 +139,10 @@ class RepeatFilter(logging.Filter):
 def mask_text(text: str) -> str:
     """`text` without the passwords in its URLs and `name=value` pairs."""
     return _SECRET_TEXT.sub(lambda found: (found["keep"] or found["name"]) + _MASK, text)
+
+
+def _is_no_service_step(record: logging.LogRecord) -> bool:
+    return record.levelno > logging.INFO or not str(record.msg).startswith(_SERVICE_STEP)
 
 
 def _template(record: logging.LogRecord) -> str:
