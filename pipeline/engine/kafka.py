@@ -41,6 +41,9 @@ from pipeline.engine.ports import (
 logger = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_S: Final = 15.0
+AWAY_S_MAX: Final = 30.0
+"""A transaction's call is tried again for this long; then its producer is given up."""
+
 BACKOFF_S: Final = 0.1
 BACKPRESSURE_S_MAX: Final = 60.0
 _FENCED: Final = frozenset(
@@ -171,9 +174,18 @@ class KafkaProducer:
         self._produce: Callable[..., None] = self._client.produce
 
     def init_transactions(self) -> None:
-        """Settle what the slot's last producer left open, and fence it."""
+        """Settle what the slot's last producer left open, and fence it.
+
+        Raises:
+            BrokerError: the broker does not answer; try again with a new producer.
+        """
         self._began_at = time.monotonic()
-        self._retrying(lambda: self._client.init_transactions(REQUEST_TIMEOUT_S))
+        try:
+            self._retrying(lambda: self._client.init_transactions(REQUEST_TIMEOUT_S))
+        except (TransactionAbortedError, ProducerLostError) as error:
+            raise BrokerError(
+                "the transactional id cannot be taken over", why=str(error)
+            ) from error
 
     def begin(self) -> None:
         """Open a transaction."""
@@ -246,11 +258,19 @@ class KafkaProducer:
         )
 
     def commit(self) -> None:
-        """Commit; returns only when the outcome is known."""
+        """Commit.
+
+        Raises:
+            ProducerLostError: the outcome is not known.
+        """
         self._retrying(lambda: self._client.commit_transaction(REQUEST_TIMEOUT_S))
 
     def abort(self) -> None:
-        """Abort; returns only when the outcome is known."""
+        """Abort.
+
+        Raises:
+            ProducerLostError: the outcome is not known.
+        """
         self._retrying(lambda: self._client.abort_transaction(REQUEST_TIMEOUT_S))
 
     def close(self) -> None:
@@ -258,15 +278,20 @@ class KafkaProducer:
         self._client.purge()
 
     def _retrying(self, call: Callable[[], object]) -> None:
+        """Call until it succeeds, fails for good, or the broker was away for too long."""
+        deadline = time.monotonic() + AWAY_S_MAX
         while True:
             try:
                 call()
             except KafkaException as error:
-                if error.args[0].retriable() and not error.args[0].txn_requires_abort():
-                    time.sleep(BACKOFF_S)
-                    continue
-                raise self._judged(error) from error
-            return
+                cause = error.args[0]
+                if cause.txn_requires_abort() or not cause.retriable():
+                    raise self._judged(error) from error
+                if time.monotonic() > deadline:
+                    raise ProducerLostError(f"the broker is away: {cause.str()}") from error
+                time.sleep(BACKOFF_S)
+            else:
+                return
 
     def _judged(self, error: KafkaException) -> Exception:
         cause: KafkaError = error.args[0]

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Final
 
 from pipeline.engine.errors import BrokerError
+from pipeline.engine.garbage import PausedGarbageCollection
 from pipeline.engine.machine import Engine, Poll
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class EngineThread:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
         self._stepped_at = time.monotonic()
+        self._records = 0
 
     def start(self) -> None:
         """Start the thread."""
@@ -60,17 +62,21 @@ class EngineThread:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
+        garbage = PausedGarbageCollection()
         try:
             self._retrying(self.engine.start)
             while not self._stop.is_set():
                 self._retrying(self._step)
+                garbage.after_transaction(self._records)
         except BaseException as error:  # noqa: BLE001 — the thread's end is told, whatever it was
             self._on_failure(error)
         finally:
+            garbage.close()
             self._close()
 
     def _step(self) -> None:
         poll = self.engine.poll()
+        self._records = 0 if poll is None else poll.records
         if poll is not None:
             self._fold(poll)
             self.engine.commit(poll)
