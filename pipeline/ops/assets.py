@@ -164,6 +164,39 @@ def publish(
     return PublishReport(**counts, size_bytes=sum(map(len, drawn.values())))
 
 
+def ensure_published(url: str, progress: Progress | None = None) -> bool:
+    """Publish unless the cheap check finds everything there: a quick start for demo and development.
+
+    Args:
+        url: as for `open_store`; a folder is made.
+
+    Returns:
+        Whether anything had to be published.
+
+    Raises:
+        As `check` and `publish`, but for AssetsMissingError.
+    """
+    store = open_store(url, create=True)
+    try:
+        check(store)
+    except AssetsMissingError:
+        publish(store, progress=progress)
+        return True
+    return False
+
+
+def asset_base_url(url: str) -> str:
+    """What `GoldenCatalogue` is given as its base, for a store that is itself what consumers read.
+
+    Args:
+        url: as for `open_store`.
+
+    Returns:
+        The URL, or a folder's absolute `file://` URL.
+    """
+    return url if "://" in url else Path(url).resolve().as_uri()
+
+
 def draw_all(golden: Golden) -> dict[str, bytes]:
     """Draw every asset and hold it against the golden list.
 

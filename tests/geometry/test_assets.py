@@ -114,6 +114,31 @@ def test_several_may_publish_at_once() -> None:
     assert check(store, deep=True) == 1296
 
 
+def test_what_is_there_is_not_published_again(tmp_path: Path) -> None:
+    url = str(tmp_path / "new")
+    steps: list[tuple[int, int]] = []
+    assert assets.ensure_published(url, lambda *step: steps.append(step))
+    assert len(steps) == 1297
+    assert not assets.ensure_published(url, lambda *step: steps.append(step))
+    assert len(steps) == 1297
+    assert check(open_store(url)) == 1296
+
+
+def test_what_is_wrong_is_not_published_over(tmp_path: Path) -> None:
+    assets.ensure_published(str(tmp_path))
+    (tmp_path / FIRST).write_bytes(b"")
+    with pytest.raises(AssetConflictError):
+        assets.ensure_published(str(tmp_path))
+
+
+def test_asset_urls_lead_to_the_objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    catalogue = GoldenCatalogue(assets.asset_base_url("my assets"))
+    url = catalogue.url(catalogue.asset_id(1, 0))
+    assert url == (tmp_path / "my assets" / FIRST).as_uri()
+    assert assets.asset_base_url("s3://bucket/a") == "s3://bucket/a"
+
+
 def test_progress_ends_at_its_total() -> None:
     steps: list[tuple[int, int]] = []
     publish(MemoryStore(), progress=lambda done, total: steps.append((done, total)))

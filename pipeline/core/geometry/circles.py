@@ -67,6 +67,7 @@ def vesica_piscis() -> Figure:
             Part(2, Role.FINE, segment((-1.5, 0.0), (1.5, 0.0))),
             Part(2, Role.FINE, polygon((top, left, bottom, right))),
             *(Part(2, Role.NODE, Circle(point, node)) for point in (right, top, bottom)),
+            Part(2, Role.SOFT, Circle(CENTRE, 1.5)),
         ),
     )
 
