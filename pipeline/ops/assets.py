@@ -165,7 +165,7 @@ def publish(
 
 
 def ensure_published(url: str, progress: Progress | None = None) -> bool:
-    """Publish unless the cheap check finds everything there: a quick start for demo and development.
+    """Publish unless the cheap check finds everything there: a quick start for the demo.
 
     Args:
         url: as for `open_store`; a folder is made.
