@@ -118,10 +118,10 @@ def completion(value: bytes) -> PracticeCompleted:
             wire.app_version,
             context,
         )
-    except NotAnInstantError:
-        for name in ("started_at", "completed_at", "sent_at"):
-            _instant(getattr(wire, name), name)
-        raise
+    except NotAnInstantError as error:
+        texts = {name: getattr(wire, name) for name in ("started_at", "completed_at", "sent_at")}
+        name = next(name for name, text in texts.items() if not _is_instant(text))
+        raise _not_an_instant(name, texts[name], error) from error
 
 
 def command(value: bytes) -> Command:
@@ -196,11 +196,22 @@ def _instant(text: str | None, name: str) -> int | None:
     try:
         return instant_ms(text)
     except NotAnInstantError as error:
-        raise DecodeError(
-            error.reason,
-            f"{name} is {text[:40]!r}: {error}; send RFC 3339 with an offset, such as"
-            " 2026-03-01T06:30:00.000+01:00",
-        ) from error
+        raise _not_an_instant(name, text, error) from error
+
+
+def _is_instant(text: str | None) -> bool:
+    try:
+        return text is None or instant_ms(text) is not None
+    except NotAnInstantError:
+        return False
+
+
+def _not_an_instant(name: str, text: str, error: NotAnInstantError) -> DecodeError:
+    return DecodeError(
+        error.reason,
+        f"{name} is {text[:40]!r}: {error}; send RFC 3339 with an offset, such as"
+        " 2026-03-01T06:30:00.000+01:00",
+    )
 
 
 def _local_date(day: date | None) -> int | None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from pipeline.codec import varint
 from pipeline.codec.avro import SCHEMA_ID_MAX, AvroEncoder, framing
-from pipeline.codec.avro_source import OptionalTexts, Texts
+from pipeline.codec.avro_source import OptionalTexts, SourceWriter, Texts
 from pipeline.codec.errors import EncodeError, SchemaFileError
 from pipeline.codec.schemas import RECORDS, Schema
 from pipeline.core.records import AuditEntry, Record
@@ -199,6 +199,12 @@ def test_types_that_no_record_of_ours_uses_are_refused(kind: object) -> None:
         encoder_of({"name": "odd", "type": kind})
 
 
+@pytest.mark.parametrize("kind", ["float", {"type": "fixed", "name": "F", "size": 2}])
+def test_the_source_writer_refuses_them_by_itself(kind: object) -> None:
+    with pytest.raises(SchemaFileError, match="is not supported"):
+        SourceWriter().source([{"name": "odd", "type": kind}])
+
+
 def test_optional_values_of_every_kind() -> None:
     inner = {"type": "record", "name": "Inner", "fields": [{"name": "n", "type": "int"}]}
     fields: list[dict[str, Any]] = [
@@ -234,3 +240,15 @@ def test_the_plain_encoder_agrees_when_a_long_text_calls_for_it(record: Record) 
     field = "reason" if name == "DeadLetter" else record.__struct_fields__[0]
     long = msgspec.structs.replace(record, **{field: "x" * 40_000})
     assert ENCODERS[name].encode_body(long) == fastavro_body(SCHEMAS[name], plain(long))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("GeometryUpdated", {"user_id": "x" * 40_000, "figure_completed": False}),
+        ("PracticeCompleted", {"user_id": "x" * 40_000, "context": {}}),
+    ],
+)
+def test_the_plain_encoder_and_what_is_empty(name: str, changes: dict[str, Any]) -> None:
+    record = msgspec.structs.replace(BY_NAME[name], **changes)
+    assert ENCODERS[name].encode_body(record) == fastavro_body(SCHEMAS[name], plain(record))

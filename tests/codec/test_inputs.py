@@ -1,0 +1,447 @@
+"""Everything that can arrive on an input topic."""
+
+import base64
+import json
+from datetime import date
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.codec import inputs, json_inputs
+from pipeline.codec.avro import AvroEncoder, framing
+from pipeline.codec.avro_reader import UnresolvableSchemaError
+from pipeline.codec.errors import (
+    DETAIL_CHARS_MAX,
+    DecodeError,
+    RegistryUnavailableError,
+    UnknownSchemaIdError,
+)
+from pipeline.codec.inputs import KEY_REASONS, REASONS, InputDecoder, check_key
+from pipeline.codec.instants import INSTANT_MAX, INSTANT_MIN, LOCAL_DATE_MAX, LOCAL_DATE_MIN
+from pipeline.codec.partitioner import partition_of
+from pipeline.codec.schemas import JsonSchema
+from pipeline.core.records import COMMAND_KINDS, Command, PracticeCompleted
+from tests.codec.samples import SAMPLES, SCHEMAS
+
+COMPLETION = next(record for record in SAMPLES if isinstance(record, PracticeCompleted))
+COMMAND = next(record for record in SAMPLES if isinstance(record, Command))
+IDS = {1: "PracticeCompleted", 2: "Command", 3: "ProgressUpdated"}
+NOT_AVRO, SILENT = 8, 9
+
+
+def writer_schema(schema_id: int) -> JsonSchema:
+    if schema_id in IDS:
+        return SCHEMAS[IDS[schema_id]].tree
+    if schema_id == NOT_AVRO:
+        raise UnresolvableSchemaError("it is PROTOBUF, not Avro")
+    if schema_id == SILENT:
+        raise RegistryUnavailableError("no answer")
+    raise UnknownSchemaIdError("none")
+
+
+DECODER = InputDecoder(SCHEMAS, writer_schema)
+ENCODERS = {name: AvroEncoder(SCHEMAS[name], schema_id) for schema_id, name in IDS.items()}
+
+BASE: dict[str, Any] = {
+    "completion_id": "c-1",
+    "user_id": "user-1",
+    "session_id": "s-1",
+    "practice": "breath",
+    "started_at": "2026-03-01T06:10:00.000+01:00",
+    "completed_at": "2026-03-01T06:30:00.250+01:00",
+    "tz": "Europe/Berlin",
+}
+COMMAND_BASE: dict[str, Any] = {
+    "request_id": "r-1",
+    "user_id": "user-1",
+    "kind": "credit",
+    "actor": "support:anna",
+}
+
+
+def completion_json(**changes: object) -> bytes:
+    return json.dumps(BASE | changes).encode()
+
+
+def command_json(**changes: object) -> bytes:
+    return json.dumps(COMMAND_BASE | changes).encode()
+
+
+def refusal(value: bytes | None, *, command: bool = False) -> DecodeError:
+    decode = DECODER.decode_command if command else DECODER.decode_completion
+    with pytest.raises(DecodeError) as caught:
+        decode(value)
+    error = caught.value
+    assert error.stage == "decode"
+    assert error.reason in REASONS
+    assert 0 < len(error.detail) <= DETAIL_CHARS_MAX
+    return error
+
+
+def test_a_completion_in_json() -> None:
+    full = completion_json(
+        sent_at="2026-03-01T05:31:00Z",
+        device_id="d",
+        app_version="1",
+        context={"mood": 'calm "very"', "k": ""},
+    )
+    assert DECODER.decode_completion(full) == PracticeCompleted(
+        "c-1",
+        "user-1",
+        "s-1",
+        "breath",
+        1_772_341_800_000,
+        1_772_343_000_250,
+        "Europe/Berlin",
+        1_772_343_060_000,
+        "d",
+        "1",
+        {"mood": 'calm "very"', "k": ""},
+    )
+
+
+def test_optional_fields_may_be_absent_or_null() -> None:
+    absent = DECODER.decode_completion(completion_json())
+    nulls = dict.fromkeys(("sent_at", "device_id", "app_version", "context"))
+    assert DECODER.decode_completion(completion_json(**nulls)) == absent
+    assert DECODER.decode_completion(completion_json(context={})) == absent
+    assert absent.sent_at is None
+    assert absent.context == {}
+
+
+def test_two_completions_do_not_share_their_context() -> None:
+    first = DECODER.decode_completion(completion_json())
+    first.context["left"] = "behind"
+    assert DECODER.decode_completion(completion_json()).context == {}
+
+
+@settings(max_examples=60)
+@given(
+    st.fixed_dictionaries(
+        {name: st.text(max_size=30) for name in ("completion_id", "user_id", "session_id", "tz")},
+        optional={
+            "device_id": st.none() | st.text(max_size=30),
+            "context": st.dictionaries(st.text(max_size=9), st.text(max_size=9), max_size=5),
+        },
+    )
+)
+def test_any_text_survives_both_forms(fields: dict[str, Any]) -> None:
+    record = DECODER.decode_completion(completion_json(**fields))
+    for name, value in fields.items():
+        assert getattr(record, name) == value
+    assert DECODER.decode_completion(ENCODERS["PracticeCompleted"].encode(record)) == record
+
+
+def test_a_command_in_json() -> None:
+    value = command_json(
+        kind="redrive",
+        reason="because",
+        ticket="T-1",
+        local_date="2024-02-29",
+        key_id="k",
+        withdraws="r-0",
+        payload=base64.b64encode(b"\x00raw").decode(),
+        payload_append_time="1970-01-01T00:00:01Z",
+    )
+    days = (date(2024, 2, 29) - date(1970, 1, 1)).days
+    assert DECODER.decode_command(value) == Command(
+        "r-1",
+        "user-1",
+        "redrive",
+        "support:anna",
+        "because",
+        "T-1",
+        days,
+        "k",
+        "r-0",
+        b"\x00raw",
+        1_000,
+    )
+
+
+@pytest.mark.parametrize("kind", COMMAND_KINDS)
+def test_every_kind_of_command_is_taken_in_both_forms(kind: str) -> None:
+    record = DECODER.decode_command(command_json(kind=kind))
+    assert record.kind == kind
+    assert DECODER.decode_command(ENCODERS["Command"].encode(record)) == record
+
+
+def test_inputs_in_avro() -> None:
+    assert DECODER.decode_completion(ENCODERS["PracticeCompleted"].encode(COMPLETION)) == COMPLETION
+    assert DECODER.decode_command(ENCODERS["Command"].encode(COMMAND)) == COMMAND
+
+
+BROKEN_COMPLETIONS: list[tuple[str, bytes | None, str]] = [
+    ("tombstone", None, "null_value"),
+    ("empty", b"", "empty_value"),
+    ("noise", bytes(range(1, 256)) * 4_112, "unknown_format"),
+    ("zeros", bytes(1_048_576), "unknown_schema_id"),
+    ("text", b"hello", "unknown_format"),
+    ("array", b"[]", "unknown_format"),
+    ("string", b'"x"', "unknown_format"),
+    ("space first", b' {"a":1}', "unknown_format"),
+    ("byte order mark", b"\xef\xbb\xbf{}", "unknown_format"),
+    ("utf-16", "{}".encode("utf-16"), "unknown_format"),
+    ("magic alone", b"\x00", "truncated_framing"),
+    ("half an id", b"\x00\x00\x00\x01", "truncated_framing"),
+    ("no body", framing(1), "truncated_avro"),
+    ("unknown id", framing(77) + b"x", "unknown_schema_id"),
+    ("id beyond Java's", b"\x00\xff\xff\xff\xff" + b"x", "unknown_schema_id"),
+    ("another record's id", framing(3) + b"x", "unresolvable_schema"),
+    ("a command", ENCODERS["Command"].encode(COMMAND), "unresolvable_schema"),
+    ("not Avro", framing(NOT_AVRO) + b"x", "unresolvable_schema"),
+    ("cut", ENCODERS["PracticeCompleted"].encode(COMPLETION)[:-1], "truncated_avro"),
+    ("longer", ENCODERS["PracticeCompleted"].encode(COMPLETION) + b"\x00", "trailing_bytes"),
+    ("noise as Avro", framing(1) + b"\xff" * 1_000_000, "number_out_of_range"),
+    ("not UTF-8 in Avro", framing(1) + b"\x04\xff\xfe" * 20, "invalid_utf8"),
+    ("unclosed", b"{", "malformed_json"),
+    ("empty object", b"{}", "missing_field"),
+    ("two objects", completion_json() * 2, "malformed_json"),
+    ("trailing text", completion_json() + b"x", "malformed_json"),
+    ("NUL", completion_json() + b"\x00", "malformed_json"),
+    ("not UTF-8", completion_json().replace(b"breath", b"br\xff"), "invalid_utf8"),
+    ("surrogate bytes", completion_json().replace(b"breath", b"\xed\xa0\x80"), "invalid_utf8"),
+    ("lone surrogate", completion_json().replace(b"breath", b"\\ud800"), "malformed_json"),
+    ("null for a text", completion_json(user_id=None), "wrong_type"),
+    ("number for a text", completion_json(user_id=7), "wrong_type"),
+    ("number for an instant", completion_json(started_at=1_772_346_600_000), "wrong_type"),
+    ("text for context", completion_json(context="x"), "wrong_type"),
+    ("number in context", completion_json(context={"a": 1}), "wrong_type"),
+    ("object for a text", completion_json(tz={}), "wrong_type"),
+    ("boolean", completion_json(tz=True), "wrong_type"),
+    ("NaN", completion_json(started_at=float("nan")), "malformed_json"),
+    ("Infinity", completion_json(started_at=float("inf")), "malformed_json"),
+    ("huge", completion_json().replace(b'"breath"', b"1e999"), "number_out_of_range"),
+    ("long number", completion_json().replace(b'"breath"', b"9" * 500_000), "number_out_of_range"),
+    ("unknown field", completion_json(userId="x"), "unknown_field"),
+    ("unknown field, huge", completion_json(**{"x" * 900_000: 1}), "unknown_field"),
+    ("missing field", json.dumps({"completion_id": "c"}).encode(), "missing_field"),
+    ("twice", completion_json()[:-1] + b',"user_id":"user-2"}', "duplicate_field"),
+    ("twice the same", completion_json()[:-1] + b',"tz":"Europe/Berlin"}', "duplicate_field"),
+    ("twice, null", completion_json()[:-1] + b',"sent_at":null,"sent_at":null}', "duplicate_field"),
+    (
+        "twice in context",
+        completion_json()[:-1] + b',"context":{"a":"","a":""}}',
+        "duplicate_field",
+    ),
+    ("twice, escaped", completion_json()[:-1] + b',"t\\u007a":"UTC"}', "duplicate_field"),
+    ("deep", b'{"a":' * 1_000 + b"1" + b"}" * 1_000, "unknown_field"),
+    ("deep in context", completion_json()[:-1] + b',"context":{"a":' + b"[" * 1_000, "wrong_type"),
+    ("deep in a text", completion_json()[:-1] + b',"device_id":' + b"[" * 99_999, "wrong_type"),
+    ("deep, well-formed", b'{"context":' + b"[" * 99_999 + b"]" * 99_999 + b"}", "wrong_type"),
+    ("long id", completion_json(completion_id="x" * 257), "field_too_long"),
+    ("long zone", completion_json(tz="x" * 1_000_000), "field_too_long"),
+    ("long context key", completion_json(context={"x" * 129: ""}), "field_too_long"),
+    ("long context value", completion_json(context={"a": "x" * 1_025}), "field_too_long"),
+    (
+        "wide context",
+        completion_json(context=dict.fromkeys(map(str, range(65)), "")),
+        "collection_too_large",
+    ),
+    ("no offset", completion_json(started_at="2026-03-01T06:30:00"), "instant_without_offset"),
+    ("not an instant", completion_json(completed_at="yesterday"), "invalid_instant"),
+    ("long instant", completion_json(completed_at="9" * 900_000), "invalid_instant"),
+    ("empty instant", completion_json(sent_at=""), "invalid_instant"),
+    ("no such date", completion_json(sent_at="2026-02-30T00:00:00Z"), "invalid_instant"),
+    ("far instant", completion_json(sent_at="9999-12-31T00:00:00Z"), "instant_out_of_range"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"), BROKEN_COMPLETIONS, ids=lambda v: v if isinstance(v, str) else ""
+)
+def test_broken_completions(name: str, value: bytes | None, reason: str) -> None:
+    assert refusal(value).reason == reason
+
+
+BROKEN_COMMANDS: list[tuple[str, bytes | None, str]] = [
+    ("tombstone", None, "null_value"),
+    ("a completion", ENCODERS["PracticeCompleted"].encode(COMPLETION), "unresolvable_schema"),
+    ("no such date", command_json(local_date="2023-02-29"), "invalid_date"),
+    ("date without hyphens", command_json(local_date="20230228"), "invalid_date"),
+    ("date with a time", command_json(local_date="2023-02-28T00:00:00Z"), "invalid_date"),
+    ("date as a number", command_json(local_date=19_000), "wrong_type"),
+    ("date too early", command_json(local_date="0001-01-01"), "date_out_of_range"),
+    ("date too late", command_json(local_date="9999-12-31"), "date_out_of_range"),
+    ("not base64", command_json(payload="###"), "wrong_type"),
+    ("kind", command_json(kind="refund"), "unknown_kind"),
+    ("kind, empty", command_json(kind=""), "unknown_kind"),
+    ("kind, huge", command_json(kind="x" * 900_000), "unknown_kind"),
+    ("kind of the default", command_json(kind="unknown"), "unknown_kind"),
+    ("long reason", command_json(reason="x" * 4_097), "field_too_long"),
+    ("long ticket", command_json(ticket="x" * 257), "field_too_long"),
+    ("twice", command_json()[:-1] + b',"kind":"erase"}', "duplicate_field"),
+    (
+        "naive instant",
+        command_json(payload_append_time="2026-01-01T00:00:00"),
+        "instant_without_offset",
+    ),
+    ("unknown field", command_json(date="2026-01-01"), "unknown_field"),
+    ("not UTF-8", command_json(actor="?").replace(b"?", b"\xff"), "invalid_utf8"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"), BROKEN_COMMANDS, ids=lambda v: v if isinstance(v, str) else ""
+)
+def test_broken_commands(name: str, value: bytes | None, reason: str) -> None:
+    assert refusal(value, command=True).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("record", "changes", "reason"),
+    [
+        (COMPLETION, {"started_at": INSTANT_MIN - 1}, "instant_out_of_range"),
+        (COMPLETION, {"completed_at": INSTANT_MAX + 1}, "instant_out_of_range"),
+        (COMPLETION, {"sent_at": 2**62}, "instant_out_of_range"),
+        (COMPLETION, {"user_id": "x" * 257}, "field_too_long"),
+        (COMPLETION, {"app_version": "x" * 257}, "field_too_long"),
+        (COMPLETION, {"context": {"a": "x" * 1_025}}, "field_too_long"),
+        (COMPLETION, {"context": dict.fromkeys(map(str, range(65)), "")}, "collection_too_large"),
+        (
+            COMPLETION,
+            {"context": dict.fromkeys(map(str, range(10_001)), "")},
+            "collection_too_large",
+        ),
+        (COMMAND, {"reason": "x" * 4_097}, "field_too_long"),
+        (COMMAND, {"actor": "x" * 257}, "field_too_long"),
+        (COMMAND, {"payload_append_time": -(2**62)}, "instant_out_of_range"),
+        (COMMAND, {"local_date": LOCAL_DATE_MAX + 1}, "date_out_of_range"),
+        (COMMAND, {"local_date": LOCAL_DATE_MIN - 1}, "date_out_of_range"),
+        (COMMAND, {"kind": "unknown"}, "unknown_kind"),
+    ],
+)
+def test_bounds_hold_in_avro_too(
+    record: PracticeCompleted | Command, changes: dict[str, Any], reason: str
+) -> None:
+    value = ENCODERS[type(record).__name__].encode(msgspec.structs.replace(record, **changes))
+    error = refusal(value, command=isinstance(record, Command))
+    assert error.reason == reason
+    assert error.schema_id == int.from_bytes(value[1:5], "big")
+
+
+def test_the_largest_that_is_taken() -> None:
+    largest = msgspec.structs.replace(
+        COMPLETION,
+        completion_id="é" * inputs.TEXT_CHARS_MAX,
+        started_at=INSTANT_MIN,
+        completed_at=INSTANT_MAX,
+        context={
+            str(n).zfill(json_inputs.CONTEXT_KEY_CHARS_MAX): "x"
+            * json_inputs.CONTEXT_VALUE_CHARS_MAX
+            for n in range(json_inputs.CONTEXT_ENTRIES_MAX)
+        },
+    )
+    assert DECODER.decode_completion(ENCODERS["PracticeCompleted"].encode(largest)) == largest
+
+
+def test_the_schema_id_is_told_wherever_it_could_be_read() -> None:
+    assert refusal(framing(77) + b"x").schema_id == 77
+    assert refusal(b"\x00\xff\xff\xff\xff").schema_id == -1
+    assert refusal(framing(1)).schema_id == 1
+    assert refusal(framing(3)).schema_id == 3
+    assert refusal(b"\x00\x00").schema_id is None
+    assert refusal(completion_json(tz=1)).schema_id is None
+
+
+def test_a_registry_that_does_not_answer_is_no_fault_of_the_record() -> None:
+    with pytest.raises(RegistryUnavailableError):
+        DECODER.decode_completion(framing(SILENT) + b"x")
+
+
+def test_a_schema_is_asked_for_once_while_it_is_remembered() -> None:
+    asked: list[int] = []
+
+    def counting(schema_id: int) -> JsonSchema:
+        asked.append(schema_id)
+        return SCHEMAS["PracticeCompleted"].tree if schema_id % 2 else {"type": "string"}
+
+    decoder = InputDecoder(SCHEMAS, counting)
+    body = ENCODERS["PracticeCompleted"].encode(COMPLETION)[5:]
+    for schema_id in (1, 1, 2, 2, 1, 2):
+        value = framing(schema_id) + body
+        if schema_id == 1:
+            assert decoder.decode_completion(value) == COMPLETION
+        else:
+            with pytest.raises(DecodeError, match="cannot be read as PracticeCompleted"):
+                decoder.decode_completion(value)
+    assert asked == [1, 2]
+    for schema_id in range(3, 600, 2):
+        assert decoder.decode_completion(framing(schema_id) + body) == COMPLETION
+    assert len(asked) < 310
+    assert len(decoder._completions._readers) <= 256
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=120))
+def test_nothing_but_decode_errors_comes_of_noise(noise: bytes) -> None:
+    for value in (noise, b"{" + noise, framing(1) + noise, framing(2) + noise):
+        for decode in (DECODER.decode_completion, DECODER.decode_command):
+            try:
+                decode(value)
+            except DecodeError as error:
+                assert error.reason in REASONS
+
+
+@settings(max_examples=200)
+@given(st.data())
+def test_nothing_but_decode_errors_comes_of_damaged_json(data: st.DataObject) -> None:
+    value = bytearray(completion_json(context={"a": "b"}, sent_at="2026-03-01T06:30:00Z"))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(value) - 1))
+        value[at : at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+    try:
+        record = DECODER.decode_completion(bytes(value))
+    except DecodeError as error:
+        assert error.reason in REASONS
+    else:
+        assert msgspec.json.decode(bytes(value))["user_id"] == record.user_id
+
+
+def test_a_long_detail_is_cut_and_still_a_text() -> None:
+    error = DecodeError("wrong_type", "x" * 10_000)
+    assert len(error.detail) == DETAIL_CHARS_MAX
+    assert error.as_dict()["fields"] == {"reason": "wrong_type", "schema_id": None}
+
+
+USER = "user-é"
+HOME = partition_of(USER.encode(), 4)
+
+
+def test_a_key_that_is_right() -> None:
+    check_key(USER.encode(), USER, HOME, 4)
+
+
+@pytest.mark.parametrize(
+    ("key", "partition", "reason", "hint"),
+    [
+        (None, HOME, "no_key", "send the user id"),
+        (b"", HOME, "no_key", "send the user id"),
+        (b"\xff\xfe", HOME, "key_not_utf8", "in UTF-8"),
+        (framing(1) + b"user", HOME, "key_not_user", "'\\\\x00"),
+        (b"\xff" * 1_000_000, HOME, "key_not_utf8", "ff ff"),
+        (b"someone else", HOME, "key_not_user", "'someone else'"),
+        (USER.upper().encode(), HOME, "key_not_user", "the value's user_id"),
+        (b"x" * 1_000_000, HOME, "key_not_user", "xxx"),
+        (USER.encode(), HOME ^ 1, "wrong_partition", "partitioner=murmur2_random"),
+    ],
+)
+def test_keys_that_are_wrong(key: bytes | None, partition: int, reason: str, hint: str) -> None:
+    with pytest.raises(DecodeError, match=hint) as caught:
+        check_key(key, USER, partition, 4)
+    assert caught.value.stage == "transport"
+    assert caught.value.reason == reason
+    assert reason in KEY_REASONS
+    assert len(caught.value.detail) < 400
+
+
+def test_every_reason_is_reached_by_these_tests() -> None:
+    reached = {reason for _, _, reason in BROKEN_COMPLETIONS + BROKEN_COMMANDS}
+    assert set(REASONS) - reached == {"malformed_avro"}
+    branch = framing(1) + ENCODERS["PracticeCompleted"].encode(COMPLETION)[5:].replace(
+        b"\x18Pacific/Apia\x02", b"\x18Pacific/Apia\x04"
+    )
+    assert refusal(branch).reason == "malformed_avro"
