@@ -9,7 +9,7 @@ Invariant: an error is about the configuration or about stored records, not abou
 class CoreError(Exception):
     """Base of the domain's errors.
 
-    Operator action: see the error itself.
+    **Operator action**: see the error itself.
     """
 
 
@@ -19,7 +19,7 @@ class PolicyError(CoreError):
     Args:
         reason: what is wrong, with the place in the file and the fix where there is one.
 
-    Operator action: mend `policy.yaml` as the reason says and start again; the version in force
+    **Operator action**: mend `policy.yaml` as the reason says and start again; the version in force
     before goes on being used by workers that run.
     """
 
@@ -35,8 +35,8 @@ class ChainBrokenError(CoreError):
         sequence: of the first entry that does not fit, 0 and up.
         reason: a stable code in snake_case: gap, unlinked, altered, truncated or diverged.
 
-    Operator action: do not repair the topic. Keep it as it is, compare with the signed checkpoints
-    to find when it was last whole, and follow the runbook for a broken audit chain.
+    **Operator action**: do not repair the topic. Keep it as it is, compare with the signed
+    checkpoints to find when it was last whole, and follow the runbook for a broken audit chain.
     """
 
     def __init__(self, sequence: int, reason: str) -> None:

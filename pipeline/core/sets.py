@@ -123,7 +123,10 @@ def _request_id(request: tuple[str, LocalDate | str]) -> str:
 
 def is_unlocked(sets: Sets, lap: int, slug: str) -> bool:
     """Tell whether a portal was unlocked in a lap."""
-    return any(name == slug and contains(laps, lap) for name, laps in sets.unlocked)
+    for name, laps in sets.unlocked:
+        if name == slug:
+            return contains(laps, lap)
+    return False
 
 
 def with_unlocked(

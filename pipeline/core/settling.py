@@ -80,10 +80,10 @@ def settle(grown: UserState, change: Change, world: World) -> Settled:
         due = due_portals(sets, dates, policy, checked_days, standing.longest_days)
         checked_days = standing.longest_days
         if due:
-            openings = tuple(_opening(each, change.user_id, world) for each in due)
+            openings = tuple([_opening(each, change.user_id, world) for each in due])
             sets = _with_all(sets, due)
-            portals = (*portals, *(_row(each, change.append_time) for each in openings))
-            granted = tuple(sorted((*granted, *(key for each in openings for key in each.keys))))
+            portals = (*portals, *[_row(each, change.append_time) for each in openings])
+            granted = tuple(sorted([*granted, *[key for each in openings for key in each.keys]]))
     state = UserState(
         grown.revision + 1,
         digest_of(sets),

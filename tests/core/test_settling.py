@@ -1,9 +1,11 @@
 """Portals, keys, frames and streaks, as events make them."""
 
+from datetime import date, datetime, time, timedelta
+
 import msgspec
 import pytest
 
-from pipeline.core.calendar import local_date
+from pipeline.core.calendar import date_of, instant_of, local_date
 from pipeline.core.identity import uuid_of
 from pipeline.core.keys import key_ids
 from pipeline.core.policy import PolicyBook, load_policy
@@ -288,6 +290,29 @@ class TestStreak:
         assert log.state.tz == "Asia/Tokyo"
         log.take(completion(3, NOW, "Africa/Cairo"), NOW)
         assert log.state.tz == "Africa/Cairo"
+
+
+@pytest.mark.parametrize(
+    ("tz", "year"),
+    [
+        ("Europe/Berlin", 2028),
+        ("Africa/Cairo", 2024),
+        ("Australia/Lord_Howe", 2026),
+        ("America/St_Johns", 2026),
+        ("America/Santiago", 2026),
+        ("Asia/Kathmandu", 2024),
+    ],
+)
+def test_noon_every_day_of_a_year_is_one_streak(tz: str, year: int) -> None:
+    log = Log()
+    first = date_of(date(year, 1, 1))
+    days = date_of(date(year + 1, 1, 1)) - first
+    for n in range(days):
+        noon = datetime.combine(date(year, 1, 1) + timedelta(n), time(12), zone(tz).info)
+        log.take(completion(n, instant_of(noon), tz), instant_of(noon))
+    assert log.state.sets.practised == ((first, days),)
+    assert log.state.sets.bridged == ()
+    assert log.progress().streak_days == days == (366 if year % 4 == 0 else 365)
 
 
 def two_versions(second_portals: str) -> PolicyBook:
