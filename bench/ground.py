@@ -17,7 +17,7 @@ from bench.peer import Peer
 
 RAW_LOOP: Final = (sys.executable, "-m", "bench.raw_loop")
 FAUST_NAIVE: Final = (sys.executable, "-m", "bench.faust_naive", "worker", "--loglevel=warn")
-FAUST_TIMEOUT_S: Final = 600.0
+FAUST_EVENTS_PER_S_MIN: Final = 40.0
 
 
 @dataclass(frozen=True)
@@ -75,5 +75,5 @@ def _json_peer(name: str, argv: Sequence[str], ground: Ground, prefix: str, even
         group=group,
         topic=f"{prefix}completions",
         events=events,
-        timeout_s=FAUST_TIMEOUT_S,
+        events_per_s_min=FAUST_EVENTS_PER_S_MIN,
     )

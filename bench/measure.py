@@ -1,4 +1,4 @@
-"""How fast a peer goes, seen from outside, and how much memory it takes.
+"""How fast a peer goes, seen from outside, and what it takes for that.
 
 Owns: the one method by which every peer is measured.
 Does not own: starting and stopping peers (peer.py), whether they were right (outcome.py).
@@ -15,6 +15,7 @@ since the start.
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +27,7 @@ from bench.loading import partitions_of
 POLL_S: Final = 0.025
 MEMORY_POLL_S: Final = 0.1
 WARM_SHARE: Final = 0.1
+WARM_SPAN_SHARE_MIN: Final = 0.3
 
 NOT_YET: Final = (
     KafkaError.NOT_COORDINATOR,
@@ -37,17 +39,29 @@ NOT_YET: Final = (
 
 @dataclass(frozen=True)
 class Step:
-    """So many events were committed, seen at `at_s` seconds after the peer's start."""
+    """So many events were committed, seen at `at_s` seconds after the peer's start.
+
+    Attributes:
+        cpu_s: processor time that the peer had taken by then, over all its threads.
+    """
 
     at_s: float
     events: int
+    cpu_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Events per second, and whether it is a warm slope or includes the start-up."""
+    """Events per second, and what one event cost.
+
+    Attributes:
+        cpu_us: processor time of the peer per event, in microseconds, the broker's not included. It
+            says what a busy machine hides from the rate.
+        warm: a warm slope; False when the start-up is included.
+    """
 
     events_per_s: float
+    cpu_us: float
     warm: bool
 
 
@@ -63,11 +77,15 @@ def rate_of(steps: list[Step], events: int) -> Rate:
         between the warm mark and the end.
     """
     warm = [step for step in steps if events * WARM_SHARE <= step.events < events]
-    if len(warm) >= 2 and warm[-1].events - warm[0].events >= events * 0.3:
-        span_s = warm[-1].at_s - warm[0].at_s
-        return Rate((warm[-1].events - warm[0].events) / span_s, warm=True)
-    end = steps[-1]
-    return Rate(end.events / end.at_s, warm=False)
+    if len(warm) >= 2 and warm[-1].events - warm[0].events >= events * WARM_SPAN_SHARE_MIN:
+        return _slope(warm[0], warm[-1], warm=True)
+    return _slope(Step(0.0, 0), steps[-1], warm=False)
+
+
+def _slope(first: Step, last: Step, *, warm: bool) -> Rate:
+    events = last.events - first.events
+    cpu_us = (last.cpu_s - first.cpu_s) * 1e6 / events
+    return Rate(events / (last.at_s - first.at_s), cpu_us, warm)
 
 
 class CommitWatch:
@@ -79,15 +97,18 @@ class CommitWatch:
     def __init__(self, bootstrap: str, group: str, topic: str) -> None:
         self._partitions = partitions_of(topic)
         self._client = Consumer({"bootstrap.servers": bootstrap, "group.id": group})
-        self._start_s = time.perf_counter()
+        self._start_s = 0.0
         self.steps: list[Step] = []
 
     def started(self) -> None:
-        """The peer was started just now: time counts from here."""
+        """The peer is started just now: time counts from here."""
         self._start_s = time.perf_counter()
 
-    def look(self) -> int:
+    def look(self, cpu_s: Callable[[], float]) -> int:
         """Read the committed offsets once.
+
+        Args:
+            cpu_s: processor time of the peer so far; asked when there is a step.
 
         Returns:
             Events committed so far, over all partitions.
@@ -102,7 +123,7 @@ class CommitWatch:
         at_s = time.perf_counter() - self._start_s
         events = sum(max(0, partition.offset) for partition in committed)
         if events > before:
-            self.steps.append(Step(at_s, events))
+            self.steps.append(Step(at_s, events, cpu_s()))
         return events
 
     def close(self) -> None:
@@ -110,8 +131,8 @@ class CommitWatch:
         self._client.close()
 
 
-class MemoryWatch:
-    """Peak resident memory of a process and its children, sampled on a thread."""
+class ProcessWatch:
+    """What a process and its children take. Memory is sampled on a thread."""
 
     def __init__(self, pid: int) -> None:
         self._process = psutil.Process(pid)
@@ -120,21 +141,31 @@ class MemoryWatch:
         self.peak_bytes = 0
         self._thread.start()
 
+    def cpu_s(self) -> float:
+        """Processor time so far, in user and system mode, over all threads; 0 once it has ended."""
+        try:
+            times = [member.cpu_times() for member in self._family()]
+        except psutil.NoSuchProcess:
+            return 0.0
+        return sum(each.user + each.system for each in times)
+
     def close(self) -> int:
         """Stop sampling.
 
         Returns:
-            The peak, in bytes.
+            The peak of resident memory, in bytes.
         """
         self._stop.set()
         self._thread.join()
         return self.peak_bytes
 
+    def _family(self) -> list[psutil.Process]:
+        return [self._process, *self._process.children(recursive=True)]
+
     def _sample(self) -> None:
         while not self._stop.wait(MEMORY_POLL_S):
             try:
-                family = [self._process, *self._process.children(recursive=True)]
-                resident = sum(member.memory_info().rss for member in family)
+                resident = sum(member.memory_info().rss for member in self._family())
             except psutil.NoSuchProcess:
                 continue  # one of them has just ended; the next sample tells
             self.peak_bytes = max(self.peak_bytes, resident)

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Final
 
 from bench.errors import PeerDiedError
-from bench.measure import POLL_S, CommitWatch, MemoryWatch, Rate, rate_of
+from bench.measure import POLL_S, CommitWatch, ProcessWatch, Rate, rate_of
 
+START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 30.0
 LOG_TAIL_CHARACTERS: Final = 2_000
 
@@ -31,6 +32,7 @@ class Peer:
         argv, env: how to start it; `env` is added to ours.
         group: its consumer group. topic: its input.
         events: how many records there are in it.
+        events_per_s_min: slower than this, start-up aside, and it is given up.
     """
 
     name: str
@@ -39,7 +41,7 @@ class Peer:
     group: str
     topic: str
     events: int
-    timeout_s: float = 900.0
+    events_per_s_min: float = 1_000.0
 
 
 @dataclass(frozen=True)
@@ -123,19 +125,19 @@ def run_peer(
         while_running: called once with its process id when the first commit was seen.
 
     Raises:
-        PeerDiedError: it ended by itself or did not finish in `peer.timeout_s`.
+        PeerDiedError: it ended by itself or did not finish in time.
     """
     watch = CommitWatch(bootstrap, peer.group, peer.topic)
     try:
-        watch.look()  # connects, so that the first look at the running peer is as quick as any
+        watch.look(lambda: 0.0)  # connects, so that the next look is as quick as any
         process = PeerProcess(peer.name, peer.argv, peer.env, folder / f"{peer.name}.log")
         watch.started()
         with process:
-            memory = MemoryWatch(process.pid)
+            taken = ProcessWatch(process.pid)
             try:
-                _follow(peer, process, watch, while_running)
+                _follow(peer, process, taken, watch, while_running)
             finally:
-                peak_bytes = memory.close()
+                peak_bytes = taken.close()
     finally:
         watch.close()
     return Measured(
@@ -146,16 +148,18 @@ def run_peer(
 def _follow(
     peer: Peer,
     process: PeerProcess,
+    taken: ProcessWatch,
     watch: CommitWatch,
     while_running: Callable[[int], None] | None,
 ) -> None:
-    deadline = time.monotonic() + peer.timeout_s
+    timeout_s = START_TIMEOUT_S + peer.events / peer.events_per_s_min
+    deadline = time.monotonic() + timeout_s
     committed = 0
     while committed < peer.events:
         process.check_alive()
         if time.monotonic() > deadline:
-            raise process.died(f"committed {committed} of {peer.events} in {peer.timeout_s:.0f} s")
-        before, committed = committed, watch.look()
+            raise process.died(f"committed {committed} of {peer.events} in {timeout_s:.0f} s")
+        before, committed = committed, watch.look(taken.cpu_s)
         if while_running is not None and committed and not before:
             while_running(process.pid)
         time.sleep(POLL_S)

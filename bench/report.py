@@ -31,13 +31,18 @@ class Row:
 
 
 def table(rows: Mapping[str, Row]) -> list[str]:
-    """Lines of at most 80 columns: what, events/s, ratio to the bare loop, peak memory, input.
+    """Lines of at most 80 columns.
+
+    What, events/s, ratio to the bare loop, processor time an event, peak memory, size of the input.
 
     Args:
         rows: by peer's name; ratios need `raw_loop` among them.
     """
     raw = rows.get("raw_loop")
-    lines = [f"{'':<40}{'events/s':>10}{'of bare':>8}{'peak MiB':>9}{'events':>9}", "-" * 76]
+    lines = [
+        f"{'':<39}{'events/s':>9}{'of bare':>8}{'CPU us':>8}{'MiB':>6}{'events':>8}",
+        "-" * 78,
+    ]
     for name, title in TITLES.items():
         row = rows.get(name)
         if row is None:
@@ -47,8 +52,8 @@ def table(rows: Mapping[str, Row]) -> list[str]:
         mebibytes = row.measured.peak_bytes / 2**20
         cold = "" if rate.warm else " *"
         lines.append(
-            f"{title:<40}{rate.events_per_s:>10,.0f}{ratio:>8}{mebibytes:>9,.0f}"
-            f"{row.events:>9,}{cold}"
+            f"{title:<39}{rate.events_per_s:>9,.0f}{ratio:>8}{rate.cpu_us:>8,.0f}{mebibytes:>6,.0f}"
+            f"{row.events:>8,}{cold}"
         )
     if any(not row.measured.rate.warm for row in rows.values()):
         lines.append("* too few commits for a warm rate: includes the start-up")

@@ -17,25 +17,25 @@ from bench.report import Row, delay_lines, json_line, table
 
 def test_rate_is_the_slope_between_warm_mark_and_last_step_before_the_end() -> None:
     steps = [
-        Step(5.0, 500),
-        Step(6.0, 1_500),
-        Step(8.0, 3_500),
-        Step(10.0, 9_500),
-        Step(99.0, 10_000),
+        Step(5.0, 500, 4.0),
+        Step(6.0, 1_500, 5.0),
+        Step(8.0, 3_500, 6.0),
+        Step(10.0, 9_500, 7.0),
+        Step(99.0, 10_000, 9.0),
     ]
-    assert rate_of(steps, 10_000) == Rate(8_000 / 4.0, warm=True)
+    assert rate_of(steps, 10_000) == Rate(8_000 / 4.0, cpu_us=250.0, warm=True)
 
 
 @pytest.mark.parametrize(
     "steps",
     [
-        [Step(4.0, 10_000)],
-        [Step(2.0, 5_000), Step(4.0, 10_000)],
-        [Step(1.0, 5_000), Step(2.0, 5_100), Step(4.0, 10_000)],
+        [Step(4.0, 10_000, 2.0)],
+        [Step(2.0, 5_000), Step(4.0, 10_000, 2.0)],
+        [Step(1.0, 5_000), Step(2.0, 5_100), Step(4.0, 10_000, 2.0)],
     ],
 )
 def test_rate_of_too_few_steps_includes_the_start(steps: list[Step]) -> None:
-    assert rate_of(steps, 10_000) == Rate(2_500.0, warm=False)
+    assert rate_of(steps, 10_000) == Rate(2_500.0, cpu_us=200.0, warm=False)
 
 
 def test_percentiles_are_measured_delays() -> None:
@@ -55,14 +55,16 @@ def test_histogram_leaves_out_empty_ends() -> None:
 
 def test_table_and_json() -> None:
     rows = {
-        "raw_loop": Row(Measured(Rate(30_000.0, warm=True), 100 * 2**20, 20.0, 40), 400_000),
-        "ours": Row(Measured(Rate(24_000.0, warm=True), 300 * 2**20, 25.0, 40), 400_000),
-        "faust_naive": Row(Measured(Rate(800.0, warm=False), 200 * 2**20, 30.0, 3), 20_000),
+        "raw_loop": Row(Measured(Rate(30_000.0, 20.0, warm=True), 100 * 2**20, 20.0, 40), 400_000),
+        "ours": Row(Measured(Rate(24_000.0, 40.0, warm=True), 300 * 2**20, 25.0, 40), 400_000),
+        "faust_naive": Row(
+            Measured(Rate(800.0, 1_000.0, warm=False), 200 * 2**20, 30.0, 3), 20_000
+        ),
     }
     lines = table(rows)
     assert all(len(line) <= 80 for line in lines)
     ours = next(line for line in lines if line.startswith("this pipeline, exactly-once"))
-    assert ours.split()[-4:] == ["24,000", "0.80", "300", "400,000"]
+    assert ours.split()[-5:] == ["24,000", "0.80", "40", "300", "400,000"]
     assert lines[-1].startswith("*")
     latency = Latency([10.0, 20.0, 30.0], 0.5)
     assert json.loads(json_line(rows, latency)) == {
