@@ -1,0 +1,179 @@
+"""The engine's consumers on librdkafka: of the inputs, and of the changelogs.
+
+Owns: the consumer settings that exactly-once rests on.
+Does not own: when to poll and what to fetch (machine.py, restore.py).
+Invariants: nothing is committed here, offsets go with the transaction; there is no offset reset: a
+partition is fetched from the offset that the engine names, or not at all.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import confluent_kafka as ck
+from confluent_kafka import KafkaError, KafkaException
+
+from pipeline.engine.errors import BrokerError, SlotTakenError
+from pipeline.engine.kafka_config import REQUEST_TIMEOUT_S, KafkaConfig, broker_error, logger
+from pipeline.engine.ports import Message, RebalanceListener, TopicPartition
+
+
+class KafkaGroupConsumer:
+    """`GroupConsumer` on librdkafka."""
+
+    def __init__(self, config: KafkaConfig) -> None:
+        self._linger_s = config.poll_linger_s
+        self._client = ck.Consumer(
+            {
+                "fetch.wait.max.ms": 20,
+                "queued.min.messages": 100_000,
+                "queued.max.messages.kbytes": 65_536,
+                **config.client,
+                **config.consumer,
+                "group.id": config.group_id,
+                "group.instance.id": config.slot_id,
+                "group.protocol": "classic",
+                "partition.assignment.strategy": "range",
+                "session.timeout.ms": config.session_timeout_ms,
+                "heartbeat.interval.ms": max(500, config.session_timeout_ms // 5),
+                "max.poll.interval.ms": config.poll_interval_ms_max,
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "error",
+                "isolation.level": "read_committed",
+                "enable.partition.eof": False,
+            },
+            logger=logger,
+        )
+
+    def subscribe(self, topics: Sequence[str], listener: RebalanceListener) -> None:
+        """Join the group; the listener is called from inside `poll`."""
+
+        def assigned(client: Any, partitions: list[Any]) -> None:
+            client.assign([])
+            listener.on_assigned(plain(partitions))
+
+        def revoked(client: Any, partitions: list[Any]) -> None:
+            listener.on_revoked(plain(partitions))
+            client.unassign()
+
+        def lost(client: Any, partitions: list[Any]) -> None:
+            listener.on_lost(plain(partitions))
+            client.unassign()
+
+        self._client.subscribe(list(topics), on_assign=assigned, on_revoke=revoked, on_lost=lost)
+
+    def poll(self, records_max: int, wait_s: float) -> list[Message]:
+        """Records that are there now; waits up to `wait_s` for the first one only."""
+        try:
+            records = self._client.consume(1, wait_s)
+            if records and records_max > 1:
+                records += self._client.consume(records_max - 1, self._linger_s)
+        except KafkaException as error:
+            raise broker_error("polling", error) from error
+        return self._without_events(records)
+
+    def _without_events(self, records: list[Any]) -> list[Message]:
+        if not any(record.error() for record in records):
+            return cast(list[Message], records)
+        good = []
+        for record in records:
+            error = record.error()
+            if error is None:
+                good.append(record)
+            elif error.code() == KafkaError.FENCED_INSTANCE_ID:
+                raise SlotTakenError(
+                    "another worker joined the group under this slot",
+                    why=error.str(),
+                    fix="give each worker its own AWAWAY_SLOT",
+                )
+            elif error.fatal():
+                raise BrokerError("the consumer cannot go on", why=error.str())
+            else:
+                logger.warning("consumer: %s", error.str())
+        return good
+
+    def fetch(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Fetch exactly these partitions, from exactly these offsets."""
+        try:
+            self._client.assign([ck.TopicPartition(*tp, offset) for tp, offset in offsets.items()])
+        except KafkaException as error:
+            raise broker_error("assigning", error) from error
+
+    def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
+        """The group's stable offsets; None where there is none."""
+        try:
+            found = self._client.committed(
+                [ck.TopicPartition(*tp) for tp in partitions], REQUEST_TIMEOUT_S
+            )
+        except KafkaException as error:
+            raise broker_error("reading the group's offsets", error) from error
+        for tp in found:
+            if tp.error is not None:
+                raise BrokerError("reading the group's offsets", why=tp.error.str())
+        return {
+            TopicPartition(tp.topic, tp.partition): tp.offset if tp.offset >= 0 else None
+            for tp in found
+        }
+
+    def group_metadata(self) -> Any:
+        """A snapshot of the group membership."""
+        return self._client.consumer_group_metadata()
+
+    def close(self) -> None:
+        """Stop; a static member keeps its partitions until the session times out."""
+        self._client.close()
+
+
+class KafkaChangelogReader:
+    """`ChangelogReader` on librdkafka."""
+
+    def __init__(self, config: KafkaConfig) -> None:
+        self._client = ck.Consumer(
+            {
+                "queued.min.messages": 200_000,
+                "queued.max.messages.kbytes": 131_072,
+                "fetch.wait.max.ms": 20,
+                **config.client,
+                "group.id": f"{config.group_id}-restore",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "earliest",
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+            },
+            logger=logger,
+        )
+
+    def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """Read these partitions from these offsets."""
+        self._client.assign([ck.TopicPartition(*tp, offset) for tp, offset in offsets.items()])
+
+    def poll(
+        self, records_max: int, wait_s: float
+    ) -> tuple[list[Message], dict[TopicPartition, int]]:
+        """Records, and the last stable offset of each partition that was read up to it."""
+        try:
+            polled = self._client.consume(1, wait_s)
+            if polled:
+                polled += self._client.consume(records_max - 1, 0)
+        except KafkaException as error:
+            raise broker_error("reading changelogs", error) from error
+        records: list[Message] = []
+        ends: dict[TopicPartition, int] = {}
+        for record in cast(list[Any], polled):
+            event = record.error()
+            if event is None:
+                records.append(record)
+            elif event.code() == KafkaError._PARTITION_EOF:
+                ends[TopicPartition(record.topic(), record.partition())] = record.offset()
+            else:
+                logger.warning("changelog reader: %s", event.str())
+        return records, ends
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._client.close()
+
+
+def plain(partitions: list[Any]) -> list[TopicPartition]:
+    """The client library's partitions as ours."""
+    return [TopicPartition(tp.topic, tp.partition) for tp in partitions]

@@ -1,0 +1,192 @@
+"""The engine's producer on librdkafka.
+
+Owns: the producer settings that exactly-once rests on, and what each librdkafka error means to a
+transaction.
+Does not own: the order of calls (machine.py).
+
+Errors are judged in librdkafka's order: a transaction that must be aborted first, then what may be
+tried again, then all else, which loses the producer. A producer is fenced in two cases: its
+transaction outlived its time-out, or another worker runs under the slot; only in the second it was
+fenced before its time was up.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import confluent_kafka as ck
+from confluent_kafka import KafkaError, KafkaException
+
+from pipeline.engine.errors import (
+    BrokerError,
+    ProducerLostError,
+    SlotTakenError,
+    TransactionAbortedError,
+)
+from pipeline.engine.kafka_config import REQUEST_TIMEOUT_S, KafkaConfig, logger
+from pipeline.engine.ports import Message, TopicPartition
+
+AWAY_S_MAX: Final = 30.0
+"""A transaction's call is tried again for this long; then its producer is given up."""
+
+BACKOFF_S: Final = 0.1
+BACKPRESSURE_S_MAX: Final = 60.0
+_FENCED: Final = frozenset(
+    {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
+)
+
+
+class KafkaProducer:
+    """`TransactionalProducer` on librdkafka."""
+
+    def __init__(self, config: KafkaConfig) -> None:
+        self._timeout_s = config.transaction_timeout_ms / 1000
+        self._began_at = time.monotonic()
+        self._failed: KafkaError | None = None
+        self._client = ck.Producer(
+            {
+                "linger.ms": 5,
+                "batch.size": 1_000_000,
+                "queue.buffering.max.messages": 1_000_000,
+                "queue.buffering.max.kbytes": 262_144,
+                **config.client,
+                **config.producer,
+                "transactional.id": config.slot_id,
+                "transaction.timeout.ms": config.transaction_timeout_ms,
+                "partitioner": "murmur2_random",
+            },
+            logger=logger,
+        )
+        self._produce: Callable[..., None] = self._client.produce
+
+    def init_transactions(self) -> None:
+        """Settle what the slot's last producer left open, and fence it.
+
+        Raises:
+            BrokerError: the broker does not answer; try again with a new producer.
+        """
+        self._began_at = time.monotonic()
+        try:
+            self._retrying(lambda: self._client.init_transactions(REQUEST_TIMEOUT_S))
+        except (TransactionAbortedError, ProducerLostError) as error:
+            raise BrokerError(
+                "the transactional id cannot be taken over", why=str(error)
+            ) from error
+
+    def begin(self) -> None:
+        """Open a transaction."""
+        self._began_at = time.monotonic()
+        self._failed = None
+        self._retrying(self._client.begin_transaction)
+
+    def produce(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: list[tuple[str, bytes | None]] | None = None,
+        on_offset: Callable[[int], None] | None = None,
+    ) -> None:
+        """Hand a record to librdkafka; waits while its queue is full."""
+        try:
+            if headers is None and on_offset is None:
+                self._produce(topic, value, key, partition)
+            else:
+                self._produce(
+                    topic,
+                    value,
+                    key,
+                    partition,
+                    headers=headers,
+                    on_delivery=None if on_offset is None else self._delivery(on_offset),
+                )
+        except BufferError:
+            self._make_room()
+            self.produce(topic, partition, key, value, headers, on_offset)
+        except KafkaException as error:
+            raise self._judged(error) from error
+
+    def _delivery(
+        self, on_offset: Callable[[int], None]
+    ) -> Callable[[KafkaError | None, Message], None]:
+        def delivered(error: KafkaError | None, message: Message) -> None:
+            if error is None:
+                on_offset(message.offset())
+            else:
+                self._failed = error
+
+        return delivered
+
+    def _make_room(self) -> None:
+        """Wait for the queue to drain; the transaction's own time-out bounds how long."""
+        deadline = time.monotonic() + BACKPRESSURE_S_MAX
+        if self._client.poll(BACKOFF_S) == 0 and time.monotonic() > deadline:
+            raise TransactionAbortedError("the producer's queue does not drain")
+
+    def flush(self) -> None:
+        """Return when every record was acknowledged."""
+        remaining = self._client.flush(self._timeout_s)
+        if self._failed is not None:
+            raise TransactionAbortedError(f"a marker was not delivered: {self._failed}")
+        if remaining:
+            raise TransactionAbortedError(
+                f"{remaining} records were not acknowledged within {self._timeout_s:.0f} s"
+            )
+
+    def send_offsets(self, offsets: Mapping[TopicPartition, int], group_metadata: Any) -> None:
+        """Make the inputs' offsets part of the transaction."""
+        listed = [ck.TopicPartition(*tp, offset) for tp, offset in offsets.items()]
+        self._retrying(
+            lambda: self._client.send_offsets_to_transaction(
+                listed, group_metadata, REQUEST_TIMEOUT_S
+            )
+        )
+
+    def commit(self) -> None:
+        """Commit.
+
+        Raises:
+            ProducerLostError: the outcome is not known.
+        """
+        self._retrying(lambda: self._client.commit_transaction(REQUEST_TIMEOUT_S))
+
+    def abort(self) -> None:
+        """Abort.
+
+        Raises:
+            ProducerLostError: the outcome is not known.
+        """
+        self._retrying(lambda: self._client.abort_transaction(REQUEST_TIMEOUT_S))
+
+    def close(self) -> None:
+        """Drop the client without waiting for anything that it still holds."""
+        self._client.purge()
+
+    def _retrying(self, call: Callable[[], object]) -> None:
+        """Call until it succeeds, fails for good, or the broker was away for too long."""
+        deadline = time.monotonic() + AWAY_S_MAX
+        while True:
+            try:
+                call()
+            except KafkaException as error:
+                cause = error.args[0]
+                if cause.txn_requires_abort() or not cause.retriable():
+                    raise self._judged(error) from error
+                if time.monotonic() > deadline:
+                    raise ProducerLostError(f"the broker is away: {cause.str()}") from error
+                time.sleep(BACKOFF_S)
+            else:
+                return
+
+    def _judged(self, error: KafkaException) -> Exception:
+        cause: KafkaError = error.args[0]
+        if cause.txn_requires_abort():
+            return TransactionAbortedError(cause.str())
+        if cause.code() in _FENCED and time.monotonic() - self._began_at < self._timeout_s:
+            return SlotTakenError(
+                "another worker runs under this slot",
+                why=cause.str(),
+                fix="give each worker its own AWAWAY_SLOT",
+            )
+        return ProducerLostError(cause.str())
