@@ -10,7 +10,6 @@ from prometheus_client import CollectorRegistry
 from prometheus_client import Histogram as PrometheusHistogram
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
-from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.metrics import (
     INGEST_TO_COMMIT,
@@ -22,6 +21,7 @@ from pipeline.metrics import (
     WorkerState,
 )
 from pipeline.observability.prometheus import OTHER, REASONS_MAX, Histogram, WorkerMetrics
+from tests.worker.scraping import scraped
 
 NOW_MS = 1_700_000_000_000
 
@@ -42,17 +42,6 @@ def clock() -> Ticking:
 @pytest.fixture
 def metrics(clock: Ticking) -> WorkerMetrics:
     return WorkerMetrics(lambda: clock.now_ms, lambda: clock.mono_s)
-
-
-def scraped(metrics: WorkerMetrics) -> dict[str, float]:
-    """Every sample of a scrape, by its name and labels as they are written."""
-    text = generate_latest(metrics.registry).decode()
-    found = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            labels = ",".join(f"{k}={v}" for k, v in sorted(sample.labels.items()))
-            found[f"{sample.name}{{{labels}}}"] = sample.value
-    return found
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)

@@ -1,0 +1,327 @@
+"""What production starts from: it parses, fits its schemas, and agrees with the code."""
+
+import importlib.util
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import kubernetes_validate  # type: ignore[import-untyped]
+import pytest
+import yaml
+
+from pipeline.config import ENV_PREFIX, Settings
+from pipeline.metrics import LATENCY_OBJECTIVE_S, METRICS, Kind
+from pipeline.ops.topics_file import Target, load_topics
+
+ROOT = Path(__file__).parents[2]
+KUBERNETES = ROOT / "deploy" / "kubernetes"
+PROMETHEUS = ROOT / "deploy" / "prometheus"
+CORE_KINDS = {"v1", "apps/v1", "batch/v1", "policy/v1", "networking.k8s.io/v1"}
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    return [made for made in yaml.safe_load_all(path.read_text(encoding="utf-8")) if made]
+
+
+def kubernetes_objects() -> list[dict[str, Any]]:
+    files = sorted(KUBERNETES.glob("*.yaml"))
+    assert files
+    return [made for path in files if path.name != "kustomization.yaml" for made in documents(path)]
+
+
+def of_kind(kind: str) -> dict[str, Any]:
+    (found,) = [made for made in kubernetes_objects() if made["kind"] == kind]
+    return found
+
+
+def compose() -> dict[str, Any]:
+    loaded = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+    assert isinstance(loaded, dict)
+    return loaded
+
+
+def rules() -> list[dict[str, Any]]:
+    (loaded,) = documents(PROMETHEUS / "awaway.rules.yml")
+    return [rule for group in loaded["groups"] for rule in group["rules"]]
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "deploy" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# Kubernetes.
+
+
+@pytest.mark.parametrize(
+    "made", kubernetes_objects(), ids=lambda made: f"{made['kind']}-{made['metadata']['name']}"
+)
+def test_each_object_is_valid(made: dict[str, Any]) -> None:
+    assert made["metadata"]["name"]
+    if made["apiVersion"] in CORE_KINDS:
+        kubernetes_validate.validate(made, "1.34", strict=True)
+    else:
+        assert made["spec"]
+    if made["kind"] != "Namespace":
+        assert made["metadata"]["namespace"] == "awaway"
+
+
+def test_the_validator_does_refuse() -> None:
+    wrong = of_kind("StatefulSet") | {"spec": {"replicas": "two"}}
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(wrong, "1.34", strict=True)
+
+
+def test_kustomization_lists_every_file() -> None:
+    (made,) = documents(KUBERNETES / "kustomization.yaml")
+    files = {path.name for path in KUBERNETES.glob("*.yaml")} - {"kustomization.yaml"}
+    assert set(made["resources"]) == files
+
+
+def test_generated_objects_are_up_to_date(generate: ModuleType) -> None:
+    fix = "run `python deploy/generate.py`"
+    topics = (KUBERNETES / "kafkatopics.yaml").read_text(encoding="utf-8")
+    assert topics == generate.kafka_topics(), fix
+    rule = (KUBERNETES / "prometheusrule.yaml").read_text(encoding="utf-8")
+    assert rule == generate.prometheus_rule(""), fix
+
+
+def test_every_topic_has_its_object() -> None:
+    wanted = {topic.name for topic in load_topics(ROOT / "topics.yaml").wanted(Target())}
+    made = {
+        made["spec"]["topicName"] for made in kubernetes_objects() if made["kind"] == "KafkaTopic"
+    }
+    assert made == wanted
+
+
+def test_runbook_links_can_be_made_absolute(generate: ModuleType) -> None:
+    text = generate.prometheus_rule("https://host/repository/")
+    assert "runbook_url: https://host/repository/docs/runbooks/worker-down.md" in text
+
+
+def test_the_slot_is_the_ordinal_and_the_grace_period_outlasts_the_stop() -> None:
+    pod = of_kind("StatefulSet")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    (slot,) = [entry for entry in container["env"] if entry["name"] == "AWAWAY_SLOT"]
+    path = slot["valueFrom"]["fieldRef"]["fieldPath"]
+    assert path == "metadata.labels['apps.kubernetes.io/pod-index']"
+    stop_s = Settings.model_fields["stop_timeout_s"].default
+    assert pod["terminationGracePeriodSeconds"] > stop_s
+    assert pod["enableServiceLinks"] is False
+    probes = {name: container[name]["httpGet"]["path"] for name in container if "Probe" in name}
+    assert probes == {
+        "startupProbe": "/startupz",
+        "livenessProbe": "/livez",
+        "readinessProbe": "/readyz",
+    }
+
+
+def test_scaling_stays_within_the_partitions_and_follows_the_group() -> None:
+    spec = of_kind("ScaledObject")["spec"]
+    settings = Settings()
+    topics = load_topics(ROOT / "topics.yaml")
+    assert spec["maxReplicaCount"] <= topics.partitions
+    assert spec["minReplicaCount"] <= of_kind("StatefulSet")["spec"]["replicas"]
+    trigger = spec["triggers"][0]["metadata"]
+    assert trigger["consumerGroup"] == settings.group_id
+    assert trigger["topic"] == settings.topic("completions")
+
+
+def test_labels_select_the_pods() -> None:
+    labels = of_kind("StatefulSet")["spec"]["template"]["metadata"]["labels"]
+    selectors = [
+        of_kind("StatefulSet")["spec"]["selector"]["matchLabels"],
+        of_kind("Service")["spec"]["selector"],
+        of_kind("PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+        of_kind("NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
+    ]
+    for selector in selectors:
+        assert selector.items() <= labels.items()
+    monitored = of_kind("ServiceMonitor")["spec"]["selector"]["matchLabels"]
+    assert monitored.items() <= of_kind("Service")["metadata"]["labels"].items()
+
+
+# Settings that deploy files name exist.
+
+
+def named_settings() -> set[str]:
+    texts = [path.read_text(encoding="utf-8") for path in (ROOT / "deploy").rglob("*.yaml")]
+    texts.append((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+    texts.append((ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8"))
+    return set(re.findall(r"\bAWAWAY_[A-Z_]*[A-Z]\b", "\n".join(texts)))
+
+
+def test_every_variable_is_a_setting() -> None:
+    named = named_settings()
+    assert {"AWAWAY_SLOT", "AWAWAY_BOOTSTRAP_SERVERS"} <= named
+    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
+    assert {name for name in named if name.split("__")[0] not in known} == set()
+
+
+# Compose and the image.
+
+
+def test_compose_names_what_it_uses() -> None:
+    made = compose()
+    services = made["services"]
+    assert {"kafka", "registry", "setup", "worker-0", "worker-1", "prometheus"} == set(services)
+    for name, service in services.items():
+        assert "image" in service, name
+        tag = service["image"].rpartition(":")[2]
+        assert re.match(r"v?\d", tag), f"{name} is not pinned"
+        for needed in service.get("depends_on", {}):
+            assert needed in services
+        for volume in service.get("volumes", []):
+            source = volume.split(":")[0]
+            assert source in made["volumes"] or (ROOT / source).exists(), volume
+        for port in service.get("ports", []):
+            assert port.startswith("127.0.0.1:"), f"{name} listens beyond this machine"
+        if name != "setup":
+            assert service["healthcheck"]["test"][0] == "CMD", name
+
+
+def test_the_worker_waits_for_the_setup_and_slots_differ() -> None:
+    services = compose()["services"]
+    workers = [services["worker-0"], services["worker-1"]]
+    slots = [worker["environment"]["AWAWAY_SLOT"] for worker in workers]
+    assert slots == [0, 1]
+    for worker in workers:
+        waits = worker["depends_on"]["setup"]["condition"]
+        assert waits == "service_completed_successfully"
+    volumes = [worker["volumes"][0] for worker in workers]
+    assert volumes[0] != volumes[1]
+
+
+def test_compose_runs_the_brokers_that_the_engine_wants() -> None:
+    kafka = compose()["services"]["kafka"]
+    assert kafka["image"] == "apache/kafka:4.3.1"
+    environment = kafka["environment"]
+    assert environment["KAFKA_AUTO_CREATE_TOPICS_ENABLE"] == "false"
+    sweep = "KAFKA_TRANSACTION_ABORT_TIMED_OUT_TRANSACTION_CLEANUP_INTERVAL_MS"
+    assert environment[sweep] == 1000
+    assert compose()["services"]["registry"]["image"].endswith(":3.3.3")
+
+
+def test_the_image_is_pinned_hashed_and_unprivileged() -> None:
+    text = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
+    bases = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
+    assert len(bases) == 2
+    assert all(re.fullmatch(r"python:3\.11\.\d+-slim-[a-z]+", base) for base in bases)
+    assert "--require-hashes -r requirements/runtime.txt" in text
+    assert re.search(r"^USER 10001:10001$", text, re.MULTILINE)
+    for copied in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE):
+        for name in copied.split():
+            assert (ROOT / name).exists(), name
+    pod = of_kind("StatefulSet")["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsUser"] == 10001
+
+
+def test_the_image_build_sees_what_it_copies() -> None:
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    text = (ROOT / "deploy" / "Dockerfile").read_text(encoding="utf-8")
+    for copied in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE):
+        for name in copied.split():
+            assert f"!{name.split('/')[0]}" in ignored
+
+
+# Prometheus.
+
+
+def test_prometheus_loads_the_rules_that_are_there() -> None:
+    (made,) = documents(PROMETHEUS / "prometheus.yml")
+    assert [(PROMETHEUS / name).exists() for name in made["rule_files"]] == [True]
+    (job,) = made["scrape_configs"]
+    targets = job["static_configs"][0]["targets"]
+    services = compose()["services"]
+    assert {target.split(":")[0] for target in targets} <= set(services)
+    assert job["job_name"] == "awaway-worker"
+
+
+def test_expressions_ask_only_for_metrics_that_exist() -> None:
+    known = set()
+    for metric in METRICS:
+        suffixes = ("_bucket", "_sum", "_count") if metric.kind is Kind.HISTOGRAM else ("",)
+        known |= {metric.name + suffix for suffix in suffixes}
+    asked = {name for rule in rules() for name in re.findall(r"\bawaway_[a-z_]+", rule["expr"])}
+    assert len(asked) > 10
+    assert asked <= known
+
+
+def test_labels_in_expressions_are_those_of_the_metric() -> None:
+    labels = {metric.name: {*metric.labels, "job", "instance", "le"} for metric in METRICS}
+    for rule in rules():
+        for name, matchers in re.findall(r"(awaway_[a-z_]+)\{([^}]*)\}", rule["expr"]):
+            used = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", matchers))
+            assert used <= labels[re.sub(r"_(bucket|sum|count)$", "", name)], rule
+
+
+def test_the_objective_is_the_bucket_that_the_code_has() -> None:
+    recordings = [r for r in rules() if r.get("record", "").startswith("slo:sli_error")]
+    windows = {r["labels"]["sloth_window"] for r in recordings}
+    assert windows == {"5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d"}
+    bucket = f'le="{float(LATENCY_OBJECTIVE_S)!r}"'
+    assert sum(bucket in r["expr"] for r in recordings) == 7
+
+
+def test_burn_rates_are_the_usual_four() -> None:
+    burns = [rule for rule in rules() if rule.get("alert") == "AwawayLatencyBudgetBurn"]
+    found = {
+        rule["labels"]["severity"]: re.findall(r"rate(\w+)\{[^}]*\} > \(([\d.]+) \*", rule["expr"])
+        for rule in burns
+    }
+    assert found == {
+        "page": [("5m", "14.4"), ("1h", "14.4"), ("30m", "6"), ("6h", "6")],
+        "ticket": [("2h", "3"), ("1d", "3"), ("6h", "1"), ("3d", "1")],
+    }
+
+
+def alerts() -> list[dict[str, Any]]:
+    return [rule for rule in rules() if "alert" in rule]
+
+
+@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
+def test_each_alert_has_a_runbook_that_starts_with_what_not_to_do(alert: dict[str, Any]) -> None:
+    assert alert["labels"]["severity"] in {"page", "ticket"}
+    assert alert["annotations"]["summary"]
+    page = ROOT / alert["annotations"]["runbook_url"]
+    lines = page.read_text(encoding="utf-8").splitlines()
+    assert alert["alert"] in lines[0]
+    headings = [line for line in lines if line.startswith("## ")]
+    assert headings == [
+        "## What not to do",
+        "## What it means",
+        "## What to look at",
+        "## What to do",
+        "## When it is over",
+    ]
+
+
+def test_no_runbook_is_left_over() -> None:
+    linked = {Path(alert["annotations"]["runbook_url"]).name for alert in alerts()}
+    there = {path.name for path in (ROOT / "docs" / "runbooks").glob("*.md")}
+    assert there == linked
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", "config", "prometheus.yml"],
+        ["check", "rules", "awaway.rules.yml"],
+        ["test", "rules", "awaway.rules.test.yml"],
+    ],
+    ids=" ".join,
+)
+def test_promtool_agrees(arguments: list[str]) -> None:
+    ran = subprocess.run(
+        ["promtool", *arguments], cwd=PROMETHEUS, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
