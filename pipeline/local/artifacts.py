@@ -28,7 +28,7 @@ from pipeline.local.servers import Files
 if TYPE_CHECKING:
     from jgo.maven import Artifact, MavenContext
 
-SPACE_MIN_BYTES = 800_000_000
+SPACE_MIN_BYTES = 1_200_000_000
 _DOWNLOADS_AT_ONCE = 6
 _REPORT_BYTES = 5_000_000
 _TRIES = 3

@@ -7,6 +7,7 @@ Invariant: everything listens on loopback only, and nothing outside the stack's 
 
 import uuid
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ import msgspec
 from pipeline.local.ports import LOOPBACK
 from pipeline.local.state import KAFKA, REGISTRY, Layout, ServerSpec
 
+FORMAT = "format"
 REGISTRY_API_PATH = "/apis/ccompat/v7"
 
 _KAFKA_SETTINGS = """\
@@ -62,11 +64,15 @@ class Ports(msgspec.Struct, frozen=True):
 
 
 class Files(msgspec.Struct, frozen=True):
-    """What the servers are run from: the Java launcher, Kafka's jars, the unpacked registry."""
+    """What the servers are run from: the Java launcher, Kafka's jars, the unpacked registry.
+
+    `jvm_flags` are more flags for a server, by its name, and for Kafka's `FORMAT`.
+    """
 
     java: Path
     kafka_jars: tuple[Path, ...]
     registry_home: Path
+    jvm_flags: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
 
 
 def specs(layout: Layout, files: Files, ports: Ports, cluster_id: str) -> tuple[ServerSpec, ...]:
@@ -99,16 +105,21 @@ def _kafka(layout: Layout, files: Files, ports: Ports, cluster_id: str) -> Serve
         )
     )
     class_path = ":".join(str(jar) for jar in files.kafka_jars)
-    java = (str(files.java), *_KAFKA_LOGGING, "-cp", class_path)
+    tail = (*_KAFKA_LOGGING, "-cp", class_path)
+    flags = files.jvm_flags.get(KAFKA, ())
     return ServerSpec(
         name=KAFKA,
-        argv=(*java[:1], "-Xms256m", "-Xmx512m", *_JVM, *java[1:], "kafka.Kafka", str(settings)),
+        argv=(
+            *(str(files.java), "-Xms256m", "-Xmx512m", *_JVM, *flags, *tail),
+            *("kafka.Kafka", str(settings)),
+        ),
         port=ports.kafka,
         log=str(layout.log(KAFKA)),
         cwd=str(layout.root),
         setup=(
-            *(*java[:1], "-Xmx64m", *_QUICK_JVM, *java[1:], "kafka.tools.StorageTool", "format"),
-            *("--standalone", "--ignore-formatted", "-t", cluster_id, "-c", str(settings)),
+            *(str(files.java), "-Xmx64m", *_QUICK_JVM, *files.jvm_flags.get(FORMAT, ()), *tail),
+            *("kafka.tools.StorageTool", "format", "--standalone", "--ignore-formatted"),
+            *("-t", cluster_id, "-c", str(settings)),
         ),
         setup_unless=str(data / "meta.properties"),  # what a format writes last
     )
@@ -117,7 +128,9 @@ def _kafka(layout: Layout, files: Files, ports: Ports, cluster_id: str) -> Serve
 def _registry(layout: Layout, files: Files, ports: Ports) -> ServerSpec:
     """The registry, keeping its schemas in a file database: their ids outlive a restart."""
     database = layout.data / REGISTRY / "registry"
-    database.parent.mkdir(parents=True, exist_ok=True)
+    temporary = layout.root / "tmp"
+    for folder in (database.parent, temporary):
+        folder.mkdir(parents=True, exist_ok=True)
     settings = {
         "quarkus.http.host": LOOPBACK,
         "quarkus.http.port": ports.registry,
@@ -130,12 +143,12 @@ def _registry(layout: Layout, files: Files, ports: Ports) -> ServerSpec:
         "apicurio.datasource.url": f"jdbc:h2:file:{database}",
         "apicurio.datasource.username": "sa",
         "apicurio.datasource.password": "sa",
-        "java.io.tmpdir": layout.root / "tmp",
+        "java.io.tmpdir": temporary,
     }
     return ServerSpec(
         name=REGISTRY,
         argv=(
-            *(str(files.java), "-Xmx400m", *_QUICK_JVM),
+            *(str(files.java), "-Xmx400m", *_QUICK_JVM, *files.jvm_flags.get(REGISTRY, ())),
             *(f"-D{key}={value}" for key, value in settings.items()),
             *("-jar", str(files.registry_home / "quarkus-run.jar")),
         ),

@@ -18,7 +18,7 @@ from typing import Literal, Self
 import msgspec
 
 from pipeline.errors import StackError
-from pipeline.local import artifacts, control, launch
+from pipeline.local import artifacts, control, launch, quickstart
 from pipeline.local.artifacts import Progress
 from pipeline.local.filelock import exclusive
 from pipeline.local.ports import LOOPBACK, choose, is_free, require_free
@@ -143,7 +143,8 @@ class LocalStack:
             state = self._running()
             if state is None:
                 self._clear_leftovers()
-                files = artifacts.provide(progress)
+                cache = artifacts.cache_folder()
+                files = quickstart.prepare(artifacts.provide(progress, cache), cache, progress)
                 self._start(files, progress)
             elif any(server.process is None for server in state.servers):
                 self._ask(state, "start")
