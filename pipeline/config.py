@@ -123,9 +123,6 @@ class Settings(BaseSettings):
     data_dir: Path = _setting(
         "State", Path(".local/data"), "Where the local stores live; safe to lose, slow to rebuild."
     )
-    store_cache_mib: int = _setting(
-        "State", 64, "RocksDB's block cache, in MiB, for all tables together.", ge=8, le=65536
-    )
     policy_file: Path = _setting(
         "Domain", Path("policy.yaml"), "The versioned, effective-dated policy."
     )
@@ -206,13 +203,6 @@ class Settings(BaseSettings):
         ge=10_000,
         le=86_400_000,
     )
-    start_timeout_s: int = _setting(
-        "Time-outs",
-        60,
-        "How long to try to reach the brokers and the registry at start, in s.",
-        ge=1,
-        le=3_600,
-    )
     stop_timeout_s: int = _setting(
         "Time-outs",
         20,
@@ -227,14 +217,6 @@ class Settings(BaseSettings):
         "`/livez` fails when the engine's thread has made no step for this long, in s.",
         ge=5,
         le=3_600,
-    )
-    fold_failures_per_minute_max: int = _setting(
-        "Time-outs",
-        100,
-        "More dead letters of stage `fold` than this in a minute stop the worker: it is the code "
-        "that is wrong, not the events.",
-        ge=0,
-        le=1_000_000,
     )
 
     http_host: str = _setting(
