@@ -1,9 +1,9 @@
 """The errors that people and programs see.
 
-Owns: the base class and its shape, the error of each adapter that has no home of its own, exit codes.
+Owns: the base class and its shape, errors of adapters without a module for them, exit codes.
 Does not own: the domain's errors (core/errors.py), how an error is printed (cli/output.py).
-Invariant: each error says what happened, why as far as is known, and what to do about it; its fields
-are JSON scalars, and no secret is ever among them.
+Invariant: each error says what happened, why as far as is known, and what to do about it; its
+fields are JSON scalars, and no secret is ever among them.
 """
 
 from typing import ClassVar, TypeAlias
@@ -25,8 +25,8 @@ class AwawayError(Exception):
         fix: what to do about it, in the imperative.
         fields: typed facts for programs (topic, partition, offset, port, path...); never a secret.
 
-    Operator action: do what `fix` says; without one, the message and the log beside it are the place
-    to start from.
+    Operator action: do what `fix` says; without one, the message and the log beside it are the
+    place to start from.
     """
 
     exit_code: ClassVar[int] = EXIT_FAILED
