@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.data import Shape
+from bench.data import EVENTS_PER_USER_MAX, Shape
 from bench.ground import Ground
 from bench.report import delay_lines, json_line, table
 from bench.suite import PEERS, Found, Options, Suite
@@ -25,6 +25,7 @@ from pipeline.local.stack import LocalStack
 ROOT = Path(".local")
 SHORT_NAMES = {
     "raw": "raw_loop",
+    "raw-stdlib": "raw_loop_stdlib",
     "faust": "faust_naive",
     "collapsed": "ours_collapsed",
     "latency": "latency",
@@ -77,7 +78,11 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     add("--latency-rate", type=_positive, default=1_000, help="events a second for that")
     add("--rounds", type=_positive, default=1, help="runs of each peer; the median counts")
     add("--seed", type=int, default=108, help="of the data")
-    add("--only", default="", help="some of raw,ours,collapsed,faust,latency; all if not given")
+    add(
+        "--only",
+        default="",
+        help="some of raw,raw-stdlib,ours,collapsed,faust,latency; all if not given",
+    )
     add("--profile", action="store_true", help="sample the worker in one more run")
     add("--bootstrap-servers", help="a running Kafka, instead of one of the run's own")
     add("--registry-url", help="a running registry, with that")
@@ -95,6 +100,8 @@ def _positive(text: str) -> int:
 def _options(arguments: argparse.Namespace) -> Options:
     chosen = _chosen(arguments.only)
     users = arguments.users or max(1, arguments.events // 10)
+    if arguments.events > users * EVENTS_PER_USER_MAX:
+        raise UsageError(f"at most {EVENTS_PER_USER_MAX} events a user, or sessions grow too short")
     return Options(
         shape=Shape(arguments.events, users, now_ms(), seed=arguments.seed),
         faust_events=arguments.faust_events,

@@ -22,6 +22,9 @@ from zoneinfo import ZoneInfo
 SPAN_DAYS: Final = 10
 """All sessions start within this many days before `Shape.now_ms`, so that none is late."""
 
+EVENTS_PER_USER_MAX: Final = 100
+"""On the average; with more, a user's sessions would be shorter than the policy takes."""
+
 DUPLICATE_LOOKBACK: Final = 5_000
 """A duplicate repeats one of this many latest completions, as a client that retries does."""
 

@@ -18,6 +18,7 @@ from bench.peer import Peer
 RAW_LOOP: Final = (sys.executable, "-m", "bench.raw_loop")
 FAUST_NAIVE: Final = (sys.executable, "-m", "bench.faust_naive", "worker", "--loglevel=warn")
 FAUST_EVENTS_PER_S_MIN: Final = 40.0
+EVENTS_PER_S_MIN: Final = 1_000.0
 
 
 @dataclass(frozen=True)
@@ -49,21 +50,17 @@ def json_peer_topics(prefix: str) -> list[str]:
     return [f"{prefix}{name}" for name in names]
 
 
-def raw_loop_peer(ground: Ground, prefix: str, events: int) -> Peer:
-    """The bare loop on `<prefix>completions`."""
-    return _json_peer("raw_loop", RAW_LOOP, ground, prefix, events)
+def json_peer(name: str, ground: Ground, prefix: str, events: int) -> Peer:
+    """A peer on `<prefix>completions`.
 
-
-def faust_naive_peer(ground: Ground, prefix: str, events: int) -> Peer:
-    """The naive Faust app on `<prefix>completions`."""
-    return _json_peer("faust_naive", FAUST_NAIVE, ground, prefix, events)
-
-
-def _json_peer(name: str, argv: Sequence[str], ground: Ground, prefix: str, events: int) -> Peer:
+    Args:
+        name: raw_loop, raw_loop_stdlib or faust_naive.
+    """
+    faust = name == "faust_naive"
     group = f"{prefix}{name}"
     return Peer(
         name=name,
-        argv=argv,
+        argv=FAUST_NAIVE if faust else RAW_LOOP,
         env={
             "BENCH_BOOTSTRAP": ground.bootstrap,
             "BENCH_GROUP": group,
@@ -71,9 +68,10 @@ def _json_peer(name: str, argv: Sequence[str], ground: Ground, prefix: str, even
             "BENCH_OUTPUT_PREFIX": prefix,
             "BENCH_DATA_DIR": str(ground.folder / f"{prefix}data"),
             "BENCH_PARTITIONS": str(PARTITIONS),
+            "BENCH_JSON": "stdlib" if name == "raw_loop_stdlib" else "msgspec",
         },
         group=group,
         topic=f"{prefix}completions",
         events=events,
-        events_per_s_min=FAUST_EVENTS_PER_S_MIN,
+        events_per_s_min=FAUST_EVENTS_PER_S_MIN if faust else EVENTS_PER_S_MIN,
     )

@@ -9,13 +9,17 @@ and a portal where one is reached; all of a batch in one transaction with its of
 
 How it was tuned, as its documentation and librdkafka's advise for throughput: batches of 10,000 by
 `consume`, a transaction each; larger producer queues and requests, and a linger, so that requests
-fill; no delivery callbacks, as a commit fails if any delivery did. JSON by msgspec to and from
-plain dicts, the quickest way to "JSON to a dict" and the library that the pipeline itself uses, so
-that the comparison is not one of JSON libraries. State is dicts in memory.
+fill; no delivery callbacks, as a commit fails if any delivery did. State is dicts in memory. JSON
+goes to and from plain dicts by msgspec, which is the quickest there is and what the pipeline itself
+uses, so that the comparison is not one of JSON libraries; `BENCH_JSON=stdlib` takes the standard
+library's, as the examples of confluent-kafka do.
 """
 
+import json
 import os
 import signal
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
@@ -44,8 +48,17 @@ PORTALS: Final = {
     108: "return",
 }
 
-decode = msgspec.json.decode
-encode = msgspec.json.encode
+
+@dataclass(frozen=True)
+class Json:
+    """A JSON library: bytes to plain dicts and back."""
+
+    decode: Callable[[bytes], Any]
+    encode: Callable[[Any], bytes]
+
+
+MSGSPEC: Final = Json(msgspec.json.decode, msgspec.json.encode)
+STDLIB: Final = Json(json.loads, lambda record: json.dumps(record).encode())
 
 
 @cache
@@ -57,8 +70,10 @@ def zone(name: str) -> ZoneInfo:
 class Loop:
     """The state in memory and the loop's body. `prefix` names the output topics."""
 
-    def __init__(self, producer: Producer, prefix: str) -> None:
+    def __init__(self, producer: Producer, prefix: str, library: Json = MSGSPEC) -> None:
         self.produce = producer.produce
+        self.decode = library.decode
+        self.encode = library.encode
         self.progress = f"{prefix}progress"
         self.portals = f"{prefix}portals"
         self.streak_changelog = f"{prefix}streak-changelog"
@@ -68,7 +83,7 @@ class Loop:
 
     def handle(self, message: Any) -> None:
         """Fold one completion (a `confluent_kafka.Message`) and produce what follows from it."""
-        completion = decode(message.value())
+        completion = self.decode(message.value())
         completion_id = completion["completion_id"]
         seen = self.seen
         if completion_id in seen:
@@ -101,7 +116,7 @@ class Loop:
         date = local.toordinal() if local.hour >= DAY_START_HOUR else local.toordinal() - 1
         if date > user["last_local_date"]:
             self.practise(user_id, user, date, append_ms, cause, key)
-        produce = self.produce
+        produce, encode = self.produce, self.encode
         produce(
             self.progress,
             encode(
@@ -154,7 +169,7 @@ class Loop:
             "unlocked_at": append_ms,
             "cause": cause,
         }
-        self.produce(self.portals, encode(unlocked), key)
+        self.produce(self.portals, self.encode(unlocked), key)
 
     def forget_before(self, append_ms: int) -> None:
         """Drop the ids that left the window. They stand in the order of their append time."""
@@ -193,7 +208,8 @@ def main() -> None:
     )
     producer.init_transactions(30)
     consumer.subscribe([os.environ["BENCH_INPUT"]])
-    loop = Loop(producer, os.environ["BENCH_OUTPUT_PREFIX"])
+    library = STDLIB if os.environ.get("BENCH_JSON") == "stdlib" else MSGSPEC
+    loop = Loop(producer, os.environ["BENCH_OUTPUT_PREFIX"], library)
     running = True
 
     def stop(*_: object) -> None:

@@ -16,6 +16,7 @@ from bench.peer import Measured
 
 TITLES: Final = {
     "raw_loop": "bare confluent-kafka loop, transactions",
+    "raw_loop_stdlib": "the same, JSON by the standard library",
     "ours": "this pipeline, exactly-once",
     "ours_collapsed": "this pipeline, collapsing",
     "faust_naive": "naive Faust app, at least once",
@@ -76,7 +77,7 @@ def json_line(rows: Mapping[str, Row], latency: Latency | None) -> str:
     """The last line: events per second by peer, delays in milliseconds."""
     found: dict[str, object] = {
         name: round(rows[name].measured.rate.events_per_s, 1)
-        for name in ("ours", "ours_collapsed", "faust_naive", "raw_loop")
+        for name in ("ours", "ours_collapsed", "faust_naive", "raw_loop", "raw_loop_stdlib")
         if name in rows
     }
     if latency is not None:

@@ -18,9 +18,8 @@ from bench.ground import (
     Data,
     Ground,
     data_of,
-    faust_naive_peer,
+    json_peer,
     json_peer_topics,
-    raw_loop_peer,
 )
 from bench.latency import Latency, Plan, measure_latency
 from bench.loading import create_topics, load
@@ -30,7 +29,8 @@ from bench.peer import Peer, PeerProcess, run_peer
 from bench.profiler import finish, sample
 from bench.report import Row
 
-PEERS: Final = ("raw_loop", "ours", "ours_collapsed", "faust_naive")
+PEERS: Final = ("raw_loop", "raw_loop_stdlib", "ours", "ours_collapsed", "faust_naive")
+OURS: Final = frozenset({"ours", "ours_collapsed"})
 WARMING_SHARE: Final = 0.1
 PROFILE_SECONDS_MAX: Final = 10.0
 
@@ -85,7 +85,7 @@ class Suite:
         self._say(f"generating {options.shape.events:,} completions")
         data = data_of(options.shape)
         part = data_of(options.shape.first(options.faust_events))
-        if options.peers & set(PEERS[:3]):
+        if options.peers - {"faust_naive"}:
             self._say("warming the broker")
             self._json_peer("raw_loop", data_of(options.shape.first(self._warming())))
         measured: dict[str, list[Row]] = {}
@@ -104,10 +104,7 @@ class Suite:
 
     def _peer(self, name: str, data: Data) -> Row:
         self._say(f"{name}: loading {len(data.events):,} events")
-        if name in ("ours", "ours_collapsed"):
-            row = self._ours(name, data)
-        else:
-            row = self._json_peer(name, data)
+        row = self._ours(name, data) if name in OURS else self._json_peer(name, data)
         self._say(f"{name}: {row.measured.rate.events_per_s:,.0f} events/s, results right")
         return row
 
@@ -116,10 +113,8 @@ class Suite:
         bootstrap = self._ground.bootstrap
         create_topics(bootstrap, json_peer_topics(prefix))
         load(bootstrap, f"{prefix}completions", data.events)
-        build = faust_naive_peer if name == "faust_naive" else raw_loop_peer
-        measured = run_peer(
-            build(self._ground, prefix, len(data.events)), bootstrap, self._ground.folder
-        )
+        peer = json_peer(name, self._ground, prefix, len(data.events))
+        measured = run_peer(peer, bootstrap, self._ground.folder)
         outcome = read_outcome(bootstrap, prefix, data.truth, decode_json)
         check_outcome(name, outcome, data.truth)
         return Row(measured, len(data.events))

@@ -1,0 +1,49 @@
+"""The whole benchmark, small: every peer runs, is right, and is told in the last line."""
+
+import json
+
+import pytest
+
+from bench.__main__ import main
+from pipeline.errors import EXIT_OK, EXIT_USAGE
+from pipeline.local.stack import LocalStack
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_everything_in_one_small_run(stack: LocalStack, capsys: pytest.CaptureFixture[str]) -> None:
+    code = main(
+        [
+            *("--events", "5000", "--faust-events", "500"),
+            *("--latency-seconds", "2", "--latency-rate", "200"),
+            *("--bootstrap-servers", stack.bootstrap_servers),
+            *("--registry-url", stack.registry_url),
+        ]
+    )
+    shown = capsys.readouterr()
+    assert code == EXIT_OK, shown.err
+    lines = shown.out.splitlines()
+    assert all(len(line) <= 80 for line in lines[:-1])
+    found = json.loads(lines[-1])
+    delays = found.pop("latency_ms")
+    assert set(found) == {"ours", "ours_collapsed", "faust_naive", "raw_loop", "raw_loop_stdlib"}
+    assert all(rate > 0 for rate in found.values())
+    assert 0 < delays["p50"] <= delays["p99"] <= delays["max"]
+    for name in found:
+        assert f"{name}: " in shown.err
+    assert shown.err.count("results right") == len(found)
+
+
+def test_unknown_peer_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--only", "raw,spark"]) == EXIT_USAGE
+    assert "spark" in capsys.readouterr().err
+
+
+def test_too_many_events_a_user_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--events", "1000", "--users", "2"]) == EXIT_USAGE
+    assert "100 events a user" in capsys.readouterr().err
+
+
+def test_kafka_without_registry_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--bootstrap-servers", "127.0.0.1:1"]) == EXIT_USAGE
+    assert "--registry-url" in capsys.readouterr().err
