@@ -5,6 +5,7 @@ Does not own: where their files come from (artifacts.py), starting them (supervi
 Invariant: everything listens on loopback only, and nothing outside the stack's folder is written.
 """
 
+import shutil
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping
@@ -45,7 +46,7 @@ log.cleaner.dedupe.buffer.size=33554432
 log.segment.bytes=268435456
 """
 
-_JVM = ("-XX:+UseSerialGC", "-Xshare:auto", "-Djava.awt.headless=true")
+_JVM = ("-XX:+UseSerialGC", "-Xshare:auto", "-XX:-UsePerfData", "-Djava.awt.headless=true")
 _QUICK_JVM = (*_JVM, "-XX:TieredStopAtLevel=1")
 _KAFKA_LOGGING = (
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
@@ -129,6 +130,7 @@ def _registry(layout: Layout, files: Files, ports: Ports) -> ServerSpec:
     """The registry, keeping its schemas in a file database: their ids outlive a restart."""
     database = layout.data / REGISTRY / "registry"
     temporary = layout.root / "tmp"
+    shutil.rmtree(temporary, ignore_errors=True)  # what a killed registry left
     for folder in (database.parent, temporary):
         folder.mkdir(parents=True, exist_ok=True)
     settings = {

@@ -161,7 +161,7 @@ def test_two_that_fetch_at_once_fetch_once(repository: Repository, tmp_path: Pat
     for thread in threads:
         thread.join()
     assert len(found) == 4
-    assert len(set(found)) == 1
+    assert all(files == found[0] for files in found)
     assert repository.asked[JAR_PATH] == repository.asked[ARCHIVE_PATH] == 1
 
 
