@@ -213,7 +213,7 @@ class Settings(BaseSettings):
     )
     stall_timeout_s: int = _setting(
         "Time-outs",
-        60,
+        90,
         "`/livez` fails when the engine's thread has made no step for this long, in s.",
         ge=5,
         le=3_600,
