@@ -68,7 +68,7 @@ def _unreadable(reader: Schema, writer: Schema) -> list[str]:
         )
     except AvroException as error:
         return [str(error)]
-    places = sorted(verdict.locations)
+    places = sorted(verdict.locations - {"/"}) or ["/"]
     return [f"{message} at {', '.join(places)}" for message in sorted(verdict.messages)]
 
 
