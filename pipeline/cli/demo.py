@@ -5,12 +5,14 @@ Does not own: the demonstration (pipeline/demo/).
 Invariant: exit code 0 says that pipeline, oracle and plan agree in everything.
 """
 
+import time
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
-from pipeline.cli.output import Output, OutputOption, show, stderr
+from pipeline.cli.output import Output, OutputOption, ProgressLine, show, stderr
 from pipeline.errors import EXIT_FAILED, EXIT_OK
 
 
@@ -41,16 +43,28 @@ def command(  # noqa: PLR0913 - one for each option
     """
     from pipeline.config_load import load_settings  # noqa: PLC0415 - slow to import
     from pipeline.demo.live import LiveView  # noqa: PLC0415
-    from pipeline.demo.run import Options, run_demo  # noqa: PLC0415
+    from pipeline.demo.run import run_demo  # noqa: PLC0415
+    from pipeline.demo.stage import Options, start_stack  # noqa: PLC0415
     from pipeline.demo.summary import render  # noqa: PLC0415
 
+    began = time.monotonic()
     console = stderr()
-    options = Options(root, users=users, days=days, seed=seed, keep=keep, kills=kill)
-    result = run_demo(
-        options,
-        load_settings(),
-        lambda message: console.print(message, style="dim", markup=False),
-        LiveView(console),
-    )
+    files = load_settings()
+    options = Options(root, users=users, days=days, seed=seed, kills=kill)
+    with ProgressLine() as progress:
+        stack = start_stack(root, progress)
+
+    def say(message: str) -> None:
+        console.print(message, style="dim", markup=False)
+
+    with stack:
+        result = run_demo(stack, options, files, say, LiveView(console))
+        if keep:
+            stack.release()
+            say(
+                f"Kafka stays up at {stack.bootstrap_servers}, the registry at {stack.registry_url}"
+            )
+            say(f"end them with `awaway local down --root {stack.root}`")
+    result = msgspec.structs.replace(result, seconds=time.monotonic() - began)
     show(result.as_dict(), output, lambda out: render(result, out))
     return EXIT_OK if result.right else EXIT_FAILED

@@ -152,6 +152,18 @@ def _too_far_ahead(spot: Spot, rng: Random) -> ToSend:
     return spot.send(_either(spot, early, rng))
 
 
+def _clock_too_far_ahead(spot: Spot, rng: Random) -> ToSend:
+    fine = spot.completion(rng)
+    ahead_ms = spot.limits.clock_ahead_ms_max + rng.randrange(MINUTE_MS, 40 * DAY_MS)
+    skewed = msgspec.structs.replace(
+        fine,
+        started_at=fine.started_at + ahead_ms,
+        completed_at=fine.completed_at + ahead_ms,
+        sent_at=spot.append_time_ms + ahead_ms,
+    )
+    return spot.send(_either(spot, skewed, rng))
+
+
 def _too_late(spot: Spot, rng: Random) -> ToSend:
     past = spot.append_time_ms - spot.limits.late_ms - rng.randrange(MINUTE_MS, 400 * DAY_MS)
     stale = spot.completion(rng, started_at=past - 10 * MINUTE_MS, completed_at=past)
@@ -199,6 +211,7 @@ KINDS: Final[dict[str, Callable[[Spot, Random], ToSend]]] = {
     "ends_before_start": _ends_before_start,
     "too_short": _too_short,
     "too_far_ahead": _too_far_ahead,
+    "clock_too_far_ahead": _clock_too_far_ahead,
     "too_late": _too_late,
     "not_a_number": _not_a_number,
     "huge_number": _huge_number,

@@ -22,17 +22,18 @@ from pipeline.demo.outputs import Decoded, Outputs
 from pipeline.demo.stage import Stage
 from pipeline.oracle import load_rules
 
-MONTHS_SHOWN: Final = 6
+SHOWN_OF_EACH_KIND: Final = 2
 _KINDS: Final = ("revoked", "practised", "bridged", "credited")
 """In the order in which one hides another."""
+_SAID: Final = ("practised", "bridged", "credited", "revoked")
 
 
 class Reached(msgspec.Struct, frozen=True):
     """A portal with the people who passed it.
 
     Attributes:
-        people: how many; 1 and up. day: of the whole run, laps included.
-        asset_id: in the variant that most of them have.
+        day: of the cycle. people: how many; 1 and up. keys: granted to all of them.
+        first: who passed it first. asset_id: the figure as it was shown to them.
     """
 
     title: str
@@ -40,6 +41,7 @@ class Reached(msgspec.Struct, frozen=True):
     lap: int
     people: int
     keys: int
+    first: str
     asset_id: str
 
 
@@ -90,17 +92,14 @@ def reached_portals(records: list[Decoded]) -> list[Reached]:
     for record in records:
         key = (record["lap"], record["cycle_day"], record["title"])
         by_portal.setdefault(key, []).append(record)
-    return [
-        Reached(
-            title=title,
-            day=day,
-            lap=lap,
-            people=len(found),
-            keys=sum(len(record["field_keys"]) for record in found),
-            asset_id=Counter(record["asset_id"] for record in found).most_common(1)[0][0],
+    reached = []
+    for (lap, day, title), found in sorted(by_portal.items()):
+        first = min(found, key=lambda record: (record["unlocked_at"], record["user_id"]))
+        keys = sum(len(record["field_keys"]) for record in found)
+        reached.append(
+            Reached(title, day, lap, len(found), keys, first["user_id"], first["asset_id"])
         )
-        for (lap, day, title), found in sorted(by_portal.items())
-    ]
+    return reached
 
 
 def _head(outputs: Outputs, people: int, days: int) -> str:
@@ -135,7 +134,8 @@ def _figure(one: Reached, people: int, assets: Path) -> str:
     keys = f"{one.keys:,} field keys" if one.keys != 1 else "1 field key"
     return (
         f"<li><figure>{data.decode()}<figcaption><h3>{escape(one.title)}</h3>"
-        f"<p>Day {one.day}{lap}. <strong>{one.people:,}</strong> of {people:,} people, {keys}.</p>"
+        f"<p>Day {one.day}{lap}: <strong>{one.people:,}</strong> of {people:,} people, {keys}. "
+        f"As drawn for {escape(one.first)}, the first.</p>"
         f'<div class="share" aria-hidden="true"><span style="width:{share:.1f}%"></span></div>'
         "</figcaption></figure></li>"
     )
@@ -148,10 +148,12 @@ def _ahead(slugs: list[str]) -> str:
 
 
 def _months(outputs: Outputs, days: int) -> str:
-    chosen = telling_people(list(outputs.progress.values()))
+    records = list(outputs.progress.values())
+    last = max((record["last_local_date"] or 0 for record in records), default=0)
+    strips = [strip_of(record, last - days, last) for record in records]
+    chosen = telling_strips(strips)
     if not chosen:
         return ""
-    last = max(record["last_local_date"] for record in chosen)
     legend = "".join(
         f'<li><i class="{kind}" aria-hidden="true"></i>{text}</li>'
         for kind, text in (
@@ -161,42 +163,54 @@ def _months(outputs: Outputs, days: int) -> str:
             ("revoked", "revoked by support"),
         )
     )
-    strips = "".join(_strip(record, last - days, last) for record in chosen)
     return (
         "<h2>Some of their months</h2>"
         "<p>Streaks come from sets of dates. Travel, credits and revocations all end in the same "
         "picture, in whatever order they arrive.</p>"
-        f'<ul class="legend">{legend}</ul><ul class="months">{strips}</ul>'
+        f'<ul class="legend">{legend}</ul><ul class="months">{"".join(map(_strip, chosen))}</ul>'
     )
 
 
-def telling_people(records: list[Decoded]) -> list[Decoded]:
-    """Return a few users with as many kinds of dates between them as there are."""
+class Strip(msgspec.Struct, frozen=True):
+    """One user's month: what made each date count, "" where nothing did."""
 
-    def variety(record: Decoded) -> tuple[int, int, str]:
-        kinds = sum(bool(record["dates"][kind]) for kind in _KINDS)
-        return (-kinds, -record["lifetime_days"], record["user_id"])
+    user_id: str
+    place: str
+    longest_days: int
+    kinds: tuple[str, ...]
 
-    chosen: dict[str, Decoded] = {}
+
+def strip_of(record: Decoded, first: int, last: int) -> Strip:
+    """Return the dates from `first` to `last` of a progress record."""
+    dates = {kind: set(spelled(record["dates"][kind])) for kind in _KINDS}
+    kinds = tuple(
+        next((kind for kind in _KINDS if day in dates[kind]), "") for day in range(first, last + 1)
+    )
+    return Strip(record["user_id"], _place(record), record["longest_days"], kinds)
+
+
+def telling_strips(strips: list[Strip]) -> list[Strip]:
+    """Return a few that show every kind of date there is, those that show most of them first."""
+
+    def variety(strip: Strip) -> tuple[int, int, str]:
+        return (-len(set(strip.kinds)), strip.kinds.count(""), strip.user_id)
+
+    chosen: dict[str, Strip] = {}
     for kind in ("bridged", "credited", "revoked"):
-        having = sorted((r for r in records if r["dates"][kind]), key=variety)
-        chosen |= {record["user_id"]: record for record in having[:2]}
-    return sorted(chosen.values(), key=variety)[:MONTHS_SHOWN]
+        having = sorted((s for s in strips if kind in s.kinds), key=variety)
+        for strip in having[:SHOWN_OF_EACH_KIND]:
+            chosen[strip.user_id] = strip
+    return sorted(chosen.values(), key=variety)
 
 
-def _strip(record: Decoded, first: int, last: int) -> str:
-    dates: dict[str, set[int]] = {kind: set(spelled(record["dates"][kind])) for kind in _KINDS}
-    cells = []
-    counts: Counter[str] = Counter()
-    for day in range(first, last + 1):
-        kind = next((kind for kind in _KINDS if day in dates[kind]), "")
-        counts[kind] += 1
-        cells.append(f'<i class="{kind}"></i>' if kind else "<i></i>")
-    said = ", ".join(f"{counts[kind]} {kind}" for kind in reversed(_KINDS) if counts[kind])
+def _strip(strip: Strip) -> str:
+    counts = Counter(strip.kinds)
+    cells = "".join(f'<i class="{kind}"></i>' if kind else "<i></i>" for kind in strip.kinds)
+    said = ", ".join(f"{counts[kind]} {kind}" for kind in _SAID if counts[kind])
     return (
-        f"<li><p><b>{escape(record['user_id'])}</b> in {escape(_place(record))}: {said}. Longest "
-        f"streak {record['longest_days']} days.</p>"
-        f'<div class="days" aria-hidden="true">{"".join(cells)}</div></li>'
+        f"<li><p><b>{escape(strip.user_id)}</b> in {escape(strip.place)}: {said}. Longest streak "
+        f"{strip.longest_days} days.</p>"
+        f'<div class="days" aria-hidden="true">{cells}</div></li>'
     )
 
 

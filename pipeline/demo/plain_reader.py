@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import fastavro
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
@@ -19,7 +19,9 @@ from confluent_kafka.schema_registry import SchemaRegistryClient
 from pipeline.demo.errors import DemoError
 from pipeline.oracle.reading import FRAME_BYTES, without_logical_types
 
-MESSAGES_AT_ONCE = 5_000
+MESSAGES_AT_ONCE: Final = 5_000
+LOG_LEVEL: Final = 2
+"""Of librdkafka: only what is critical; waiting for a broker that has just started is not."""
 
 
 class PlainReader:
@@ -38,6 +40,7 @@ class PlainReader:
                 "bootstrap.servers": bootstrap_servers,
                 "group.id": "awaway-demo-reader",
                 "enable.auto.commit": False,
+                "log_level": LOG_LEVEL,
                 "isolation.level": "read_committed",
                 "enable.partition.eof": True,
                 "auto.offset.reset": "error",

@@ -33,6 +33,7 @@ class Limits(msgspec.Struct, frozen=True):
 
     late_ms: int
     skew_tolerance_ms: int
+    clock_ahead_ms_max: int
     future_skew_ms: int
     session_ms_min: int
 
@@ -41,7 +42,7 @@ class Device(msgspec.Struct, frozen=True):
     """One phone.
 
     Attributes:
-        ahead_ms: how far its clock is ahead; beyond the tolerance, or behind, or 0.
+        ahead_ms: how far its clock is ahead; beyond the tolerance but not too far, or behind, or 0.
         offline: spans (from, before) in ms since the epoch, in which it cannot send.
     """
 
@@ -68,8 +69,9 @@ def make_device(month: tuple[int, int], limits: Limits, rng: Random) -> Device:
     """Return a phone for a month (from, before) in ms since the epoch."""
     ahead, luck = 0, rng.random()
     says_sent_at = rng.random() < 0.7
-    if luck < 0.015:
-        ahead = limits.skew_tolerance_ms + rng.randrange(2 * MINUTE_MS, 2 * DAY_MS)
+    least_ahead = limits.skew_tolerance_ms + 2 * MINUTE_MS
+    if luck < 0.015 and least_ahead < limits.clock_ahead_ms_max:
+        ahead = rng.randrange(least_ahead, limits.clock_ahead_ms_max)
         says_sent_at = True
     elif luck < 0.05:
         ahead = -rng.randrange(1_000, 10 * MINUTE_MS)

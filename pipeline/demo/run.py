@@ -2,16 +2,13 @@
 
 Owns: the order of its steps.
 Does not own: the steps (the modules it imports).
-Invariant: whatever happens, no worker is left behind, and no stack unless it is asked to stay.
+Invariant: whatever happens, no worker is left behind.
 """
 
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
-
-import msgspec
 
 from pipeline import clock
 from pipeline.config import Settings
@@ -25,36 +22,21 @@ from pipeline.demo.planted import ToSend, tally
 from pipeline.demo.reports import Limits
 from pipeline.demo.requests import Claimable
 from pipeline.demo.sending import Sent, read_back, send
-from pipeline.demo.stage import Say, Stage, build_stage, start_stack
+from pipeline.demo.stage import Options, Say, Stage, build_stage
 from pipeline.demo.summary import Result
 from pipeline.demo.watching import Killing, View, watch
 from pipeline.demo.worker_process import WorkerProcess
+from pipeline.local.stack import LocalStack
 from pipeline.oracle import Judgement, Reader, Rules, judge, load_rules
 from pipeline.oracle.events import Place
 
 CLAIMABLE_PORTALS: Final = 4
 
 
-class Options(msgspec.Struct, frozen=True):
-    """What is asked for.
-
-    Attributes:
-        root: the demo's folder.
-        users, days: 1 and up.
-        keep: leave Kafka and the registry up.
-        kills: how often to kill the worker on the way.
-    """
-
-    root: Path
-    users: int
-    days: int
-    seed: int
-    keep: bool = False
-    kills: int = 0
-
-
-def run_demo(options: Options, files: Settings, say: Say, live: LiveView) -> Result:
-    """Carry out a demonstration.
+def run_demo(
+    stack: LocalStack, options: Options, files: Settings, say: Say, live: LiveView
+) -> Result:
+    """Carry out a demonstration on a stack that is up, and stays up.
 
     Args:
         files: names the topics file, the policy and the folder of schemas.
@@ -65,15 +47,10 @@ def run_demo(options: Options, files: Settings, say: Say, live: LiveView) -> Res
         AwawayError: it could not be carried out. Wrong outputs are no error but a result.
     """
     began = time.monotonic()
-    now_ms = clock.now_ms()
-    stack = start_stack(options.root, say)
-    with stack:
-        run_name = f"demo-{options.seed}-{now_ms}"
-        stage = build_stage(options.root, stack, run_name, files, say)
-        result = _play(options, stage, say, live, began)
-        if options.keep:
-            stack.release()
-    return result
+    # A dead worker's name must not be met again, so every run has its own.
+    run_name = f"demo-{options.seed}-{clock.now_ms()}"
+    stage = build_stage(options, run_name, stack, files, say)
+    return _play(options, stage, say, live, began)
 
 
 def _play(options: Options, stage: Stage, say: Say, live: LiveView, began: float) -> Result:
@@ -123,6 +100,7 @@ def _month(options: Options, stage: Stage, rules: Rules) -> list[ToSend]:
     limits = Limits(
         late_ms=policy.late_ms,
         skew_tolerance_ms=policy.skew_tolerance_ms,
+        clock_ahead_ms_max=policy.clock_ahead_ms_max,
         future_skew_ms=policy.future_skew_ms,
         session_ms_min=policy.session_ms_min,
     )

@@ -14,7 +14,7 @@ import msgspec
 from confluent_kafka import KafkaError, Message, Producer
 
 from pipeline.demo.errors import DemoError
-from pipeline.demo.plain_reader import PlainReader
+from pipeline.demo.plain_reader import LOG_LEVEL, PlainReader
 from pipeline.demo.planted import ToSend
 from pipeline.demo.stage import INPUTS, Stage
 from pipeline.oracle import Logged
@@ -55,6 +55,7 @@ def send(records: Sequence[ToSend], stage: Stage) -> None:
             **stage.settings.kafka_client(),
             "partitioner": "murmur2_random",
             "enable.idempotence": True,
+            "log_level": LOG_LEVEL,
             "linger.ms": 20,
             "compression.type": "lz4",
             "message.max.bytes": 4 << 20,

@@ -23,8 +23,10 @@ from pipeline.config import Settings
 from pipeline.core.geometry.catalogue import golden_bytes
 from pipeline.core.keys import key_ids
 from pipeline.demo.errors import DemoError
+from pipeline.demo.plain_reader import LOG_LEVEL
 from pipeline.demo.planted import Kind
 from pipeline.demo.wire import Wire
+from pipeline.local.artifacts import Progress
 from pipeline.local.stack import LocalStack
 from pipeline.ops import assets, schemas, topics
 from pipeline.ops.topics_file import Target, TopicsFile, load_topics
@@ -32,8 +34,28 @@ from pipeline.ops.topics_file import Target, TopicsFile, load_topics
 INPUTS: Final[tuple[Kind, ...]] = ("completions", "commands")
 OUTPUTS: Final = ("portals", "progress", "geometry", "reconciliation", "deadletters", "audit")
 
+BATCH_RECORDS: Final = 10_000
+INTERRUPTED_BATCH_RECORDS: Final = 300
+"""Small batches, so that a kill finds something to interrupt."""
+
 Say = Callable[[str], None]
 """Told what is being done, one line at a time."""
+
+
+class Options(msgspec.Struct, frozen=True):
+    """What is asked for.
+
+    Attributes:
+        root: the demo's folder.
+        users, days: 1 and up.
+        kills: how often to kill the worker on the way.
+    """
+
+    root: Path
+    users: int
+    days: int
+    seed: int
+    kills: int = 0
 
 
 class Stage(msgspec.Struct, frozen=True):
@@ -64,10 +86,13 @@ class Stage(msgspec.Struct, frozen=True):
         return {name: self.settings.topic(name) for name in OUTPUTS}
 
 
-def start_stack(root: Path, say: Say) -> LocalStack:
+def start_stack(root: Path, progress: Progress) -> LocalStack:
     """Have the demo's own Kafka and registry running.
 
     A stack that an earlier run left up is used again; one that is down starts empty.
+
+    Args:
+        progress: told about downloads and waiting.
 
     Raises:
         StackError: it does not start.
@@ -75,11 +100,13 @@ def start_stack(root: Path, say: Say) -> LocalStack:
     stack = LocalStack(root / "stack")
     if stack.status().health == "down":
         stack.down(delete_data=stack.root.exists())
-    stack.up(lambda message, _done=None, _total=None: say(message), detach=False)
+    stack.up(progress, detach=False)
     return stack
 
 
-def build_stage(root: Path, stack: LocalStack, run_name: str, files: Settings, say: Say) -> Stage:
+def build_stage(
+    options: Options, run_name: str, stack: LocalStack, files: Settings, say: Say
+) -> Stage:
     """Make topics, schemas and assets for one run.
 
     Args:
@@ -89,6 +116,7 @@ def build_stage(root: Path, stack: LocalStack, run_name: str, files: Settings, s
     Raises:
         AwawayError: a file is missing or wrong, or a server refused.
     """
+    root = options.root
     run_dir = (root / "runs" / run_name).resolve()
     run_dir.mkdir(parents=True)
     settings = Settings(
@@ -103,6 +131,7 @@ def build_stage(root: Path, stack: LocalStack, run_name: str, files: Settings, s
         development=True,
         http_port=0,
         log_format="json",
+        batch_records_max=INTERRUPTED_BATCH_RECORDS if options.kills else BATCH_RECORDS,
     )
     file = load_topics(settings.topics_file)
     try:
@@ -138,7 +167,7 @@ def _apply(settings: Settings, file: TopicsFile, say: Say) -> Wire:
         prefix=settings.topic_prefix, generation=settings.generation, simulated_time=True
     )
     say("making the topics")
-    topics.apply(AdminClient(dict(settings.kafka_client())), file, target)
+    topics.apply(AdminClient({**settings.kafka_client(), "log_level": LOG_LEVEL}), file, target)
     say("registering the schemas")
     client = connect(settings.registry_client())
     ours = load_schemas(settings.schemas_dir)

@@ -15,13 +15,14 @@ import msgspec
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from pipeline.demo.errors import DemoStalledError
-from pipeline.demo.plain_reader import PlainReader
+from pipeline.demo.plain_reader import LOG_LEVEL, PlainReader
 from pipeline.demo.stage import Stage
 from pipeline.demo.worker_process import WorkerProcess
 
 STALL_S: Final = 60.0
 """Without any progress for so long, the run has stalled."""
 
+KILL_DELAY_S_MAX: Final = 0.15
 _TURN_S: Final = 0.1
 _RATE_S: Final = 2.0
 _REQUEST_TIMEOUT_S: Final = 2.0
@@ -35,6 +36,7 @@ class View(msgspec.Struct):
         verdicts: those entries, by verdict.
         lag: inputs that the group has not committed yet; None before the first answer.
         rate: inputs a second, lately.
+        kills: how often the worker was killed with inputs left to do.
         seen: (partition, offset, sequence) of each audit record, as it came by.
     """
 
@@ -58,7 +60,7 @@ class Killing(msgspec.Struct):
     def planned(cls, kills: int, total: int, seed: int) -> "Killing":
         """Return `kills` random moments of a run of `total` inputs."""
         rng = Random(f"{seed}/kills")
-        return cls(sorted(rng.randrange(total * 9 // 10 + 1) for _ in range(kills)), rng)
+        return cls(sorted(rng.randrange(total * 7 // 10 + 1) for _ in range(kills)), rng)
 
 
 def watch(
@@ -105,7 +107,7 @@ def watch(
                     log_path=str(worker.log_path),
                 )
             if killing.after and view.done >= killing.after[0] and view.done < view.total:
-                _kill(worker, view, killing)
+                _kill(worker, view, killing, probe)
 
 
 def _read(reader: PlainReader, view: View) -> None:
@@ -136,6 +138,7 @@ class LagProbe:
                 **stage.settings.kafka_client(),
                 "group.id": stage.settings.group_id,
                 "enable.auto.commit": False,
+                "log_level": LOG_LEVEL,
                 # Without waiting for a transaction that is under way.
                 "isolation.level": "read_uncommitted",
             }
@@ -156,10 +159,13 @@ class LagProbe:
         return total - sum(max(part.offset, 0) for part in answer)
 
 
-def _kill(worker: WorkerProcess, view: View, killing: Killing) -> None:
-    """Kill the worker at a random moment of its next few batches, and start it again."""
+def _kill(worker: WorkerProcess, view: View, killing: Killing, probe: LagProbe) -> None:
+    """Kill the worker at a random moment of its next few batches, and start it again.
+
+    What is counted is not the signal but its effect: that there was something left to do.
+    """
     killing.after.pop(0)
-    time.sleep(killing.rng.uniform(0.0, 0.6))
-    if worker.kill():
+    time.sleep(killing.rng.uniform(0.0, KILL_DELAY_S_MAX))
+    if worker.kill() and probe.lag(view.total):
         view.kills += 1
     worker.start()

@@ -113,5 +113,6 @@ def environment(settings: Settings) -> dict[str, str]:
         "development": "true",
         "http_port": str(settings.http_port),
         "log_format": settings.log_format,
+        "batch_records_max": str(settings.batch_records_max),
     }
     return kept | {ENV_PREFIX + name.upper(): value for name, value in given.items()}
