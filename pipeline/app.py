@@ -16,6 +16,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from faust.windows import TumblingWindow
+
 from pipeline.agents import add_agent
 from pipeline.checks import check_assets, check_drawing, check_topics
 from pipeline.codec.avro import AvroEncoder
@@ -23,6 +25,7 @@ from pipeline.codec.inputs import InputDecoder
 from pipeline.codec.registry import SchemaResolver, connect
 from pipeline.codec.schemas import Schema, load_schemas
 from pipeline.config import Settings
+from pipeline.config_load import load_settings
 from pipeline.core.fold import World, fold_command, fold_completion
 from pipeline.core.geometry.catalogue import GoldenCatalogue
 from pipeline.core.policy import load_policy
@@ -112,8 +115,8 @@ def create_app(settings: Settings, hooks: Hooks | None = None) -> EngineApp:
         changelog=settings.topic(f"{settings.generation}.seen-changelog"),
         expand=expand,
         records=records,
-        window=_window(window_s),
-        help=f"Accepted completions of the last {window_s / DAY_S:.0f} days, to tell duplicates by.",
+        window=TumblingWindow(window_s, expires=window_s),
+        help=f"Accepted completions of the last {window_s / DAY_S:.0f} days, to spot duplicates.",
     )
     for name, process in (("completions", parts.completions), ("commands", parts.commands)):
         topic = app.topic(settings.topic(name), schema=MicroBatches(), acks=False, internal=False)
@@ -226,12 +229,6 @@ class _Parts:
         )
 
 
-def _window(window_s: float) -> Any:
-    from faust.windows import TumblingWindow
-
-    return TumblingWindow(window_s, expires=window_s)
-
-
 def _kafka_config(settings: Settings, topics: TopicsFile) -> KafkaConfig:
     largest = max(topic.message_bytes_max for topic in topics.topics)
     return KafkaConfig(
@@ -281,7 +278,7 @@ async def _run(app: EngineApp, hooks: Hooks, stop_timeout_s: float) -> int:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked)
-    app.on_engine_failure = lambda error: stop.set()
+    app.on_engine_failure = lambda _: stop.set()
     app.finalize()
     app.in_worker = True
     await app.start()
@@ -300,8 +297,6 @@ def __getattr__(name: str) -> Any:
     """`app`, for `faust -A pipeline.app`: made from the environment's settings, once."""
     if name != "app":
         raise AttributeError(name)
-    from pipeline.config_load import load_settings
-
     made = create_app(load_settings())
     globals()["app"] = made
     return made

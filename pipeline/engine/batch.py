@@ -3,8 +3,8 @@
 Owns: how an agent reads state, writes state, emits outputs and says that it is done.
 Does not own: the transaction around it (machine.py); what the records mean (the agents).
 Invariants: everything done through a batch is part of the poll's one transaction, or of nothing;
-records come in offset order; only `done` lets the transaction commit, so an agent that forgets it or
-raises cannot commit half a batch.
+records come in offset order; only `done` lets the transaction commit, so an agent that forgets it
+or raises cannot commit half a batch.
 
 While agents work on the batches of a poll the engine's thread is parked, so producer and store have
 one user at a time.
@@ -64,7 +64,7 @@ class TableView:
             overlay[prefix + local] = content
 
     def put_record(self, key: bytes, value: bytes, entries: Entries) -> None:
-        """`put`, where the caller has the entries already that `expand` would make of the record."""
+        """`put`, where the caller has the entries that `expand` would make of the record."""
         self._produce(self._topic, self._partition, key, value)
         prefix, overlay = self._prefix, self._overlay
         for local, content in entries:

@@ -44,6 +44,13 @@ class ProducerLostError(BrokerError):
     """
 
 
+class ConsumerLostError(BrokerError):
+    """The group consumer can no longer be used.
+
+    Operator action: none: the worker joins the group again; its local state stays.
+    """
+
+
 class SlotTakenError(EngineError):
     """Another worker runs under the same slot; this one stops at once.
 

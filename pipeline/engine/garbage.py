@@ -3,9 +3,9 @@
 Owns: when cycles are collected in a worker.
 Does not own: memory bounds (queues and batches have their own).
 Why: a batch makes hundreds of thousands of objects that reference counting frees; the automatic
-collector walks them again and again, which took a quarter of the fold's time. What is made in cycles
-(exceptions with their tracebacks, event loop internals) is small and waits for the next pause.
-Invariant: between two full collections there are at most `FULL_EVERY_RECORDS` inputs, or
+collector walks them again and again, which took a quarter of the fold's time. What is made in
+cycles (exceptions with their tracebacks, event loop internals) is small and waits for the next
+pause. Invariant: between two full collections there are at most `FULL_EVERY_RECORDS` inputs, or
 `FULL_EVERY_S` seconds.
 """
 

@@ -53,7 +53,19 @@ class KafkaCluster:
 
     def consumer(self) -> GroupConsumer:
         """A static member of the worker group."""
-        return KafkaGroupConsumer(self._config)
+        return KafkaGroupConsumer(self._config, self._slot_holder)
+
+    def _slot_holder(self) -> str | None:
+        group_id = self._config.group_id
+        future = self._admin.describe_consumer_groups([group_id], request_timeout=REQUEST_TIMEOUT_S)
+        try:
+            members = future[group_id].result().members
+        except KafkaException as error:
+            raise self._failed("asking who is in the group", error) from error
+        for member in members:
+            if member.group_instance_id == self._config.slot_id:
+                return str(member.client_id)
+        return None
 
     def changelog_reader(self) -> ChangelogReader:
         """A reader of committed changelog records."""

@@ -6,13 +6,14 @@ Invariants: nothing is committed here, offsets go with the transaction; there is
 partition is fetched from the offset that the engine names, or not at all.
 """
 
-from collections.abc import Mapping, Sequence
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException
 
-from pipeline.engine.errors import BrokerError, SlotTakenError
+from pipeline.engine.errors import BrokerError, ConsumerLostError, SlotTakenError
 from pipeline.engine.kafka_config import REQUEST_TIMEOUT_S, KafkaConfig, broker_error, logger
 from pipeline.engine.ports import Message, RebalanceListener, TopicPartition
 
@@ -20,7 +21,15 @@ from pipeline.engine.ports import Message, RebalanceListener, TopicPartition
 class KafkaGroupConsumer:
     """`GroupConsumer` on librdkafka."""
 
-    def __init__(self, config: KafkaConfig) -> None:
+    def __init__(self, config: KafkaConfig, slot_holder: Callable[[], str | None]) -> None:
+        """Make a member of the group; it joins with `subscribe`.
+
+        Args:
+            config: of the slot.
+            slot_holder: client id of the member that the group knows under the slot now, if any.
+        """
+        self._slot_holder = slot_holder
+        self._client_id = f"{config.slot_id}-{uuid.uuid4().hex[:12]}"
         self._linger_s = config.poll_linger_s
         self._client = ck.Consumer(
             {
@@ -29,6 +38,7 @@ class KafkaGroupConsumer:
                 "queued.max.messages.kbytes": 65_536,
                 **config.client,
                 **config.consumer,
+                "client.id": self._client_id,
                 "group.id": config.group_id,
                 "group.instance.id": config.slot_id,
                 "group.protocol": "classic",
@@ -80,17 +90,26 @@ class KafkaGroupConsumer:
             error = record.error()
             if error is None:
                 good.append(record)
-            elif error.code() == KafkaError.FENCED_INSTANCE_ID:
-                raise SlotTakenError(
-                    "another worker joined the group under this slot",
-                    why=error.str(),
-                    fix="give each worker its own AWAWAY_SLOT",
-                )
             elif error.fatal():
-                raise BrokerError("the consumer cannot go on", why=error.str())
+                self._fail(error.str())
             else:
                 logger.warning("consumer: %s", error.str())
         return good
+
+    def _fail(self, reason: str) -> None:
+        """Tell a slot that another worker has taken from a consumer that fenced itself.
+
+        A static member fences itself when the answer to its join is lost, as in a broker's restart:
+        it joins again and the group drops the member that it had become already.
+        """
+        holder = self._slot_holder()
+        if holder not in (None, self._client_id):
+            raise SlotTakenError(
+                "another worker joined the group under this slot",
+                why=f"{reason}; the group knows {holder} there",
+                fix="give each worker its own AWAWAY_SLOT",
+            )
+        raise ConsumerLostError("the consumer cannot go on", why=reason)
 
     def fetch(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Fetch exactly these partitions, from exactly these offsets."""

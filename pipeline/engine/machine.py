@@ -24,6 +24,7 @@ What a failure leads to:
 | an agent postpones a batch | abort, wait, fetch its inputs again |
 | the transaction must be aborted | abort, drop the overlay, fetch its inputs again |
 | the producer is lost, the outcome unknown | new producer under the same id, then restore forward |
+| the consumer is lost | drop its partitions, join the group again |
 | the slot was taken by another worker | stop (SlotTakenError) |
 | partitions revoked or lost | drop the overlay, close their stores |
 """
@@ -34,19 +35,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.engine.batch import Batch, OpenPartition
+from pipeline.engine.batch import Batch
 from pipeline.engine.errors import (
     BatchFailedError,
     BatchPostponedError,
     BrokerError,
+    ConsumerLostError,
     DeliveredTwiceError,
     IncompatibleTopicsError,
-    PartitionRefusedError,
     ProducerLostError,
     TransactionAbortedError,
 )
 from pipeline.engine.marker import FORMAT, MARKER_KEY, Marker, encode_marker
 from pipeline.engine.observer import EngineObserver
+from pipeline.engine.ownership import Ownership
 from pipeline.engine.ports import (
     Cluster,
     Disk,
@@ -56,7 +58,6 @@ from pipeline.engine.ports import (
     TransactionalProducer,
 )
 from pipeline.engine.restore import Restorer
-from pipeline.engine.store import PartitionStore
 from pipeline.engine.tablespec import TableSpec
 
 
@@ -104,7 +105,7 @@ class Poll:
 
 
 class Engine:
-    """The step machine. One thread drives it: `start`, then `poll` and `commit` in turns, `close`."""
+    """The step machine. One thread drives it: `start`, `poll` and `commit` in turns, `close`."""
 
     def __init__(
         self, config: EngineConfig, cluster: Cluster, disk: Disk, observer: EngineObserver
@@ -112,15 +113,14 @@ class Engine:
         self._config = config
         self._cluster = cluster
         self._observer = observer
-        self._disk = disk
         self._restorer = Restorer(
             cluster, disk, config.tables, config.inputs, config.generation, observer
         )
+        self._partitions = Ownership(
+            cluster, self._restorer, config.inputs, config.generation, observer
+        )
         self._producer: TransactionalProducer | None = None
         self._consumer: GroupConsumer | None = None
-        self._open: dict[int, OpenPartition] = {}
-        self._to_restore: dict[int, PartitionStore | None] = {}
-        self._refused: dict[int, PartitionRefusedError] = {}
         self._epoch = 0
         self._metadata: Any = None
         self._records_max = config.records_max
@@ -128,25 +128,9 @@ class Engine:
     # --- what others may look at -----------------------------------------------------------------
 
     @property
-    def open_partitions(self) -> dict[int, OpenPartition]:
-        """Partitions that are processed now."""
-        return self._open
-
-    @property
-    def restoring(self) -> set[int]:
-        """Partitions that belong to this worker and are not yet up to date."""
-        return set(self._to_restore) | self._restorer.partitions
-
-    @property
-    def assigned(self) -> set[TopicPartition]:
-        """Every input partition that belongs to this worker."""
-        numbers = set(self._open) | self.restoring | set(self._refused)
-        return {TopicPartition(topic, n) for n in numbers for topic in self._config.inputs}
-
-    @property
-    def refused(self) -> dict[int, PartitionRefusedError]:
-        """Partitions that belong to this worker and are not processed, and why."""
-        return self._refused
+    def partitions(self) -> Ownership:
+        """The partitions of this worker, by state."""
+        return self._partitions
 
     @property
     def epoch(self) -> int:
@@ -190,14 +174,7 @@ class Engine:
 
     def close(self) -> None:
         """Leave everything as it was committed last. Safe to call at any time, and twice."""
-        for opened in self._open.values():
-            opened.state.close()
-        self._open.clear()
-        self._restorer.close()
-        for store in self._to_restore.values():
-            if store is not None:
-                store.close()
-        self._to_restore.clear()
+        self._partitions.close()
         if self._consumer is not None:
             consumer, self._consumer = self._consumer, None
             consumer.close()
@@ -216,11 +193,11 @@ class Engine:
             if topics != set(self._config.inputs):
                 raise IncompatibleTopicsError(
                     f"partition {number} was assigned for {sorted(topics)} only",
-                    fix="all workers of the group must subscribe to the same topics: stop the others",
+                    fix="all workers of a group must subscribe to the same topics: stop others",
                 )
         self._epoch += 1
         self._metadata = self._consumer_now().group_metadata()
-        self._to_restore.update(dict.fromkeys(numbers))
+        self._partitions.take(numbers)
         self._observer.assigned(sorted(numbers))
 
     def on_revoked(self, partitions: Sequence[TopicPartition]) -> None:
@@ -234,15 +211,7 @@ class Engine:
 
     def _drop(self, partitions: Sequence[TopicPartition], lost: bool) -> None:
         numbers = {number for _, number in partitions}
-        for number in numbers:
-            opened = self._open.pop(number, None)
-            if opened is not None:
-                opened.state.close()
-            store = self._to_restore.pop(number, None)
-            if store is not None:
-                store.close()
-            self._refused.pop(number, None)
-        self._restorer.drop(numbers)
+        self._partitions.give_up(numbers)
         self._observer.revoked(sorted(numbers), lost)
 
     # --- one cycle -------------------------------------------------------------------------------
@@ -258,12 +227,14 @@ class Engine:
         consumer = self._consumer_now()
         if self._producer is None:
             self._producer = self._new_producer()
-        if self._to_restore:
-            self._start_restoring()
-        busy = bool(self._restorer.partitions)
+        busy = bool(self._partitions.restoring)
         if busy:
-            self._advance_restore()
-        records = consumer.poll(self._records_max, 0.0 if busy else self._config.wait_s)
+            self._partitions.advance(consumer, self._producer, self._config.wait_s)
+        try:
+            records = consumer.poll(self._records_max, 0.0 if busy else self._config.wait_s)
+        except ConsumerLostError as error:
+            self._rejoin(error)
+            return None
         by_source = self._by_source(records)
         if not by_source:
             return None
@@ -275,7 +246,7 @@ class Engine:
             return None
         return Poll(
             batches=[
-                Batch(source.topic, group, self._open[source.partition], self._producer)
+                Batch(source.topic, group, self._partitions.open[source.partition], self._producer)
                 for source, group in by_source.items()
             ],
             next_offsets={source: group[-1].offset() + 1 for source, group in by_source.items()},
@@ -290,7 +261,7 @@ class Engine:
             groups[record.topic(), record.partition()].append(record)
         ready: dict[TopicPartition, list[Message]] = {}
         for (topic, number), group in groups.items():
-            opened = self._open.get(number)
+            opened = self._partitions.open.get(number)
             if opened is None:
                 continue  # will be fetched again from the right offset once it is ready
             expected = opened.next_offsets[topic]
@@ -326,7 +297,7 @@ class Engine:
         committed = time.monotonic()
         self._observer.at("apply")
         for number, marker in markers.items():
-            self._open[number].apply(marker, positions[number])
+            self._partitions.open[number].apply(marker, positions[number])
         applied = time.monotonic()
         self._observer.committed(poll.records, committed - started, applied - committed)
         self._observer.positions(poll.next_offsets)
@@ -347,7 +318,7 @@ class Engine:
         positions: dict[int, dict[str, tuple[str, int]]] = defaultdict(dict)
         ids = self._restorer.topic_ids
         for number, offsets in moved.items():
-            opened = self._open[number]
+            opened = self._partitions.open[number]
             markers[number] = marker = Marker(
                 FORMAT, self._config.generation, opened.next_offsets | offsets, opened.ledger
             )
@@ -364,6 +335,14 @@ class Engine:
         self._observer.at("commit")
         producer.commit()
         return markers, positions
+
+    def _rejoin(self, error: ConsumerLostError) -> None:
+        """Join the group anew; the partitions come back with an assignment."""
+        self._partitions.give_up({number for _, number in self._partitions.places})
+        self._consumer_now().close()
+        self._consumer = self._cluster.consumer()
+        self._consumer.subscribe(self._config.inputs, self)
+        self._observer.rejoined(str(error))
 
     # --- failures --------------------------------------------------------------------------------
 
@@ -388,12 +367,11 @@ class Engine:
                 self._producer_now().abort()
             except BrokerError as worse:
                 error = ProducerLostError(f"{error}; aborting failed too: {worse}")
-        for number, opened in self._open.items():
-            opened.discard(self._last_marker(number))
+        self._partitions.discard()
         if isinstance(error, ProducerLostError):
             self._lose_producer(error)
         else:
-            self._fetch_open()
+            self._partitions.fetch(self._consumer_now())
         self._observer.aborted(records, time.monotonic() - started, str(error))
 
     def _lose_producer(self, error: ProducerLostError) -> None:
@@ -401,28 +379,10 @@ class Engine:
         if self._producer is not None:
             producer, self._producer = self._producer, None
             producer.close()
-        for number, opened in self._open.items():
-            self._to_restore[number] = opened.state
-        self._open.clear()
-        self._fetch_open()
+        self._partitions.roll_forward()
+        self._partitions.fetch(self._consumer_now())
         self._producer = self._new_producer()
         self._observer.producer_renewed(str(error))
-
-    def _last_marker(self, number: int) -> Marker:
-        opened = self._open[number]
-        stored = opened.state.marker
-        ledger = b"" if stored is None else stored.ledger
-        return Marker(FORMAT, self._config.generation, opened.next_offsets, ledger)
-
-    def _fetch_open(self) -> None:
-        """Fetch the partitions that are ready, each from after what is applied."""
-        self._consumer_now().fetch(
-            {
-                TopicPartition(topic, number): offset
-                for number, opened in self._open.items()
-                for topic, offset in opened.next_offsets.items()
-            }
-        )
 
     def _adapt(self, took_s: float) -> None:
         """Keep a poll near its target: halve when it took too long, grow slowly otherwise."""
@@ -430,58 +390,6 @@ class Engine:
             self._records_max = max(100, self._records_max // 2)
         elif self._records_max < self._config.records_max:
             self._records_max = min(self._config.records_max, self._records_max * 5 // 4)
-
-    # --- restoring -------------------------------------------------------------------------------
-
-    def _start_restoring(self) -> None:
-        inputs = [TopicPartition(t, n) for n in self._to_restore for t in self._config.inputs]
-        committed = self._consumer_now().committed(inputs)
-        self._restorer.start(self._to_restore, committed)
-        self._to_restore = {}
-
-    def _advance_restore(self) -> None:
-        for store in self._restorer.step(self._config.wait_s):
-            number = store.partition
-            for table in self._restorer.rewrites(number):
-                self._rewrite_changelog(table, store)
-            inputs = [TopicPartition(topic, number) for topic in self._config.inputs]
-            try:
-                marks = self._cluster.watermarks(inputs)
-                opened, records, took_s = self._restorer.finish(number, marks)
-            except PartitionRefusedError as error:
-                self._refused[number] = error
-                self._observer.refused(number, f"{error}. {error.fix}")
-                continue
-            self._open[number] = opened
-            self._fetch_open()
-            self._observer.ready(number, records, took_s)
-
-    def _rewrite_changelog(self, table: TableSpec, store: PartitionStore) -> None:
-        """Write a changelog anew, which was lost, from a store that stands at the group's offsets.
-
-        The marker comes last, so a crash on the way leaves a changelog without a marker and a
-        store that still has its old position: the next start does it again.
-        """
-        if store.marker is None:
-            return
-        producer = self._producer_now()
-        end = 0
-
-        def note(offset: int) -> None:
-            nonlocal end
-            end = offset + 1
-
-        producer.begin()
-        for key, value in table.records(store.scan(table)):
-            producer.produce(table.changelog, store.partition, key, value)
-        producer.produce(
-            table.changelog, store.partition, MARKER_KEY, encode_marker(store.marker), None, note
-        )
-        producer.flush()
-        producer.commit()
-        store.apply(
-            store.marker, {table.changelog: (self._restorer.topic_ids[table.changelog], end)}
-        )
 
     def _consumer_now(self) -> GroupConsumer:
         if self._consumer is None:

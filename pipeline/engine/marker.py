@@ -1,8 +1,8 @@
 """The marker: where a partition stood when a transaction committed.
 
-Each transaction ends each changelog partition that it touches with one marker record, so a changelog
-says by itself which inputs it contains. The local store keeps the same value beside the data it
-describes, written in the same atomic batch.
+Each transaction ends each changelog partition that it touches with one marker record, so a
+changelog says by itself which inputs it contains. The local store keeps the same value beside the
+data it describes, written in the same atomic batch.
 
 Owns: the marker's content and its bytes.
 Does not own: when it is written (machine.py), what `ledger` means (the application).

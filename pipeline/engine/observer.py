@@ -1,7 +1,8 @@
 """What the engine tells about itself.
 
 Owns: the calls. Does not own: metrics and logs, which implement them.
-Invariant: an observer cannot change what the engine does; its methods return quickly and never raise.
+Invariant: an observer cannot change what the engine does; its methods return quickly and never
+raise.
 """
 
 from pipeline.engine.ports import TopicPartition
@@ -21,6 +22,9 @@ class EngineObserver:
 
     def producer_renewed(self, reason: str) -> None:
         """The producer was made again under the same transactional id."""
+
+    def rejoined(self, reason: str) -> None:
+        """The consumer was made again and joins the group."""
 
     def assigned(self, partitions: list[int]) -> None:
         """These partitions now belong to this worker; they are being restored."""

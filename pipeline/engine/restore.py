@@ -3,10 +3,10 @@
 Owns: what is read of the changelogs, until when, and whether the result may be processed.
 Does not own: when partitions come and go (machine.py), Kafka clients (kafka.py).
 
-Ordering it relies on: the group's stable offsets are read first; the changelogs' read_uncommitted end
-offsets after that. A transaction that is in the stable offsets has therefore all of its changelog
-records below those end offsets. A changelog is contained when the read_committed reader has seen its
-last stable offset pass that end: no transaction below it is open any more.
+Ordering it relies on: the group's stable offsets are read first; the changelogs' read_uncommitted
+end offsets after that. A transaction that is in the stable offsets has therefore all of its
+changelog records below those end offsets. A changelog is contained when the read_committed reader
+has seen its last stable offset pass that end: no transaction below it is open any more.
 
 Invariants: a partition becomes ready only when its marker agrees with the group's offsets for every
 input; a store that does not fit its changelog is set aside, never deleted; restoring twice or being
@@ -192,7 +192,7 @@ class Restorer:
     def _entries(
         self, table: TableSpec, stretch: Sequence[Message]
     ) -> tuple[Marker | None, list[tuple[bytes, bytes | None]]]:
-        """Local entries of a stretch, and its last marker if the table's changelog keeps markers."""
+        """Local entries of a stretch, and its last marker if the changelog keeps markers."""
         marker = None
         entries: list[tuple[bytes, bytes | None]] = []
         prefix, expand = table.prefix, table.expand

@@ -2,9 +2,9 @@
 
 Owns: paths, options and atomic writes of the local databases.
 Does not own: what is in them (store.py).
-Invariants: a write is one WriteBatch, so a process that dies leaves all of it or none; a database is
-never deleted, only set aside. Writes are logged but not synced: after a power cut the store may be
-some transactions behind, and the changelog rolls it forward.
+Invariants: a write is one WriteBatch, so a process that dies leaves all of it or none; a database
+is never deleted, only set aside. Writes are logged but not synced: after a power cut the store may
+be some transactions behind, and the changelog rolls it forward.
 
 Layout: `<root>/<partition>/` is the database; `<root>/<partition>.aside-<n>/` was set aside.
 """

@@ -3,8 +3,8 @@
 Owns: which value a read sees, and what one apply writes.
 Does not own: the bytes on disk (rocks.py), which changelog offset goes with it (machine.py).
 Invariants: until `apply` nothing of the overlay is on disk, and `discard` leaves no trace of it;
-`apply` is one atomic write of data, marker and changelog positions, so the disk is always at exactly
-one committed transaction, or on its way to one while a restore runs.
+`apply` is one atomic write of data, marker and changelog positions, so the disk is always at
+exactly one committed transaction, or on its way to one while a restore runs.
 
 Local keys: table prefix (1 byte) + key; the engine's own entries start with a zero byte.
 """

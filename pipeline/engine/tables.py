@@ -3,8 +3,8 @@
 Owns: `EngineTable`, which `app.Table` makes, its store, and the table manager that leaves recovery
 to the engine.
 Does not own: state and changelogs (store.py, batch.py, restore.py).
-Invariants: a table is read and written only while an agent holds a batch, and always the partition of
-that batch; nothing of Faust's own changelog producer or recovery runs.
+Invariants: a table is read and written only while an agent holds a batch, and always the partition
+of that batch; nothing of Faust's own changelog producer or recovery runs.
 
 Inside an agent `table.view(batch)` is the quick way; `table[key]` works too, for the batch that the
 agent's current event carries.

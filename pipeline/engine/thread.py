@@ -2,8 +2,8 @@
 
 Owns: the loop, its back-off while the broker is away, its end.
 Does not own: the order of steps (machine.py), where batches are folded (transport.py).
-Invariants: the engine is used by this thread only; a poll is folded completely before the next step;
-`stop` returns once the transaction in hand is committed or aborted, or after its time limit.
+Invariants: the engine is used by this thread only; a poll is folded completely before the next
+step; `stop` returns once the transaction in hand is committed or aborted, or after its time limit.
 """
 
 import logging

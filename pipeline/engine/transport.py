@@ -108,7 +108,7 @@ class Consumer(faust_consumer.Consumer):  # type: ignore[misc]
     async def _rebalanced(self, engine: Engine, epoch: int) -> None:
         """Tell Faust's agents and conductor which partitions there are now."""
         before, app = self._assigned, self.app
-        assigned = frozenset(TP(topic, number) for topic, number in engine.assigned)
+        assigned = frozenset(TP(topic, number) for topic, number in engine.partitions.places)
         self._epoch, self._assigned = epoch, assigned
         app.consumer_generation_id = epoch
         await app.agents.on_rebalance(set(before - assigned), set(assigned - before))
