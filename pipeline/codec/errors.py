@@ -11,6 +11,19 @@ DETAIL_CHARS_MAX = 600
 """Longest `detail` of a decode error; it travels in a record and is shown to people."""
 
 
+def readable(text: str) -> str:
+    """A text as it can travel in a record: bounded, and without what UTF-8 cannot hold.
+
+    Args:
+        text: of any origin and length, such as a traceback.
+
+    Returns:
+        At most `DETAIL_CHARS_MAX` characters; the end is marked where it was cut.
+    """
+    whole = text[: DETAIL_CHARS_MAX + 1].encode("utf-8", "backslashreplace").decode()
+    return whole if len(whole) <= DETAIL_CHARS_MAX else whole[: DETAIL_CHARS_MAX - 1] + "…"
+
+
 class CodecError(AwawayError):
     """Base of the codec's errors.
 
@@ -52,8 +65,7 @@ class DecodeError(CodecError):
     stage = "decode"
 
     def __init__(self, reason: str, detail: str, schema_id: int | None = None) -> None:
-        if len(detail) > DETAIL_CHARS_MAX:
-            detail = detail[: DETAIL_CHARS_MAX - 1] + "…"
+        detail = readable(detail)
         super().__init__(detail, reason=reason, schema_id=schema_id)
         self.reason = reason
         self.detail = detail

@@ -1,4 +1,4 @@
-"""Headers of a dead letter, after KIP-1034.
+"""Headers of an input, and of its dead letter after KIP-1034.
 
 Owns: their names and texts. Does not own: which input is a dead letter, nor its value (records.py).
 Invariant: the input's own headers come first and are passed through untouched, bytes and order; a
@@ -6,7 +6,7 @@ consumer takes the last of a name, so what an input sends under one of these nam
 """
 
 from collections.abc import Sequence
-from typing import Final, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 from pipeline.core.records import Cause
 
@@ -21,6 +21,34 @@ OFFSET: Final = PREFIX + "offset"
 STAGE: Final = PREFIX + "stage"
 REASON: Final = PREFIX + "reason"
 """The first five are KIP-1034's; stage and reason are ours."""
+
+
+UNREADABLE: Final = PREFIX + "headers_unreadable"
+"""Stands in for the headers of an input of which one has a name that is not UTF-8."""
+
+
+class HasHeaders(Protocol):
+    """A consumed message."""
+
+    def headers(self) -> object:
+        """A list of pairs, or None."""
+
+
+def read_headers(message: HasHeaders) -> list[tuple[str, bytes | None]]:
+    """The headers of a consumed message; call it once for a message.
+
+    The client raises on a header whose name is not UTF-8, and when it is asked again it gives a list
+    that holds no object in the name's place, which must not be touched. Kafka allows such names, so
+    this must not stop a partition.
+
+    Returns:
+        Names and values in their order; `UNREADABLE` alone where a name is not UTF-8.
+    """
+    try:
+        found = message.headers()
+    except UnicodeDecodeError as error:
+        return [(UNREADABLE, str(error).encode("utf-8", "backslashreplace"))]
+    return list(found) if isinstance(found, list) else []
 
 
 def dead_letter_headers(
