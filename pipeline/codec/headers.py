@@ -37,9 +37,9 @@ class HasHeaders(Protocol):
 def read_headers(message: HasHeaders) -> list[tuple[str, bytes | None]]:
     """The headers of a consumed message; call it once for a message.
 
-    The client raises on a header whose name is not UTF-8, and when it is asked again it gives a list
-    that holds no object in the name's place, which must not be touched. Kafka allows such names, so
-    this must not stop a partition.
+    The client raises on a header whose name is not UTF-8, and when it is asked again it gives a
+    list that holds no object in the name's place, which must not be touched. Kafka allows such
+    names, so this must not stop a partition.
 
     Returns:
         Names and values in their order; `UNREADABLE` alone where a name is not UTF-8.
