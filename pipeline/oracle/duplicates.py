@@ -36,6 +36,8 @@ def examine(
     ahead_ms = 0
     if completion.sent_at_ms is not None:
         ahead_ms = completion.sent_at_ms - append_time_ms
+    if ahead_ms > policy.clock_ahead_ms_max:
+        return "clock_too_far_ahead"
     shift_ms = ahead_ms if ahead_ms > policy.skew_tolerance_ms else 0
     start_ms, end_ms = completion.started_at_ms - shift_ms, completion.completed_at_ms - shift_ms
     if end_ms < start_ms:

@@ -33,6 +33,7 @@ class Policy:
     day_start: timedelta
     late_ms: int
     skew_tolerance_ms: int
+    clock_ahead_ms_max: int
     future_skew_ms: int
     session_ms_min: int
     session_ms_max: int
@@ -73,6 +74,7 @@ def _policy(document: dict[str, Any], version: dict[str, Any]) -> Policy:
         day_start=timedelta(hours=hours, minutes=minutes),
         late_ms=version["late_days"] * DAY_MS,
         skew_tolerance_ms=version["skew_tolerance_s"] * SECOND_MS,
+        clock_ahead_ms_max=version.get("clock_ahead_s_max", DAY_MS // SECOND_MS) * SECOND_MS,
         future_skew_ms=version["future_skew_s"] * SECOND_MS,
         session_ms_min=version["session_s_min"] * SECOND_MS,
         session_ms_max=version["session_s_max"] * SECOND_MS,

@@ -18,13 +18,14 @@ from pipeline.oracle import (
 POLICY = """
 cycle_days: 6
 earliest_date: 2010-01-01
-window_days: 16
+window_days: 20
 versions:
   - version: "one"
     effective_from: 1970-01-01T00:00:00Z
     day_start: "03:00"
     late_days: 14
     skew_tolerance_s: 120
+    clock_ahead_s_max: 259200
     future_skew_s: 600
     session_s_min: 60
     session_s_max: 43200
@@ -37,6 +38,7 @@ versions:
     day_start: "04:00"
     late_days: 14
     skew_tolerance_s: 120
+    clock_ahead_s_max: 259200
     future_skew_s: 600
     session_s_min: 60
     session_s_max: 43200

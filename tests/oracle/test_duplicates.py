@@ -63,9 +63,9 @@ def test_another_user_is_nobodys_duplicate() -> None:
 def test_the_window_ends_by_append_time() -> None:
     scene = Scene()
     scene.sat(NOON, completion_id="c", append="2026-05-10T13:00:00Z")
-    at_its_end = "2026-05-26T13:00:00Z"
+    at_its_end = "2026-05-30T13:00:00Z"
     assert scene.sat(at_its_end, completion_id="c", append=at_its_end).word == "collision"
-    after = "2026-05-26T13:00:00.001Z"
+    after = "2026-05-30T13:00:00.001Z"
     assert scene.sat(after, completion_id="c", append=after).word == "accepted"
 
 
@@ -106,6 +106,7 @@ def test_a_clock_within_the_tolerance_or_behind_is_trusted() -> None:
         (NOON, LATER, {"minutes": -0.001}, "ends_before_start"),
         (NOON, LATER, {"minutes": 0.999}, "too_short"),
         (NOON, LATER, {"minutes": 720.001}, "too_long"),
+        (NOON, LATER, {"sent_at_ms": ms("2026-05-13T13:00:00.001Z")}, "clock_too_far_ahead"),
         (NOON, LATER, {"tz": "Mars/Base"}, "unknown_zone"),
         (NOON, LATER, {"tz": ""}, "unknown_zone"),
         (NOON, LATER, {"completion_id": ""}, "bad_id"),

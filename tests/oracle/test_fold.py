@@ -70,7 +70,9 @@ def completions(habit: Habit) -> st.SearchStrategy[tuple[Event, int]]:
         st.sampled_from(
             (0, 1, 1000, HOUR_MS, 13 * DAY_MS, 14 * DAY_MS, 14 * DAY_MS + 1, 15 * DAY_MS, -DAY_MS)
         ),
-        st.sampled_from((0, 0, 0, -HOUR_MS, 60_000, 120_000, 120_001, 5 * HOUR_MS, 40 * DAY_MS)),
+        st.sampled_from(
+            (0, 0, 0, -HOUR_MS, 60_000, 120_000, 120_001, 5 * HOUR_MS, 3 * DAY_MS, 3 * DAY_MS + 1)
+        ),
     )
 
 

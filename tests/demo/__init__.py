@@ -1,0 +1,1 @@
+"""The demonstration: its month, its comparison, its page, and whole runs."""

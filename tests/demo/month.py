@@ -1,0 +1,205 @@
+"""A small month, and the outputs that a faultless pipeline would have written for it.
+
+The outputs are made from the oracle's answer, so that the comparison can be tried on one difference
+at a time.
+"""
+
+import io
+import json
+from dataclasses import dataclass
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, cast
+
+import fastavro
+import msgspec
+from confluent_kafka import Message
+
+from pipeline.core.geometry.catalogue import GoldenCatalogue
+from pipeline.demo.expected import REASONS, days, expected_progress
+from pipeline.demo.generator import Month, generate
+from pipeline.demo.outputs import Outputs
+from pipeline.demo.planted import ToSend
+from pipeline.demo.reports import Limits
+from pipeline.demo.requests import Claimable
+from pipeline.demo.sending import Sent
+from pipeline.demo.wire import Wire
+from pipeline.oracle import Judgement, Logged, Reader, Rules, judge, load_rules
+from pipeline.oracle.events import Place
+from pipeline.oracle.partition import home
+from pipeline.oracle.reading import without_logical_types
+from pipeline.oracle.users import key_id
+
+ROOT = Path(__file__).parents[2]
+POLICY = (ROOT / "policy.yaml").read_text(encoding="utf-8")
+END_MS = 1_795_400_000_000
+PARTITIONS = 3
+KINDS = {"t.completions": "completions", "t.commands": "commands"}
+SCHEMAS: dict[int, dict[str, Any]] = {
+    schema_id: json.loads((ROOT / "schemas" / name).read_text(encoding="utf-8"))
+    for schema_id, name in ((1, "PracticeCompleted.avsc"), (2, "Command.avsc"))
+}
+
+
+def rules() -> Rules:
+    """Return the rules of the checked-in policy."""
+    return load_rules(POLICY)
+
+
+def encoder(schema_id: int) -> Any:
+    """Return a function from a record to framed Avro, by fastavro alone."""
+    schema = fastavro.parse_schema(without_logical_types(SCHEMAS[schema_id]))
+
+    def encode(record: msgspec.Struct) -> bytes:
+        body = io.BytesIO()
+        fastavro.schemaless_writer(body, schema, msgspec.structs.asdict(record))
+        return b"\0" + schema_id.to_bytes(4, "big") + body.getvalue()
+
+    return encode
+
+
+def wire(partitions: int = PARTITIONS) -> Wire:
+    """Return what the generator needs, without the pipeline's codec."""
+    return Wire(
+        avro_completion=encoder(1),
+        avro_command=encoder(2),
+        partition_of=lambda key: home(key, partitions),
+        partitions=partitions,
+        key_id=key_id,
+    )
+
+
+def limits() -> Limits:
+    """Return the policy's bounds."""
+    policy = rules().policies[0]
+    return Limits(
+        late_ms=policy.late_ms,
+        skew_tolerance_ms=policy.skew_tolerance_ms,
+        clock_ahead_ms_max=policy.clock_ahead_ms_max,
+        future_skew_ms=policy.future_skew_ms,
+        session_ms_min=policy.session_ms_min,
+    )
+
+
+def claimable() -> tuple[Claimable, ...]:
+    """Return the first portals."""
+    return tuple(Claimable(p.slug, p.keys) for p in rules().policies[0].portals[:4])
+
+
+def make(users: int, seed: int, length: int = 30, partitions: int = PARTITIONS) -> list[ToSend]:
+    """Return a month's records."""
+    month = Month(users=users, days=length, seed=seed, end_ms=END_MS)
+    return generate(month, limits(), claimable(), wire(partitions))[0]
+
+
+def log_of(records: list[ToSend], partitions: int = PARTITIONS) -> dict[Place, Sent]:
+    """Return the log that the records make."""
+    ends: dict[tuple[str, int], int] = {}
+    log = {}
+    for record in records:
+        partition = record.partition
+        if partition is None:
+            partition = home(record.key or b"", partitions)
+        offset = ends.get((record.kind, partition), 0)
+        ends[record.kind, partition] = offset + 1
+        logged = Logged(
+            record.kind, partition, offset, record.append_time_ms, record.key, record.value
+        )
+        log[logged.place] = Sent(logged, list(record.headers), record)
+    return log
+
+
+@dataclass(frozen=True)
+class FakeMessage:
+    """As much of a Kafka message as the comparison looks at."""
+
+    body: bytes
+
+    def value(self) -> bytes:
+        return self.body
+
+
+@dataclass
+class Run:
+    """A month with faultless outputs."""
+
+    sent: dict[Place, Sent]
+    judgement: Judgement
+    outputs: Outputs
+
+
+@cache
+def _made(seed: int) -> tuple[dict[Place, Sent], Judgement]:
+    sent = log_of(make(40, seed))
+    log = [one.logged for one in sent.values()]
+    return sent, judge(log, rules(), Reader(SCHEMAS), PARTITIONS)
+
+
+def faultless(seed: int = 1) -> Run:
+    """Return a run to be tampered with."""
+    sent, judgement = _made(seed)
+    outputs = Outputs(kinds=dict(KINDS))
+    _audit(sent, judgement, outputs)
+    for place, verdict in judgement.verdicts.items():
+        logged = sent[place].logged
+        if verdict.word == "dead_letter":
+            reason = sorted(REASONS[sent[place].meant.garbage])[0]
+            headers = [{"key": key, "value": value} for key, value in sent[place].headers]
+            letter: dict[str, Any] = {"key": logged.key, "value": logged.value, "headers": headers}
+            letter |= {"reason": reason, "append_time": logged.append_time_ms}
+            outputs.dead_letters.append(letter | {"cause": cause(place)})
+        if verdict.originals:
+            original = cause(verdict.originals[0])
+            alert = {"verdict": verdict.word, "original": original, "cause": cause(place)}
+            outputs.alerts.append(alert)
+    _users(judgement, outputs)
+    return Run(sent, judgement, outputs)
+
+
+def cause(place: Place) -> dict[str, Any]:
+    """Return the record of a cause."""
+    return {"topic": f"t.{place[0]}", "partition": place[1], "offset": place[2]}
+
+
+def _audit(sent: dict[Place, Sent], judgement: Judgement, outputs: Outputs) -> None:
+    heads: dict[int, tuple[int, bytes]] = {}
+    for place in sent:
+        partition = place[1]
+        sequence, prev_hash = heads.get(partition, (0, bytes(32)))
+        body = f"{place}/{sequence}".encode()
+        hashed = sha256(prev_hash + body).digest()
+        verdict = judgement.verdicts[place]
+        entry = {"cause": cause(place), "partition": partition, "sequence": sequence}
+        entry |= {"verdict": verdict.word, "local_date": days(verdict.local_date)}
+        entry |= {"prev_hash": prev_hash, "hash": hashed}
+        message = FakeMessage(b"\0\0\0\0\1" + body + b"\x40" + hashed)
+        outputs.audit.append((cast(Message, message), entry))
+        heads[partition] = (sequence + 1, hashed)
+
+
+def _users(judgement: Judgement, outputs: Outputs) -> None:
+    catalogue = GoldenCatalogue()
+    for user_id, user in judgement.users.items():
+        variant = catalogue.variant_of(user_id)
+        for one in user.unlocks.values():
+            portal = {"user_id": user_id, "lap": one.lap, "portal": one.slug, "frame": one.day}
+            portal |= {"title": one.slug.title(), "cycle_day": one.day}
+            portal |= {"reached_on": days(one.reached_on), "unlocked_at": one.unlocked_at_ms}
+            portal |= {"field_keys": list(one.keys), "cause": cause(one.place)}
+            portal |= {"asset_id": catalogue.asset_id(one.day, variant)}
+            outputs.portals.append(portal)
+        shown = expected_progress(user, rules(), user.last_change_ms)
+        dates = {
+            kind: [{"start": day, "length": 1} for day in found]
+            for kind, found in shown["dates"].items()
+        }
+        names = ("lap", "slug", "reached_on", "unlocked_at")
+        portals = [dict(zip(names, one, strict=True)) for one in shown["portals"]]
+        frame = shown["cycle_day"]
+        progress = shown | {"user_id": user_id, "dates": dates, "portals": portals, "frame": frame}
+        progress |= {"updated_at": user.last_change_ms}
+        assert user.last_change is not None
+        progress |= {"cause": cause(user.last_change)}
+        progress |= {"asset_id": catalogue.asset_id(frame, variant) if frame else None}
+        outputs.progress[user_id] = progress

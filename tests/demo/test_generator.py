@@ -1,0 +1,70 @@
+"""The made-up month: the same for the same seed, and what it says it is."""
+
+from collections import Counter
+
+import pytest
+
+from pipeline.demo.garbage import KINDS, NOISE_BYTES
+from pipeline.demo.planted import DUPLICATES, tally
+from pipeline.demo.requests import REFUSED
+from pipeline.oracle import Reader, judge
+from tests.demo.month import END_MS, PARTITIONS, SCHEMAS, log_of, make, rules
+
+
+def test_the_same_seed_makes_the_same_bytes() -> None:
+    assert make(30, seed=5) == make(30, seed=5)
+    assert make(30, seed=5) != make(30, seed=6)
+
+
+def test_a_larger_crowd_holds_the_smaller_one() -> None:
+    of_the_smaller = {r.value for r in make(20, seed=5) if not r.garbage}
+    assert of_the_smaller <= {r.value for r in make(40, seed=5)}
+
+
+def test_records_come_in_order_and_end_with_the_month() -> None:
+    stamps = [record.append_time_ms for record in make(40, seed=3)]
+    assert stamps == sorted(stamps)
+    assert stamps[-1] < END_MS
+    assert stamps[0] > END_MS - 32 * 86_400_000
+
+
+def test_everything_that_is_promised_is_planted() -> None:
+    planted = tally(make(500, seed=1))
+    assert set(planted.garbage) == {*KINDS, *REFUSED}
+    words = {"accepted", *DUPLICATES, "applied", "repeated", "dead_letter"}
+    assert {word for word, count in planted.verdicts.items() if count} == words
+    assert planted.records == planted.completions + planted.commands
+
+
+def test_both_formats_and_a_megabyte_of_noise_are_among_it() -> None:
+    values = [record.value or b"" for record in make(40, seed=1) if not record.garbage]
+    starts = Counter(value[:1] for value in values)
+    assert starts[b"{"] > len(values) // 4
+    assert starts[b"\0"] > len(values) // 4
+    noise = [r.value for r in make(40, seed=1) if r.garbage == "noise"]
+    assert [len(value or b"") for value in noise] == [NOISE_BYTES]
+
+
+def test_one_partition_has_no_wrong_one() -> None:
+    planted = tally(make(10, seed=1, partitions=1))
+    assert "wrong_partition" not in planted.garbage
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_oracle_finds_exactly_what_was_planted(seed: int) -> None:
+    sent = log_of(make(150, seed))
+    log = [one.logged for one in sent.values()]
+    judgement = judge(log, rules(), Reader(SCHEMAS), PARTITIONS)
+    for place, one in sent.items():
+        verdict = judgement.verdicts[place]
+        assert verdict.word == one.meant.verdict, (place, one.meant.garbage, verdict)
+    assert sum(len(user.bridged) for user in judgement.users.values()) > 0
+
+
+@pytest.mark.parametrize("length", [1, 3, 90])
+def test_other_lengths_of_a_month(length: int) -> None:
+    sent = log_of(make(20, 1, length=length))
+    log = [one.logged for one in sent.values()]
+    judgement = judge(log, rules(), Reader(SCHEMAS), PARTITIONS)
+    told = Counter(verdict.word for verdict in judgement.verdicts.values())
+    assert told == tally(one.meant for one in sent.values()).verdicts
