@@ -22,6 +22,7 @@ from pipeline.core.rejection import (
 from pipeline.core.rulebook import Policy
 
 _MINUTE_MS: Final = 60_000
+_HOUR_MS: Final = 3_600_000
 
 
 class Sitting(msgspec.Struct, frozen=True, gc=False):
@@ -69,6 +70,8 @@ def examine(
     if not policy.session_ms_min <= length_ms <= policy.session_ms_max:
         return _bad_length(length_ms, policy)
     ahead_ms = 0 if completion.sent_at is None else completion.sent_at - append_time
+    if ahead_ms > policy.clock_ahead_ms_max:
+        return _bad_clock(ahead_ms, policy)
     shift_ms = ahead_ms if ahead_ms > policy.skew_tolerance_ms else 0
     completed_at = completion.completed_at - shift_ms
     if not -policy.late_ms <= completed_at - append_time <= policy.future_skew_ms:
@@ -103,6 +106,19 @@ def _bad_length(length_ms: int, policy: Policy) -> Rejection:
     return rejected(
         "too_long", f"the session took {length_ms} ms; at most {policy.session_ms_max} count"
     )
+
+
+def _bad_clock(ahead_ms: int, policy: Policy) -> Rejection:
+    return rejected(
+        "clock_too_far_ahead",
+        f"the device's clock was {_spelled(ahead_ms)} ahead: sent_at is that long after the record "
+        f"arrived; up to {_spelled(policy.clock_ahead_ms_max)} are put right. Have the device set "
+        "its clock by the network; a session from before that can be credited by its date",
+    )
+
+
+def _spelled(length_ms: int) -> str:
+    return f"{length_ms // _HOUR_MS} h {length_ms % _HOUR_MS // _MINUTE_MS} min"
 
 
 def _bad_time(ahead_ms: int, policy: Policy) -> Rejection:

@@ -29,6 +29,10 @@ __all__ = ["Policy", "PolicyBook", "PolicyError", "Portal", "check_figures", "lo
 CYCLE_DAYS_MAX: Final = 108
 """Frames that can be drawn."""
 
+CLOCK_AHEAD_S_MAX: Final = 366 * 86_400
+CLOCK_AHEAD_S: Final = 86_400
+"""What clock_ahead_s_max is for a version that does not say."""
+
 TEXT_CHARS_MAX: Final = 1_000_000
 _SLUG: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _DAY_START: Final = re.compile(r"([01][0-9]):([0-5][0-9])")
@@ -59,6 +63,7 @@ class _VersionForm(_Form):
     session_s_min: int
     session_s_max: int
     portals: list[_PortalForm]
+    clock_ahead_s_max: int = CLOCK_AHEAD_S
 
 
 class _FileForm(_Form):
@@ -112,6 +117,7 @@ def load_policy(text: str) -> PolicyBook:
     _require(len(form.versions) > 0, "has no versions; give at least one")
     versions = tuple(_version(version, form) for version in form.versions)
     _check_order(versions)
+    _check_window(form)
     return PolicyBook(versions, form.window_days * DAY_MS)
 
 
@@ -146,7 +152,7 @@ def _version(form: _VersionForm, file: _FileForm) -> Policy:
         minutes <= _DAY_START_MINUTES_MAX,
         f"{where}: day_start {form.day_start!r} is not a time from 00:00 to 12:00, in quotes",
     )
-    _check_lengths(where, form, file)
+    _check_lengths(where, form)
     portals = _portals(where, form.portals, file.cycle_days)
     by_day: list[Portal | None] = [None] * (file.cycle_days + 1)
     for portal in portals:
@@ -157,6 +163,7 @@ def _version(form: _VersionForm, file: _FileForm) -> Policy:
         day_start_minutes=minutes,
         late_ms=form.late_days * DAY_MS,
         skew_tolerance_ms=form.skew_tolerance_s * 1000,
+        clock_ahead_ms_max=form.clock_ahead_s_max * 1000,
         future_skew_ms=form.future_skew_s * 1000,
         session_ms_min=form.session_s_min * 1000,
         session_ms_max=form.session_s_max * 1000,
@@ -167,12 +174,17 @@ def _version(form: _VersionForm, file: _FileForm) -> Policy:
     )
 
 
-def _check_lengths(where: str, form: _VersionForm, file: _FileForm) -> None:
+def _check_lengths(where: str, form: _VersionForm) -> None:
     _require(1 <= form.late_days <= 366, f"{where}: late_days must be 1 to 366")
     _require(
         0 <= form.skew_tolerance_s <= form.future_skew_s <= 86_400,
         f"{where}: 0 <= skew_tolerance_s <= future_skew_s <= 86400 does not hold; a clock within "
         "the tolerance is believed, so what it says must not be too far ahead",
+    )
+    _require(
+        form.skew_tolerance_s <= form.clock_ahead_s_max <= CLOCK_AHEAD_S_MAX,
+        f"{where}: clock_ahead_s_max must be from skew_tolerance_s, {form.skew_tolerance_s}, to "
+        f"{CLOCK_AHEAD_S_MAX}",
     )
     _require(
         form.session_s_min * 1000 >= SESSION_MS_FLOOR,
@@ -183,12 +195,43 @@ def _check_lengths(where: str, form: _VersionForm, file: _FileForm) -> None:
         f"{where}: session_s_max must be above session_s_min and at most "
         f"{SESSION_MS_CEILING // 1000}",
     )
-    needed_s = (form.late_days + 1) * (DAY_MS // 1000) + form.future_skew_s
+
+
+def _check_window(form: _FileForm) -> None:
+    """Check that no completion can count twice, however late it is sent again.
+
+    Let L, S and F be late_days, clock_ahead_s_max and future_skew_s, W the window, and let a
+    completion that says that it ended at e be accepted at T. Its clock was put right by some s from
+    0 to S (0 without sent_at), and it had ended by T + F even so:
+
+        e - s <= T + F, hence e <= T + F + S.
+
+    Until T + W it is remembered. Let the same be sent again at a later T', whatever sent_at says
+    then: putting right only ever takes off, so it counts as ended at e at the latest. That is too
+    late when e < T' - L; so it is for every T' > T + W when
+
+        W >= L + S + F.
+
+    The two may be judged by different versions, so each of the three is the most of any version.
+
+    One day is added. A cover (dedupe.py) needs it: an accepted session had ended by T + F, clock
+    put right, and what still counts after T + W ended after T + W - L and began at most a day
+    before that, so it can cross nothing forgotten when W >= L + F + one day. And it lets append
+    times step back by up to a day, although the window was swept up to the later one.
+    """
+    day_s = DAY_MS // 1000
+    versions = form.versions
+    needed_s = (
+        max(version.late_days for version in versions) * day_s
+        + max(version.clock_ahead_s_max for version in versions)
+        + max(version.future_skew_s for version in versions)
+        + day_s
+    )
     _require(
-        file.window_days * (DAY_MS // 1000) >= needed_s,
-        f"{where}: window_days is {file.window_days}, which is less than late_days + future_skew_s "
-        f"+ one day; raise it to {-(-needed_s * 1000 // DAY_MS)}, or a duplicate could outlive the "
-        "memory of its original",
+        form.window_days * day_s >= needed_s,
+        f"window_days is {form.window_days}, which is less than late_days + clock_ahead_s_max + "
+        "future_skew_s + one day (of each the most in any version); raise it to "
+        f"{-(-needed_s // day_s)}, or a completion that is sent again could count twice",
     )
 
 

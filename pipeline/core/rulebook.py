@@ -47,6 +47,7 @@ class Policy(msgspec.Struct, frozen=True):
         day_start_minutes: wall-clock minutes before which it is still the previous date, 0..720.
         late_ms: how far before its append a completion may have ended.
         skew_tolerance_ms: a device clock further ahead than this is put right.
+        clock_ahead_ms_max: unless it is further ahead than this: then nothing that it says counts.
         future_skew_ms: how far after its append a completion may end, clock put right.
         session_ms_min, session_ms_max: of a session's length, both allowed.
         portals: by day, each day at most once.
@@ -59,6 +60,7 @@ class Policy(msgspec.Struct, frozen=True):
     day_start_minutes: int
     late_ms: int
     skew_tolerance_ms: int
+    clock_ahead_ms_max: int
     future_skew_ms: int
     session_ms_min: int
     session_ms_max: int
@@ -73,7 +75,8 @@ class PolicyBook:
 
     Args:
         versions: at least one, by effective_from; the first one's is 0.
-        window_ms: how long accepted completions are remembered, by append time.
+        window_ms: how long accepted completions are remembered, by append time; long enough that
+            none counts twice (policy.py derives how long that is).
 
     Attributes:
         cycle_days: 1..108, fixed for a generation.

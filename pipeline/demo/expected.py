@@ -30,7 +30,6 @@ REASONS: Final[dict[str, frozenset[str]]] = {
         "too_short": "too_short",
         "too_far_ahead": "too_far_ahead",
         "clock_too_far_ahead": "clock_too_far_ahead",
-        "clock_too_far_ahead": "clock_too_far_ahead",
         "too_late": "too_late",
         "not_a_number": "malformed_json",
         "huge_number": "instant_out_of_range number_out_of_range wrong_type malformed_json",

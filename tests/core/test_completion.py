@@ -25,6 +25,7 @@ from tests.core.scenes import (
 LATE = POLICY.late_ms
 FUTURE = POLICY.future_skew_ms
 TOLERANCE = POLICY.skew_tolerance_ms
+AHEAD = POLICY.clock_ahead_ms_max
 SHORTEST, LONGEST = POLICY.session_ms_min, POLICY.session_ms_max
 
 
@@ -69,8 +70,8 @@ def lasting(length_ms: int) -> dict[str, int]:
         ({"started_at": (1 << 63) - 1, "completed_at": -(1 << 63)}, "ends_before_start"),
         ({"started_at": (1 << 63) - HOUR, "completed_at": (1 << 63) - 1}, "too_far_ahead"),
         ({"started_at": -(1 << 63), "completed_at": -(1 << 63) + HOUR}, "too_late"),
-        ({"sent_at": (1 << 63) - 1}, "too_late"),
-        (lasting(HOUR) | {"sent_at": NOW + LATE + 1}, "too_late"),
+        ({"sent_at": (1 << 63) - 1}, "clock_too_far_ahead"),
+        ({"sent_at": NOW + AHEAD + 1}, "clock_too_far_ahead"),
     ],
 )
 def test_rejections(fields: dict[str, Any], reason: str) -> None:
@@ -105,7 +106,13 @@ def shifted(completed_at: int, sent_at: int | None) -> Sitting | Rejection:
         (NOW, NOW + TOLERANCE + 1, NOW - TOLERANCE - 1),
         (NOW + 5 * HOUR, NOW + 5 * HOUR, NOW),
         (NOW + 4 * HOUR, NOW + 5 * HOUR, NOW - HOUR),
-        (NOW + 400 * DAY, NOW + 400 * DAY + 1, NOW - 1),
+        # Far ahead nothing is believed, however well the two instants agree.
+        (NOW + AHEAD, NOW + AHEAD, NOW),
+        (NOW + AHEAD - LATE, NOW + AHEAD, NOW - LATE),
+        (NOW + AHEAD - LATE - 1, NOW + AHEAD, "too_late"),
+        (NOW + AHEAD + 1, NOW + AHEAD + 1, "clock_too_far_ahead"),
+        (NOW, NOW + AHEAD + 1, "clock_too_far_ahead"),
+        (NOW + 400 * DAY, NOW + 400 * DAY + 1, "clock_too_far_ahead"),
         # What is sent before it ended is still ahead.
         (NOW + 5 * HOUR + FUTURE, NOW + 5 * HOUR, NOW + FUTURE),
         (NOW + 5 * HOUR + FUTURE + 1, NOW + 5 * HOUR, "too_far_ahead"),
@@ -122,9 +129,17 @@ def test_clocks(completed_at: int, sent_at: int | None, expected: int | str) -> 
 
 
 def test_a_clock_put_right_decides_the_date() -> None:
-    found = shifted(NOW + 30 * DAY, NOW + 30 * DAY)
+    found = shifted(NOW + 18 * HOUR, NOW + 18 * HOUR)
     assert isinstance(found, Sitting)
     assert found.local_date == NOW // DAY
+
+
+def test_a_clock_too_far_ahead_is_told_by_how_much() -> None:
+    found = shifted(NOW, NOW + 51 * HOUR + 7 * MINUTE)
+    assert isinstance(found, Rejection)
+    assert "51 h 7 min ahead" in found.detail
+    assert "up to 24 h 0 min" in found.detail
+    assert "credited" in found.detail
 
 
 def test_before_the_earliest_date() -> None:

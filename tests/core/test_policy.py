@@ -31,7 +31,7 @@ def test_the_policy_that_is_shipped() -> None:
     assert POLICY.day_start_minutes == 180
     assert BOOK.cycle_days == 108
     assert BOOK.earliest_date == day("2010-01-01")
-    assert BOOK.window_ms == 16 * DAY
+    assert BOOK.window_ms == 17 * DAY
     assert BOOK.late_ms_max == 14 * DAY
     days = [portal.day for portal in POLICY.portals]
     assert days == [1, 3, 7, 13, 21, 30, 40, 51, 62, 73, 84, 96, 108]
@@ -52,9 +52,9 @@ def test_the_policy_that_is_shipped() -> None:
         ("cycle_days: 108\nearliest_date: &x 2010-01-01\nwindow_days: *x\n", "line 3: aliases"),
         ("[1, 2]: 3\n", "cannot be read"),
         ("? {a: 1}\n: 3\n", "cannot be read"),
-        (changed("window_days: 16", "window_days: 16\nwindow_days: 9"), "'window_days' is given"),
+        (changed("window_days: 17", "window_days: 17\nwindow_days: 9"), "'window_days' is given"),
         (changed("slug: bindu,", "slug: bindu, day: 2,"), "'day' is given twice"),
-        (changed("window_days: 16", "window_dys: 16"), "window_d"),
+        (changed("window_days: 17", "window_dys: 16"), "window_d"),
         (changed("    late_days: 14", "    late_days: 14\n    lat_days: 3"), "lat_days"),
         (changed("late_days: 14", "late_days: two"), "late_days"),
         (changed("late_days: 14", "late_days: 14.5"), "late_days"),
@@ -84,8 +84,17 @@ def test_the_policy_that_is_shipped() -> None:
         (changed("session_s_min: 60", "session_s_min: 9"), "session_s_min must be 10"),
         (changed("session_s_max: 43200", "session_s_max: 60"), "session_s_max"),
         (changed("session_s_max: 43200", "session_s_max: 86401"), "session_s_max"),
-        (changed("window_days: 16", "window_days: 15"), "raise it to 16"),
-        (changed("late_days: 14", "late_days: 15"), "raise it to 17"),
+        (changed("clock_ahead_s_max: 86400", "clock_ahead_s_max: 119"), "skew_tolerance_s, 120"),
+        (changed("clock_ahead_s_max: 86400", "clock_ahead_s_max: 31622401"), "to 31622400"),
+        (changed("window_days: 17", "window_days: 16"), "raise it to 17"),
+        (changed("late_days: 14", "late_days: 15"), "raise it to 18"),
+        (changed("clock_ahead_s_max: 86400", "clock_ahead_s_max: 172800"), "raise it to 18"),
+        (
+            # Each version alone would do with 17 days.
+            changed("clock_ahead_s_max: 86400", "clock_ahead_s_max: 120")
+            .replace("late_days: 14", "late_days: 15") + SECOND_VERSION,
+            "raise it to 18",
+        ),
         (changed("day: 3,", "day: 1,"), "day 1 does not come after day 1"),
         (changed("day: 3,", "day: 8,"), "day 7 does not come after day 8"),
         (changed("day: 1,", "day: 0,"), "day 0 is not in"),
@@ -108,11 +117,18 @@ def test_refused(text: str, reason: str) -> None:
 
 
 def test_bounds_that_are_just_allowed() -> None:
-    text = changed("late_days: 14", "late_days: 15").replace("window_days: 16", "window_days: 17")
+    text = changed("late_days: 14", "late_days: 15").replace("window_days: 17", "window_days: 18")
+    text = changed("clock_ahead_s_max: 86400", "clock_ahead_s_max: 120", text)
     book = load_policy(
         text.replace('"03:00"', '"12:00"').replace("future_skew_s: 600", "future_skew_s: 86400")
     )
     assert book.versions[0].day_start_minutes == 720
+    assert book.versions[0].clock_ahead_ms_max == book.versions[0].skew_tolerance_ms == 120_000
+
+
+def test_a_version_that_does_not_say_puts_clocks_right_up_to_a_day() -> None:
+    book = load_policy(changed("    clock_ahead_s_max: 86400", "    # not said"))
+    assert book.versions[0].clock_ahead_ms_max == DAY
 
 
 def test_versions_take_turns() -> None:

@@ -61,7 +61,8 @@ def test_the_seen_changelog_outlives_the_policys_window() -> None:
     book = load_policy((ROOT / "policy.yaml").read_text())
     seen = FILE.topic("{generation}.seen-changelog")
     assert seen.cleanup == ["compact", "delete"]
-    assert seen.retention_ms > book.window_ms
+    # A worker may be behind for a month, and still be restored to what it knew then.
+    assert seen.retention_ms >= book.window_ms + 30 * 86_400_000
 
 
 def test_a_target_overrides_the_file() -> None:
