@@ -7,9 +7,9 @@ Invariant: the same `Shape` gives the same bytes in the same order, and the trut
 the generated instants by sets of dates, not by any code that is measured.
 
 Each user's own sessions come in chronological order, while users are interleaved at random. That
-spares the peers the out-of-order rules that only the pipeline has; it favours the peers. Sessions lie
-in the last `SPAN_DAYS` while all are appended now, so of a user's streaks only the last may be current:
-about a third of the events change the drawn frame, fewer than on a live day.
+spares the peers the out-of-order rules that only the pipeline has; it favours the peers. Sessions
+lie in the last `SPAN_DAYS` while all are appended now, so of a user's streaks only the last may be
+current: about a third of the events change the drawn frame, fewer than on a live day.
 """
 
 import random
