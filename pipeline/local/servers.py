@@ -92,8 +92,14 @@ def specs(layout: Layout, files: Files, ports: Ports, cluster_id: str) -> tuple[
 
 
 def new_cluster_id() -> str:
-    """A fresh cluster id: 16 random bytes in URL-safe base 64 without padding."""
-    return urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    """A fresh cluster id: 16 random bytes in URL-safe base 64 without padding.
+
+    Never one that begins with a hyphen: the format tool would take it for an option.
+    """
+    while True:
+        made = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not made.startswith("-"):
+            return made
 
 
 def _kafka(layout: Layout, files: Files, ports: Ports, cluster_id: str) -> ServerSpec:
