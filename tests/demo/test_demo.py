@@ -1,0 +1,69 @@
+"""Whole demonstrations on a real broker and a real registry."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from pipeline.config import Settings
+from pipeline.demo.live import LiveView
+from pipeline.demo.planted import DUPLICATES
+from pipeline.demo.run import run_demo
+from pipeline.demo.stage import Options
+from pipeline.demo.summary import Result
+from pipeline.local.stack import LocalStack
+from tests.demo.month import ROOT
+
+FILES = Settings(
+    topics_file=ROOT / "topics.yaml",
+    policy_file=ROOT / "policy.yaml",
+    schemas_dir=ROOT / "schemas",
+)
+KILLS = 2
+
+
+def _run(stack: LocalStack, root: Path, *, users: int, seed: int, kills: int = 0) -> Result:
+    options = Options(root, users=users, days=30, seed=seed, kills=kills)
+    said: list[str] = []
+    live = LiveView(Console(file=io.StringIO()))
+    return run_demo(stack, options, FILES, said.append, live)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
+def test_exact_although_the_worker_is_killed(stack: LocalStack, tmp_path: Path, seed: int) -> None:
+    result = _run(stack, tmp_path, users=80, seed=seed, kills=KILLS)
+    assert result.differences.examples == []
+    assert result.right
+    assert result.kills > 0
+    assert result.verdicts == result.planted.verdicts
+    assert all(result.verdicts[name] > 0 for name in ("accepted", "exact", "twin"))
+    assert Path(result.page).is_file()
+
+
+def test_the_command_prints_one_object_and_leaves_no_process(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pipeline.cli.main", "demo", "-o", "json"),
+            *("--users", "40", "--days", "10", "--seed", "9", "--root", str(tmp_path / "demo")),
+        ],
+        cwd=ROOT,
+        env=os.environ | {"AWAWAY_TOPIC_PREFIX": "not.for.the.demo."},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["oracle"] == {"portals_missing": 0, "portals_extra": 0, "users_wrong": 0}
+    assert set(told["duplicates"]) == set(DUPLICATES)
+    assert told["accepted"] > 200
+    assert told["alerts"] == sum(told["duplicates"].values())
+    assert told["dead_letters"] == sum(told["planted"]["garbage"].values())
+    assert told["portals"] > 40 and told["assets"] > 5 and told["seconds"] > 0
+    assert LocalStack(tmp_path / "demo" / "stack").status().health == "down"
