@@ -3,7 +3,7 @@
 Owns: the file's form and rules, and the topics that follow from it for a prefix and a generation.
 Does not own: the cluster (topics.py).
 Invariants: every topic has the same number of partitions; the dead letters are large enough for any
-input; inputs take the broker's time.
+input; inputs take the broker's time, and are stored uncompressed, so that their limit is one.
 """
 
 import re
@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import msgspec
 import yaml
 
+from pipeline.codec.dead_letters import EXTRA_BYTES
 from pipeline.codec.schemas import RECORDS
 from pipeline.errors import AwawayError
 from pipeline.ops.strict_yaml import parse_yaml
@@ -21,9 +22,6 @@ Kind = Literal["input", "output", "changelog"]
 Timestamps = Literal["log_append_time", "create_time"]
 
 UNLIMITED_MS: Final = -1
-DEAD_LETTER_EXTRA_BYTES: Final = 65_536
-"""What a dead letter adds to twice its input: reason, detail, cause, our headers, the batch."""
-
 _UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _RETENTION: Final = re.compile(r"([1-9]\d{0,6})([smhd])")
 _NAME: Final = re.compile(r"[a-z0-9._{}-]{1,120}")
@@ -239,6 +237,8 @@ def _problems(topic: Topic) -> list[str]:
         found.append("inputs and outputs have a record as schema.value, changelogs have null")
     if topic.kind == "input" and topic.timestamps != "log_append_time":
         found.append("an input has timestamps: log_append_time")
+    if topic.kind == "input" and topic.settings.get("compression.type") != "uncompressed":
+        found.append("an input has settings: {compression.type: uncompressed}, see the file's head")
     if not topic.cleanup or len(set(topic.cleanup)) != len(topic.cleanup):
         found.append("cleanup is one or both of delete and compact")
     if not 1_024 <= topic.message_bytes_max <= 2**31 - 1:
@@ -262,7 +262,7 @@ def _problems_between(file: TopicsFile) -> list[str]:
     names = [topic.name for topic in file.topics]
     found += [f"{name} occurs twice" for name in sorted(set(names)) if names.count(name) > 1]
     largest = max((t.message_bytes_max for t in file.topics if t.kind == "input"), default=0)
-    least = 2 * largest + DEAD_LETTER_EXTRA_BYTES
+    least = 2 * largest + EXTRA_BYTES
     for topic in file.topics:
         if topic.schema.value == "DeadLetter" and topic.message_bytes_max < least:
             found.append(f"{topic.name}: message_bytes_max is at least {least}, so any input fits")

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import yaml
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient
 
 from pipeline.local.stack import LocalStack
@@ -193,6 +194,31 @@ def test_a_cluster_that_does_not_settle(stack: LocalStack, topic_prefix: str) ->
         assert "does not show them" in error.what
     else:
         assert len(done.changes) == 10
+
+
+@pytest.mark.parametrize("codec", ["zstd", "lz4", "gzip"])
+def test_an_input_that_would_grow_when_it_is_read_is_refused_by_the_broker(
+    stack: LocalStack, topic_prefix: str, codec: str
+) -> None:
+    """Kilobytes on the wire, megabytes in a consumer: one such record could stop a partition."""
+    topics.apply(admin_of(stack), FILE, Target(topic_prefix))
+    producer = Producer(
+        {
+            "bootstrap.servers": stack.bootstrap_servers,
+            "compression.type": codec,
+            "message.max.bytes": 50_000_000,
+        }
+    )
+    outcomes: list[str | None] = []
+    for size in (20_000_000, 1_000_000):
+        producer.produce(
+            f"{topic_prefix}completions",
+            value=bytes(size),
+            key=b"user",
+            on_delivery=lambda error, _: outcomes.append(error.name() if error else None),
+        )
+        producer.flush(30)
+    assert outcomes == ["MSG_SIZE_TOO_LARGE", None]
 
 
 def test_a_broker_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import yaml
 
+from pipeline.codec.dead_letters import EXTRA_BYTES
 from pipeline.core.policy import load_policy
 from pipeline.ops.acls import Rule, rules
 from pipeline.ops.topics_file import (
-    DEAD_LETTER_EXTRA_BYTES,
     Target,
     TopicsFileError,
     compatibility_of,
@@ -50,11 +50,12 @@ def test_inputs_take_the_brokers_time_and_keep_everything() -> None:
         assert wanted.config["message.timestamp.type"] == "LogAppendTime"
         assert wanted.config["retention.ms"] == "-1"
         assert wanted.config["cleanup.policy"] == "delete"
+        assert wanted.config["compression.type"] == "uncompressed"
 
 
 def test_any_input_fits_into_a_dead_letter() -> None:
     inputs = [topic.message_bytes_max for topic in FILE.topics if topic.kind == "input"]
-    assert FILE.topic("deadletters").message_bytes_max >= 2 * max(inputs) + DEAD_LETTER_EXTRA_BYTES
+    assert FILE.topic("deadletters").message_bytes_max >= 2 * max(inputs) + EXTRA_BYTES
 
 
 def test_the_seen_changelog_outlives_the_policys_window() -> None:
@@ -102,6 +103,7 @@ def test_a_topic_that_is_not_there() -> None:
         ({"kind": "sideways"}, "$.topics[2].kind"),
         ({"kind": "input"}, "an input has timestamps"),
         ({"kind": "changelog"}, "changelogs have null"),
+        ({"kind": "input"}, "an input has settings: {compression.type: uncompressed}"),
         ({"schema": {"key": "k", "value": None}}, "inputs and outputs have a record"),
         ({"schema": {"key": "k", "value": "Nope"}}, "'Nope' is none of"),
         ({"schema": {"key": "k"}}, "missing required field `value`"),
