@@ -65,32 +65,28 @@ def books(draw: st.DrawFn) -> PolicyBook:
 @st.composite
 def sendings(draw: st.DrawFn, book: PolicyBook) -> list[tuple[PracticeCompleted, int]]:
     """The same completion again and again, at times that are near to where verdicts change."""
-    lengths = {
-        length
-        for policy in book.versions
-        for length in (policy.late_ms, policy.clock_ahead_ms_max, policy.future_skew_ms)
-    }
-    near = st.builds(
-        lambda steps, bit: sum(steps) + bit,
-        st.lists(
-            st.sampled_from(sorted({*lengths, *(-one for one in lengths), book.window_ms, DAY})),
-            max_size=3,
-        ),
-        st.integers(-1, 1),
-    )
-    span = st.one_of(near, st.integers(-40 * DAY, 40 * DAY))
-    ended = NOW + draw(span)
-    base = completion(1, ended)
-    said = draw(st.one_of(st.none(), near.map(lambda off: ended + off)))
-    sent: list[tuple[PracticeCompleted, int]] = []
-    append = NOW
-    for _ in range(draw(st.integers(2, 6))):
+
+    def near(*bounds: int) -> int:
+        return draw(st.sampled_from(bounds)) + draw(st.sampled_from((0, 0, -1, 1)))
+
+    def ahead() -> int:
+        caps = (policy.clock_ahead_ms_max for policy in book.versions)
+        return draw(st.one_of(st.just(near(0, *caps)), st.integers(-DAY, 40 * DAY)))
+
+    def after() -> int:
+        late = (ended + policy.late_ms for policy in book.versions)
+        again = near(NOW, NOW + book.window_ms, NOW + 2 * book.window_ms, *late)
+        return draw(st.one_of(st.just(again), st.integers(NOW - DAY, NOW + 40 * DAY)))
+
+    first = ahead()
+    ended = NOW + first + near(0, -DAY, *(policy.future_skew_ms for policy in book.versions))
+    event = completion(1, ended, sent_at=NOW + first)
+    sent = [(event, NOW)]
+    for _ in range(draw(st.integers(1, 4))):
+        append = after()
         # The same record, or the same completion by a clock that was set in between.
-        set_anew = append + draw(near)
-        now_said = draw(st.sampled_from((said, None, set_anew)))
-        sent.append((msgspec.structs.replace(base, sent_at=now_said), append))
-        append = draw(st.sampled_from((NOW, append, ended, append + book.window_ms + 1)))
-        append += draw(st.one_of(st.just(0), span))
+        says = draw(st.sampled_from((NOW + first, NOW + first, None, append + ahead())))
+        sent.append((msgspec.structs.replace(event, sent_at=says), append))
     return sent
 
 

@@ -89,6 +89,19 @@ def test_a_resent_report_of_a_skewed_clock_is_still_exact() -> None:
     assert again.word == "exact"
 
 
+def test_a_report_by_a_clock_weeks_ahead_counts_once_however_often_it_is_sent() -> None:
+    scene = Scene()
+    same: dict[str, Any] = {"completion_id": "c", "session_id": "s"}
+    end = "2026-06-19T12:00:00Z"
+    words = [
+        scene.sat(end, append=append, sent_at_ms=ms(end), **same).word
+        for append in (NOON, "2026-05-31T12:00:00Z", "2026-06-18T12:00:00Z", "2026-06-30T12:00:00Z")
+    ]
+    assert words == ["dead_letter", "dead_letter", "accepted", "exact"]
+    # Forgotten by then, but too late.
+    assert scene.sat(end, append="2026-07-10T12:00:00Z", **same).category == "too_late"
+
+
 def test_a_clock_within_the_tolerance_or_behind_is_trusted() -> None:
     scene = Scene()
     within = ms("2026-05-10T12:03:00Z")
