@@ -25,7 +25,9 @@ from pipeline.config import ENV_PREFIX, Settings
 from pipeline.errors import ConfigError
 
 CONFIG_VARIABLE: Final = "AWAWAY_CONFIG"
-_ELSEWHERE: Final = frozenset({CONFIG_VARIABLE, "AWAWAY_STACK_DIR", "AWAWAY_CACHE_DIR"})
+_ELSEWHERE: Final = frozenset(
+    {CONFIG_VARIABLE, "AWAWAY_STACK_DIR", "AWAWAY_CACHE_DIR", "AWAWAY_TEST_WORKERS"}
+)
 """Variables that are no settings: read by this module, and by the local stack."""
 
 _FIX: Final = (

@@ -11,6 +11,7 @@ nor before the last moment at which nothing was waiting. So it can be too high b
 is never too low by more than the clocks of broker and worker differ.
 """
 
+import logging
 import threading
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol, Self
@@ -77,11 +78,12 @@ class BrokerOffsets:
     """
 
     def __init__(self, client: dict[str, str | int | float | bool], group_id: str) -> None:
-        self._admin = AdminClient(client)
+        self._admin = AdminClient(client, logger=logging.getLogger("awaway.lag"))
         self._group_id = group_id
 
     def offsets(self, places: Sequence[Place]) -> dict[Place, Offsets]:
         """Three requests, each bounded in time."""
+        self._admin.poll(0)  # its log lines
         asked = [TopicPartition(*place) for place in places]
         if not asked:
             return {}
@@ -159,6 +161,8 @@ class LagProbe:
             self._metrics.lag_unknown()
             _log.warning("lag unknown", reason=str(error))
             return
+        if found:
+            self._metrics.lag_known()
         for place, offsets in found.items():
             reads_on_at = max(offsets.first, offsets.committed or 0)
             lag = max(0, offsets.stable - reads_on_at)

@@ -73,6 +73,8 @@ class Health:
         """Reasons why this worker is not folding what it owns."""
         if self._metrics.state is not WorkerState.RUNNING:
             return [f"the worker is {self._metrics.state.value}"]
+        if not self._metrics.brokers_answer:
+            return ["the brokers do not answer", *self.not_live()]
         return self.not_live()
 
 

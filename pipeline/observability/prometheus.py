@@ -80,6 +80,9 @@ class WorkerMetrics(Collector):
     Args:
         now_ms: the time of day, ms since the epoch; read at a scrape.
         monotonic: seconds of a clock that never goes back.
+
+    Attributes:
+        brokers_answer: whether they did when they were asked last; before that, True.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class WorkerMetrics(Collector):
         self._reasons: set[tuple[str, str]] = set()
         self._lags: dict[tuple[str, str], tuple[int, int | None]] = {}
         self._state = WorkerState.STARTING
+        self.brokers_answer = True
         self._stepped_s = monotonic()
         for verdict in _COMPLETION_VERDICTS:
             self._add(m.EVENTS, 0, "completion", verdict)
@@ -191,8 +195,13 @@ class WorkerMetrics(Collector):
         with self._lock:
             self._lags[topic, str(partition)] = (offset_lag, pending_since_ms)
 
+    def lag_known(self) -> None:
+        """The brokers answered."""
+        self.brokers_answer = True
+
     def lag_unknown(self) -> None:
         """The brokers could not be asked: show no lag rather than an old one."""
+        self.brokers_answer = False
         with self._lock:
             self._lags.clear()
 

@@ -99,6 +99,17 @@ def test_an_engine_that_makes_no_step_is_neither_live_nor_ready(
     assert codes(server) == (200, 200, 200)
 
 
+def test_a_worker_whose_brokers_are_away_is_live_and_not_ready(
+    server: HealthServer, metrics: WorkerMetrics
+) -> None:
+    metrics.state_changed(WorkerState.RUNNING)
+    metrics.lag_unknown()
+    assert codes(server) == (200, 200, 503)
+    assert json.loads(ask(server, "/readyz")[2])["reasons"] == ["the brokers do not answer"]
+    metrics.lag_known()
+    assert codes(server) == (200, 200, 200)
+
+
 def test_while_it_starts_or_stops_the_engine_need_not_step(
     server: HealthServer, metrics: WorkerMetrics, clock: Clock
 ) -> None:

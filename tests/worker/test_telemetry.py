@@ -242,9 +242,14 @@ def test_no_lag_is_shown_while_the_broker_does_not_answer(
     telemetry.assigned([0])
     broker.answer = {PLACE: Offsets(committed=3, first=0, stable=10)}
     probe.measure()
-    broker.answer = None
+    answers, broker.answer = broker.answer, None
     probe.measure()
     assert LAG not in scraped(metrics)
+    assert not metrics.brokers_answer
+    broker.answer = answers
+    probe.measure()
+    assert scraped(metrics)[LAG] == 7
+    assert metrics.brokers_answer
 
 
 def test_the_thread_ends_with_its_context(probe: LagProbe) -> None:
