@@ -1,14 +1,17 @@
 """The made-up month: the same for the same seed, and what it says it is."""
 
 from collections import Counter
+from random import Random
 
+import msgspec
 import pytest
 
 from pipeline.demo.garbage import KINDS, NOISE_BYTES
 from pipeline.demo.planted import DUPLICATES, tally
+from pipeline.demo.reports import make_device
 from pipeline.demo.requests import REFUSED
 from pipeline.oracle import Reader, judge
-from tests.demo.month import END_MS, PARTITIONS, SCHEMAS, log_of, make, rules
+from tests.demo.month import END_MS, PARTITIONS, SCHEMAS, limits, log_of, make, rules
 
 
 def test_the_same_seed_makes_the_same_bytes() -> None:
@@ -68,3 +71,12 @@ def test_other_lengths_of_a_month(length: int) -> None:
     judgement = judge(log, rules(), Reader(SCHEMAS), PARTITIONS)
     told = Counter(verdict.word for verdict in judgement.verdicts.values())
     assert told == tally(one.meant for one in sent.values()).verdicts
+
+
+def test_peoples_clocks_are_ahead_but_never_too_far() -> None:
+    bounds, month = limits(), (END_MS - 30 * 86_400_000, END_MS)
+    cap = bounds.clock_ahead_ms_max
+    devices = [make_device(month, bounds, Random(n)) for n in range(3_000)]
+    assert cap / 2 < max(device.ahead_ms for device in devices) <= cap
+    tight = msgspec.structs.replace(bounds, clock_ahead_ms_max=bounds.skew_tolerance_ms)
+    assert max(make_device(month, tight, Random(n)).ahead_ms for n in range(3_000)) == 0
