@@ -11,9 +11,10 @@ one user at a time.
 """
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 from pipeline.engine.marker import Marker
-from pipeline.engine.ports import Message, TransactionalProducer
+from pipeline.engine.ports import Message, TopicPartition, TransactionalProducer
 from pipeline.engine.store import PartitionStore
 from pipeline.engine.tablespec import Entries, TableSpec
 
@@ -178,6 +179,28 @@ class OpenPartition:
         """Go back to the last committed transaction, whose marker this is."""
         self.state.discard()
         self.ledger = marker.ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """The batches of one transaction.
+
+    Attributes:
+        batches: one for each input partition that had records.
+        next_offsets: of their inputs, once they are dealt with.
+        epoch: of the assignment that they were polled under.
+        started_at: monotonic seconds.
+    """
+
+    batches: list[Batch]
+    next_offsets: dict[TopicPartition, int]
+    epoch: int
+    started_at: float
+
+    @property
+    def records(self) -> int:
+        """Number of records in all batches."""
+        return sum(len(batch.records) for batch in self.batches)
 
 
 def _nobody() -> None:

@@ -90,7 +90,7 @@ class KafkaGroupConsumer:
             error = record.error()
             if error is None:
                 good.append(record)
-            elif error.fatal():
+            elif error.fatal() or error.code() == KafkaError._FATAL:
                 self._fail(error.str())
             else:
                 logger.warning("consumer: %s", error.str())

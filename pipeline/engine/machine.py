@@ -35,7 +35,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.engine.batch import Batch
+from pipeline.engine.batch import Batch, Poll
 from pipeline.engine.errors import (
     BatchFailedError,
     BatchPostponedError,
@@ -80,28 +80,6 @@ class EngineConfig:
     records_max: int = 10_000
     wait_s: float = 0.1
     batch_s_target: float = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Poll:
-    """The batches of one transaction.
-
-    Attributes:
-        batches: one for each input partition that had records.
-        next_offsets: of their inputs, once they are dealt with.
-        epoch: of the assignment that they were polled under.
-        started_at: monotonic seconds.
-    """
-
-    batches: list[Batch]
-    next_offsets: dict[TopicPartition, int]
-    epoch: int
-    started_at: float
-
-    @property
-    def records(self) -> int:
-        """Number of records in all batches."""
-        return sum(len(batch.records) for batch in self.batches)
 
 
 class Engine:

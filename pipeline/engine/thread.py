@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from pipeline.engine.batch import Poll
 from pipeline.engine.errors import BrokerError
 from pipeline.engine.garbage import PausedGarbageCollection
-from pipeline.engine.machine import Engine, Poll
+from pipeline.engine.machine import Engine
 
 logger = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ from faust.transport import producer as faust_producer
 from faust.types import TP, ConsumerMessage
 from mode import Service
 
-from pipeline.engine.batch import Batch
-from pipeline.engine.machine import Engine, Poll
+from pipeline.engine.batch import Batch, Poll
+from pipeline.engine.machine import Engine
 from pipeline.engine.thread import EngineThread
 
 logger = logging.getLogger(__name__)

@@ -37,8 +37,10 @@ STARTING = (
     ck.KafkaError.NOT_COORDINATOR,
     ck.KafkaError.COORDINATOR_NOT_AVAILABLE,
     ck.KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    ck.KafkaError._TIMED_OUT,
+    ck.KafkaError._TRANSPORT,
 )
-"""What a broker answers that has only just started."""
+"""What a broker answers that has only just started, or that waits for an open transaction."""
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def test_broker_restart(
     ledger.set_up()
     try:
         send_load(ledger, seed=8, events=1_500)
-        worker = ledger.start_worker(plan={"slow_s": 0.3}, **SMALL_BATCHES)
+        worker = ledger.start_worker(plan={"slow_s": 0.05}, **SMALL_BATCHES)
         ledger.wait_for(lambda: bool(ledger.read("audit", decode=False)))
         if hard:
             own_stack.kill_kafka()
