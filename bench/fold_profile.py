@@ -48,9 +48,10 @@ from pipeline.codec.state import decode_state, encode_state
 from pipeline.core.audit import AuditIds, ChainHead, genesis
 from pipeline.core.calendar import TZDATA_VERSION
 from pipeline.core.fold import Outcome, fold_completion
-from pipeline.core.progress import progress_of
+from pipeline.core.progress import progress_standing
 from pipeline.core.records import AuditEntry, Cause, PracticeCompleted
 from pipeline.core.state import EMPTY, UserState
+from pipeline.core.streak import Standing
 from pipeline.engine.batch import Batch, OpenPartition, TableView
 from pipeline.engine.marker import FORMAT, Marker
 from pipeline.engine.store import PartitionStore
@@ -157,17 +158,19 @@ class Stages:
         outcomes: list[Outcome],
         causes: list[Cause],
     ) -> None:
-        changed: list[tuple[str, UserState, Cause, int]] = [
-            (outcome.user_id, outcome.state, cause, record.timestamp()[1])
+        changed: list[tuple[str, UserState, Standing, Cause, int]] = [
+            (outcome.user_id, outcome.state, outcome.standing, cause, record.timestamp()[1])
             for record, outcome, cause in zip(batch, outcomes, causes, strict=True)
-            if outcome.user_id is not None and outcome.state is not None
+            if outcome.user_id is not None
+            and outcome.state is not None
+            and outcome.standing is not None
         ]
         with self._timed("derive progress"):
-            progress = [progress_of(*change, self.world) for change in changed]
+            progress = [progress_standing(*change, self.world) for change in changed]
         with self._timed("encode progress"):
             values = [self.outputs.progress(record) for record in progress]
         with self._timed("encode states"):
-            states = [encode_state(state) for _, state, _, _ in changed]
+            states = [encode_state(state) for _, state, *_ in changed]
         users = self._view(USERS, store)
         with self._timed("put states, emit progress"):
             for (user_id, *_), value, state in zip(changed, values, states, strict=True):

@@ -26,7 +26,7 @@ from pipeline.codec.inputs import InputDecoder, check_key
 from pipeline.codec.state import StateDecodeError, decode_state, encode_state
 from pipeline.core.audit import AuditIds, ChainHead, genesis
 from pipeline.core.fold import Outcome, World, fold_command, fold_completion
-from pipeline.core.progress import progress_of
+from pipeline.core.progress import progress_standing
 from pipeline.core.records import (
     AuditEntry,
     Cause,
@@ -37,6 +37,7 @@ from pipeline.core.records import (
 )
 from pipeline.core.rejection import Rejection
 from pipeline.core.state import EMPTY, UserState
+from pipeline.core.streak import Standing
 from pipeline.engine.batch import Batch, TableView
 from pipeline.engine.errors import BatchPostponedError
 from pipeline.engine.ports import Message
@@ -122,9 +123,7 @@ class Processor:
         table = batch.table(self.seen)
         work = _Work(self, batch, Window(table, self.rules.world.policies.window_ms))
         work.run(self.rules.decoder.decode_completion, work.fold_completion, "completion")
-        sweep = self._sweeps.setdefault(
-            batch.partition, Sweep(self.rules.world.policies.window_ms)
-        )
+        sweep = self._sweeps.setdefault(batch.partition, Sweep(self.rules.world.policies.window_ms))
         sweep.step(table, batch.records[-1].timestamp()[1])
 
     def commands(self, batch: Batch) -> None:
@@ -149,6 +148,15 @@ class Processor:
             self._looked_at = self._failures = 0
 
 
+class _Change(msgspec.Struct, gc=False):
+    """A user as an input left it, and that input."""
+
+    state: UserState
+    standing: Standing
+    cause: Cause
+    append_time: int
+
+
 class _Work:
     """One batch in hand."""
 
@@ -159,14 +167,20 @@ class _Work:
         "cause",
         "collapse",
         "dirty",
+        "emit",
         "failures",
         "head",
+        "offset",
         "outputs",
+        "partition",
         "processor",
         "rules",
         "stats",
+        "topic",
         "users",
+        "verdicts",
         "window",
+        "world",
     )
 
     def __init__(self, processor: Processor, batch: Batch, window: Window) -> None:
@@ -175,18 +189,24 @@ class _Work:
         self.outputs = processor.outputs
         self.collapse = processor.rules.collapse
         self.batch = batch
+        self.emit = batch.emit
+        self.topic = batch.topic
+        self.partition = batch.partition
         self.window = window
+        self.world = processor.rules.world
         self.users: TableView = batch.table(processor.users)
-        generation = self.rules.world.generation
+        generation = self.world.generation
         self.head = (
             _decode_head(batch.ledger) if batch.ledger else genesis(generation, batch.partition)
         )
         self.audit_ids = AuditIds(generation, batch.partition)
         self.stats = BatchStats(batch.topic, batch.partition)
-        self.dirty: dict[str, tuple[UserState, Cause, int]] = {}
+        self.verdicts: list[tuple[str, str]] = []
+        self.dirty: dict[str, _Change] = {}
         self.failures = 0
-        self.cause = Cause(batch.topic, batch.partition, -1)
+        self.offset = -1
         self.append_time = 0
+        self.cause = Cause(batch.topic, batch.partition, -1)
 
     def run(
         self,
@@ -196,15 +216,17 @@ class _Work:
     ) -> None:
         """Process every record of the batch."""
         started = time.perf_counter()
-        topic, partition = self.batch.topic, self.batch.partition
-        partitions = self.rules.partitions
+        partition, partitions = self.partition, self.rules.partitions
+        tell_append_time = self.stats.append_times.append
         for record in self.batch.records:
-            self.append_time = record.timestamp()[1]
-            self.cause = Cause(topic, partition, record.offset())
+            self.append_time = append_time = record.timestamp()[1]
+            tell_append_time(append_time)
+            self.offset = record.offset()
             try:
                 event = decode(record.value())
                 check_key(record.key(), event.user_id, partition, partitions)
             except DecodeError as error:
+                self.cause = Cause(self.topic, partition, self.offset)
                 rejection = Rejection(error.stage, error.reason, error.detail)
                 self._reject(record, action, rejection, error.schema_id)
                 continue
@@ -212,6 +234,7 @@ class _Work:
                 raise BatchPostponedError("the schema registry is away", why=str(error)) from error
             self._take(record, event, fold, action)
         self._flush()
+        self.stats.outcomes.update(self.verdicts)
         self.batch.ledger = _encode_head(self.head)
         self.stats.fold_s = time.perf_counter() - started
         self.processor.count_failures(len(self.batch.records), self.failures)
@@ -234,61 +257,50 @@ class _Work:
         if outcome.rejection is not None:
             self._dead_letter(record, outcome.rejection, None)
         for topic, key, value in encoded:
-            self.batch.emit(topic, key, value)
-        if outcome.user_id is not None:
-            self._write_state(outcome, outcome.user_id)
+            self.emit(topic, key, value)
+        if outcome.seen is not None:
+            self.window.remember(event.user_id, outcome.seen)
+        if outcome.state is not None and outcome.standing is not None:
+            change = _Change(outcome.state, outcome.standing, self.cause, self.append_time)
+            if self.collapse:
+                self.dirty[event.user_id] = change
+            else:
+                self._write_user(event.user_id, change)
         self._audit(outcome)
 
     def fold_completion(self, event: PracticeCompleted) -> Outcome:
         """The fold of one completion over what the tables hold."""
-        self.cause = cause = Cause(
-            self.cause.topic, self.cause.partition, self.cause.offset, event.completion_id
-        )
-        self.window.now = self.append_time
+        self.cause = Cause(self.topic, self.partition, self.offset, event.completion_id)
+        self.window.now = append_time = self.append_time
+        state = self._state(event.user_id)
         return self.rules.fold_completion(
-            self._state(event.user_id),
-            self.window,
-            event,
-            cause,
-            self.append_time,
-            self.rules.world,
+            state, self.window, event, self.cause, append_time, self.world
         )
 
     def fold_command(self, event: Command) -> Outcome:
         """The fold of one command over what the tables hold."""
-        self.cause = cause = Cause(
-            self.cause.topic, self.cause.partition, self.cause.offset, event.request_id
-        )
-        return self.rules.fold_command(
-            self._state(event.user_id), event, cause, self.append_time, self.rules.world
-        )
+        self.cause = Cause(self.topic, self.partition, self.offset, event.request_id)
+        state = self._state(event.user_id)
+        return self.rules.fold_command(state, event, self.cause, self.append_time, self.world)
 
     def _state(self, user_id: str) -> UserState:
         dirty = self.dirty.get(user_id)
         if dirty is not None:
-            return dirty[0]
+            return dirty.state
         raw = self.users.get(user_id.encode())
         return EMPTY if raw is None else decode_state(raw)
 
-    def _write_state(self, outcome: Outcome, user_id: str) -> None:
-        if outcome.seen is not None:
-            self.window.remember(user_id, outcome.seen)
-        if outcome.state is None:
-            return
-        if self.collapse:
-            self.dirty[user_id] = (outcome.state, self.cause, self.append_time)
-        else:
-            self._write_user(user_id, outcome.state, self.cause, self.append_time)
-
     def _flush(self) -> None:
-        for user_id, (state, cause, append_time) in self.dirty.items():
-            self._write_user(user_id, state, cause, append_time)
+        for user_id, change in self.dirty.items():
+            self._write_user(user_id, change)
 
-    def _write_user(self, user_id: str, state: UserState, cause: Cause, append_time: int) -> None:
+    def _write_user(self, user_id: str, change: "_Change") -> None:
         key = user_id.encode()
-        progress = progress_of(user_id, state, cause, append_time, self.rules.world)
-        self.batch.emit(self.outputs.topics.progress, key, self.outputs.progress(progress))
-        self.users.put(key, encode_state(state))
+        progress = progress_standing(
+            user_id, change.state, change.standing, change.cause, change.append_time, self.world
+        )
+        self.emit(self.outputs.topics.progress, key, self.outputs.progress(progress))
+        self.users.put(key, encode_state(change.state))
 
     # --- audit and dead letters ------------------------------------------------------------------
 
@@ -304,13 +316,11 @@ class _Work:
                 ticket=None,
                 verdict="dead_letter",
                 rejection=rejection,
-                policy_version=self.rules.world.policies.at(self.append_time).version,
+                policy_version=self.world.policies.at(self.append_time).version,
             )
         )
 
-    def _dead_letter(
-        self, record: Message, rejection: Rejection, schema_id: int | None
-    ) -> None:
+    def _dead_letter(self, record: Message, rejection: Rejection, schema_id: int | None) -> None:
         headers = list(record.headers() or ())
         letter = DeadLetter(
             stage=rejection.stage,
@@ -324,7 +334,7 @@ class _Work:
             append_time=self.append_time,
         )
         self.stats.dead_letters[rejection.stage, rejection.reason] += 1
-        self.batch.emit(
+        self.emit(
             self.outputs.topics.deadletters,
             record.key(),
             self.outputs.dead_letter(letter),
@@ -334,46 +344,40 @@ class _Work:
         )
 
     def _audit(self, outcome: Outcome) -> None:
-        head, rules = self.head, self.rules
-        state = outcome.state
+        head = self.head
+        state, user_id, unlocks = outcome.state, outcome.user_id, outcome.unlocks
         entry = AuditEntry(
-            audit_id=self.audit_ids.of(head.next_sequence),
-            generation=rules.world.generation,
-            partition=self.batch.partition,
-            sequence=head.next_sequence,
-            user_id=outcome.user_id,
-            action=outcome.action,
-            actor=outcome.actor,
-            reason=outcome.reason,
-            ticket=outcome.ticket,
-            verdict=outcome.verdict,
-            local_date=outcome.local_date,
-            unlock_ids=tuple([unlock.unlock_id for unlock in outcome.unlocks]),
-            digest_before=outcome.digest_before,
-            digest_after=outcome.digest_after,
-            revision=0 if state is None else state.revision,
-            policy_version=outcome.policy_version,
-            tzdata_version=rules.tzdata_version,
-            append_time=self.append_time,
-            cause=self.cause,
-            prev_hash=head.hash,
-            hash=b"",
+            self.audit_ids.of(head.next_sequence),
+            self.world.generation,
+            self.partition,
+            head.next_sequence,
+            user_id,
+            outcome.action,
+            outcome.actor,
+            outcome.reason,
+            outcome.ticket,
+            outcome.verdict,
+            outcome.local_date,
+            tuple([unlock.unlock_id for unlock in unlocks]) if unlocks else (),
+            outcome.digest_before,
+            outcome.digest_after,
+            0 if state is None else state.revision,
+            outcome.policy_version,
+            self.rules.tzdata_version,
+            self.append_time,
+            self.cause,
+            head.hash,
+            b"",
         )
         value, link = self.outputs.audit(entry)
-        key = None if outcome.user_id is None else outcome.user_id.encode()
-        self.batch.emit(self.outputs.topics.audit, key, value)
+        key = None if user_id is None else user_id.encode()
+        self.emit(self.outputs.topics.audit, key, value)
         self.head = ChainHead(head.next_sequence + 1, link)
-        self._count(outcome)
-
-    def _count(self, outcome: Outcome) -> None:
-        stats = self.stats
-        stats.outcomes[outcome.action, outcome.verdict] += 1
-        stats.append_times.append(self.append_time)
-        for unlock in outcome.unlocks:
-            stats.unlocks[unlock.portal] += 1
-            stats.keys_granted += len(unlock.field_keys)
+        self.verdicts.append((outcome.action, outcome.verdict))
+        for unlock in unlocks:
+            self.stats.unlocks[unlock.portal] += 1
+            self.stats.keys_granted += len(unlock.field_keys)
 
 
 def _snake(name: str) -> str:
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
-

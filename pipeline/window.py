@@ -42,21 +42,6 @@ _decode = msgspec.msgpack.Decoder(tuple[int, str, bytes, list[tuple[int, bytes]]
 """A changelog record: append time, session id, the completion's bytes, (cell, cover's bytes)."""
 
 
-def id_key(user_id: str, completion_id: str) -> bytes:
-    """Key of a remembered completion."""
-    return f"i{user_id}\0{completion_id}".encode()
-
-
-def session_key(user_id: str, session_id: str) -> bytes:
-    """Key of a remembered session."""
-    return f"s{user_id}\0{session_id}".encode()
-
-
-def cell_key(user_id: str, cell: int) -> bytes:
-    """Key of a cell's cover."""
-    return b"o" + user_id.encode() + b"\0" + _pack_stamp(cell)
-
-
 def expand(key: bytes, value: bytes | None) -> Entries:
     """The local entries of one changelog record."""
     if value is None or not key.startswith(b"i"):
@@ -88,13 +73,33 @@ class Window:
         now: append time of the event at hand, ms; set before each look.
     """
 
-    __slots__ = ("_get", "_put", "_window_ms", "now")
+    __slots__ = (
+        "_covers",
+        "_get",
+        "_ids",
+        "_prefix",
+        "_put",
+        "_sessions",
+        "_user_id",
+        "_window_ms",
+        "now",
+    )
 
     def __init__(self, table: TableView, window_ms: int) -> None:
-        self._get = table.get
+        self._get = table.get_local
         self._put = table.put_record
+        self._prefix = table.prefix
         self._window_ms = window_ms
         self.now = 0
+        self._turn_to("")
+
+    def _turn_to(self, user_id: str) -> None:
+        """Make the starts of a user's keys, once for all that an event looks up and writes."""
+        self._user_id = user_id
+        user = user_id.encode() + b"\0"
+        self._ids = self._prefix + b"i" + user
+        self._sessions = self._prefix + b"s" + user
+        self._covers = self._prefix + b"o" + user
 
     def _live(self, key: bytes) -> bytes | None:
         value = self._get(key)
@@ -104,38 +109,43 @@ class Window:
 
     def by_id(self, user_id: str, completion_id: str) -> SeenCompletion | None:
         """The accepted completion of that id."""
-        value = self._live(id_key(user_id, completion_id))
+        if user_id != self._user_id:
+            self._turn_to(user_id)
+        value = self._live(self._ids + completion_id.encode())
         return None if value is None else decode_seen(value[8:])
 
     def by_session(self, user_id: str, session_id: str) -> SeenCompletion | None:
         """The accepted completion of that session."""
-        value = self._live(session_key(user_id, session_id))
+        if user_id != self._user_id:
+            self._turn_to(user_id)
+        value = self._live(self._sessions + session_id.encode())
         return None if value is None else self.by_id(user_id, value[8:].decode())
 
     def cover(self, user_id: str, cell: int) -> Cover:
         """The cover of a cell; empty when there is none."""
-        value = self._live(cell_key(user_id, cell))
+        if user_id != self._user_id:
+            self._turn_to(user_id)
+        value = self._live(self._covers + _pack_stamp(cell))
         return () if value is None else decode_cover(value[8:])
 
     def remember(self, user_id: str, update: SeenUpdate) -> None:
         """Take in an accepted completion."""
+        if user_id != self._user_id:
+            self._turn_to(user_id)
         entry = update.entry
+        append_time, session_id = entry.append_time, entry.session_id
+        completion_id = entry.completion_id.encode()
+        key = self._ids + completion_id
+        stamp = _pack_stamp(append_time)
         seen = encode_seen(entry)
+        entries = {
+            key: stamp + seen,
+            self._sessions + session_id.encode(): stamp + completion_id,
+        }
         covers = [(cell, encode_cover(cover)) for cell, cover in update.covers]
-        key = id_key(user_id, entry.completion_id)
-        stamp = _pack_stamp(entry.append_time)
-        self._put(
-            key,
-            _encode((entry.append_time, entry.session_id, seen, covers)),
-            (
-                (key, stamp + seen),
-                (
-                    session_key(user_id, entry.session_id),
-                    stamp + entry.completion_id.encode(),
-                ),
-                *((cell_key(user_id, cell), stamp + cover) for cell, cover in covers),
-            ),
-        )
+        for cell, cover in covers:
+            entries[self._covers + _pack_stamp(cell)] = stamp + cover
+        self._put(key[1:], _encode((append_time, session_id, seen, covers)), entries)
 
 
 class Sweep:

@@ -35,7 +35,7 @@ from pipeline.core.records import (
 from pipeline.core.rejection import Rejection, is_id, is_note
 from pipeline.core.runs import with_number
 from pipeline.core.sets import Sets
-from pipeline.core.settling import Change, settle
+from pipeline.core.settling import Change, Grown, settle
 from pipeline.core.state import UserState
 
 __all__ = ["Outcome", "Rejection", "World", "fold_command", "fold_completion"]
@@ -94,7 +94,7 @@ def fold_completion(
     )
     keep_from = kept_from(append_time, world.policies.late_ms_max)
     change = Change(user_id, completion.practice, world.origin, cause, append_time, policy)
-    settled = settle(_grown(state, completion, sitting, keep_from), change, world)
+    settled = settle(state, _grown(state, completion, sitting, keep_from), change, world)
     alert = None if crossed is None else _overlap(seen, completion, crossed, cause)
     return Outcome(
         _COMPLETION,
@@ -105,6 +105,7 @@ def fold_completion(
         user_id,
         sitting.local_date,
         settled.state,
+        settled.standing,
         SeenUpdate(entry, covers),
         settled.unlocks,
         settled.geometry,
@@ -118,8 +119,8 @@ def fold_completion(
 
 def _grown(
     state: UserState, completion: PracticeCompleted, sitting: Sitting, keep_from: LocalDate
-) -> UserState:
-    """Return the state with an accepted completion in its sets, zone and crossing."""
+) -> Grown:
+    """Return the sets, zone and crossing with an accepted completion in them."""
     sets, date = state.sets, sitting.local_date
     crossing, bridges = observe(
         state.crossing, date, sitting.completed_at, sitting.zone.skipped, keep_from
@@ -141,20 +142,7 @@ def _grown(
     tz, tz_at, tz_id = state.tz, state.tz_at, state.tz_id
     if (sitting.completed_at, completion.completion_id) > (tz_at, tz_id):
         tz, tz_at, tz_id = completion.tz, sitting.completed_at, completion.completion_id
-    return UserState(
-        state.revision,
-        state.digest,
-        sets,
-        state.portals,
-        state.granted,
-        tz,
-        tz_at,
-        tz_id,
-        crossing,
-        state.frame_told,
-        state.checked_days,
-        state.checked_policy,
-    )
+    return Grown(sets, tz, tz_at, tz_id, crossing)
 
 
 def _aside(
@@ -232,10 +220,12 @@ def fold_command(
         return _asked(command, state, "dead_letter", policy.version, grown)
     origin = "adjustment" if world.origin == "live" else world.origin
     change = Change(command.user_id, None, origin, cause, append_time, policy)
-    settled = settle(msgspec.structs.replace(state, sets=grown), change, world)
+    kept = Grown(grown, state.tz, state.tz_at, state.tz_id, state.crossing)
+    settled = settle(state, kept, change, world)
     return msgspec.structs.replace(
         _asked(command, state, "applied", policy.version),
         state=settled.state,
+        standing=settled.standing,
         unlocks=settled.unlocks,
         geometry=settled.geometry,
         digest_after=settled.state.digest,

@@ -20,6 +20,7 @@ from pipeline.core.records import (
 from pipeline.core.rejection import Rejection
 from pipeline.core.rulebook import PolicyBook
 from pipeline.core.state import UserState
+from pipeline.core.streak import Standing
 
 
 class World(msgspec.Struct, frozen=True):
@@ -44,6 +45,7 @@ class Outcome(Record, frozen=True, gc=False):
         user_id: None when it could not be one.
         local_date: the date decided for a completion, or named by a command; None without one.
         state: the user's new state; None when nothing of the user changed.
+        standing: of the new state at the input's append; None without one.
         seen: what the windowed table has to take in; None when nothing.
         unlocks: portals, in the order in which the run passes them.
         geometry: at most one for each frame.
@@ -59,6 +61,7 @@ class Outcome(Record, frozen=True, gc=False):
     user_id: str | None = None
     local_date: LocalDate | None = None
     state: UserState | None = None
+    standing: Standing | None = None
     seen: SeenUpdate | None = None
     unlocks: tuple[PortalUnlocked, ...] = ()
     geometry: tuple[GeometryUpdated, ...] = ()

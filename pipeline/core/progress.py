@@ -11,7 +11,6 @@ from pipeline.core.records import (
     Dates,
     Instant,
     Keys,
-    PortalReached,
     ProgressUpdated,
     Run,
 )
@@ -19,29 +18,46 @@ from pipeline.core.runs import Runs, difference
 from pipeline.core.sets import claimed_keys, covered, live_dates, withdrawn
 from pipeline.core.settling import pending_keys
 from pipeline.core.state import UserState
-from pipeline.core.streak import current_run, standing_of
+from pipeline.core.streak import Standing, standing_of
 
 
 def progress_of(
     user_id: str, state: UserState, cause: Cause, append_time: Instant, world: World
 ) -> ProgressUpdated:
-    """Return the progress of a user.
+    """Return the progress of a user at any instant.
 
     Args:
         state: after the input that `cause` names.
         append_time: of that input; the streak is that of this instant.
 
     Returns:
+        As `progress_standing`.
+    """
+    policy = world.policies.at(append_time)
+    standing = standing_of(covered(state.sets), state.tz, append_time, policy)
+    return progress_standing(user_id, state, standing, cause, append_time, world)
+
+
+def progress_standing(
+    user_id: str,
+    state: UserState,
+    standing: Standing,
+    cause: Cause,
+    append_time: Instant,
+    world: World,
+) -> ProgressUpdated:
+    """Return the progress of a user who is known to stand there.
+
+    Args:
+        state: after the input that `cause` names.
+        standing: of that state at `append_time`, as its outcome has it.
+        append_time: of that input.
+
+    Returns:
         The record. Dates are shown by what made them count: bridged ones without those practised,
         credits and revocations without those withdrawn.
     """
-    policy = world.policies.at(append_time)
-    sets = state.sets
-    dates = covered(sets)
-    standing = standing_of(
-        dates, current_run(dates, state.tz, append_time, policy), policy.cycle_days
-    )
-    claimed = claimed_keys(sets)
+    claimed = claimed_keys(state.sets)
     frame = standing.cycle_day
     variant = world.assets.variant_of(user_id)
     current = standing.current_end
@@ -57,19 +73,14 @@ def progress_of(
         None if current is None else current + 1,
         state.tz,
         _dates(state),
-        tuple(
-            [
-                PortalReached(p.lap, p.slug, p.reached_on, p.unlocked_at, p.asset_id)
-                for p in state.portals
-            ]
-        ),
+        state.portals,
         Keys(state.granted, claimed),
         pending_keys(state.granted, claimed),
         world.assets.figure_of(frame) if frame else None,
         frame,
         variant,
         world.assets.asset_id(frame, variant) if frame else None,
-        policy.version,
+        world.policies.at(append_time).version,
         world.generation,
         append_time,
         cause,

@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from pipeline.core.assets import AssetCatalogue
+from pipeline.core.bridging import Crossing
 from pipeline.core.identity import uuid_of
 from pipeline.core.keys import key_ids
 from pipeline.core.outcome import World
@@ -19,12 +20,13 @@ from pipeline.core.records import (
     GeometryUpdated,
     Instant,
     LocalDate,
+    PortalReached,
     PortalUnlocked,
 )
 from pipeline.core.rulebook import Policy
 from pipeline.core.sets import Sets, claimed_keys, covered, digest_of, with_unlocked
-from pipeline.core.state import Unlocked, UserState
-from pipeline.core.streak import Standing, current_run, standing_of
+from pipeline.core.state import UserState
+from pipeline.core.streak import Standing, standing_of
 
 FRAMES: Final = 108
 """Frames that the catalogue draws."""
@@ -46,10 +48,21 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     policy: Policy
 
 
+class Grown(msgspec.Struct, frozen=True, gc=False):
+    """What of a user's state an input changes by itself, after it; as in `UserState`."""
+
+    sets: Sets
+    tz: str
+    tz_at: Instant
+    tz_id: str
+    crossing: Crossing
+
+
 class Settled(msgspec.Struct, frozen=True, gc=False):
-    """The new state, and what to tell."""
+    """The new state, where the user stands with it, and what to tell."""
 
     state: UserState
+    standing: Standing
     unlocks: tuple[PortalUnlocked, ...]
     geometry: tuple[GeometryUpdated, ...]
 
@@ -62,19 +75,14 @@ class _Opening(msgspec.Struct, frozen=True, gc=False):
     keys: tuple[str, ...]
 
 
-def settle(grown: UserState, change: Change, world: World) -> Settled:
-    """Derive everything that follows from a change.
-
-    Args:
-        grown: the state before, with its sets, zone and crossing already after.
-    """
+def settle(before: UserState, grown: Grown, change: Change, world: World) -> Settled:
+    """Derive everything that follows from a change."""
     policy = change.policy
     sets = grown.sets
     dates = covered(sets)
-    current = current_run(dates, grown.tz, change.append_time, policy)
-    standing = standing_of(dates, current, policy.cycle_days)
-    checked_days = grown.checked_days if grown.checked_policy == policy.version else 0
-    portals, granted = grown.portals, grown.granted
+    standing = standing_of(dates, grown.tz, change.append_time, policy)
+    checked_days = before.checked_days if before.checked_policy == policy.version else 0
+    portals, granted = before.portals, before.granted
     openings: tuple[_Opening, ...] = ()
     if standing.longest_days > checked_days:
         due = due_portals(sets, dates, policy, checked_days, standing.longest_days)
@@ -85,8 +93,8 @@ def settle(grown: UserState, change: Change, world: World) -> Settled:
             portals = (*portals, *[_row(each, change.append_time) for each in openings])
             granted = tuple(sorted([*granted, *[key for each in openings for key in each.keys]]))
     state = UserState(
-        grown.revision + 1,
-        digest_of(sets),
+        before.revision + 1,
+        before.digest if sets is before.sets else digest_of(sets),
         sets,
         portals,
         granted,
@@ -94,14 +102,15 @@ def settle(grown: UserState, change: Change, world: World) -> Settled:
         grown.tz_at,
         grown.tz_id,
         grown.crossing,
-        standing.cycle_day or grown.frame_told,
+        standing.cycle_day or before.frame_told,
         checked_days,
         policy.version,
     )
     return Settled(
         state,
+        standing,
         _told(openings, state, standing, change, world) if openings else (),
-        _frames(openings, grown.frame_told, standing, change, world.assets),
+        _frames(openings, before.frame_told, standing, change, world.assets),
     )
 
 
@@ -119,9 +128,9 @@ def _opening(due: Due, user_id: str, world: World) -> _Opening:
     )
 
 
-def _row(opening: _Opening, append_time: Instant) -> Unlocked:
+def _row(opening: _Opening, append_time: Instant) -> PortalReached:
     due = opening.due
-    return Unlocked(due.lap, due.portal.slug, due.reached_on, append_time, opening.asset_id)
+    return PortalReached(due.lap, due.portal.slug, due.reached_on, append_time, opening.asset_id)
 
 
 def _with_all(sets: Sets, due: tuple[Due, ...]) -> Sets:

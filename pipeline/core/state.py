@@ -11,24 +11,10 @@ from typing import Final
 import msgspec
 
 from pipeline.core.bridging import Crossing
-from pipeline.core.records import Instant, LocalDate
+from pipeline.core.records import Instant, PortalReached
 from pipeline.core.sets import Sets, digest_of
 
 NO_SETS: Final = Sets()
-
-
-class Unlocked(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A portal that was told.
-
-    Attributes:
-        asset_id: pinned when it was told, whatever is drawn later.
-    """
-
-    lap: int
-    slug: str
-    reached_on: LocalDate
-    unlocked_at: Instant
-    asset_id: str
 
 
 class UserState(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -48,7 +34,7 @@ class UserState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     revision: int = 0
     digest: str = digest_of(NO_SETS)
     sets: Sets = NO_SETS
-    portals: tuple[Unlocked, ...] = ()
+    portals: tuple[PortalReached, ...] = ()
     granted: tuple[str, ...] = ()
     tz: str = "UTC"
     tz_at: Instant = -(1 << 62)

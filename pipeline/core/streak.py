@@ -55,14 +55,14 @@ def current_run(
     return first_reaching(dates, today - 1)
 
 
-def standing_of(dates: Runs, current: tuple[LocalDate, int] | None, cycle_days: int) -> Standing:
-    """Return where a user stands.
+def standing_of(dates: Runs, tz: str, instant: Instant, policy: Policy) -> Standing:
+    """Return where a user stands at an instant.
 
     Args:
         dates: covered.
-        current: the current run, as from `current_run`.
-        cycle_days: 1 and up.
+        tz: the user's zone.
     """
+    current = current_run(dates, tz, instant, policy)
     if not dates:
         return Standing(0, 0, 0, 0, 0, None, None)
     longest_days = lifetime_days = 0
@@ -73,7 +73,7 @@ def standing_of(dates: Runs, current: tuple[LocalDate, int] | None, cycle_days: 
     if current is None:
         return Standing(0, longest_days, lifetime_days, 0, 0, start + length - 1, None)
     streak_days = current[1]
-    lap, day = divmod(streak_days - 1, cycle_days)
+    lap, day = divmod(streak_days - 1, policy.cycle_days)
     return Standing(
         streak_days,
         longest_days,

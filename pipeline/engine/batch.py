@@ -10,30 +10,37 @@ While agents work on the batches of a poll the engine's thread is parked, so pro
 one user at a time.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
 from pipeline.engine.marker import Marker
 from pipeline.engine.ports import Message, TopicPartition, TransactionalProducer
 from pipeline.engine.store import PartitionStore
-from pipeline.engine.tablespec import Entries, TableSpec
+from pipeline.engine.tablespec import TableSpec
 
 Headers = list[tuple[str, bytes | None]]
+_NOT_WRITTEN: Final[Any] = object()
 
 
 class TableView:
-    """One table of one partition, inside the current transaction."""
+    """One table of one partition, inside the current transaction.
+
+    Attributes:
+        prefix: the byte that the table's local keys start with. Who looks up and writes many keys
+            joins it with the rest once, and calls `get_local` and `put_record`.
+    """
 
     __slots__ = (
         "_disk_get",
         "_expand",
         "_overlay",
         "_partition",
-        "_prefix",
         "_produce",
         "_spec",
         "_store",
         "_topic",
+        "prefix",
     )
 
     def __init__(
@@ -41,7 +48,7 @@ class TableView:
     ) -> None:
         self._spec = spec
         self._store = store
-        self._prefix = spec.prefix
+        self.prefix = spec.prefix
         self._expand = spec.expand
         self._topic = spec.changelog
         self._partition = store.partition
@@ -50,34 +57,33 @@ class TableView:
         self._produce = producer.produce
 
     def get(self, key: bytes) -> bytes | None:
-        """The value of a local key, with what this transaction wrote."""
-        local = self._prefix + key
-        overlay = self._overlay
-        if local in overlay:
-            return overlay[local]
-        return self._disk_get(local)
+        """The value of a key, with what this transaction wrote."""
+        return self.get_local(self.prefix + key)
+
+    def get_local(self, local: bytes) -> bytes | None:
+        """`get`, of a key that starts with the prefix."""
+        value: bytes | None = self._overlay.get(local, _NOT_WRITTEN)
+        return self._disk_get(local) if value is _NOT_WRITTEN else value
 
     def put(self, key: bytes, value: bytes | None) -> None:
         """Write one changelog record and the local entries that it stands for; None deletes."""
         self._produce(self._topic, self._partition, key, value)
-        prefix, overlay = self._prefix, self._overlay
+        prefix, overlay = self.prefix, self._overlay
         for local, content in self._expand(key, value):
             overlay[prefix + local] = content
 
-    def put_record(self, key: bytes, value: bytes, entries: Entries) -> None:
-        """`put`, where the caller has the entries that `expand` would make of the record."""
-        self._produce(self._topic, self._partition, key, value)
-        prefix, overlay = self._prefix, self._overlay
-        for local, content in entries:
-            overlay[prefix + local] = content
+    def put_record(self, key: bytes, value: bytes, entries: Mapping[bytes, bytes]) -> None:
+        """`put`, where the caller has the entries that `expand` would make of the record.
 
-    def stage(self, key: bytes, value: bytes) -> None:
-        """Write a plain entry whose changelog record follows with `put` in this transaction."""
-        self._overlay[self._prefix + key] = value
+        Args:
+            entries: by local key, which starts with the prefix.
+        """
+        self._produce(self._topic, self._partition, key, value)
+        self._overlay.update(entries)
 
     def forget(self, key: bytes) -> None:
         """Delete a local entry whose changelog record expires by itself."""
-        self._overlay[self._prefix + key] = None
+        self._overlay[self.prefix + key] = None
 
     def committed(self, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Committed entries in key order, from the first key that is not below `start`."""
