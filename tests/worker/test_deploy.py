@@ -14,16 +14,19 @@ import yaml
 
 from pipeline.config import ENV_PREFIX, Settings
 from pipeline.metrics import LATENCY_OBJECTIVE_S, METRICS, Kind
+from pipeline.ops.strict_yaml import parse_yaml
 from pipeline.ops.topics_file import Target, load_topics
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 PROMETHEUS = ROOT / "deploy" / "prometheus"
+COMPOSE = ROOT / "docker-compose.yml"
 CORE_KINDS = {"v1", "apps/v1", "batch/v1", "policy/v1", "networking.k8s.io/v1"}
 
 
 def documents(path: Path) -> list[dict[str, Any]]:
-    return [made for made in yaml.safe_load_all(path.read_text(encoding="utf-8")) if made]
+    texts = re.split(r"^---$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return [made for made in map(parse_yaml, texts) if made]
 
 
 def kubernetes_objects() -> list[dict[str, Any]]:
@@ -38,7 +41,7 @@ def of_kind(kind: str) -> dict[str, Any]:
 
 
 def compose() -> dict[str, Any]:
-    loaded = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+    loaded = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))
     assert isinstance(loaded, dict)
     return loaded
 
@@ -167,6 +170,22 @@ def test_every_variable_is_a_setting() -> None:
 
 
 # Compose and the image.
+
+
+def repeated_keys(node: yaml.Node) -> list[str]:
+    """Keys that a mapping has twice; merge keys count as one name each."""
+    if isinstance(node, yaml.SequenceNode):
+        return [key for item in node.value for key in repeated_keys(item)]
+    if not isinstance(node, yaml.MappingNode):
+        return []
+    names = [key.value for key, _ in node.value]
+    inside = [key for _, value in node.value for key in repeated_keys(value)]
+    return [name for name in set(names) if names.count(name) > 1] + inside
+
+
+def test_compose_says_nothing_twice() -> None:
+    assert repeated_keys(yaml.compose("a: {b: 1}\na: 2\n")) == ["a"]
+    assert repeated_keys(yaml.compose(COMPOSE.read_text(encoding="utf-8"))) == []
 
 
 def test_compose_names_what_it_uses() -> None:
