@@ -172,7 +172,7 @@ def test_every_variable_is_a_setting() -> None:
 # Compose and the image.
 
 
-def repeated_keys(node: yaml.Node) -> list[str]:
+def repeated_keys(node: yaml.Node | None) -> list[str]:
     """Keys that a mapping has twice; merge keys count as one name each."""
     if isinstance(node, yaml.SequenceNode):
         return [key for item in node.value for key in repeated_keys(item)]
