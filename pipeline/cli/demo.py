@@ -44,12 +44,12 @@ def command(  # noqa: PLR0913 - one for each option
     from pipeline.config_load import load_settings  # noqa: PLC0415 - slow to import
     from pipeline.demo.live import LiveView  # noqa: PLC0415
     from pipeline.demo.run import run_demo  # noqa: PLC0415
-    from pipeline.demo.stage import Options, start_stack  # noqa: PLC0415
+    from pipeline.demo.stage import Options, read_files, start_stack  # noqa: PLC0415
     from pipeline.demo.summary import render  # noqa: PLC0415
 
     began = time.monotonic()
     console = stderr()
-    files = load_settings()
+    files = read_files(load_settings())
     options = Options(root, users=users, days=days, seed=seed, kills=kill)
     with ProgressLine() as progress:
         stack = start_stack(root, progress)

@@ -22,6 +22,9 @@ from pipeline.demo.watching import View
 WIDTH_MAX: Final = 80
 _LINE_EVERY_S: Final = 5.0
 _REDRAWS_PER_S: Final = 8
+_COLUMNS: Final = 4
+_DIGITS: Final = 6
+_NAME: Final = 8
 
 
 class LiveView:
@@ -78,19 +81,25 @@ def panel(view: View, width: int) -> Panel:
         " a second   lag ",
         ("?" if view.lag is None else f"{view.lag:,}", "bold"),
     )
-    figures = Table.grid(padding=(0, 3))
-    duplicates = [(name, verdicts[name], "yellow") for name in DUPLICATES]
+    if view.kills:
+        head.append(f"   {view.kills} kills", "bright_red")
+    figures = Table.grid(padding=(0, 1))
+    for _ in range(_COLUMNS):
+        figures.add_column(justify="right", no_wrap=True, min_width=_DIGITS)
+        figures.add_column(no_wrap=True, min_width=_NAME)
     rows = (
-        [("accepted", verdicts["accepted"], "green"), *duplicates],
         [
+            ("accepted", verdicts["accepted"], "green"),
             ("portals", view.portals, "magenta"),
             ("commands", verdicts["applied"] + verdicts["repeated"], "blue"),
             ("dead letters", verdicts["dead_letter"], "red"),
-            *([("kills", view.kills, "bright_red")] if view.kills else []),
         ],
+        [(name, verdicts[name], "yellow") for name in DUPLICATES],
     )
     for row in rows:
-        cells = [Text.assemble((f"{count:,}", f"bold {style}"), f" {n}") for n, count, style in row]
+        cells = []
+        for name, count, style in row:
+            cells += [Text(f"{count:,}", f"bold {style}"), Text(name)]
         figures.add_row(*cells)
     bar = ProgressBar(total=view.total, completed=view.done, width=width - 4)
     body = Group(head, bar, Text(), figures)

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Final
 
 from pipeline import clock
-from pipeline.config import Settings
 from pipeline.demo.comparing import compare
 from pipeline.demo.generator import Month, generate
 from pipeline.demo.live import LiveView
@@ -22,7 +21,7 @@ from pipeline.demo.planted import ToSend, tally
 from pipeline.demo.reports import Limits
 from pipeline.demo.requests import Claimable
 from pipeline.demo.sending import Sent, read_back, send
-from pipeline.demo.stage import Options, Say, Stage, build_stage
+from pipeline.demo.stage import Files, Options, Say, Stage, build_stage
 from pipeline.demo.summary import Result
 from pipeline.demo.watching import Killing, View, watch
 from pipeline.demo.worker_process import WorkerProcess
@@ -33,13 +32,11 @@ from pipeline.oracle.events import Place
 CLAIMABLE_PORTALS: Final = 4
 
 
-def run_demo(
-    stack: LocalStack, options: Options, files: Settings, say: Say, live: LiveView
-) -> Result:
+def run_demo(stack: LocalStack, options: Options, files: Files, say: Say, live: LiveView) -> Result:
     """Carry out a demonstration on a stack that is up, and stays up.
 
     Args:
-        files: names the topics file, the policy and the folder of schemas.
+        files: `read_files`.
         say: told of each step.
         live: shows the run.
 

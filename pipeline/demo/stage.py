@@ -6,6 +6,7 @@ Does not own: how topics, schemas and assets are made (ops/), the stack (local/)
 Invariant: nothing outside the demo's folder is touched, and no two runs share a topic.
 """
 
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -18,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 from pipeline.codec.avro import AvroEncoder
 from pipeline.codec.partitioner import partition_of
 from pipeline.codec.registry import SchemaResolver, connect
-from pipeline.codec.schemas import load_schemas
+from pipeline.codec.schemas import Schema, load_schemas
 from pipeline.config import Settings
 from pipeline.core.geometry.catalogue import golden_bytes
 from pipeline.core.keys import key_ids
@@ -34,6 +35,7 @@ from pipeline.ops.topics_file import Target, TopicsFile, load_topics
 INPUTS: Final[tuple[Kind, ...]] = ("completions", "commands")
 OUTPUTS: Final = ("portals", "progress", "geometry", "reconciliation", "deadletters", "audit")
 
+RUNS: Final = "runs"
 BATCH_RECORDS: Final = 10_000
 INTERRUPTED_BATCH_RECORDS: Final = 300
 """Small batches, so that a kill finds something to interrupt."""
@@ -86,10 +88,39 @@ class Stage(msgspec.Struct, frozen=True):
         return {name: self.settings.topic(name) for name in OUTPUTS}
 
 
+class Files(msgspec.Struct, frozen=True):
+    """What the release brings along: topics, schemas by record, the policy's text, and where."""
+
+    topics: TopicsFile
+    schemas: dict[str, Schema]
+    policy: str
+    settings: Settings
+
+
+def read_files(settings: Settings) -> Files:
+    """Read the files that `settings` names.
+
+    Raises:
+        TopicsFileError, SchemaFileError, DemoError: one is missing or wrong.
+    """
+    topics_file = load_topics(settings.topics_file)
+    ours = load_schemas(settings.schemas_dir)
+    try:
+        policy = settings.policy_file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DemoError(
+            f"{settings.policy_file} cannot be read",
+            why=str(error.strerror),
+            fix="run the demo from a checkout, or set AWAWAY_POLICY_FILE",
+        ) from error
+    return Files(topics_file, ours, policy, settings)
+
+
 def start_stack(root: Path, progress: Progress) -> LocalStack:
     """Have the demo's own Kafka and registry running.
 
-    A stack that an earlier run left up is used again; one that is down starts empty.
+    A stack that an earlier run left up is used again; one that is down starts empty, and what
+    earlier runs left in the folder is removed.
 
     Args:
         progress: told about downloads and waiting.
@@ -100,32 +131,32 @@ def start_stack(root: Path, progress: Progress) -> LocalStack:
     stack = LocalStack(root / "stack")
     if stack.status().health == "down":
         stack.down(delete_data=stack.root.exists())
+        shutil.rmtree(root / RUNS, ignore_errors=True)
     stack.up(progress, detach=False)
     return stack
 
 
 def build_stage(
-    options: Options, run_name: str, stack: LocalStack, files: Settings, say: Say
+    options: Options, run_name: str, stack: LocalStack, files: Files, say: Say
 ) -> Stage:
     """Make topics, schemas and assets for one run.
 
     Args:
         run_name: unique; becomes the topic prefix.
-        files: names the topics file, the policy, and the folder of schemas.
 
     Raises:
-        AwawayError: a file is missing or wrong, or a server refused.
+        AwawayError: a server refused.
     """
     root = options.root
-    run_dir = (root / "runs" / run_name).resolve()
+    run_dir = (root / RUNS / run_name).resolve()
     run_dir.mkdir(parents=True)
     settings = Settings(
         bootstrap_servers=stack.bootstrap_servers,
         registry_url=stack.registry_url,
         topic_prefix=f"{run_name}.",
-        topics_file=files.topics_file.resolve(),
-        policy_file=files.policy_file.resolve(),
-        schemas_dir=files.schemas_dir.resolve(),
+        topics_file=files.settings.topics_file.resolve(),
+        policy_file=files.settings.policy_file.resolve(),
+        schemas_dir=files.settings.schemas_dir.resolve(),
         data_dir=run_dir / "data",
         assets_url=str(_assets_dir(root)),
         development=True,
@@ -133,20 +164,11 @@ def build_stage(
         log_format="json",
         batch_records_max=INTERRUPTED_BATCH_RECORDS if options.kills else BATCH_RECORDS,
     )
-    file = load_topics(settings.topics_file)
-    try:
-        policy = settings.policy_file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise DemoError(
-            f"{settings.policy_file} cannot be read",
-            why=str(error.strerror),
-            fix="run the demo from a checkout, or set AWAWAY_POLICY_FILE",
-        ) from error
     with ThreadPoolExecutor(1, "assets") as pool:
         published = pool.submit(_publish, settings.assets_url)
-        wire = _apply(settings, file, say)
+        wire = _apply(settings, files, say)
         published.result()
-    return Stage(root, run_dir, settings, file.partitions, policy, wire)
+    return Stage(root, run_dir, settings, files.topics.partitions, files.policy, wire)
 
 
 def _assets_dir(root: Path) -> Path:
@@ -162,16 +184,16 @@ def _publish(url: str) -> None:
         assets.publish(store)
 
 
-def _apply(settings: Settings, file: TopicsFile, say: Say) -> Wire:
+def _apply(settings: Settings, files: Files, say: Say) -> Wire:
     target = Target(
         prefix=settings.topic_prefix, generation=settings.generation, simulated_time=True
     )
     say("making the topics")
-    topics.apply(AdminClient({**settings.kafka_client(), "log_level": LOG_LEVEL}), file, target)
+    admin = AdminClient({**settings.kafka_client(), "log_level": LOG_LEVEL})
+    topics.apply(admin, files.topics, target)
     say("registering the schemas")
     client = connect(settings.registry_client())
-    ours = load_schemas(settings.schemas_dir)
-    wanted = schemas.expected(file, ours, target)
+    wanted = schemas.expected(files.topics, files.schemas, target)
     schemas.register(client, wanted)
     ids = SchemaResolver(client).resolve(wanted)
 
@@ -179,10 +201,11 @@ def _apply(settings: Settings, file: TopicsFile, say: Say) -> Wire:
         subject = f"{settings.topic(topic)}-value"
         return AvroEncoder(wanted[subject].schema, ids[subject])
 
+    partitions = files.topics.partitions
     return Wire(
         avro_completion=encoder("completions").encode,
         avro_command=encoder("commands").encode,
-        partition_of=lambda key: partition_of(key, file.partitions),
-        partitions=file.partitions,
+        partition_of=lambda key: partition_of(key, partitions),
+        partitions=partitions,
         key_id=lambda user_id, lap, slug, i: key_ids(user_id, lap, slug, i + 1)[i],
     )

@@ -5,21 +5,24 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from pipeline.config import Settings
+from pipeline.demo.errors import WorkerEndedError
 from pipeline.demo.live import LiveView
 from pipeline.demo.planted import DUPLICATES
 from pipeline.demo.run import run_demo
-from pipeline.demo.stage import Options
+from pipeline.demo.stage import Options, read_files
 from pipeline.demo.summary import Result
+from pipeline.demo.worker_process import WorkerProcess, environment
 from pipeline.local.stack import LocalStack
 from tests.demo.month import ROOT
 
-FILES = Settings(
+SETTINGS = Settings(
     topics_file=ROOT / "topics.yaml",
     policy_file=ROOT / "policy.yaml",
     schemas_dir=ROOT / "schemas",
@@ -31,7 +34,7 @@ def _run(stack: LocalStack, root: Path, *, users: int, seed: int, kills: int = 0
     options = Options(root, users=users, days=30, seed=seed, kills=kills)
     said: list[str] = []
     live = LiveView(Console(file=io.StringIO()))
-    return run_demo(stack, options, FILES, said.append, live)
+    return run_demo(stack, options, read_files(SETTINGS), said.append, live)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
@@ -67,3 +70,44 @@ def test_the_command_prints_one_object_and_leaves_no_process(tmp_path: Path) -> 
     assert told["dead_letters"] == sum(told["planted"]["garbage"].values())
     assert told["portals"] > 40 and told["assets"] > 5 and told["seconds"] > 0
     assert LocalStack(tmp_path / "demo" / "stack").status().health == "down"
+
+
+def test_outside_a_checkout_it_says_what_is_missing_before_it_starts_anything(
+    tmp_path: Path,
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli.main", "demo", "-o", "json"],
+        cwd=tmp_path,
+        env={k: v for k, v in os.environ.items() if not k.startswith("AWAWAY_")}
+        | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "topics.yaml" in json.loads(done.stdout)["what"]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_that_cannot_start_ends_the_run_with_its_log(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, topics_file=tmp_path / "no-topics.yaml")
+    with WorkerProcess(settings, tmp_path / "worker.log") as worker:
+        worker.start()
+        deadline = time.monotonic() + 60
+        with pytest.raises(WorkerEndedError) as caught:
+            while time.monotonic() < deadline:
+                worker.check()
+                time.sleep(0.1)
+    assert "no-topics.yaml" in caught.value.why
+    assert worker.kill() is False
+
+
+def test_a_worker_sees_no_settings_but_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWAWAY_TOPIC_PREFIX", "another.")
+    monkeypatch.setenv("AWAWAY_KAFKA", "{}")
+    given = environment(Settings(topic_prefix="mine.", data_dir=tmp_path))
+    assert given["AWAWAY_TOPIC_PREFIX"] == "mine."
+    assert "AWAWAY_KAFKA" not in given

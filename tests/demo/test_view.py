@@ -54,7 +54,7 @@ def _result(differences: Differences) -> Result:
     )
 
 
-@pytest.mark.parametrize("width", [60, 80])
+@pytest.mark.parametrize("width", [80, 100])
 def test_the_panel_fits_and_tells_everything(width: int) -> None:
     console = _console(width)
     console.print(panel(_view(), width))
