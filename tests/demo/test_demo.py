@@ -48,6 +48,7 @@ def test_exact_although_the_worker_is_killed(stack: LocalStack, tmp_path: Path, 
     assert Path(result.page).is_file()
 
 
+@pytest.mark.kafka
 def test_the_command_prints_one_object_and_leaves_no_process(tmp_path: Path) -> None:
     done = subprocess.run(
         [
