@@ -39,6 +39,7 @@ STARTING = (
     ck.KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     ck.KafkaError._TIMED_OUT,
     ck.KafkaError._TRANSPORT,
+    ck.KafkaError.NOT_LEADER_FOR_PARTITION,
 )
 """What a broker answers that has only just started, or that waits for an open transaction."""
 

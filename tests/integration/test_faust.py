@@ -1,0 +1,49 @@
+"""The worker is a real Faust app: Faust's own commands know it."""
+
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+from tests.integration.ledger import ROOT, Ledger
+
+FAUST = [sys.executable, "-m", "faust", "-A", "pipeline.app"]
+
+
+def faust(ledger: Ledger, command: str) -> str:
+    done = subprocess.run(
+        [*FAUST, command],
+        check=False,
+        cwd=ROOT,
+        env=ledger.environment(),
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout.decode()
+
+
+def test_agents_and_tables_are_listed(ledger: Ledger) -> None:
+    agents = faust(ledger, "agents")
+    assert "completions" in agents
+    assert "commands" in agents
+    tables = faust(ledger, "tables")
+    assert "streaks" in tables
+    assert "seen" in tables
+
+
+def test_fausts_worker_processes(ledger: Ledger) -> None:
+    ledger.complete("ada", "c1", datetime.now(UTC))
+    ledger.flush()
+    with (ledger.folder / "worker-0.log").open("wb") as log:
+        worker = subprocess.Popen(
+            [*FAUST, "worker", "--without-web"],
+            cwd=ROOT,
+            env=ledger.environment(),
+            stdout=log,
+            stderr=log,
+        )
+    ledger.workers.append(worker)
+    ledger.drain(worker)
+    assert ledger.stop_worker(worker) == 0
+    assert ledger.progress()["ada"]["streak_days"] == 1
+    assert ledger.audited_offsets() == ledger.input_offsets()
