@@ -13,11 +13,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from pipeline.local.process import ProcessId, identify, this_process
 from pipeline.local.stack import LocalStack
 
 _FOLDER_PREFIX = "awaway-tests-"
+# A busy machine is not a fault of the code: properties judge what comes out, not how soon.
+settings.register_profile(
+    "busy-machine",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    print_blob=True,
+)
+settings.load_profile("busy-machine")
+
 _RUN = pytest.StashKey[tuple[Path, ProcessId]]()
 
 
