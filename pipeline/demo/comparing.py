@@ -16,15 +16,16 @@ from pipeline.core.geometry.catalogue import GoldenCatalogue
 from pipeline.demo.expected import REASONS, days, expected_progress, shown_progress
 from pipeline.demo.outputs import Outputs, place_of
 from pipeline.demo.sending import Sent
-from pipeline.oracle import Judgement, Rules, UserModel, Verdict
+from pipeline.oracle import Judgement, Rules, Unlock, UserModel, Verdict
 from pipeline.oracle.events import Place
+from pipeline.oracle.users import unlock_id
 
 KINDS: Final = (
     "inputs_unaudited", "inputs_audited_again", "audit_chain_breaks", "verdicts_wrong",
     "verdicts_not_planted", "dates_wrong", "dead_letters_missing", "dead_letters_extra",
     "dead_letters_altered", "reasons_wrong", "alerts_missing", "alerts_extra", "alerts_wrong",
-    "portals_missing", "portals_extra", "portals_wrong", "users_wrong", "assets_unknown",
-    "early_reads_gone",
+    "portals_missing", "portals_extra", "portals_wrong", "audited_unlocks_wrong", "users_wrong",
+    "assets_unknown", "early_reads_gone",
 )  # fmt: skip
 EXAMPLES_MAX: Final = 3
 _HASH_BYTES: Final = 32
@@ -191,15 +192,45 @@ def _compare_portals(outputs: Outputs, judgement: Judgement, found: Differences)
         one = due.get(key)
         if one is None:
             continue
-        said = (
-            record["cycle_day"],
-            record["reached_on"],
-            record["unlocked_at"],
-            tuple(record["field_keys"]),
-            place_of(record["cause"], outputs.kinds),
-        )
-        if said != (one.day, days(one.reached_on), one.unlocked_at_ms, one.keys, one.place):
-            found.note("portals_wrong", f"{key} says {said}")
+        told_of = _told_of(record, outputs.kinds)
+        ought = _ought_to_say(record["user_id"], one)
+        names = [name for name in ought if told_of[name] != ought[name]]
+        if names:
+            found.note("portals_wrong", f"{key} says {names[0]} {told_of[names[0]]}")
+    by_place: defaultdict[Place, list[str]] = defaultdict(list)
+    for user_id, user in judgement.users.items():
+        for one in user.unlocks.values():
+            by_place[one.place].append(unlock_id(user_id, one.lap, one.slug))
+    for _, entry in outputs.audit:
+        place = place_of(entry["cause"], outputs.kinds)
+        if entry["unlock_ids"] != by_place.get(place, []):
+            found.note("audited_unlocks_wrong", f"{place} says {entry['unlock_ids']}")
+
+
+def _told_of(record: dict[str, Any], kinds: dict[str, str]) -> dict[str, Any]:
+    ahead = record["next_portal"]
+    return record | {
+        "cause": place_of(record["cause"], kinds),
+        "next_portal": ahead and (ahead["slug"], ahead["days_away"]),
+    }
+
+
+def _ought_to_say(user_id: str, one: Unlock) -> dict[str, Any]:
+    """Return what a portal's record has to say, by its field names."""
+    return {
+        "unlock_id": unlock_id(user_id, one.lap, one.slug),
+        "cycle_day": one.day,
+        "streak_days": one.shown.streak_days,
+        "longest_days": one.shown.longest_days,
+        "lifetime_days": one.shown.lifetime_days,
+        "reached_on": days(one.reached_on),
+        "tz": one.tz,
+        "field_keys": list(one.keys),
+        "field_keys_pending": one.keys_pending,
+        "next_portal": one.shown.next_portal,
+        "unlocked_at": one.unlocked_at_ms,
+        "cause": one.place,
+    }
 
 
 def _compare_users(

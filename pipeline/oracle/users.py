@@ -39,28 +39,13 @@ class Counted:
 
 
 @dataclass(frozen=True, slots=True)
-class Unlock:
-    """A portal, unlocked.
+class Progress:
+    """What is shown of a user at an instant; None and 0 where there is nothing to show.
 
     Attributes:
-        day: the portal's day in the cycle.
-        keys: ids granted with it.
-        reached_on: the date on which the stretch reached it.
-        unlocked_at_ms: append time of the event that did it, and `place`, where that lies.
+        next_portal: slug of the portal ahead of the current streak that is still to be unlocked,
+            and how many days (1 and up) away it is.
     """
-
-    lap: int
-    slug: str
-    day: int
-    keys: tuple[str, ...]
-    reached_on: date
-    unlocked_at_ms: int
-    place: Place
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """What is shown of a user at an instant; None and 0 where there is nothing to show."""
 
     streak_days: int
     longest_days: int
@@ -69,6 +54,31 @@ class Progress:
     cycle_day: int
     last_local_date: date | None
     streak_safe_until: date | None
+    next_portal: tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Unlock:
+    """A portal, unlocked.
+
+    Attributes:
+        day: the portal's day in the cycle.
+        keys: ids granted with it. keys_pending: of all portals, after the event.
+        reached_on: the date on which the stretch reached it.
+        unlocked_at_ms: append time of the event that did it, and `place`, where that lies.
+        shown: the user's progress after the event, and `tz`, their zone.
+    """
+
+    lap: int
+    slug: str
+    day: int
+    keys: tuple[str, ...]
+    keys_pending: int
+    reached_on: date
+    unlocked_at_ms: int
+    place: Place
+    shown: Progress
+    tz: str
 
 
 @dataclass(slots=True)
@@ -145,35 +155,49 @@ class UserModel:
             return "UTC"
         return max(self.counted, key=lambda one: (one.end_ms, one.completion_id)).tz
 
-    def settle(self, policy: Policy, append_time_ms: int, place: Place) -> list[Unlock]:
-        """Unlock what the longest stretch has reached by now; return what is new, in order."""
+    def settle(self, policy: Policy, append_time_ms: int, place: Place) -> None:
+        """Unlock what the longest stretch has reached by now."""
         self.last_change, self.last_change_ms = place, append_time_ms
         runs = stretches(self.covered)
         longest = max((days for _, days in runs), default=0)
-        new = []
-        for lap in range(longest // policy.cycle_days + 1):
-            for portal in policy.portals:
-                days = lap * policy.cycle_days + portal.day
-                if days > longest or (lap, portal.slug) in self.unlocks:
-                    continue
-                start = next(first for first, length in runs if length >= days)
-                unlock = Unlock(
-                    lap=lap,
-                    slug=portal.slug,
-                    day=portal.day,
-                    keys=tuple(
-                        key_id(self.user_id, lap, portal.slug, i) for i in range(portal.keys)
-                    ),
-                    reached_on=start + (days - 1) * ONE_DAY,
-                    unlocked_at_ms=append_time_ms,
-                    place=place,
-                )
-                self.unlocks[(lap, portal.slug)] = unlock
-                new.append(unlock)
-        return new
+        due = [
+            (lap, portal)
+            for lap in range(longest // policy.cycle_days + 1)
+            for portal in policy.portals
+            if lap * policy.cycle_days + portal.day <= longest
+            and (lap, portal.slug) not in self.unlocks
+        ]
+        if not due:
+            return
+        keys = {
+            (lap, portal.slug): tuple(
+                key_id(self.user_id, lap, portal.slug, i) for i in range(portal.keys)
+            )
+            for lap, portal in due
+        }
+        granted = self.keys_granted.union(*keys.values())
+        shown = self._progress(append_time_ms, policy, {*self.unlocks, *keys})
+        for lap, portal in due:
+            days = lap * policy.cycle_days + portal.day
+            start = next(first for first, length in runs if length >= days)
+            self.unlocks[(lap, portal.slug)] = Unlock(
+                lap=lap,
+                slug=portal.slug,
+                day=portal.day,
+                keys=keys[(lap, portal.slug)],
+                keys_pending=len(granted - self.keys_claimed),
+                reached_on=start + (days - 1) * ONE_DAY,
+                unlocked_at_ms=append_time_ms,
+                place=place,
+                shown=shown,
+                tz=self.tz,
+            )
 
     def progress(self, now_ms: int, policy: Policy) -> Progress:
         """Return what is shown at `now_ms`."""
+        return self._progress(now_ms, policy, set(self.unlocks))
+
+    def _progress(self, now_ms: int, policy: Policy, unlocked: set[PortalId]) -> Progress:
         runs = stretches(self.covered)
         today = local_date(now_ms, self.tz, policy.day_start)
         current = [run for run in runs if run[0] + (run[1] - 1) * ONE_DAY >= today - ONE_DAY]
@@ -188,7 +212,19 @@ class UserModel:
             cycle_day=(streak - 1) % policy.cycle_days + 1 if streak else 0,
             last_local_date=last,
             streak_safe_until=start + streak * ONE_DAY if streak else None,
+            next_portal=next_portal(streak, policy, unlocked),
         )
+
+
+def next_portal(streak_days: int, policy: Policy, unlocked: set[PortalId]) -> tuple[str, int]:
+    """Return the first portal beyond a streak that is not `unlocked`: its slug, and days away."""
+    lap = streak_days // policy.cycle_days
+    while True:
+        for portal in policy.portals:
+            days_away = lap * policy.cycle_days + portal.day - streak_days
+            if days_away > 0 and (lap, portal.slug) not in unlocked:
+                return portal.slug, days_away
+        lap += 1
 
 
 def unlock_id(user_id: str, lap: int, slug: str) -> str:

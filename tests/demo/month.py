@@ -29,7 +29,7 @@ from pipeline.oracle import Judgement, Logged, Reader, Rules, judge, load_rules
 from pipeline.oracle.events import Place
 from pipeline.oracle.partition import home
 from pipeline.oracle.reading import without_logical_types
-from pipeline.oracle.users import key_id
+from pipeline.oracle.users import key_id, unlock_id
 
 ROOT = Path(__file__).parents[2]
 POLICY = (ROOT / "policy.yaml").read_text(encoding="utf-8")
@@ -164,6 +164,10 @@ def cause(place: Place) -> dict[str, Any]:
 
 def _audit(sent: dict[Place, Sent], judgement: Judgement, outputs: Outputs) -> None:
     heads: dict[int, tuple[int, bytes]] = {}
+    unlocks: dict[Place, list[str]] = {}
+    for user_id, user in judgement.users.items():
+        for one in user.unlocks.values():
+            unlocks.setdefault(one.place, []).append(unlock_id(user_id, one.lap, one.slug))
     for place in sent:
         partition = place[1]
         sequence, prev_hash = heads.get(partition, (0, bytes(32)))
@@ -172,6 +176,7 @@ def _audit(sent: dict[Place, Sent], judgement: Judgement, outputs: Outputs) -> N
         verdict = judgement.verdicts[place]
         entry = {"cause": cause(place), "partition": partition, "sequence": sequence}
         entry |= {"verdict": verdict.word, "local_date": days(verdict.local_date)}
+        entry |= {"unlock_ids": unlocks.get(place, [])}
         entry |= {"prev_hash": prev_hash, "hash": hashed}
         message = FakeMessage(b"\0\0\0\0\1" + body + b"\x40" + hashed)
         outputs.audit.append((cast(Message, message), entry))
@@ -187,7 +192,13 @@ def _users(judgement: Judgement, outputs: Outputs) -> None:
             portal |= {"title": one.slug.title(), "cycle_day": one.day}
             portal |= {"reached_on": days(one.reached_on), "unlocked_at": one.unlocked_at_ms}
             portal |= {"field_keys": list(one.keys), "cause": cause(one.place)}
-            portal |= {"asset_id": catalogue.asset_id(one.day, variant)}
+            portal |= {"asset_id": catalogue.asset_id(one.day, variant), "tz": one.tz}
+            ahead = one.shown.next_portal
+            portal |= {"next_portal": {"slug": ahead[0], "days_away": ahead[1]}}
+            portal |= {"unlock_id": unlock_id(user_id, one.lap, one.slug)}
+            for name in ("streak_days", "longest_days", "lifetime_days"):
+                portal[name] = getattr(one.shown, name)
+            portal["field_keys_pending"] = one.keys_pending
             outputs.portals.append(portal)
         shown = expected_progress(user, rules(), user.last_change_ms)
         dates = {

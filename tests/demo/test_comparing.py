@@ -52,7 +52,7 @@ def _other_date(run: Run) -> None:
 
 
 def _stray_audit(run: Run) -> None:
-    _, entry = run.outputs.audit[0]
+    entry = next(e for _, e in run.outputs.audit if not e["unlock_ids"])
     entry["cause"] = entry["cause"] | {"offset": 10**9}
 
 
@@ -108,6 +108,18 @@ def _other_asset(run: Run) -> None:
     run.outputs.portals[3]["asset_id"] = "0" * 64
 
 
+def _other_streak(run: Run) -> None:
+    run.outputs.portals[3]["streak_days"] += 1
+
+
+def _no_next_portal(run: Run) -> None:
+    run.outputs.portals[3]["next_portal"] = None
+
+
+def _unlock_not_audited(run: Run) -> None:
+    next(e for _, e in run.outputs.audit if e["unlock_ids"])["unlock_ids"] = []
+
+
 def _drop_user(run: Run) -> None:
     run.outputs.progress.popitem()
 
@@ -151,6 +163,9 @@ def _stale_progress(run: Run) -> None:
         (_repeat_portal, {"portals_extra": 1}),
         (_stray_portal, {"portals_missing": 1, "portals_extra": 1}),
         (_other_keys, {"portals_wrong": 1}),
+        (_other_streak, {"portals_wrong": 1}),
+        (_no_next_portal, {"portals_wrong": 1}),
+        (_unlock_not_audited, {"audited_unlocks_wrong": 1}),
         (_other_asset, {"assets_unknown": 1}),
         (_drop_user, {"users_wrong": 1}),
         (_stray_user, {"users_wrong": 1}),

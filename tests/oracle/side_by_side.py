@@ -14,20 +14,20 @@ from pipeline.core.fold import Outcome, World, fold_command, fold_completion
 from pipeline.core.geometry.catalogue import GoldenCatalogue
 from pipeline.core.policy import load_policy
 from pipeline.core.progress import progress_of
-from pipeline.core.records import Cause, Command, PracticeCompleted, ProgressUpdated, Run
+from pipeline.core.records import Cause, Command, PracticeCompleted
 from pipeline.core.state import UserState
+from pipeline.demo.expected import EPOCH, days, expected_progress, shown_progress
 from pipeline.oracle import (
     Completion,
     Judgement,
     Rules,
     SupportCommand,
-    UserModel,
     Verdict,
     judge_read,
     load_rules,
 )
+from pipeline.oracle.users import unlock_id
 
-EPOCH = date(1970, 1, 1)
 CATALOGUE = GoldenCatalogue()
 Event = PracticeCompleted | Command
 
@@ -107,7 +107,7 @@ class SideBySide:
     def _compare(self, event: Event, outcome: Outcome, judged: Verdict, cause: Cause) -> None:
         assert outcome.verdict == judged.word, (event, outcome.rejection, judged)
         if judged.word in ("accepted", "overlap"):
-            assert outcome.local_date == _days(judged.local_date), event
+            assert outcome.local_date == days(judged.local_date), event
         if judged.originals:
             assert outcome.alert is not None
             original = outcome.alert.original
@@ -118,74 +118,47 @@ class SideBySide:
         due = []
         if user is not None:
             due = [u for u in user.unlocks.values() if u.place[2] == cause.offset]
-        told = [(u.lap, u.portal, u.reached_on, u.field_keys) for u in outcome.unlocks]
-        assert told == [(u.lap, u.slug, _days(u.reached_on), u.keys) for u in due], event
+        told = [
+            {
+                "unlock_id": u.unlock_id,
+                "lap": u.lap,
+                "portal": u.portal,
+                "cycle_day": u.cycle_day,
+                "run": (u.streak_days, u.longest_days, u.lifetime_days),
+                "reached_on": u.reached_on,
+                "tz": u.tz,
+                "keys": (u.field_keys, u.field_keys_pending),
+                "next": u.next_portal and (u.next_portal.slug, u.next_portal.days_away),
+            }
+            for u in outcome.unlocks
+        ]
+        ought = [
+            {
+                "unlock_id": unlock_id(event.user_id, u.lap, u.slug),
+                "lap": u.lap,
+                "portal": u.slug,
+                "cycle_day": u.day,
+                "run": (u.shown.streak_days, u.shown.longest_days, u.shown.lifetime_days),
+                "reached_on": days(u.reached_on),
+                "tz": u.tz,
+                "keys": (u.keys, u.keys_pending),
+                "next": u.shown.next_portal,
+            }
+            for u in due
+        ]
+        assert told == ought, event
 
     def compare_users(self) -> None:
         """Compare what is shown of everyone with what ought to be."""
         assert self.states.keys() == self.judgement.users.keys()
         for user_id, state in self.states.items():
             cause, at_ms = self.last[user_id]
-            shown = progress_of(user_id, state, cause, at_ms, self.world)
+            progress = progress_of(user_id, state, cause, at_ms, self.world)
+            record = msgspec.to_builtins(progress)
+            record["portals"] = [msgspec.structs.asdict(one) for one in progress.portals]
+            shown = shown_progress(record)
             user = self.judgement.users[user_id]
-            assert shown_of(shown) == expected_of(user, self.rules, at_ms), user_id
-
-
-def shown_of(progress: ProgressUpdated) -> dict[str, Any]:
-    """Return what a progress record says of the domain."""
-    return {
-        "revision": progress.revision,
-        "streak_days": progress.streak_days,
-        "longest_days": progress.longest_days,
-        "lifetime_days": progress.lifetime_days,
-        "lap": progress.lap,
-        "cycle_day": progress.cycle_day,
-        "last_local_date": progress.last_local_date,
-        "streak_safe_until": progress.streak_safe_until,
-        "tz": progress.tz,
-        "practised": _spelled(progress.dates.practised),
-        "bridged": _spelled(progress.dates.bridged),
-        "credited": _spelled(progress.dates.credited),
-        "revoked": _spelled(progress.dates.revoked),
-        "portals": [(p.lap, p.slug, p.reached_on, p.unlocked_at) for p in progress.portals],
-        "granted": list(progress.keys.granted),
-        "claimed": list(progress.keys.claimed),
-        "pending": progress.field_keys_pending,
-    }
-
-
-def expected_of(user: UserModel, rules: Rules, at_ms: int) -> dict[str, Any]:
-    """Return what the oracle would have a progress record say."""
-    shown = user.progress(at_ms, rules.at(at_ms))
-    return {
-        "revision": user.revision,
-        "streak_days": shown.streak_days,
-        "longest_days": shown.longest_days,
-        "lifetime_days": shown.lifetime_days,
-        "lap": shown.lap,
-        "cycle_day": shown.cycle_day,
-        "last_local_date": _days(shown.last_local_date),
-        "streak_safe_until": _days(shown.streak_safe_until),
-        "tz": user.tz,
-        "practised": sorted(_days(d) for d in user.practised),
-        "bridged": sorted(_days(d) for d in user.bridged),
-        "credited": sorted(_days(d) for d in user.credited),
-        "revoked": sorted(_days(d) for d in user.revoked),
-        "portals": [
-            (u.lap, u.slug, _days(u.reached_on), u.unlocked_at_ms) for u in user.unlocks.values()
-        ],
-        "granted": sorted(user.keys_granted),
-        "claimed": sorted(user.keys_claimed),
-        "pending": len(user.keys_pending),
-    }
-
-
-def _spelled(runs: tuple[Run, ...]) -> list[int]:
-    return [run.start + i for run in runs for i in range(run.length)]
-
-
-def _days(local_date: date | None) -> Any:
-    return None if local_date is None else (local_date - EPOCH).days
+            assert shown == expected_progress(user, self.rules, at_ms), user_id
 
 
 def _as_completion(event: PracticeCompleted) -> Completion:

@@ -2,12 +2,13 @@
 
 import io
 import json
+from datetime import date
 from typing import Any
 
 import fastavro
 import pytest
 
-from pipeline.oracle import Completion, Logged, Reader, Verdict, judge
+from pipeline.oracle import Completion, Logged, Reader, SupportCommand, Verdict, judge
 from pipeline.oracle.partition import home, murmur2
 from pipeline.oracle.reading import UnreadableError
 from tests.oracle.scenes import RULES, ms
@@ -114,3 +115,48 @@ def test_a_record_counts_only_under_its_users_key_in_its_keys_partition() -> Non
     assert _judge(None, 0, as_json()).category == "no_key"
     assert _judge(b"ana", at_home, b"{").category == "bad_json"
     assert _judge(b"ana", at_home, as_json(tz="Nowhere")).category == "unknown_zone"
+
+
+COMMAND_SCHEMA: dict[str, Any] = {
+    "type": "record",
+    "name": "Command",
+    "fields": [
+        *({"name": n, "type": "string"} for n in ("request_id", "user_id", "kind", "actor")),
+        {"name": "local_date", "type": ["null", {"type": "int", "logicalType": "date"}]},
+    ],
+}
+COMMAND: dict[str, Any] = {
+    "request_id": "r",
+    "user_id": "ana",
+    "kind": "credit",
+    "actor": "lea",
+    "local_date": "2026-05-10",
+}
+
+
+def test_commands_are_read_from_both_formats() -> None:
+    expected = SupportCommand("r", "ana", "credit", "lea", local_date=date(2026, 5, 10))
+    assert READER.command(json.dumps(COMMAND).encode()) == expected
+    body = io.BytesIO()
+    days = (date(2026, 5, 10) - date(1970, 1, 1)).days
+    schema = fastavro.parse_schema(COMMAND_SCHEMA)
+    fastavro.schemaless_writer(body, schema, COMMAND | {"local_date": days})
+    framed = b"\0\0\0\0\x09" + body.getvalue()
+    assert Reader({9: COMMAND_SCHEMA}).command(framed) == expected
+    without_date = json.dumps(COMMAND | {"local_date": None}).encode()
+    assert READER.command(without_date).local_date is None
+
+
+@pytest.mark.parametrize("local_date", [20_000, "2026-02-30", "tomorrow"])
+def test_a_command_with_a_date_that_is_none_is_garbage(local_date: object) -> None:
+    with pytest.raises(UnreadableError) as caught:
+        READER.command(json.dumps(COMMAND | {"local_date": local_date}).encode())
+    assert caught.value.category == "wrong_type"
+
+
+def test_a_date_beyond_the_calendar_is_garbage() -> None:
+    body = io.BytesIO()
+    schema = fastavro.parse_schema(COMMAND_SCHEMA)
+    fastavro.schemaless_writer(body, schema, COMMAND | {"local_date": 2**31 - 1})
+    with pytest.raises(UnreadableError):
+        Reader({9: COMMAND_SCHEMA}).command(b"\0\0\0\0\x09" + body.getvalue())

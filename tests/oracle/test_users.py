@@ -46,6 +46,18 @@ def test_a_streak_lives_until_the_day_after_its_last_date_is_over() -> None:
     assert (over.longest_days, over.lifetime_days, over.last_local_date) == (2, 2, date(2026, 5, 2))
 
 
+def test_the_next_portal_is_counted_from_the_current_run() -> None:
+    scene = _month_of_may(1, 2)
+    policy = RULES.policies[0]
+    assert scene.user.progress(ms("2026-05-02T13:00:00Z"), policy).next_portal == ("leaf", 1)
+    # After a break: the portals that are open already are not ahead.
+    assert scene.user.progress(ms("2026-05-09T13:00:00Z"), policy).next_portal == ("leaf", 3)
+    at_the_end = _month_of_may(*range(1, 7)).user.progress(ms("2026-05-06T13:00:00Z"), policy)
+    assert at_the_end.next_portal == ("seed", 1)
+    shown = scene.user.unlocks[(0, "seed")].shown
+    assert (shown.streak_days, shown.next_portal) == (1, ("leaf", 2))
+
+
 def test_lap_and_day_of_the_cycle() -> None:
     scene = _month_of_may(*range(1, 8))
     shown = scene.user.progress(ms("2026-05-07T13:00:00Z"), RULES.policies[0])
