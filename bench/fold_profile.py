@@ -253,7 +253,7 @@ class Whole:
         self.portals = 0
         self._processor = Processor(rules, outputs_of(schemas), USERS, SEEN, self._told)
         self._partitions = [
-            OpenPartition(store, Marker(FORMAT, GENERATION, {}, b""))
+            OpenPartition(store, Marker(FORMAT, GENERATION, {}, b""), set())
             for store in partition_stores(rocks)
         ]
 

@@ -167,12 +167,15 @@ class OpenPartition:
         state: the tables.
         next_offsets: by input topic, the offset after the last one that was applied.
         ledger: the application's bytes inside the current transaction.
+        unrecorded: inputs of which the group has no offset, because this is the first start or
+            they expired; the next transaction records them.
     """
 
-    __slots__ = ("ledger", "next_offsets", "state")
+    __slots__ = ("ledger", "next_offsets", "state", "unrecorded")
 
-    def __init__(self, state: PartitionStore, marker: Marker) -> None:
+    def __init__(self, state: PartitionStore, marker: Marker, unrecorded: set[str]) -> None:
         self.state = state
+        self.unrecorded = unrecorded
         self.next_offsets = dict(marker.next_offsets)
         self.ledger = marker.ledger
 
@@ -180,6 +183,7 @@ class OpenPartition:
         """Make a committed transaction's effects the partition's state."""
         self.state.apply(marker, next_offsets)
         self.next_offsets = dict(marker.next_offsets)
+        self.unrecorded.clear()
 
     def discard(self, marker: Marker) -> None:
         """Go back to the last committed transaction, whose marker this is."""
@@ -192,8 +196,9 @@ class Poll:
     """The batches of one transaction.
 
     Attributes:
-        batches: one for each input partition that had records.
-        next_offsets: of their inputs, once they are dealt with.
+        batches: one for each input partition that had records; none when only offsets are to be
+            recorded.
+        next_offsets: of the inputs, once they are dealt with.
         epoch: of the assignment that they were polled under.
         started_at: monotonic seconds.
     """

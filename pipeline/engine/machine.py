@@ -199,7 +199,7 @@ class Engine:
 
         Returns:
             Batches inside an open transaction, to be finished and given to `commit`; None when
-            there is nothing to fold now.
+            there is nothing to do now. There are no batches when only offsets are to be recorded.
         """
         self._observer.at("poll")
         consumer = self._consumer_now()
@@ -214,7 +214,9 @@ class Engine:
             self._rejoin(error)
             return None
         by_source = self._by_source(records)
-        if not by_source:
+        next_offsets = self._partitions.unrecorded()
+        next_offsets |= {source: group[-1].offset() + 1 for source, group in by_source.items()}
+        if not next_offsets:
             return None
         self._observer.at("begin")
         try:
@@ -227,7 +229,7 @@ class Engine:
                 Batch(source.topic, group, self._partitions.open[source.partition], self._producer)
                 for source, group in by_source.items()
             ],
-            next_offsets={source: group[-1].offset() + 1 for source, group in by_source.items()},
+            next_offsets=next_offsets,
             epoch=self._epoch,
             started_at=time.monotonic(),
         )

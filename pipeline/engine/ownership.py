@@ -97,6 +97,14 @@ class Ownership:
             self._waiting[number] = opened.state
         self.open.clear()
 
+    def unrecorded(self) -> dict[TopicPartition, int]:
+        """Positions of open partitions that the group has no offset of."""
+        return {
+            TopicPartition(topic, number): opened.next_offsets[topic]
+            for number, opened in self.open.items()
+            for topic in opened.unrecorded
+        }
+
     def fetch(self, consumer: GroupConsumer) -> None:
         """Fetch the open partitions, each from after what is applied."""
         consumer.fetch(

@@ -243,7 +243,8 @@ class Restorer:
         except PartitionRefusedError:
             item.store.close()
             raise
-        opened = OpenPartition(item.store, marker)
+        unrecorded = {topic for topic, offset in item.committed.items() if offset is None}
+        opened = OpenPartition(item.store, marker, unrecorded)
         return opened, item.records, time.monotonic() - item.started_at
 
     def _checked(self, item: _Restoring, inputs: Mapping[TopicPartition, Watermarks]) -> Marker:

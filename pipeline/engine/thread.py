@@ -79,7 +79,8 @@ class EngineThread:
         poll = self.engine.poll()
         self._records = 0 if poll is None else poll.records
         if poll is not None:
-            self._fold(poll)
+            if poll.batches:
+                self._fold(poll)
             self.engine.commit(poll)
 
     def _fold(self, poll: Poll) -> None:

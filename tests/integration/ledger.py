@@ -33,6 +33,9 @@ from pipeline.ops.topics_file import Target, load_topics
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 60.0
 INPUTS = ("completions", "commands")
+READY = " ready\n"
+"""Ends the line of a planted worker about a partition that it processes."""
+
 STARTING = (
     ck.KafkaError.NOT_COORDINATOR,
     ck.KafkaError.COORDINATOR_NOT_AVAILABLE,
@@ -67,6 +70,8 @@ class Ledger:
     partitions: int = 4
     simulated_time: bool = False
     workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    ready_before: int = 0
+    is_planted: bool = False
 
     def __post_init__(self) -> None:
         self.bootstrap = self.stack.bootstrap_servers
@@ -135,7 +140,7 @@ class Ledger:
 
     # --- workers ---------------------------------------------------------------------------------
 
-    def environment(self, slot: int = 0, **settings: str) -> dict[str, str]:
+    def environment(self, slot: int = 0, **settings: Any) -> dict[str, str]:
         """The environment of a worker."""
         given = {
             "BOOTSTRAP_SERVERS": self.bootstrap,
@@ -155,7 +160,7 @@ class Ledger:
         return clean | {f"AWAWAY_{name}": value for name, value in given.items()}
 
     def start_worker(
-        self, slot: int = 0, plan: dict[str, Any] | None = None, **settings: str
+        self, slot: int = 0, plan: dict[str, Any] | None = None, **settings: Any
     ) -> subprocess.Popen[bytes]:
         """Start a worker process.
 
@@ -170,6 +175,8 @@ class Ledger:
             planted = Path(__file__).with_name("planted_worker.py")
             command = [sys.executable, str(planted), json.dumps(plan)]
         log = (self.folder / f"worker-{slot}.log").open("ab")
+        self.ready_before = self.log(slot).count(READY)
+        self.is_planted = plan is not None
         worker = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -197,7 +204,7 @@ class Ledger:
 
     @contextlib.contextmanager
     def worker(
-        self, plan: dict[str, Any] | None = None, **settings: str
+        self, plan: dict[str, Any] | None = None, **settings: Any
     ) -> Iterator[subprocess.Popen[bytes]]:
         """A worker that is stopped at the end, and must then exit with 0."""
         running = self.start_worker(plan=plan, **settings)
@@ -205,7 +212,7 @@ class Ledger:
         assert self.stop_worker(running) == 0, self.log()
 
     def drain(self, worker: subprocess.Popen[bytes] | None = None) -> None:
-        """Wait until every input is committed.
+        """Wait until every partition was ready once and every input is committed.
 
         Args:
             worker: that must live while we wait; None when the test restarts it elsewhere.
@@ -214,6 +221,8 @@ class Ledger:
         def drained() -> bool:
             if worker is not None and worker.poll() is not None:
                 raise AssertionError(f"the worker ended with {worker.returncode}\n{self.log()}")
+            if self.is_planted and self.log().count(READY) < self.ready_before + self.partitions:
+                return False
             try:
                 return self.lag() == 0
             except ck.KafkaException as error:

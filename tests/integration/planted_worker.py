@@ -48,6 +48,8 @@ class Planted(EngineObserver):
 def main() -> int:
     """Run the worker."""
     logging.basicConfig(level=logging.INFO)
+    for noisy in ("httpx2", "faust", "mode", "pipeline.engine.faust_app", "pipeline.engine.tables"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     plan = json.loads(sys.argv[1])
 
     def fold(state: Any, seen: Any, completion: PracticeCompleted, *rest: Any) -> Outcome:

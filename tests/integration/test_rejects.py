@@ -97,17 +97,17 @@ def test_everything_bad_is_kept_whole(ledger: Ledger) -> None:
     assert found.keys() == sent.keys()
     reasons = []
     for place, letter in found.items():
-        original, value = sent[place], letter.value
-        assert value["key"] == original.key()
-        assert value["value"] == original.value()
-        kept = [(header["key"], header["value"]) for header in value["headers"]]
+        original, told = sent[place], letter.value
+        assert told["key"] == original.key()
+        assert told["value"] == original.value()
+        kept = [(header["key"], header["value"]) for header in told["headers"]]
         assert kept == [(name, _bytes(content)) for name, content in HEADERS]
         assert letter.headers[: len(HEADERS)] == original.headers()
         named = dict(letter.headers)
         assert named["__streams.errors.topic"] == ledger.topic("completions").encode()
-        assert named["__streams.errors.reason"] == value["reason"].encode()
-        assert value["detail"]
-        reasons.append((value["stage"], value["reason"]))
+        assert named["__streams.errors.reason"] == told["reason"].encode()
+        assert told["detail"]
+        reasons.append((told["stage"], told["reason"]))
     expected = [(stage, reason) for _, _, stage, reason in REJECTS.values()]
     assert sorted(reasons) == sorted([*expected, ("transport", "wrong_partition")])
     progress = ledger.progress()

@@ -1,0 +1,112 @@
+"""Changelogs, offsets and disks that were lost or put back: restored, or refused, never guessed."""
+
+from pathlib import Path
+from typing import Any
+
+import confluent_kafka as ck
+
+from pipeline.ops import topics as topic_ops
+from pipeline.ops.topics_file import Target, load_topics
+from tests.integration.exactness import check_exact
+from tests.integration.ledger import ROOT, Ledger
+from tests.integration.load import send_load
+
+CHANGELOGS = ("blue.streaks-changelog", "blue.seen-changelog")
+
+
+def run(ledger: Ledger, **settings: Any) -> None:
+    with ledger.worker(plan={}, **settings) as worker:
+        ledger.drain(worker)
+
+
+def make_again(ledger: Ledger, names: tuple[str, ...]) -> None:
+    """Delete topics and make them again, empty."""
+    for future in ledger.admin.delete_topics([ledger.topic(name) for name in names]).values():
+        future.result()
+    gone = {ledger.topic(name) for name in names}
+    ledger.wait_for(lambda: not gone & ledger.admin.list_topics(timeout=10).topics.keys())
+    topic_ops.apply(
+        ledger.admin,
+        load_topics(ROOT / "topics.yaml"),
+        Target(prefix=ledger.prefix, partitions=ledger.partitions),
+    )
+
+
+def set_offsets(ledger: Ledger, offset: int) -> None:
+    """Put the group's committed offsets somewhere else."""
+    places = [
+        ck.TopicPartition(ledger.topic("completions"), p, offset) for p in range(ledger.partitions)
+    ]
+    group = ck.ConsumerGroupTopicPartitions(f"{ledger.prefix}blue", places)
+    ledger.wait_for(lambda: _altered(ledger, group))
+
+
+def _altered(ledger: Ledger, group: ck.ConsumerGroupTopicPartitions) -> bool:
+    (future,) = ledger.admin.alter_consumer_group_offsets([group]).values()
+    errors = {place.error.code() for place in future.result().topic_partitions if place.error}
+    assert errors <= {ck.KafkaError.UNKNOWN_MEMBER_ID}, errors  # the member is not yet gone
+    return not errors
+
+
+def test_changelogs_made_again_are_written_from_the_disk(ledger: Ledger, tmp_path: Path) -> None:
+    send_load(ledger, seed=21, events=300)
+    run(ledger)
+    make_again(ledger, CHANGELOGS)
+    run(ledger)
+    send_load(ledger, seed=21, events=300)  # everything twice: the window has to know it
+    send_load(ledger, seed=22, events=100)
+    run(ledger, DATA_DIR=str(tmp_path / "an empty disk"))
+    check_exact(ledger)
+
+
+def test_changelogs_and_disk_lost_is_refused(ledger: Ledger, tmp_path: Path) -> None:
+    send_load(ledger, seed=23, events=100)
+    run(ledger)
+    make_again(ledger, CHANGELOGS)
+    send_load(ledger, seed=24, events=100)
+    worker = ledger.start_worker(plan={}, DATA_DIR=str(tmp_path / "an empty disk"))
+    ledger.wait_for(lambda: ledger.log().count("refused") == ledger.partitions)
+    assert ledger.stop_worker(worker) == 0
+    assert ledger.lag() > 0
+    assert "start a new generation" in ledger.log()
+    run(ledger)  # the disk that was not lost has it all
+    check_exact(ledger)
+
+
+def test_group_offsets_that_expired_are_taken_from_the_changelog(ledger: Ledger) -> None:
+    send_load(ledger, seed=25, events=300)
+    run(ledger)
+    ledger.wait_for(lambda: _group_deleted(ledger))
+    send_load(ledger, seed=26, events=100)
+    run(ledger)
+    check_exact(ledger)
+
+
+def _group_deleted(ledger: Ledger) -> bool:
+    (future,) = ledger.admin.delete_consumer_groups([f"{ledger.prefix}blue"]).values()
+    try:
+        future.result()
+    except ck.KafkaException as error:
+        assert error.args[0].code() == ck.KafkaError.NON_EMPTY_GROUP
+        return False
+    return True
+
+
+def test_group_offsets_that_were_reset_are_refused(ledger: Ledger) -> None:
+    send_load(ledger, seed=27, events=200)
+    run(ledger)
+    reader = ck.Consumer(
+        {"bootstrap.servers": ledger.bootstrap, "group.id": f"{ledger.prefix}blue"}
+    )
+    places = [ck.TopicPartition(ledger.topic("completions"), p) for p in range(ledger.partitions)]
+    before = reader.committed(places, 10)
+    reader.close()
+    set_offsets(ledger, 0)
+    worker = ledger.start_worker(plan={})
+    ledger.wait_for(lambda: ledger.log().count("refused") == ledger.partitions)
+    assert ledger.stop_worker(worker) == 0
+    group = ck.ConsumerGroupTopicPartitions(f"{ledger.prefix}blue", before)
+    ledger.wait_for(lambda: _altered(ledger, group))
+    send_load(ledger, seed=28, events=100)
+    run(ledger)
+    check_exact(ledger)
