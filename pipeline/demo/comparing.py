@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from pipeline.core.geometry.catalogue import GoldenCatalogue
+from pipeline.core.geometry.cycle import LAST_FRAMES
 from pipeline.demo.expected import REASONS, days, expected_progress, shown_progress
 from pipeline.demo.outputs import Outputs, place_of
 from pipeline.demo.sending import Sent
@@ -25,8 +26,9 @@ KINDS: Final = (
     "verdicts_not_planted", "dates_wrong", "dead_letters_missing", "dead_letters_extra",
     "dead_letters_altered", "reasons_wrong", "alerts_missing", "alerts_extra", "alerts_wrong",
     "portals_missing", "portals_extra", "portals_wrong", "audited_unlocks_wrong", "users_wrong",
-    "assets_unknown", "early_reads_gone",
+    "geometry_wrong", "assets_unknown", "early_reads_gone",
 )  # fmt: skip
+_COUNTING: Final = ("accepted", "overlap", "applied")
 EXAMPLES_MAX: Final = 3
 _HASH_BYTES: Final = 32
 _HASH_LENGTH: Final = bytes([_HASH_BYTES << 1])
@@ -73,6 +75,7 @@ def compare(
     _compare_alerts(outputs, judgement, found)
     _compare_portals(outputs, judgement, found)
     _compare_users(outputs, judgement, rules, found)
+    _compare_geometry(outputs, judgement, found)
     _compare_assets(outputs, found)
     return found
 
@@ -261,6 +264,25 @@ def _wrong_with(
     ):
         return f"was last changed by {user.last_change}, not by {record['cause']}"
     return ""
+
+
+def _compare_geometry(outputs: Outputs, judgement: Judgement, found: Differences) -> None:
+    """Check that each completed figure was told once, and that the last frame is the present."""
+    told: Counter[tuple[Place, int]] = Counter()
+    last: dict[str, int] = {}
+    for record in outputs.geometry:
+        told[place_of(record["cause"], outputs.kinds), record["frame"]] += 1
+        last[record["user_id"]] = record["frame"]
+    for where, count in told.items():
+        if count > 1 or judgement.verdicts[where[0]].word not in _COUNTING:
+            found.note("geometry_wrong", f"{where} was told {count} times")
+    for user_id, user in judgement.users.items():
+        for one in user.unlocks.values():
+            if one.day in LAST_FRAMES and not told[one.place, one.day]:
+                found.note("geometry_wrong", f"{user_id} was not told of frame {one.day}")
+    for user_id, record in outputs.progress.items():
+        if record["frame"] and record["frame"] != last.get(user_id):
+            found.note("geometry_wrong", f"{user_id} stands at another frame than was told last")
 
 
 def _compare_assets(outputs: Outputs, found: Differences) -> None:

@@ -200,6 +200,7 @@ def _users(judgement: Judgement, outputs: Outputs) -> None:
                 portal[name] = getattr(one.shown, name)
             portal["field_keys_pending"] = one.keys_pending
             outputs.portals.append(portal)
+            outputs.geometry.append(dict(portal))
         shown = expected_progress(user, rules(), user.last_change_ms)
         dates = {
             kind: [{"start": day, "length": 1} for day in found]
@@ -214,3 +215,7 @@ def _users(judgement: Judgement, outputs: Outputs) -> None:
         progress |= {"cause": cause(user.last_change)}
         progress |= {"asset_id": catalogue.asset_id(frame, variant) if frame else None}
         outputs.progress[user_id] = progress
+        outputs.geometry.append({**progress, "cause": cause(user.last_change)})
+        # Told once, although the last event may have unlocked a portal of the same frame.
+        told = {(one["user_id"], str(one["cause"]), one["frame"]): one for one in outputs.geometry}
+        outputs.geometry = [one for one in told.values() if one["frame"]]

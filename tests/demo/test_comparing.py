@@ -120,6 +120,22 @@ def _unlock_not_audited(run: Run) -> None:
     next(e for _, e in run.outputs.audit if e["unlock_ids"])["unlock_ids"] = []
 
 
+def _drop_figure(run: Run) -> None:
+    del run.outputs.geometry[0]
+
+
+def _repeat_figure(run: Run) -> None:
+    run.outputs.geometry.insert(0, run.outputs.geometry[0])
+
+
+def _older_frame_last(run: Run) -> None:
+    user_id = next(u for u, r in run.outputs.progress.items() if r["frame"] > 3)
+    geometry = run.outputs.geometry
+    first = next(one for one in geometry if one["user_id"] == user_id)
+    geometry.remove(first)
+    geometry.append(first)
+
+
 def _drop_user(run: Run) -> None:
     run.outputs.progress.popitem()
 
@@ -167,6 +183,9 @@ def _stale_progress(run: Run) -> None:
         (_no_next_portal, {"portals_wrong": 1}),
         (_unlock_not_audited, {"audited_unlocks_wrong": 1}),
         (_other_asset, {"assets_unknown": 1}),
+        (_drop_figure, {"geometry_wrong": 1}),
+        (_repeat_figure, {"geometry_wrong": 1}),
+        (_older_frame_last, {"geometry_wrong": 1}),
         (_drop_user, {"users_wrong": 1}),
         (_stray_user, {"users_wrong": 1}),
         (_longer_streak, {"users_wrong": 1}),
