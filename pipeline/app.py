@@ -9,7 +9,9 @@ schema, publishes no asset, and refuses to run where one of them is missing or d
 """
 
 import asyncio
+import logging
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -21,6 +23,7 @@ from faust.windows import TumblingWindow
 from pipeline.agents import add_agent
 from pipeline.checks import check_assets, check_drawing, check_topics
 from pipeline.codec.avro import AvroEncoder
+from pipeline.codec.errors import RegistryUnavailableError
 from pipeline.codec.inputs import InputDecoder
 from pipeline.codec.registry import SchemaResolver, connect
 from pipeline.codec.schemas import Schema, load_schemas
@@ -31,6 +34,7 @@ from pipeline.core.geometry.catalogue import GoldenCatalogue
 from pipeline.core.policy import load_policy
 from pipeline.core.rulebook import PolicyBook, check_figures
 from pipeline.engine.batch import Batch
+from pipeline.engine.errors import BrokerError
 from pipeline.engine.faust_app import EngineApp, MicroBatches
 from pipeline.engine.kafka import KafkaCluster
 from pipeline.engine.kafka_config import KafkaConfig
@@ -57,6 +61,9 @@ OUTPUTS = {
 USERS_PREFIX = b"u"
 SEEN_PREFIX = b"w"
 DAY_S = 86_400.0
+AGAIN_S = 2.0
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,12 +174,26 @@ class _Parts:
         return self._processor
 
     def make_engine(self) -> Engine:
-        """Check what the worker leans on, and put the engine together."""
+        """Check what the worker leans on, and put the engine together.
+
+        Brokers and registry that are away are tried again for `start_timeout_s`.
+        """
+        deadline = time.monotonic() + self.settings.start_timeout_s
+        while True:
+            try:
+                return self._make_engine()
+            except (BrokerError, RegistryUnavailableError) as error:
+                if time.monotonic() + AGAIN_S > deadline:
+                    raise
+                logger.warning("not yet, trying again in %.0f s: %s", AGAIN_S, error)
+                time.sleep(AGAIN_S)
+
+    def _make_engine(self) -> Engine:
         settings = self.settings
         topics = load_topics(settings.topics_file)
         schemas = load_schemas(settings.schemas_dir)
         cluster = KafkaCluster(_kafka_config(settings, topics))
-        check_topics(cluster, settings, topics)
+        check_topics(cluster, settings, topics, self.policies.window_ms)
         told = self.hooks.checked
         told("topics", {"brokers": settings.bootstrap_servers, "topics": len(topics.topics)})
         told("assets", {"store": settings.assets_url, "found": check_assets(settings.assets_url)})
@@ -216,6 +237,7 @@ class _Parts:
             partitions=cluster.partition_counts([completions])[completions],
             collapse=settings.collapse,
             tzdata_version=version("tzdata"),
+            dead_letter_bytes_max=topics.topic("deadletters").message_bytes_max,
             fold_completion=self.hooks.fold_completion,
             fold_command=self.hooks.fold_command,
         )

@@ -7,6 +7,7 @@ Invariant: checks only read.
 
 import hashlib
 import time
+from typing import Final
 
 from pipeline.config import Settings
 from pipeline.core.geometry.catalogue import GoldenCatalogue
@@ -17,9 +18,22 @@ from pipeline.engine.kafka import KafkaCluster
 from pipeline.ops.assets import AssetDriftError, check, open_store
 from pipeline.ops.topics_file import Target, TopicsFile
 
+INPUT_SETTINGS: Final = {
+    "message.timestamp.type": ("LogAppendTime", "clients could make up when they sent"),
+    "compression.type": ("uncompressed", "a small record could grow beyond every limit when read"),
+}
+"""What an input topic must have, and why."""
 
-def check_topics(cluster: KafkaCluster, settings: Settings, topics: TopicsFile) -> None:
-    """Check that every topic is there and that inputs carry the broker's time.
+_FIX: Final = "awaway topics apply"
+
+
+def check_topics(
+    cluster: KafkaCluster, settings: Settings, topics: TopicsFile, window_ms: int
+) -> None:
+    """Check that every topic is there and set up as exactness needs it.
+
+    Args:
+        window_ms: of the policy: the window's changelog has to keep records for longer.
 
     Raises:
         IncompatibleTopicsError: naming the topics and the mending.
@@ -29,17 +43,27 @@ def check_topics(cluster: KafkaCluster, settings: Settings, topics: TopicsFile) 
     there = cluster.partition_counts(names)
     missing = [name for name in names if name not in there]
     if missing:
+        raise IncompatibleTopicsError(f"topics that are not there: {', '.join(missing)}", fix=_FIX)
+    seen = settings.topic(f"{settings.generation}.seen-changelog")
+    retention_ms = int(cluster.topic_setting(seen, "retention.ms"))
+    if 0 <= retention_ms <= window_ms:
         raise IncompatibleTopicsError(
-            f"topics that are not there: {', '.join(missing)}", fix="awaway topics apply"
+            f"{seen} keeps records for {retention_ms} ms, the policy remembers completions for"
+            f" {window_ms} ms: a duplicate could count after a restore",
+            fix="make its retention in topics.yaml longer than the policy's window_days; " + _FIX,
         )
-    if settings.development:
-        return
-    for name in (settings.topic("completions"), settings.topic("commands")):
-        kind = cluster.topic_setting(name, "message.timestamp.type")
-        if kind != "LogAppendTime":
+    if not settings.development:
+        for name in (settings.topic("completions"), settings.topic("commands")):
+            _check_input(cluster, name)
+
+
+def _check_input(cluster: KafkaCluster, name: str) -> None:
+    for setting, (needed, otherwise) in INPUT_SETTINGS.items():
+        found = cluster.topic_setting(name, setting)
+        if found != needed:
             raise IncompatibleTopicsError(
-                f"{name} has {kind} stamps, which clients can make up",
-                fix="awaway topics apply; for a simulated month only, set AWAWAY_DEVELOPMENT=true",
+                f"{name} has {setting}={found}, it needs {needed}: otherwise {otherwise}",
+                fix=f"{_FIX}; for a simulated month only, set AWAWAY_DEVELOPMENT=true",
             )
 
 

@@ -203,6 +203,13 @@ class Settings(BaseSettings):
         ge=10_000,
         le=86_400_000,
     )
+    start_timeout_s: int = _setting(
+        "Time-outs",
+        60,
+        "How long brokers and registry are tried again at start, in s; then the worker fails.",
+        ge=1,
+        le=3_600,
+    )
     stop_timeout_s: int = _setting(
         "Time-outs",
         20,

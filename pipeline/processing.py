@@ -9,7 +9,8 @@ an event that cannot be folded or encoded leaves nothing behind but its dead let
 
 Invariants: each input gets exactly one audit entry; the chain's head moves in the same transaction;
 an exception in decode, fold or encode costs only its own event. Only two things fail a batch: a
-registry that is away (it is postponed), and too many events that the fold cannot take (the breaker).
+registry that is away (it is postponed), and too many events that the fold cannot take (the
+breaker).
 """
 
 import time
@@ -20,8 +21,9 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from pipeline.codec.errors import DecodeError, RegistryUnavailableError
-from pipeline.codec.headers import dead_letter_headers
+from pipeline.codec.dead_letters import fit
+from pipeline.codec.errors import DecodeError, RegistryUnavailableError, readable
+from pipeline.codec.headers import dead_letter_headers, read_headers
 from pipeline.codec.inputs import InputDecoder, check_key
 from pipeline.codec.state import StateDecodeError, decode_state, encode_state
 from pipeline.core.audit import AuditIds, ChainHead, genesis
@@ -80,6 +82,7 @@ class Rules:
         partitions: of the input topics.
         collapse: write one progress and one state record for each user and batch, the last.
         tzdata_version: recorded with each audit entry.
+        dead_letter_bytes_max: of a record of the topic of dead letters.
         fold_completion, fold_command: the core's.
     """
 
@@ -88,6 +91,7 @@ class Rules:
     partitions: int
     collapse: bool
     tzdata_version: str
+    dead_letter_bytes_max: int
     fold_completion: FoldCompletion = fold_completion
     fold_command: FoldCommand = fold_command
 
@@ -250,7 +254,7 @@ class _Work:
             raise  # the store is at fault, not the event: the partition has to be restored
         except Exception as error:  # noqa: BLE001 — whatever the fold raises costs its event only
             self.failures += 1
-            detail = "".join(traceback.format_exception(error)[-3:])
+            detail = readable("".join(traceback.format_exception(error)[-3:]))
             rejection = Rejection("fold", _snake(type(error).__name__), detail)
             self._reject(record, action, rejection, None)
             return
@@ -312,8 +316,7 @@ class _Work:
             Outcome(
                 action=action,
                 actor="unknown",
-                reason=None,
-                ticket=None,
+                reason=rejection.reason,
                 verdict="dead_letter",
                 rejection=rejection,
                 policy_version=self.world.policies.at(self.append_time).version,
@@ -321,26 +324,25 @@ class _Work:
         )
 
     def _dead_letter(self, record: Message, rejection: Rejection, schema_id: int | None) -> None:
-        headers = list(record.headers() or ())
-        letter = DeadLetter(
+        whole = DeadLetter(
             stage=rejection.stage,
             reason=rejection.reason,
             detail=rejection.detail,
             key=record.key(),
             value=record.value(),
-            headers=tuple(Header(name, value) for name, value in headers),
+            headers=tuple(Header(name, value) for name, value in read_headers(record)),
             schema_id=schema_id,
             cause=self.cause,
             append_time=self.append_time,
         )
-        self.stats.dead_letters[rejection.stage, rejection.reason] += 1
+        letter = fit(whole, self.rules.dead_letter_bytes_max)
+        headers = [(header.key, header.value) for header in letter.headers]
+        self.stats.dead_letters[letter.stage, letter.reason] += 1
         self.emit(
             self.outputs.topics.deadletters,
-            record.key(),
+            letter.key,
             self.outputs.dead_letter(letter),
-            dead_letter_headers(
-                headers, self.cause, rejection.stage, rejection.reason, rejection.detail
-            ),
+            dead_letter_headers(headers, self.cause, letter.stage, letter.reason, letter.detail),
         )
 
     def _audit(self, outcome: Outcome) -> None:

@@ -1,7 +1,8 @@
 """The windowed table of accepted completions: its keys, its expiry, and the view that a fold has.
 
 Owns: which local entries one changelog record stands for, what counts as expired, the sweep.
-Does not own: the records' meaning (core/dedupe.py), their bytes (codec/state.py), storage (engine/).
+Does not own: the records' meaning (core/dedupe.py), their bytes (codec/state.py), storage
+(engine/).
 
 Keys, after the table's prefix; a user id has no zero byte, so keys of two users never collide:
 
@@ -149,7 +150,7 @@ class Window:
 
 
 class Sweep:
-    """Deletes what the window forgot, a little with each batch, once for each day of append time."""
+    """Deletes what the window forgot, a little with each batch, once a day of append time."""
 
     def __init__(self, window_ms: int) -> None:
         self._window_ms = window_ms

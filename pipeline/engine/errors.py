@@ -87,6 +87,13 @@ class StoreUnwritableError(EngineError):
     """
 
 
+class CorruptStoreError(EngineError):
+    """A local database cannot be read.
+
+    Operator action: none: it is set aside and restored from the changelogs; look at the disk.
+    """
+
+
 class StoreFormatError(EngineError):
     """The local store was written by a newer release, or for another generation.
 

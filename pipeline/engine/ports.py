@@ -153,7 +153,14 @@ class KeyValueStore(Protocol):
 class Disk(Protocol):
     """Where the partitions' stores are kept."""
 
-    def open(self, partition: int) -> KeyValueStore: ...
+    def open(self, partition: int) -> KeyValueStore:
+        """Open a partition's store, made when it is not there.
+
+        Raises:
+            CorruptStoreError: it cannot be read; set it aside.
+        """
+        ...
+
     def set_aside(self, partition: int, reason: str) -> str:
         """Move a closed store out of the way, never delete it; returns where it is now."""
         ...

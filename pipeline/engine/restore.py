@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.engine.batch import OpenPartition
-from pipeline.engine.errors import PartitionRefusedError
+from pipeline.engine.errors import CorruptStoreError, PartitionRefusedError
 from pipeline.engine.marker import FORMAT, MARKER_KEY, Marker, decode_marker
 from pipeline.engine.observer import EngineObserver
 from pipeline.engine.ports import (
@@ -98,9 +98,7 @@ class Restorer:
             [TopicPartition(changelog, p) for p in partitions for changelog in self._tables]
         )
         for partition, opened in partitions.items():
-            store = opened or PartitionStore(
-                partition, self._disk.open(partition), self._generation
-            )
+            store = opened or self._open_store(partition)
             offsets = {t: committed.get(TopicPartition(t, partition)) for t in self._inputs}
             self._restoring[partition] = item = _Restoring(store, offsets, now)
             self._plan(item, marks)
@@ -131,9 +129,21 @@ class Restorer:
         if reason is not None:
             item.rewrite.clear()
             item.store.close()
-            path = self._disk.set_aside(partition, reason)
-            self._observer.set_aside(partition, reason, path)
-            item.store = PartitionStore(partition, self._disk.open(partition), self._generation)
+            self._set_aside(partition, reason)
+            item.store = self._open_store(partition)
+
+    def _open_store(self, partition: int) -> PartitionStore:
+        """The partition's local store; an empty one when it cannot be read."""
+        try:
+            disk = self._disk.open(partition)
+        except CorruptStoreError as error:
+            self._set_aside(partition, str(error))
+            disk = self._disk.open(partition)
+        return PartitionStore(partition, disk, self._generation)
+
+    def _set_aside(self, partition: int, reason: str) -> None:
+        path = self._disk.set_aside(partition, reason)
+        self._observer.set_aside(partition, reason, path)
 
     def _assign(self) -> None:
         """Point the reader at everything that still has to be read."""

@@ -15,7 +15,11 @@ from typing import cast
 
 from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, WriteBatch
 
-from pipeline.engine.errors import StoreLockedError, StoreUnwritableError
+from pipeline.engine.errors import (
+    CorruptStoreError,
+    StoreLockedError,
+    StoreUnwritableError,
+)
 
 WRITE_BUFFER_BYTES = 64 << 20
 BLOCK_CACHE_BYTES = 64 << 20
@@ -94,18 +98,11 @@ def _opening_error(path: Path, text: str) -> Exception:
             fix="stop the other worker, or give this one its own AWAWAY_DATA_DIR",
         )
     if "corruption" in text.lower():
-        return CorruptStoreError(f"{path}: {text}")
+        return CorruptStoreError(f"{path} cannot be read", why=text)
     return StoreUnwritableError(
         f"cannot open {path}: {text}",
         fix="free space on the disk or correct the folder's permissions",
     )
-
-
-class CorruptStoreError(Exception):
-    """The database cannot be read.
-
-    Operator action: none: the engine sets it aside and restores from the changelogs.
-    """
 
 
 class RocksDisk:
@@ -119,17 +116,10 @@ class RocksDisk:
     def open(self, partition: int) -> RocksStore:
         """Open a partition's database, making it when it is not there.
 
-        A database that is corrupt is set aside and an empty one is opened.
-
         Raises:
-            StoreLockedError, StoreUnwritableError: see there.
+            CorruptStoreError, StoreLockedError, StoreUnwritableError: see there.
         """
-        path = self._root / str(partition)
-        try:
-            return RocksStore(path, self._cache)
-        except CorruptStoreError as error:
-            self.set_aside(partition, str(error))
-            return RocksStore(path, self._cache)
+        return RocksStore(self._root / str(partition), self._cache)
 
     def set_aside(self, partition: int, reason: str) -> str:
         """Move a closed database out of the way and note why; returns its new path."""

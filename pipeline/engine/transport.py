@@ -63,12 +63,12 @@ class Consumer(faust_consumer.Consumer):  # type: ignore[misc]
         """Start the engine; its topics are its own configuration."""
         if self.thread is not None:
             return
+        loop = asyncio.get_running_loop()
         try:
-            engine: Engine = self.app.make_engine()
+            engine: Engine = await loop.run_in_executor(None, self.app.make_engine)
         except Exception as error:  # noqa: BLE001 — whatever it is, the worker ends with it
             await self.app.engine_failed(error)
             return
-        loop = asyncio.get_running_loop()
 
         def hand_over(poll: Poll) -> None:
             future = asyncio.run_coroutine_threadsafe(self._deliver(engine, poll), loop)

@@ -36,7 +36,7 @@ def logged_inputs(ledger: Ledger) -> list[Logged]:
         for record in ledger.raw(kind):
             log.append(
                 Logged(
-                    kind,  # type: ignore[arg-type]
+                    kind,
                     record.partition(),
                     record.offset(),
                     record.timestamp()[1],

@@ -110,3 +110,16 @@ def test_group_offsets_that_were_reset_are_refused(ledger: Ledger) -> None:
     send_load(ledger, seed=28, events=100)
     run(ledger)
     check_exact(ledger)
+
+
+def test_a_corrupt_disk_is_set_aside_and_restored(ledger: Ledger, tmp_path: Path) -> None:
+    send_load(ledger, seed=29, events=300)
+    run(ledger)
+    store = tmp_path / "data" / f"{ledger.prefix}blue" / "1"
+    (manifest,) = store.glob("MANIFEST-*")
+    manifest.write_bytes(b"\x00garbage" * 50)
+    send_load(ledger, seed=30, events=100)
+    run(ledger)
+    check_exact(ledger)
+    aside = store.with_name("1.aside-0")
+    assert (aside / "WHY.txt").read_text(encoding="utf-8")
