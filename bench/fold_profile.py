@@ -246,7 +246,9 @@ class Whole:
 
     def __init__(self, rocks: Path | None, *, collapse: bool) -> None:
         schemas = schemas_of(SCHEMAS)
-        rules = Rules(world_of(POLICY), decoder_of(schemas), PARTITIONS, collapse, TZDATA_VERSION, 4_194_304)
+        rules = Rules(
+            world_of(POLICY), decoder_of(schemas), PARTITIONS, collapse, TZDATA_VERSION, 4_194_304
+        )
         self.producer = CountingProducer()
         self.fold_s = self.apply_s = 0.0
         self.verdicts: dict[tuple[str, str], int] = defaultdict(int)
