@@ -19,7 +19,7 @@ from pipeline.demo.plain_reader import LOG_LEVEL, PlainReader
 from pipeline.demo.stage import Stage
 from pipeline.demo.worker_process import WorkerProcess
 
-STALL_S: Final = 60.0
+STALL_S: Final = 120.0
 """Without any progress for so long, the run has stalled."""
 
 KILL_DELAY_S_MAX: Final = 0.15
