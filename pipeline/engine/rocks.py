@@ -2,9 +2,13 @@
 
 Owns: paths, options and atomic writes of the local databases.
 Does not own: what is in them (store.py).
-Invariants: a write is one WriteBatch, so a process that dies leaves all of it or none; a database
-is never deleted, only set aside. Writes are logged but not synced: after a power cut the store may
-be some transactions behind, and the changelog rolls it forward.
+Invariants: a write is one WriteBatch in one column family, and what was flushed is always a prefix
+of the writes; so a process that dies leaves the store as it was after some write, never between. A
+database is never deleted, only set aside.
+
+There is no write-ahead log: the changelog is one. A store that was not closed is as old as its last
+flush, at most `WRITE_BUFFER_BYTES` of writes, and the changelog rolls it forward. (Kafka Streams
+does the same, `RocksDBStore`.) Closing flushes.
 
 Layout: `<root>/<partition>/` is the database; `<root>/<partition>.aside-<n>/` was set aside.
 """
@@ -13,7 +17,15 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import cast
 
-from rocksdict import AccessType, BlockBasedOptions, Cache, Options, Rdict, WriteBatch
+from rocksdict import (
+    AccessType,
+    BlockBasedOptions,
+    Cache,
+    Options,
+    Rdict,
+    WriteBatch,
+    WriteOptions,
+)
 
 from pipeline.engine.errors import (
     CorruptStoreError,
@@ -23,6 +35,7 @@ from pipeline.engine.errors import (
 
 WRITE_BUFFER_BYTES = 64 << 20
 BLOCK_CACHE_BYTES = 64 << 20
+MEMTABLE_BLOOM_RATIO = 0.1
 
 
 def _options(cache: Cache) -> Options:
@@ -33,6 +46,9 @@ def _options(cache: Cache) -> Options:
     options.set_max_background_jobs(2)
     options.set_keep_log_file_num(2)
     options.set_max_open_files(256)
+    # Most look-ups are for keys that are not there: new completions, new sessions.
+    options.set_memtable_prefix_bloom_ratio(MEMTABLE_BLOOM_RATIO)
+    options.set_memtable_whole_key_filtering(True)
     table = BlockBasedOptions()
     table.set_bloom_filter(10, False)
     table.set_block_cache(cache)
@@ -57,6 +73,9 @@ class RocksStore:
             raise _opening_error(path, str(error)) from error
         self._path = path
         self.get = self._db.get
+        options = WriteOptions()
+        options.disable_wal = True  # type: ignore[method-assign, assignment] # a property
+        self._db.set_write_options(options)
 
     def write(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Write all of the entries or none; a value of None deletes."""
