@@ -15,7 +15,7 @@ import msgspec
 from pipeline.core.geometry.catalogue import GoldenCatalogue
 from pipeline.core.geometry.cycle import LAST_FRAMES
 from pipeline.demo.expected import REASONS, days, expected_progress, shown_progress
-from pipeline.demo.outputs import Outputs, place_of
+from pipeline.demo.outputs import Outputs, Seen, place_of, where
 from pipeline.demo.sending import Sent
 from pipeline.oracle import Judgement, Rules, Unlock, UserModel, Verdict
 from pipeline.oracle.events import Place
@@ -80,6 +80,14 @@ def compare(
     return found
 
 
+def compare_early_reads(seen: Seen, outputs: Outputs, found: Differences) -> None:
+    """Check that what a consumer read while the worker ran is what is there now."""
+    final = {where(message): message.value() for message, _ in outputs.audit}
+    for place, (value, _) in seen.items():
+        if final.get(place) != value:
+            found.note("early_reads_gone", f"audit {place} was read while the worker ran")
+
+
 def _compare_audit(
     outputs: Outputs, sent: dict[Place, Sent], judgement: Judgement, found: Differences
 ) -> None:
@@ -113,21 +121,27 @@ def _compare_audit(
 
 def _compare_chains(outputs: Outputs, found: Differences) -> None:
     """Check that each partition's entries are numbered without gaps and linked by their hashes."""
-    heads: dict[int, tuple[int, bytes | None]] = {}
+    heads: dict[int, tuple[int, bytes]] = {}
     for message, entry in outputs.audit:
         partition = entry["partition"]
-        sequence, prev_hash = heads.get(partition, (0, None))
+        start = (0, _genesis(entry["generation"], partition))
+        sequence, prev_hash = heads.get(partition, start)
         value = message.value() or b""
         body = value[5 : -_HASH_BYTES - 1]
         sound = (
             entry["sequence"] == sequence
-            and (prev_hash is None or entry["prev_hash"] == prev_hash)
+            and entry["prev_hash"] == prev_hash
             and value[-_HASH_BYTES - 1 :] == _HASH_LENGTH + entry["hash"]
-            and entry["hash"] in (sha256(body).digest(), sha256(entry["prev_hash"] + body).digest())
+            and entry["hash"] == sha256(prev_hash + body).digest()
         )
         if not sound:
             found.note("audit_chain_breaks", f"partition {partition} at {entry['sequence']}")
         heads[partition] = (entry["sequence"] + 1, entry["hash"])
+
+
+def _genesis(generation: str, partition: int) -> bytes:
+    """What the first entry of a chain has for the hash before it."""
+    return sha256(f"awaway/audit/{generation}/{partition}".encode()).digest()
 
 
 def _compare_dead_letters(
@@ -273,9 +287,9 @@ def _compare_geometry(outputs: Outputs, judgement: Judgement, found: Differences
     for record in outputs.geometry:
         told[place_of(record["cause"], outputs.kinds), record["frame"]] += 1
         last[record["user_id"]] = record["frame"]
-    for where, count in told.items():
-        if count > 1 or judgement.verdicts[where[0]].word not in _COUNTING:
-            found.note("geometry_wrong", f"{where} was told {count} times")
+    for shown, count in told.items():
+        if count > 1 or judgement.verdicts[shown[0]].word not in _COUNTING:
+            found.note("geometry_wrong", f"{shown} was told {count} times")
     for user_id, user in judgement.users.items():
         for one in user.unlocks.values():
             if one.day in LAST_FRAMES and not told[one.place, one.day]:

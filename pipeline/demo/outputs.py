@@ -17,6 +17,8 @@ from pipeline.oracle.events import Place
 
 READ_TIMEOUT_S: Final = 60.0
 Decoded = dict[str, Any]
+Seen = dict[tuple[int, int], tuple[bytes, Decoded]]
+"""Audit records by partition and offset: their bytes, and what these say."""
 
 
 class Outputs(msgspec.Struct):
@@ -56,16 +58,22 @@ class Outputs(msgspec.Struct):
         )
 
 
+def where(message: Message) -> tuple[int, int]:
+    """Return a message's partition and offset."""
+    return (int(message.partition() or 0), int(message.offset() or 0))
+
+
 def place_of(cause: Decoded, kinds: dict[str, str]) -> Place:
     """Return the input that a record names as its cause or original."""
     return cast(Place, (kinds.get(cause["topic"], "?"), cause["partition"], cause["offset"]))
 
 
-def read_outputs(stage: Stage, reader: PlainReader) -> Outputs:
+def read_outputs(stage: Stage, reader: PlainReader, seen: Seen) -> Outputs:
     """Read every output topic to its end.
 
     Args:
         reader: of all output topics, from their first records.
+        seen: of the audit, as it came by; what is the same need not be decoded again.
 
     Raises:
         DemoError: an end cannot be reached, or a record cannot be read.
@@ -85,7 +93,9 @@ def read_outputs(stage: Stage, reader: PlainReader) -> Outputs:
             last[message.key() or b""] = message.value()
             outputs.progress_records += 1
         elif topic == topics["audit"]:
-            outputs.audit.append((message, reader.decode(message.value())))
+            value, entry = seen.get(where(message), (b"", {}))
+            same = value == message.value()
+            outputs.audit.append((message, entry if same else reader.decode(message.value())))
         else:
             lists[topic].append(reader.decode(message.value()))
     outputs.progress = {key.decode(): reader.decode(value) for key, value in last.items()}

@@ -15,6 +15,7 @@ import msgspec
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from pipeline.demo.errors import DemoStalledError
+from pipeline.demo.outputs import Seen, where
 from pipeline.demo.plain_reader import LOG_LEVEL, PlainReader
 from pipeline.demo.stage import Stage
 from pipeline.demo.worker_process import WorkerProcess
@@ -37,7 +38,7 @@ class View(msgspec.Struct):
         lag: inputs that the group has not committed yet; None before the first answer.
         rate: inputs a second, lately.
         kills: how often the worker was killed with inputs left to do.
-        seen: (partition, offset, sequence) of each audit record, as it came by.
+        seen: every audit record, as it came by.
     """
 
     total: int
@@ -47,7 +48,7 @@ class View(msgspec.Struct):
     lag: int | None = None
     rate: float = 0.0
     kills: int = 0
-    seen: list[tuple[int, int, int]] = msgspec.field(default_factory=list)
+    seen: Seen = msgspec.field(default_factory=dict)
 
 
 class Killing(msgspec.Struct):
@@ -116,8 +117,7 @@ def _read(reader: PlainReader, view: View) -> None:
         view.done += 1
         view.verdicts[entry["verdict"]] += 1
         view.portals += len(entry["unlock_ids"])
-        where = (int(message.partition() or 0), int(message.offset() or 0), entry["sequence"])
-        view.seen.append(where)
+        view.seen[where(message)] = (message.value() or b"", entry)
 
 
 class LagProbe:

@@ -115,9 +115,16 @@ class FakeMessage:
     """As much of a Kafka message as the comparison looks at."""
 
     body: bytes
+    at: tuple[int, int] = (0, 0)
 
     def value(self) -> bytes:
         return self.body
+
+    def partition(self) -> int:
+        return self.at[0]
+
+    def offset(self) -> int:
+        return self.at[1]
 
 
 @dataclass
@@ -170,15 +177,18 @@ def _audit(sent: dict[Place, Sent], judgement: Judgement, outputs: Outputs) -> N
             unlocks.setdefault(one.place, []).append(unlock_id(user_id, one.lap, one.slug))
     for place in sent:
         partition = place[1]
-        sequence, prev_hash = heads.get(partition, (0, bytes(32)))
+        genesis = sha256(f"awaway/audit/blue/{partition}".encode()).digest()
+        sequence, prev_hash = heads.get(partition, (0, genesis))
         body = f"{place}/{sequence}".encode()
         hashed = sha256(prev_hash + body).digest()
         verdict = judgement.verdicts[place]
         entry = {"cause": cause(place), "partition": partition, "sequence": sequence}
+        entry |= {"generation": "blue"}
         entry |= {"verdict": verdict.word, "local_date": days(verdict.local_date)}
         entry |= {"unlock_ids": unlocks.get(place, [])}
         entry |= {"prev_hash": prev_hash, "hash": hashed}
-        message = FakeMessage(b"\0\0\0\0\1" + body + b"\x40" + hashed)
+        framed = b"\0\0\0\0\1" + body + b"\x40" + hashed
+        message = FakeMessage(framed, (partition, 2 * sequence))
         outputs.audit.append((cast(Message, message), entry))
         heads[partition] = (sequence + 1, hashed)
 

@@ -5,7 +5,8 @@ from copy import deepcopy
 
 import pytest
 
-from pipeline.demo.comparing import EXAMPLES_MAX, KINDS, Differences, compare
+from pipeline.demo.comparing import EXAMPLES_MAX, KINDS, Differences, compare, compare_early_reads
+from pipeline.demo.outputs import where
 from tests.demo.month import FakeMessage, Run, faultless, rules
 
 
@@ -207,6 +208,18 @@ def test_what_was_planted_is_compared_too() -> None:
     sent[place] = type(other)(sent[place].logged, sent[place].headers, other.meant)
     found = compare(run.outputs, sent, run.judgement, rules())
     assert found.counts["verdicts_not_planted"] == found.total == 1
+
+
+def test_what_was_read_early_must_still_be_there() -> None:
+    run = faultless()
+    seen = {where(m): (m.value() or b"", entry) for m, entry in run.outputs.audit[:50]}
+    found = Differences()
+    compare_early_reads(seen, run.outputs, found)
+    assert found.total == 0
+    seen[0, 2] = (b"another value", {})
+    seen[0, 1] = (b"of an aborted transaction", {})
+    compare_early_reads(seen, run.outputs, found)
+    assert found.counts["early_reads_gone"] == found.total == 2
 
 
 def test_every_kind_is_counted_but_only_a_few_are_told() -> None:
