@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from pipeline.codec import varint
 from pipeline.codec.avro_checked import Write, compile_checked
-from pipeline.codec.avro_source import MISFITS, SourceWriter
+from pipeline.codec.avro_source import MISFITS, SourceWriter, compiled
 from pipeline.codec.schemas import Schema
 
 MAGIC: Final = 0
@@ -62,12 +62,10 @@ class AvroEncoder:
         ]
         writer = SourceWriter()
         self.source = writer.source(fields)
-        names: dict[str, Any] = dict(writer.names, PREFIX=self._prefix)
-        code = compile(self.source, f"<encoder of {schema.name}>", "exec")
-        exec(code, names)  # our own source, made from our own schema file
-        self._encode: Callable[[Any], bytes] = names["encode"]
-        self._encode_body: Callable[[Any], bytes] = names["encode_body"]
-        self._encode_before_last: Callable[[Any], bytes] = names["encode_body_before_last"]
+        functions = compiled(self.source, {**writer.names, "PREFIX": self._prefix}, schema.name)
+        self._encode: Callable[[Any], bytes] = functions["encode"]
+        self._encode_body: Callable[[Any], bytes] = functions["encode_body"]
+        self._encode_before_last: Callable[[Any], bytes] = functions["encode_body_before_last"]
 
     def encode(self, record: object) -> bytes:
         """A whole framed value.

@@ -14,8 +14,8 @@ SMALL: Final = 32_768
 INT_MAX: Final = 2**31 - 1
 LONG_MAX: Final = 2**63 - 1
 
-_LOW_BITS: Final = 14
-_LOW_MASK: Final = 2**_LOW_BITS - 1
+LOW_BITS: Final = 14
+LOW_MASK: Final = 2**LOW_BITS - 1
 _HIGHS_MAX: Final = 4_096
 
 
@@ -49,7 +49,7 @@ class _Highs(dict[int, bytes]):
     """The groups above the lowest two; neighbouring instants and offsets share them. Bounded."""
 
     def __missing__(self, high: int) -> bytes:
-        if high >> 64 - _LOW_BITS:
+        if high >> 64 - LOW_BITS:
             raise OverflowError("does not fit 64 bits")
         if len(self) >= _HIGHS_MAX:
             self.clear()
@@ -57,14 +57,27 @@ class _Highs(dict[int, bytes]):
         return encoded
 
 
-_LOWS: Final = tuple(bytes((n & 0x7F | 0x80, n >> 7 | 0x80)) for n in range(_LOW_MASK + 1))
-_highs: Final = _Highs()
+LOWS: Final = tuple(bytes((n & 0x7F | 0x80, n >> 7 | 0x80)) for n in range(LOW_MASK + 1))
+"""`LOWS[n]` is n in two groups that are not the last."""
+
+HIGHS: Final = _Highs()
+"""`HIGHS[n]` is n in as many groups as it needs, the last one of a number."""
 
 TABLE: Final = tuple(zigzag(n) for n in range(SMALL))
 """`TABLE[n]` is n's encoding."""
 
 PRESENT_TABLE: Final = tuple(b"\x02" + encoded for encoded in TABLE)
 """The same after the branch number of the second branch of an optional field."""
+
+
+class Instants(dict[int, bytes]):
+    """`long` of values that come several times in a row. Bounded."""
+
+    def __missing__(self, value: int) -> bytes:
+        if len(self) >= _HIGHS_MAX:
+            self.clear()
+        self[value] = encoded = long(value)
+        return encoded
 
 
 def long(value: int) -> bytes:
@@ -74,9 +87,9 @@ def long(value: int) -> bytes:
         OverflowError: outside 64 bits. TypeError: not an integer.
     """
     unsigned = value << 1 ^ value >> 63  # never negative; 2⁶⁴ or more when outside
-    if unsigned <= _LOW_MASK:
+    if unsigned <= LOW_MASK:
         return _base128(unsigned)
-    return _LOWS[unsigned & _LOW_MASK] + _highs[unsigned >> _LOW_BITS]
+    return LOWS[unsigned & LOW_MASK] + HIGHS[unsigned >> LOW_BITS]
 
 
 def int32(value: int) -> bytes:

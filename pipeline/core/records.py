@@ -107,8 +107,8 @@ class Dates(Record, frozen=True, gc=False):
     revoked: tuple[Run, ...] = ()
 
 
-class PortalReached(Record, frozen=True, array_like=True, gc=False):
-    """A portal that was told, in a user's progress and state.
+class PortalReached(Record, frozen=True, gc=False):
+    """A portal that was told, in a user's progress.
 
     Attributes:
         asset_id: pinned when it was told, whatever is drawn later.

@@ -20,12 +20,11 @@ from pipeline.core.records import (
     GeometryUpdated,
     Instant,
     LocalDate,
-    PortalReached,
     PortalUnlocked,
 )
 from pipeline.core.rulebook import Policy
 from pipeline.core.sets import Sets, claimed_keys, covered, digest_of, with_unlocked
-from pipeline.core.state import UserState
+from pipeline.core.state import Unlocked, UserState
 from pipeline.core.streak import Standing, standing_of
 
 FRAMES: Final = 108
@@ -128,9 +127,9 @@ def _opening(due: Due, user_id: str, world: World) -> _Opening:
     )
 
 
-def _row(opening: _Opening, append_time: Instant) -> PortalReached:
+def _row(opening: _Opening, append_time: Instant) -> Unlocked:
     due = opening.due
-    return PortalReached(due.lap, due.portal.slug, due.reached_on, append_time, opening.asset_id)
+    return Unlocked(due.lap, due.portal.slug, due.reached_on, append_time, opening.asset_id)
 
 
 def _with_all(sets: Sets, due: tuple[Due, ...]) -> Sets:

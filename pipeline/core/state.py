@@ -17,6 +17,10 @@ from pipeline.core.sets import Sets, digest_of
 NO_SETS: Final = Sets()
 
 
+class Unlocked(PortalReached, frozen=True, array_like=True, gc=False):
+    """A portal that was told, as the state keeps it: progress shows the same objects."""
+
+
 class UserState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A user.
 
@@ -34,7 +38,7 @@ class UserState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     revision: int = 0
     digest: str = digest_of(NO_SETS)
     sets: Sets = NO_SETS
-    portals: tuple[PortalReached, ...] = ()
+    portals: tuple[Unlocked, ...] = ()
     granted: tuple[str, ...] = ()
     tz: str = "UTC"
     tz_at: Instant = -(1 << 62)

@@ -157,6 +157,21 @@ def test_many_distant_numbers_stay_right() -> None:
         assert varint.long(number) == varint.zigzag(number)
 
 
+def test_recurring_instants_are_bounded_in_number() -> None:
+    instants = varint.Instants()
+    for n in range(-10, 9_000):
+        assert instants[n * 7] == varint.zigzag(n * 7)
+    assert len(instants) <= 4_096
+
+
+def test_a_cause_is_told_from_an_equal_one_and_from_its_neighbour() -> None:
+    other = msgspec.structs.replace(AUDIT.cause, offset=AUDIT.cause.offset + 1)
+    for cause in (AUDIT.cause, other, AUDIT.cause, msgspec.structs.replace(other), other):
+        for name in ("AuditEntry", "ProgressUpdated", "DeadLetter"):
+            record = msgspec.structs.replace(BY_NAME[name], cause=cause)
+            assert ENCODERS[name].encode_body(record) == fastavro_body(SCHEMAS[name], plain(record))
+
+
 @pytest.mark.parametrize("number", [2**63, -(2**63) - 1])
 def test_varints_have_64_bits(number: int) -> None:
     with pytest.raises(OverflowError):

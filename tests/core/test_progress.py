@@ -3,8 +3,8 @@
 import msgspec
 
 from pipeline.core.keys import key_ids
-from pipeline.core.records import Cause, Dates, Keys, PortalReached, Run
-from pipeline.core.state import EMPTY
+from pipeline.core.records import Cause, Dates, Keys, Run
+from pipeline.core.state import EMPTY, Unlocked
 from tests.core.scenes import (
     DAY,
     NOW,
@@ -62,8 +62,8 @@ def test_everything_at_once() -> None:
             revoked=(Run(TODAY - 5, 1),),
         ),
         "portals": (
-            PortalReached(0, "bindu", TODAY, NOW, "asset-1-3"),
-            PortalReached(0, "vesica-piscis", TODAY + 2, NOW + 2 * DAY, "asset-3-3"),
+            Unlocked(0, "bindu", TODAY, NOW, "asset-1-3"),
+            Unlocked(0, "vesica-piscis", TODAY + 2, NOW + 2 * DAY, "asset-3-3"),
         ),
         "keys": Keys(tuple(sorted((first_key, second_key))), (first_key,)),
         "field_keys_pending": 1,
