@@ -18,7 +18,7 @@ from typing import Final, NamedTuple, Protocol, Self
 
 import structlog
 from confluent_kafka import (
-    ConsumerGroupTopicPartitions,
+    Consumer,
     IsolationLevel,
     KafkaException,
     TopicPartition,
@@ -33,6 +33,7 @@ _REQUEST_TIMEOUT_S: Final = 5.0
 _EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _log = structlog.get_logger("awaway.lag")
+_client_log = logging.getLogger("awaway.lag")
 
 
 class Place(NamedTuple):
@@ -71,27 +72,42 @@ class LagUnknownError(Exception):
 
 
 class BrokerOffsets:
-    """Asks a real broker, with an admin client of its own.
+    """Asks a real broker, with clients of its own.
+
+    The group's offsets come from a consumer that never subscribes: the admin client's own request
+    for them crashes the process while the coordinator is loading (confluent-kafka 2.16). An admin
+    client that lived through a broker's restart may go on asking with the leader epoch of before,
+    so a refusal is followed by a new one.
 
     Args:
         client: librdkafka settings of any client. group_id: whose offsets.
     """
 
     def __init__(self, client: dict[str, str | int | float | bool], group_id: str) -> None:
-        self._admin = AdminClient(client, logger=logging.getLogger("awaway.lag"))
-        self._group_id = group_id
+        self._client = client
+        self._admin = self._new_admin()
+        self._group = Consumer(
+            {
+                **client,
+                "group.id": group_id,
+                "enable.auto.commit": False,
+                # Without waiting for a transaction that is under way.
+                "isolation.level": "read_uncommitted",
+            },
+            logger=_client_log,
+        )
+
+    def _new_admin(self) -> AdminClient:
+        return AdminClient(self._client, logger=_client_log)
 
     def offsets(self, places: Sequence[Place]) -> dict[Place, Offsets]:
         """Three requests, each bounded in time."""
-        self._admin.poll(0)  # its log lines
+        self._admin.poll(0)  # their log lines
+        self._group.poll(0)
         asked = [TopicPartition(*place) for place in places]
         if not asked:
             return {}
         try:
-            group = ConsumerGroupTopicPartitions(self._group_id, list(asked))
-            committed_later = self._admin.list_consumer_group_offsets(
-                [group], request_timeout=_REQUEST_TIMEOUT_S
-            )[self._group_id]
             first_later = self._admin.list_offsets(
                 dict.fromkeys(asked, _EARLIEST),
                 request_timeout=_REQUEST_TIMEOUT_S,
@@ -105,9 +121,10 @@ class BrokerOffsets:
             stable = {_place(p): later.result().offset for p, later in stable_later.items()}
             committed = {
                 _place(p): p.offset if p.offset >= 0 else None
-                for p in committed_later.result().topic_partitions
+                for p in self._group.committed(asked, _REQUEST_TIMEOUT_S)
             }
         except KafkaException as error:
+            self._admin = self._new_admin()
             raise LagUnknownError(str(error)) from error
         return {
             place: Offsets(committed.get(place), first[place], stable[place]) for place in places
