@@ -34,6 +34,16 @@ OWNER = textwrap.dedent(
     """
 )
 
+# The command as a terminal starts it: what runs in the background has Ctrl-C switched off.
+AWAWAY = textwrap.dedent(
+    """
+    import signal
+    from pipeline.cli.main import main
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    main()
+    """
+)
+
 
 def state_of(stack: LocalStack) -> StackState:
     state = read_state(Layout(stack.root))
@@ -154,17 +164,20 @@ def test_the_servers_end_with_a_killed_owner(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT], ids=["killed", "interrupted"])
 def test_an_up_that_is_broken_off_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
     starter = subprocess.Popen(
-        [sys.executable, "-m", "pipeline.cli.main", "local", "up", "--root", str(tmp_path)],
+        [sys.executable, "-c", AWAWAY, "local", "up", "--root", str(tmp_path)],
         stderr=subprocess.DEVNULL,
     )
     layout = Layout(tmp_path)
-    deadline = time.monotonic() + 30
-    while (state := read_state(layout)) is None or len(running(state)) < 3:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-    os.kill(starter.pid, number)
-    assert starter.wait(30) == (130 if number == signal.SIGINT else -number)
-    assert all(gone(process, 20) for process in running(state))
+    deadline = time.monotonic() + 60
+    try:
+        while (state := read_state(layout)) is None or len(running(state)) < 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.kill(starter.pid, number)
+        assert starter.wait(30) == (130 if number == signal.SIGINT else -number)
+        assert all(gone(process, 20) for process in running(state))
+    finally:
+        LocalStack(tmp_path).down()
 
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:
