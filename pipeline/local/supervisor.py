@@ -11,6 +11,7 @@ Run as `python -m pipeline.local.supervisor ORDERS_FILE`.
 
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -133,18 +134,27 @@ class Supervisor:
                     self._serve(listener)
                     self._write_state()
             finally:
-                self._ending = True
-                self._write_state()
+                self._end()
+
+    def _end(self) -> None:
+        """End the servers and clean up, each step whatever became of the one before."""
+        self._ending = True
+        try:
+            self._write_state()
+        finally:
+            try:
                 self._stop(tuple(self._servers), signal.SIGTERM)
                 self._layout.state_file.unlink(missing_ok=True)
-                self._control_path.unlink(missing_ok=True)
-                self._control_path.parent.rmdir()
+            finally:
+                shutil.rmtree(self._control_path.parent, ignore_errors=True)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping = True
 
     def _must_end(self) -> bool:
         if self._stopping or time.monotonic() > self._deadline:
+            return True
+        if not self._layout.lock_file.exists():  # somebody removed the folder: nobody can find us
             return True
         return self._owner is not None and not self._owner.alive
 

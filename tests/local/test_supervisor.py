@@ -1,6 +1,7 @@
 """The supervisor on servers that only sleep: quick proofs of who ends with whom, and when."""
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -196,6 +197,15 @@ def test_a_set_up_is_done_once_and_its_failure_is_the_servers(layout: Layout) ->
     error = launch.server_died(state.server("kafka"))
     assert "no such disk" in error.why
     assert error.fields["exit_code"] == 1
+
+
+def test_a_stack_whose_folder_was_removed_ends(layout: Layout) -> None:
+    with supervised(layout, spec(layout)) as supervisor:
+        state = until(layout, started)
+        shutil.rmtree(layout.root)
+        supervisor.wait(10)
+        assert not any(process.alive for process in server_processes(state))
+        assert not Path(state.control).parent.exists()
 
 
 def test_a_second_supervisor_waits_for_the_folder_and_nonsense_stops_nothing(
