@@ -5,7 +5,7 @@ Does not own: what an outcome says (core/fold.py), when a record is produced (pr
 Invariant: pure; the same outcome gives the same records.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pipeline.codec.avro import AvroEncoder
@@ -32,6 +32,9 @@ class Outputs:
     Args:
         topics: where to.
         encoders: by record name.
+
+    Attributes:
+        progress, dead_letter: bytes of such a record.
     """
 
     def __init__(self, topics: OutputTopics, encoders: Mapping[str, AvroEncoder]) -> None:
@@ -39,8 +42,8 @@ class Outputs:
         self._portal = encoders["PortalUnlocked"].encode
         self._geometry = encoders["GeometryUpdated"].encode
         self._alert = encoders["ReconciliationAlert"].encode
-        self._progress = encoders["ProgressUpdated"].encode
-        self._dead_letter = encoders["DeadLetter"].encode
+        self.progress: Callable[[ProgressUpdated], bytes] = encoders["ProgressUpdated"].encode
+        self.dead_letter: Callable[[DeadLetter], bytes] = encoders["DeadLetter"].encode
         self._audit = encoders["AuditEntry"]
 
     def encode(self, outcome: Outcome) -> list[tuple[str, bytes, bytes]]:
@@ -55,14 +58,6 @@ class Outputs:
         if alert is not None:
             encoded.append((topics.reconciliation, alert.user_id.encode(), self._alert(alert)))
         return encoded
-
-    def progress(self, record: ProgressUpdated) -> bytes:
-        """Bytes of a user's progress."""
-        return self._progress(record)
-
-    def dead_letter(self, record: DeadLetter) -> bytes:
-        """Bytes of a dead letter."""
-        return self._dead_letter(record)
 
     def audit(self, entry: AuditEntry) -> tuple[bytes, bytes]:
         """Bytes of an audit entry sealed with its hash, and the hash.

@@ -102,32 +102,31 @@ class Window:
         self._sessions = self._prefix + b"s" + user
         self._covers = self._prefix + b"o" + user
 
-    def _live(self, key: bytes) -> bytes | None:
-        value = self._get(key)
-        if value is None or _append_time(value) + self._window_ms < self.now:
-            return None
-        return value
+    def _is_expired(self, value: bytes) -> bool:
+        return _append_time(value) + self._window_ms < self.now
 
     def by_id(self, user_id: str, completion_id: str) -> SeenCompletion | None:
         """The accepted completion of that id."""
         if user_id != self._user_id:
             self._turn_to(user_id)
-        value = self._live(self._ids + completion_id.encode())
-        return None if value is None else decode_seen(value[8:])
+        value = self._get(self._ids + completion_id.encode())
+        return None if value is None or self._is_expired(value) else decode_seen(value[8:])
 
     def by_session(self, user_id: str, session_id: str) -> SeenCompletion | None:
         """The accepted completion of that session."""
         if user_id != self._user_id:
             self._turn_to(user_id)
-        value = self._live(self._sessions + session_id.encode())
-        return None if value is None else self.by_id(user_id, value[8:].decode())
+        value = self._get(self._sessions + session_id.encode())
+        if value is None or self._is_expired(value):
+            return None
+        return self.by_id(user_id, value[8:].decode())
 
     def cover(self, user_id: str, cell: int) -> Cover:
         """The cover of a cell; empty when there is none."""
         if user_id != self._user_id:
             self._turn_to(user_id)
-        value = self._live(self._covers + _pack_stamp(cell))
-        return () if value is None else decode_cover(value[8:])
+        value = self._get(self._covers + _pack_stamp(cell))
+        return () if value is None or self._is_expired(value) else decode_cover(value[8:])
 
     def remember(self, user_id: str, update: SeenUpdate) -> None:
         """Take in an accepted completion."""

@@ -89,10 +89,10 @@ def decode_cover(stored: bytes) -> Cover:
     return _decoded(stored, _decode_cover, "cover")
 
 
-def _decoded(stored: bytes, decode: Callable[[memoryview], _Value], what: str) -> _Value:
+def _decoded(stored: bytes, decode: Callable[[bytes], _Value], what: str) -> _Value:
     if stored[:1] != FORMAT:
         raise StateDecodeError(what, "unknown_format")
     try:
-        return decode(memoryview(stored)[1:])
+        return decode(stored[1:])
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise StateDecodeError(what, str(error)) from error

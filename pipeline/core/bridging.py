@@ -105,14 +105,14 @@ def _bridged_beside(recent: Recent, i: int, absent: tuple[LocalDate, ...]) -> tu
     """Return the dates just before and after that of place `i` that are bridged."""
     date, first, last = recent[i]
     bridged: tuple[LocalDate, ...] = ()
-    for other, other_first, other_last in recent[max(0, i - 2) : i + 3]:
-        if other == date - 2:
-            gap_ms = first - other_last + 2 * DAY_MS
-        elif other == date + 2:
-            gap_ms = other_first - last + 2 * DAY_MS
-        else:
-            continue
-        between = (date + other) // 2
-        if gap_ms < BRIDGE_MS or between in absent:
-            bridged = (*bridged, between)
+    for other, _, other_last in recent[i - 2 if i > 2 else 0 : i]:
+        if other == date - 2 and (
+            first - other_last + 2 * DAY_MS < BRIDGE_MS or date - 1 in absent
+        ):
+            bridged = (date - 1,)
+    for other, other_first, _ in recent[i + 1 : i + 3]:
+        if other == date + 2 and (
+            other_first - last + 2 * DAY_MS < BRIDGE_MS or date + 1 in absent
+        ):
+            bridged = (*bridged, date + 1)
     return bridged

@@ -45,7 +45,14 @@ def current_run(
     """
     # Anywhere on earth, and with any day start, today is from two dates before UTC's to one after
     # it. Mostly all of these give the same run, and the zone need not be asked.
+    if not dates:
+        return None
     utc = utc_date(instant)
+    start, length = dates[-1]
+    if start + length <= utc - 3:
+        return None
+    if start < utc - 1 and start + length > utc:
+        return dates[-1]  # and the run before it, if any, ended too early
     latest = first_reaching(dates, utc)
     earliest = first_reaching(dates, utc - 3)
     if earliest is latest:
