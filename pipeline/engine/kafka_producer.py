@@ -26,8 +26,8 @@ from pipeline.engine.errors import (
 from pipeline.engine.kafka_config import REQUEST_TIMEOUT_S, KafkaConfig, logger
 from pipeline.engine.ports import Message, TopicPartition
 
-AWAY_S_MAX: Final = 30.0
-"""A transaction's call is tried again for this long; then its producer is given up."""
+CALL_S_MAX: Final = 2.0
+"""One call into the client waits for this long; a call that timed out may be made again."""
 
 BACKOFF_S: Final = 0.1
 BACKPRESSURE_S_MAX: Final = 60.0
@@ -138,9 +138,7 @@ class KafkaProducer:
         """Make the inputs' offsets part of the transaction."""
         listed = [ck.TopicPartition(*tp, offset) for tp, offset in offsets.items()]
         self._retrying(
-            lambda: self._client.send_offsets_to_transaction(
-                listed, group_metadata, REQUEST_TIMEOUT_S
-            )
+            lambda: self._client.send_offsets_to_transaction(listed, group_metadata, CALL_S_MAX)
         )
 
     def commit(self) -> None:
@@ -149,7 +147,7 @@ class KafkaProducer:
         Raises:
             ProducerLostError: the outcome is not known.
         """
-        self._retrying(lambda: self._client.commit_transaction(REQUEST_TIMEOUT_S))
+        self._retrying(lambda: self._client.commit_transaction(CALL_S_MAX))
 
     def abort(self) -> None:
         """Abort.
@@ -157,15 +155,19 @@ class KafkaProducer:
         Raises:
             ProducerLostError: the outcome is not known.
         """
-        self._retrying(lambda: self._client.abort_transaction(REQUEST_TIMEOUT_S))
+        self._retrying(lambda: self._client.abort_transaction(CALL_S_MAX))
 
     def close(self) -> None:
         """Drop the client without waiting for anything that it still holds."""
         self._client.purge()
 
     def _retrying(self, call: Callable[[], object]) -> None:
-        """Call until it succeeds, fails for good, or the broker was away for too long."""
-        deadline = time.monotonic() + AWAY_S_MAX
+        """Call until it succeeds, fails for good, or takes as long as a transaction may.
+
+        By then the broker has aborted the transaction, or will: a client whose calls do not come
+        back, as after some restarts of a broker, is worth less than a new one.
+        """
+        deadline = time.monotonic() + self._timeout_s
         while True:
             try:
                 call()

@@ -47,7 +47,7 @@ class Planted(EngineObserver):
 
 def main() -> int:
     """Run the worker."""
-    logging.basicConfig(level=logging.INFO)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for noisy in ("httpx2", "faust", "mode", "pipeline.engine.faust_app", "pipeline.engine.tables"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     plan = json.loads(sys.argv[1])
