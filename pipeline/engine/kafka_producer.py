@@ -17,13 +17,14 @@ from typing import Any, Final
 import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException
 
+from pipeline.engine.bounded_call import BoundedCaller, GivenUpError
 from pipeline.engine.errors import (
     BrokerError,
     ProducerLostError,
     SlotTakenError,
     TransactionAbortedError,
 )
-from pipeline.engine.kafka_config import REQUEST_TIMEOUT_S, KafkaConfig, logger
+from pipeline.engine.kafka_config import KafkaConfig, logger
 from pipeline.engine.ports import Message, TopicPartition
 
 CALL_S_MAX: Final = 2.0
@@ -43,6 +44,7 @@ class KafkaProducer:
         self._timeout_s = config.transaction_timeout_ms / 1000
         self._began_at = time.monotonic()
         self._failed: KafkaError | None = None
+        self._caller = BoundedCaller(f"producer calls of {config.slot_id}")
         self._client = ck.Producer(
             {
                 "linger.ms": 5,
@@ -67,7 +69,7 @@ class KafkaProducer:
         """
         self._began_at = time.monotonic()
         try:
-            self._retrying(lambda: self._client.init_transactions(REQUEST_TIMEOUT_S))
+            self._retrying(lambda: self._client.init_transactions(CALL_S_MAX))
         except (TransactionAbortedError, ProducerLostError) as error:
             raise BrokerError(
                 "the transactional id cannot be taken over", why=str(error)
@@ -159,7 +161,9 @@ class KafkaProducer:
 
     def close(self) -> None:
         """Drop the client without waiting for anything that it still holds."""
-        self._client.purge()
+        if not self._caller.is_given_up:
+            self._caller.stop()
+            self._client.purge()
 
     def _retrying(self, call: Callable[[], object]) -> None:
         """Call until it succeeds, fails for good, or takes as long as a transaction may.
@@ -170,7 +174,9 @@ class KafkaProducer:
         deadline = time.monotonic() + self._timeout_s
         while True:
             try:
-                call()
+                self._caller.call(call, self._timeout_s + CALL_S_MAX)
+            except GivenUpError as error:
+                raise ProducerLostError(f"the client hangs: {error}") from error
             except KafkaException as error:
                 cause = error.args[0]
                 if cause.txn_requires_abort() or not cause.retriable():

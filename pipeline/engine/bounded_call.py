@@ -1,0 +1,61 @@
+"""Blocking calls that can be given up.
+
+Owns: a thread on which they are made, and the decision that one will not come back.
+Does not own: what is called, what giving up means to it (kafka_producer.py).
+Why: librdkafka's `rd_kafka_send_offsets_to_transaction` sometimes does not return after a restart
+of the broker, whatever time-out it is given (2.16.0: it waits in `rd_kafka_txn_op_req0`).
+Invariant: calls are made one at a time and in order; after one was given up there are no more.
+"""
+
+import queue
+import threading
+from collections.abc import Callable
+
+Call = Callable[[], object]
+
+
+class GivenUpError(Exception):
+    """A call did not come back in time; its thread is left to it.
+
+    Operator action: none: the caller makes what it was called on anew.
+    """
+
+
+class BoundedCaller:
+    """Makes calls on a thread of its own. The thread ends with `stop`, or with the process."""
+
+    def __init__(self, name: str) -> None:
+        self._asked: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+        self.is_given_up = False
+        threading.Thread(target=self._run, name=name, daemon=True).start()
+
+    def call(self, function: Call, timeout_s: float) -> None:
+        """Make a call and wait for it.
+
+        Raises:
+            GivenUpError: it did not return within `timeout_s`.
+            Exception: whatever it raised.
+        """
+        self._asked.put(function)
+        try:
+            error = self._answers.get(timeout=timeout_s)
+        except queue.Empty:
+            self.is_given_up = True
+            self.stop()
+            raise GivenUpError(f"a call did not return within {timeout_s:.0f} s") from None
+        if error is not None:
+            raise error
+
+    def stop(self) -> None:
+        """End the thread after the call in hand."""
+        self._asked.put(None)
+
+    def _run(self) -> None:
+        while (function := self._asked.get()) is not None:
+            try:
+                function()
+            except Exception as error:  # noqa: BLE001 — raised again where the call was asked for
+                self._answers.put(error)
+            else:
+                self._answers.put(None)
