@@ -252,7 +252,9 @@ class _Work:
             encoded = self.outputs.encode(outcome)
         except StateDecodeError:
             raise  # the store is at fault, not the event: the partition has to be restored
-        except Exception as error:  # noqa: BLE001 — whatever the fold raises costs its event only
+        except Exception as error:
+            if type(error) is Exception:
+                raise  # only RocksDB's client raises it bare: the disk is at fault, not the event
             self.failures += 1
             detail = readable("".join(traceback.format_exception(error)[-3:]))
             rejection = Rejection("fold", _snake(type(error).__name__), detail)

@@ -31,6 +31,7 @@ class KafkaGroupConsumer:
         self._slot_holder = slot_holder
         self._client_id = f"{config.slot_id}-{uuid.uuid4().hex[:12]}"
         self._linger_s = config.poll_linger_s
+        self._fatal: str | None = None
         self._client = ck.Consumer(
             {
                 "fetch.wait.max.ms": 20,
@@ -74,6 +75,8 @@ class KafkaGroupConsumer:
 
     def poll(self, records_max: int, wait_s: float) -> list[Message]:
         """Records that are there now; waits up to `wait_s` for the first one only."""
+        if self._fatal is not None:
+            self._fail(self._fatal)  # it is told once only; ask again until it is answered
         try:
             records = self._client.consume(1, wait_s)
             if records and records_max > 1:
@@ -102,6 +105,7 @@ class KafkaGroupConsumer:
         A static member fences itself when the answer to its join is lost, as in a broker's restart:
         it joins again and the group drops the member that it had become already.
         """
+        self._fatal = reason
         holder = self._slot_holder()
         if holder not in (None, self._client_id):
             raise SlotTakenError(

@@ -44,6 +44,7 @@ from pipeline.engine.errors import (
     DeliveredTwiceError,
     IncompatibleTopicsError,
     ProducerLostError,
+    SlotTakenError,
     TransactionAbortedError,
 )
 from pipeline.engine.marker import FORMAT, MARKER_KEY, Marker, encode_marker
@@ -147,7 +148,11 @@ class Engine:
     def _new_producer(self) -> TransactionalProducer:
         self._observer.at("init_transactions")
         producer = self._cluster.producer()
-        producer.init_transactions()
+        try:
+            producer.init_transactions()
+        except BrokerError:
+            producer.close()  # it would go on by itself, and fence its successor later
+            raise
         return producer
 
     def close(self) -> None:
@@ -207,7 +212,11 @@ class Engine:
             self._producer = self._new_producer()
         busy = bool(self._partitions.restoring)
         if busy:
-            self._partitions.advance(consumer, self._producer, self._config.wait_s)
+            try:
+                self._partitions.advance(consumer, self._producer, self._config.wait_s)
+            except (ProducerLostError, TransactionAbortedError) as error:
+                self._recover(error, 0)  # a changelog that was being written anew
+                raise
         try:
             records = consumer.poll(self._records_max, 0.0 if busy else self._config.wait_s)
         except ConsumerLostError as error:
@@ -268,10 +277,12 @@ class Engine:
         for batch in poll.batches:
             if batch.error is not None or not batch.is_done:
                 self._abort_and_fail(poll, batch)
+                return
         started = time.monotonic()
         try:
             markers, positions = self._end_transaction(poll)
         except BrokerError as error:
+            self._adapt(time.monotonic() - poll.started_at)
             self._recover(error, poll.records)
             return
         committed = time.monotonic()
@@ -328,6 +339,12 @@ class Engine:
 
     def _abort_and_fail(self, poll: Poll, batch: Batch) -> None:
         error = batch.error or RuntimeError("the agent never said that the batch is done")
+        if isinstance(error, SlotTakenError):
+            raise error
+        if isinstance(error, BrokerError) and not isinstance(error, BatchPostponedError):
+            self._adapt(time.monotonic() - poll.started_at)
+            self._recover(error, poll.records)
+            return
         self._recover(TransactionAbortedError(str(error)), poll.records)
         if isinstance(error, BatchPostponedError):
             raise error

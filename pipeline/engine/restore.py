@@ -277,6 +277,15 @@ class Restorer:
                 fix="someone reset the group's offsets or the changelogs: set the offsets back to"
                 " those of the state with the worker stopped, or start a new generation",
             )
+        rewritten = {table.changelog for table in item.rewrite}
+        lost = [c for c, end in item.targets.items() if end == 0 and c not in rewritten]
+        if marker.next_offsets and lost:
+            raise PartitionRefusedError(
+                f"partition {partition}: there is state, but nothing was ever written to"
+                f" {', '.join(lost)}",
+                fix="the changelog was made again: restore it from a backup, or start a new"
+                " generation",
+            )
         return Marker(
             FORMAT, self._generation, self._positions(marker, partition, inputs), marker.ledger
         )
