@@ -92,7 +92,7 @@ def test_broker_restart(
 ) -> None:
     """Known to fail about one time in ten: see the changelog's known faults.
 
-    It is exact whenever it ends; what fails is that it ends, within a minute after the restart.
+    It was exact whenever it ended; what fails is that it ends within a minute after the restart.
     """
     ledger = Ledger(own_stack, topic_prefix, tmp_path, assets)
     ledger.set_up()
