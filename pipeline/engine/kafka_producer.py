@@ -31,7 +31,6 @@ CALL_S_MAX: Final = 2.0
 """One call into the client waits for this long; a call that timed out may be made again."""
 
 BACKOFF_S: Final = 0.1
-BACKPRESSURE_S_MAX: Final = 60.0
 _FENCED: Final = frozenset(
     {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
 )
@@ -122,9 +121,9 @@ class KafkaProducer:
 
     def _make_room(self) -> None:
         """Wait for the queue to drain; the transaction's own time-out bounds how long."""
-        deadline = time.monotonic() + BACKPRESSURE_S_MAX
-        if self._client.poll(BACKOFF_S) == 0 and time.monotonic() > deadline:
+        if time.monotonic() - self._began_at > self._timeout_s:
             raise TransactionAbortedError("the producer's queue does not drain")
+        self._client.poll(BACKOFF_S)
 
     def flush(self) -> None:
         """Return when every record was acknowledged."""

@@ -8,7 +8,6 @@ step; `stop` returns once the transaction in hand is committed or aborted, or af
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from typing import Final
 
@@ -43,17 +42,11 @@ class EngineThread:
         self._on_failure = on_failure
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
-        self._stepped_at = time.monotonic()
         self._records = 0
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
-
-    @property
-    def idle_s(self) -> float:
-        """Seconds since the engine's last step; large when it hangs."""
-        return time.monotonic() - self._stepped_at
 
     def stop(self, timeout_s: float) -> bool:
         """Ask the thread to end and wait for it; returns whether it did."""
@@ -103,7 +96,6 @@ class EngineThread:
         """Take a step; while the broker is away, wait longer and longer and try again."""
         backoff_s = BACKOFF_S_MIN
         while not self._stop.is_set():
-            self._stepped_at = time.monotonic()
             try:
                 step()
             except BrokerError as error:
