@@ -10,7 +10,7 @@ import difflib
 import os
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import yaml
 from pydantic import ValidationError
@@ -22,6 +22,7 @@ from pydantic_settings import (
 )
 
 from pipeline.config import ENV_PREFIX, Settings
+from pipeline.config_api import ApiSettings
 from pipeline.errors import ConfigError
 
 CONFIG_VARIABLE: Final = "AWAWAY_CONFIG"
@@ -36,12 +37,22 @@ _FIX: Final = (
 )
 _FILE_BYTES_MAX: Final = 1 << 20
 _KUBERNETES_LINK_MARKS: Final = ("_SERVICE_HOST", "_SERVICE_PORT", "_PORT_", "_TCP_", "_UDP_")
+_KNOWN: Final = tuple(ApiSettings.model_fields)
+"""Every setting of any process: one file and one environment serve them all."""
+
+_Kind = TypeVar("_Kind", bound=Settings)
 
 
 def load_settings(file: Path | None = None, **options: Any) -> Settings:
+    """Read the settings of a worker; as `load_settings_of`."""
+    return load_settings_of(Settings, file, **options)
+
+
+def load_settings_of(kind: type[_Kind], file: Path | None = None, **options: Any) -> _Kind:
     """Read the options, the environment and the file.
 
     Args:
+        kind: whose settings; those of other processes are passed over.
         file: a YAML mapping of setting names; None takes the one `AWAWAY_CONFIG` names, if any.
         options: what the command line said, by setting name; None means not said.
 
@@ -50,10 +61,11 @@ def load_settings(file: Path | None = None, **options: Any) -> Settings:
     """
     named = os.environ.get(CONFIG_VARIABLE)
     path = file or (Path(named) if named else None)
-    from_file = _read_file(path) if path else {}
+    read_file = _read_file(path) if path else {}
+    from_file = {name: read_file[name] for name in read_file if name in kind.model_fields}
     given = {name: value for name, value in options.items() if value is not None}
 
-    class _Sourced(Settings):
+    class _Sourced(kind):  # type: ignore[valid-type, misc]
         @classmethod
         def settings_customise_sources(
             cls,
@@ -74,7 +86,7 @@ def load_settings(file: Path | None = None, **options: Any) -> Settings:
         # pydantic-settings names the field and the source, and not the value.
         raise ConfigError(str(error), fix="write a mapping as one JSON object") from None
     # The same class for every caller, so that equal settings compare equal; all is validated above.
-    return Settings.model_construct(read.model_fields_set, **dict(read))
+    return kind.model_construct(read.model_fields_set, **dict(read))
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
@@ -86,7 +98,7 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
     Returns:
         One sentence a variable, sorted. Variables that Kubernetes makes for a Service are left out.
     """
-    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields} | _ELSEWHERE
+    known = {ENV_PREFIX + name.upper() for name in _KNOWN} | _ELSEWHERE
     found = []
     for name in sorted(environ):
         upper = name.upper()
@@ -122,7 +134,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         raise ConfigError(f"{path} holds no mapping", fix="write `name: value` lines")
-    known = list(Settings.model_fields)
+    known = list(_KNOWN)
     for name in content:
         if name not in known:
             what = f"{path}: unknown setting {name!r}{_meant(str(name), known)}"

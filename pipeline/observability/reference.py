@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from pydantic import SecretStr
 
-from pipeline.config import ENV_PREFIX, Settings
+from pipeline.config import ENV_PREFIX
+from pipeline.config_api import ApiSettings
 from pipeline.metrics import LATENCY_OBJECTIVE_S, METRICS, WorkerState
 
 _GENERATED: Final = (
@@ -34,7 +35,7 @@ def configuration_page() -> str:
         "`awaway worker --show-config` prints what was understood, secrets masked.",
     ]
     group = ""
-    for name, field in Settings.model_fields.items():
+    for name, field in ApiSettings.model_fields.items():
         extra = field.json_schema_extra
         if not isinstance(extra, dict):
             continue

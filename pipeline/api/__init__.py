@@ -1,0 +1,1 @@
+"""The API's process: reads, ingest, live stream, console."""

@@ -1,0 +1,79 @@
+"""Settings of the API's process.
+
+Owns: what `awaway api` has beyond a worker's settings: name, default, range and meaning.
+Does not own: the settings that it shares with a worker (config.py), where values come from
+(config_load.py).
+Invariant: as config.py's: a secret is a SecretStr and is shown as asterisks. One file of settings
+serves both: a worker passes over what only the API has.
+"""
+
+from typing import Any
+
+from pydantic import Field
+
+from pipeline.config import Settings
+
+
+def _setting(group: str, default: Any, description: str, **limits: Any) -> Any:
+    return Field(default, description=description, json_schema_extra={"group": group}, **limits)
+
+
+class ApiSettings(Settings):
+    """A worker's settings, of which the API heeds those of Kafka, registry, domain and logs, and
+    its own. Build it with `pipeline.config_load.load_settings_of(ApiSettings)`.
+    """
+
+    api_host: str = _setting(
+        "API", "127.0.0.1", "Address that the API listens on. In a container: `0.0.0.0`.",
+        min_length=1,
+    )  # fmt: skip
+    api_port: int = _setting(
+        "API",
+        8090,
+        "Port of the API, with its `/livez`, `/readyz`, `/startupz` and `/metrics`; 0 takes a free "
+        "one and logs it.",
+        ge=0,
+        le=65535,
+    )
+    api_connections_max: int = _setting(
+        "API", 1_024, "Connections that are served at once; more wait.", ge=1, le=65_536
+    )
+    api_stop_timeout_s: int = _setting(
+        "API", 10, "How long requests in hand may take to end at a stop, in s.", ge=1, le=300
+    )
+
+    api_wait_ms_max: int = _setting(
+        "API reads",
+        5_000,
+        "How long a read with `min_revision` waits at most, in ms; then it is answered with 503 "
+        "and what there is.",
+        ge=0,
+        le=60_000,
+    )
+    api_waiting_max: int = _setting(
+        "API reads", 1_000, "Reads that wait for a revision at once; more are told to come again.",
+        ge=1, le=100_000,
+    )  # fmt: skip
+    api_stale_s: float = _setting(
+        "API reads",
+        10.0,
+        "A read whose user's partition is further behind than this counts as stale, in s.",
+        gt=0,
+        le=86_400,
+    )
+    api_answers_max: int = _setting(
+        "API reads",
+        20_000,
+        "Rendered answers kept in memory, of the users read last; about 2 KiB each.",
+        ge=0,
+        le=10_000_000,
+    )
+    api_block_cache_mib: int = _setting(
+        "API reads", 64, "Blocks of the store on disk kept in memory, in MiB.", ge=8, le=65_536
+    )
+    api_picture_processes: int = _setting(
+        "API reads", 1, "Processes that draw PNGs; they start with the first one.", ge=1, le=64
+    )
+    api_picture_cache_mib: int = _setting(
+        "API reads", 64, "Pictures kept in memory, in MiB.", ge=1, le=65_536
+    )
