@@ -34,11 +34,12 @@ from pipeline.core.geometry.catalogue import GoldenCatalogue
 from pipeline.core.policy import load_policy
 from pipeline.core.rulebook import PolicyBook, check_figures
 from pipeline.engine.batch import Batch
+from pipeline.engine.engine_config import EngineConfig
 from pipeline.engine.errors import BrokerError
 from pipeline.engine.faust_app import EngineApp, MicroBatches
 from pipeline.engine.kafka import KafkaCluster
 from pipeline.engine.kafka_config import KafkaConfig
-from pipeline.engine.machine import Engine, EngineConfig
+from pipeline.engine.machine import Engine
 from pipeline.engine.observer import EngineObserver
 from pipeline.engine.rocks import RocksDisk
 from pipeline.errors import ConfigError

@@ -31,17 +31,16 @@ What a failure leads to:
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pipeline.engine.batch import Batch, Poll
+from pipeline.engine.engine_config import EngineConfig, check_partition_counts
 from pipeline.engine.errors import (
     BatchFailedError,
     BatchPostponedError,
     BrokerError,
     ConsumerLostError,
-    DeliveredTwiceError,
     IncompatibleTopicsError,
     ProducerLostError,
     SlotTakenError,
@@ -50,37 +49,15 @@ from pipeline.engine.errors import (
 from pipeline.engine.marker import FORMAT, MARKER_KEY, Marker, encode_marker
 from pipeline.engine.observer import EngineObserver
 from pipeline.engine.ownership import Ownership
+from pipeline.engine.pace import Pace
 from pipeline.engine.ports import (
     Cluster,
     Disk,
     GroupConsumer,
-    Message,
     TopicPartition,
     TransactionalProducer,
 )
 from pipeline.engine.restore import Restorer
-from pipeline.engine.tablespec import TableSpec
-
-
-@dataclass(frozen=True, slots=True)
-class EngineConfig:
-    """What one engine works on.
-
-    Attributes:
-        generation: of the state it writes.
-        inputs: topics with equal partition counts; their partitions of one number share a state.
-        tables: the changelog-backed tables of that state.
-        records_max: in one transaction.
-        wait_s: how long a poll waits for the first record.
-        batch_s_target: a poll that took longer makes the next one smaller.
-    """
-
-    generation: str
-    inputs: tuple[str, ...]
-    tables: tuple[TableSpec, ...]
-    records_max: int = 10_000
-    wait_s: float = 0.1
-    batch_s_target: float = 1.0
 
 
 class Engine:
@@ -102,7 +79,8 @@ class Engine:
         self._consumer: GroupConsumer | None = None
         self._epoch = 0
         self._metadata: Any = None
-        self._records_max = config.records_max
+        self._pace = Pace(config.records_max, config.batch_s_target)
+        self._now = config.clock
 
     # --- what others may look at -----------------------------------------------------------------
 
@@ -125,25 +103,10 @@ class Engine:
             IncompatibleTopicsError: partition counts differ, or a topic is missing.
             SlotTakenError, BrokerError: see there.
         """
-        self._check_partition_counts()
+        check_partition_counts(self._config, self._cluster)
         self._producer = self._new_producer()
         self._consumer = self._cluster.consumer()
         self._consumer.subscribe(self._config.inputs, self)
-
-    def _check_partition_counts(self) -> None:
-        topics = [*self._config.inputs, *(table.changelog for table in self._config.tables)]
-        counts = self._cluster.partition_counts(topics)
-        missing = [topic for topic in topics if topic not in counts]
-        if missing:
-            raise IncompatibleTopicsError(
-                f"topics that are not there: {', '.join(missing)}", fix="awaway topics apply"
-            )
-        if len(set(counts.values())) != 1:
-            raise IncompatibleTopicsError(
-                f"inputs and changelogs need equal partition counts, they have {counts}",
-                fix="a key's partition cannot change while there is state: set the counts back,"
-                " or start a new generation with new topics",
-            )
 
     def _new_producer(self) -> TransactionalProducer:
         self._observer.at("init_transactions")
@@ -218,11 +181,11 @@ class Engine:
                 self._recover(error, 0)  # a changelog that was being written anew
                 raise
         try:
-            records = consumer.poll(self._records_max, 0.0 if busy else self._config.wait_s)
+            records = consumer.poll(self._pace.records_max, 0.0 if busy else self._config.wait_s)
         except ConsumerLostError as error:
             self._rejoin(error)
             return None
-        by_source = self._by_source(records)
+        by_source = self._partitions.ready(records)
         next_offsets = self._partitions.unrecorded()
         next_offsets |= {source: group[-1].offset() + 1 for source, group in by_source.items()}
         if not next_offsets:
@@ -240,30 +203,8 @@ class Engine:
             ],
             next_offsets=next_offsets,
             epoch=self._epoch,
-            started_at=time.monotonic(),
+            started_at=self._now(),
         )
-
-    def _by_source(self, records: Sequence[Message]) -> dict[TopicPartition, list[Message]]:
-        """Records of partitions that are ready, by input partition and in offset order."""
-        groups: dict[tuple[str, int], list[Message]] = defaultdict(list)
-        for record in records:
-            groups[record.topic(), record.partition()].append(record)
-        ready: dict[TopicPartition, list[Message]] = {}
-        for (topic, number), group in groups.items():
-            opened = self._partitions.open.get(number)
-            if opened is None:
-                continue  # will be fetched again from the right offset once it is ready
-            expected = opened.next_offsets[topic]
-            if group[0].offset() < expected:
-                raise DeliveredTwiceError(
-                    f"{topic}[{number}] delivered offset {group[0].offset()}, but everything below"
-                    f" {expected} is applied",
-                    topic=topic,
-                    partition=number,
-                    offset=group[0].offset(),
-                )
-            ready[TopicPartition(topic, number)] = group
-        return ready
 
     def commit(self, poll: Poll) -> None:
         """Commit the transaction of a poll whose batches are all finished, then apply it.
@@ -278,21 +219,21 @@ class Engine:
             if batch.error is not None or not batch.is_done:
                 self._abort_and_fail(poll, batch)
                 return
-        started = time.monotonic()
+        started = self._now()
         try:
             markers, positions = self._end_transaction(poll)
         except BrokerError as error:
-            self._adapt(time.monotonic() - poll.started_at)
+            self._pace.took(self._now() - poll.started_at)
             self._recover(error, poll.records)
             return
-        committed = time.monotonic()
+        committed = self._now()
         self._observer.at("apply")
         for number, marker in markers.items():
             self._partitions.open[number].apply(marker, positions[number])
-        applied = time.monotonic()
+        applied = self._now()
         self._observer.committed(poll.records, committed - started, applied - committed)
         self._observer.positions(poll.next_offsets)
-        self._adapt(applied - poll.started_at)
+        self._pace.took(applied - poll.started_at)
 
     def _end_transaction(
         self, poll: Poll
@@ -342,7 +283,7 @@ class Engine:
         if isinstance(error, SlotTakenError):
             raise error
         if isinstance(error, BrokerError) and not isinstance(error, BatchPostponedError):
-            self._adapt(time.monotonic() - poll.started_at)
+            self._pace.took(self._now() - poll.started_at)
             self._recover(error, poll.records)
             return
         self._recover(TransactionAbortedError(str(error)), poll.records)
@@ -357,7 +298,7 @@ class Engine:
 
     def _recover(self, error: BrokerError, records: int) -> None:
         """Drop what is not committed and go back to where the broker says that we are."""
-        started = time.monotonic()
+        started = self._now()
         if not isinstance(error, ProducerLostError):
             try:
                 self._observer.at("abort")
@@ -369,7 +310,7 @@ class Engine:
             self._lose_producer(error)
         else:
             self._partitions.fetch(self._consumer_now())
-        self._observer.aborted(records, time.monotonic() - started, str(error))
+        self._observer.aborted(records, self._now() - started, str(error))
 
     def _lose_producer(self, error: ProducerLostError) -> None:
         """Outcome unknown: a new producer settles it, then the stores roll forward to it."""
@@ -380,13 +321,6 @@ class Engine:
         self._partitions.fetch(self._consumer_now())
         self._producer = self._new_producer()
         self._observer.producer_renewed(str(error))
-
-    def _adapt(self, took_s: float) -> None:
-        """Keep a poll near its target: halve when it took too long, grow slowly otherwise."""
-        if took_s > self._config.batch_s_target:
-            self._records_max = max(100, self._records_max // 2)
-        elif self._records_max < self._config.records_max:
-            self._records_max = min(self._config.records_max, self._records_max * 5 // 4)
 
     def _consumer_now(self) -> GroupConsumer:
         if self._consumer is None:

@@ -14,15 +14,17 @@ Invariants: a partition is in one state at a time; `fetch` always names exactly 
 nothing of another is ever processed; a store is closed before its partition is given away.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from pipeline.engine.batch import OpenPartition
-from pipeline.engine.errors import PartitionRefusedError
+from pipeline.engine.errors import DeliveredTwiceError, PartitionRefusedError
 from pipeline.engine.marker import FORMAT, MARKER_KEY, Marker, encode_marker
 from pipeline.engine.observer import EngineObserver
 from pipeline.engine.ports import (
     Cluster,
     GroupConsumer,
+    Message,
     TopicPartition,
     TransactionalProducer,
 )
@@ -104,6 +106,32 @@ class Ownership:
             for number, opened in self.open.items()
             for topic in opened.unrecorded
         }
+
+    def ready(self, records: Sequence[Message]) -> dict[TopicPartition, list[Message]]:
+        """The records of open partitions, by input partition and in offset order.
+
+        Raises:
+            DeliveredTwiceError: one of them is applied already.
+        """
+        groups: dict[tuple[str, int], list[Message]] = defaultdict(list)
+        for record in records:
+            groups[record.topic(), record.partition()].append(record)
+        ready: dict[TopicPartition, list[Message]] = {}
+        for (topic, number), group in groups.items():
+            opened = self.open.get(number)
+            if opened is None:
+                continue  # will be fetched again from the right offset once it is ready
+            expected = opened.next_offsets[topic]
+            if group[0].offset() < expected:
+                raise DeliveredTwiceError(
+                    f"{topic}[{number}] delivered offset {group[0].offset()}, but everything below"
+                    f" {expected} is applied",
+                    topic=topic,
+                    partition=number,
+                    offset=group[0].offset(),
+                )
+            ready[TopicPartition(topic, number)] = group
+        return ready
 
     def fetch(self, consumer: GroupConsumer) -> None:
         """Fetch the open partitions, each from after what is applied."""

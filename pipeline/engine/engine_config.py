@@ -1,0 +1,54 @@
+"""What one engine works on, and whether the topics fit it.
+
+Owns: the engine's settings as values, and the check of partition counts.
+Does not own: where the values come from (app.py), what is done with them (machine.py).
+Invariant: partition numbers mean the same in every input and every changelog.
+"""
+
+from dataclasses import dataclass
+
+from pipeline.engine.errors import IncompatibleTopicsError
+from pipeline.engine.ports import Cluster
+from pipeline.engine.tablespec import TableSpec
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """What one engine works on.
+
+    Attributes:
+        generation: of the state it writes.
+        inputs: topics with equal partition counts; their partitions of one number share a state.
+        tables: the changelog-backed tables of that state.
+        records_max: in one transaction.
+        wait_s: how long a poll waits for the first record.
+        batch_s_target: a poll that took longer makes the next one smaller.
+    """
+
+    generation: str
+    inputs: tuple[str, ...]
+    tables: tuple[TableSpec, ...]
+    records_max: int = 10_000
+    wait_s: float = 0.1
+    batch_s_target: float = 1.0
+
+
+def check_partition_counts(config: EngineConfig, cluster: Cluster) -> None:
+    """Check that inputs and changelogs are there, with equal partition counts.
+
+    Raises:
+        IncompatibleTopicsError: they are not.
+    """
+    topics = [*config.inputs, *(table.changelog for table in config.tables)]
+    counts = cluster.partition_counts(topics)
+    missing = [topic for topic in topics if topic not in counts]
+    if missing:
+        raise IncompatibleTopicsError(
+            f"topics that are not there: {', '.join(missing)}", fix="awaway topics apply"
+        )
+    if len(set(counts.values())) != 1:
+        raise IncompatibleTopicsError(
+            f"inputs and changelogs need equal partition counts, they have {counts}",
+            fix="a key's partition cannot change while there is state: set the counts back,"
+            " or start a new generation with new topics",
+        )
