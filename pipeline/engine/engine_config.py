@@ -5,6 +5,8 @@ Does not own: where the values come from (app.py), what is done with them (machi
 Invariant: partition numbers mean the same in every input and every changelog.
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pipeline.engine.errors import IncompatibleTopicsError
@@ -23,6 +25,7 @@ class EngineConfig:
         records_max: in one transaction.
         wait_s: how long a poll waits for the first record.
         batch_s_target: a poll that took longer makes the next one smaller.
+        clock: monotonic seconds.
     """
 
     generation: str
@@ -31,6 +34,7 @@ class EngineConfig:
     records_max: int = 10_000
     wait_s: float = 0.1
     batch_s_target: float = 1.0
+    clock: Callable[[], float] = time.monotonic
 
 
 def check_partition_counts(config: EngineConfig, cluster: Cluster) -> None:
