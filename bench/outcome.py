@@ -6,17 +6,15 @@ Invariant: a peer passes only when the accepted completions, the portals and eve
 streak and lifetime days are exactly the input's.
 """
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message
 
 from bench.data import Truth
-from bench.errors import BenchError, WrongResultError
-from bench.loading import partitions_of
+from bench.errors import WrongResultError
+from pipeline.ops.committed_log import CommittedLog
 
 READ_TIMEOUT_S: Final = 300.0
 
@@ -45,10 +43,12 @@ def read_outcome(bootstrap: str, prefix: str, truth: Truth, decode: Decode) -> O
     """Read `<prefix>progress` and `<prefix>portals` to their ends."""
     last: dict[bytes, bytes] = {}
     progress = 0
-    for message in read_all(bootstrap, f"{prefix}progress"):
-        progress += 1
-        last[_present(message.key())] = _present(message.value())
-    portals = sum(1 for _ in read_all(bootstrap, f"{prefix}portals"))
+    with CommittedLog(bootstrap, [f"{prefix}progress"]) as log:
+        for message in log.rest(READ_TIMEOUT_S):
+            progress += 1
+            last[_present(message.key())] = _present(message.value())
+    with CommittedLog(bootstrap, [f"{prefix}portals"]) as log:
+        portals = sum(1 for _ in log.rest(READ_TIMEOUT_S))
     accepted = 0
     right = 0
     for key, value in last.items():
@@ -91,44 +91,6 @@ def check_outcome(name: str, outcome: Outcome, truth: Truth, *, collapsed: bool 
 def decode_json(value: bytes) -> Any:
     """For the peers that write JSON."""
     return msgspec.json.decode(value)
-
-
-def read_all(bootstrap: str, topic: str) -> Iterator[Message]:
-    """Every committed record of a topic, up to its end.
-
-    Raises:
-        BenchError: the end did not come in time.
-    """
-    consumer = Consumer(
-        {
-            "bootstrap.servers": bootstrap,
-            "group.id": "bench-outcome",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "auto.offset.reset": "earliest",
-            "enable.partition.eof": True,
-        }
-    )
-    try:
-        unread = {partition.partition for partition in partitions_of(topic)}
-        starts = partitions_of(topic)
-        for start in starts:
-            start.offset = 0
-        consumer.assign(starts)
-        deadline = time.monotonic() + READ_TIMEOUT_S
-        while unread:
-            if time.monotonic() > deadline:
-                raise BenchError("an output topic has no end", topic=topic)
-            for message in consumer.consume(10_000, 0.2):
-                error = message.error()
-                if error is None:
-                    yield message
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    unread.discard(message.partition())
-                else:
-                    raise KafkaException(error)
-    finally:
-        consumer.close()
 
 
 def _present(part: bytes | None) -> bytes:

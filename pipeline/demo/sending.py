@@ -14,9 +14,10 @@ import msgspec
 from confluent_kafka import KafkaError, Message, Producer
 
 from pipeline.demo.errors import DemoError
-from pipeline.demo.plain_reader import LOG_LEVEL, PlainReader
+from pipeline.demo.plain_reader import PlainReader
 from pipeline.demo.planted import ToSend
 from pipeline.demo.stage import INPUTS, Stage
+from pipeline.ops.committed_log import LOG_LEVEL
 from pipeline.oracle import Logged
 from pipeline.oracle.events import Place
 

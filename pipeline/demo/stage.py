@@ -24,12 +24,12 @@ from pipeline.config import Settings
 from pipeline.core.geometry.catalogue import golden_bytes
 from pipeline.core.keys import key_ids
 from pipeline.demo.errors import DemoError
-from pipeline.demo.plain_reader import LOG_LEVEL
 from pipeline.demo.planted import Kind
 from pipeline.demo.wire import Wire
 from pipeline.local.artifacts import Progress
 from pipeline.local.stack import LocalStack
 from pipeline.ops import assets, schemas, topics
+from pipeline.ops.committed_log import LOG_LEVEL
 from pipeline.ops.topics_file import Target, TopicsFile, load_topics
 
 INPUTS: Final[tuple[Kind, ...]] = ("completions", "commands")

@@ -16,9 +16,10 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from pipeline.demo.errors import DemoStalledError
 from pipeline.demo.outputs import Seen, where
-from pipeline.demo.plain_reader import LOG_LEVEL, PlainReader
+from pipeline.demo.plain_reader import PlainReader
 from pipeline.demo.stage import Stage
 from pipeline.demo.worker_process import WorkerProcess
+from pipeline.ops.committed_log import LOG_LEVEL
 
 STALL_S: Final = 120.0
 """Without any progress for so long, the run has stalled."""

@@ -28,6 +28,7 @@ from pipeline.codec.schemas import load_schemas
 from pipeline.local.stack import LocalStack
 from pipeline.ops import schemas as schema_ops
 from pipeline.ops import topics as topic_ops
+from pipeline.ops.committed_log import CommittedLog
 from pipeline.ops.topics_file import Target, load_topics
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -284,30 +285,8 @@ class Ledger:
 
     def raw(self, name: str) -> Sequence[Any]:
         """The committed records of a topic, as they are."""
-        consumer = ck.Consumer(
-            {
-                "bootstrap.servers": self.bootstrap,
-                "group.id": f"{self.prefix}reader",
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "enable.partition.eof": True,
-                "auto.offset.reset": "earliest",
-            }
-        )
-        consumer.assign([ck.TopicPartition(self.topic(name), p, 0) for p in range(self.partitions)])
-        ended: set[int] = set()
-        found = []
-        deadline = time.monotonic() + DEADLINE_S
-        while len(ended) < self.partitions:
-            assert time.monotonic() < deadline, f"{name} was not read to its end"
-            for record in consumer.consume(5_000, 0.2):
-                error = record.error()
-                if error is None:
-                    found.append(record)
-                elif error.code() == ck.KafkaError._PARTITION_EOF:
-                    ended.add(record.partition() or 0)
-        consumer.close()
-        return found
+        with CommittedLog(self.bootstrap, [self.topic(name)]) as log:
+            return list(log.rest(DEADLINE_S))
 
     def input_offsets(self) -> list[tuple[str, int, int]]:
         """(topic, partition, offset) of every input there is."""

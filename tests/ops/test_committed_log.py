@@ -1,0 +1,62 @@
+"""Reading topics to an end that is really one, on the real broker."""
+
+import confluent_kafka as ck
+import pytest
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from pipeline.local.stack import LocalStack
+from pipeline.ops.committed_log import CommittedLog, UnreadableLogError
+
+
+@pytest.fixture
+def topic(stack: LocalStack, topic_prefix: str) -> str:
+    """A topic of two partitions."""
+    name = f"{topic_prefix}log"
+    admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
+    admin.create_topics([NewTopic(name, 2, 1)])[name].result(30)
+    return name
+
+
+def transactional(stack: LocalStack, topic: str) -> ck.Producer:
+    producer = ck.Producer(
+        {"bootstrap.servers": stack.bootstrap_servers, "transactional.id": topic}
+    )
+    producer.init_transactions(30)
+    return producer
+
+
+def test_empty_topic_has_an_end(stack: LocalStack, topic: str) -> None:
+    with CommittedLog(stack.bootstrap_servers, [topic]) as log:
+        assert list(log.rest(20)) == []
+
+
+def test_committed_records_and_no_others(stack: LocalStack, topic: str) -> None:
+    producer = transactional(stack, topic)
+    for value, ending in (("a", "commit"), ("b", "abort"), ("c", "commit")):
+        producer.begin_transaction()
+        for partition in (0, 1):
+            producer.produce(topic, value, partition=partition)
+        getattr(producer, f"{ending}_transaction")(30)
+    with CommittedLog(stack.bootstrap_servers, [topic]) as log:
+        found = [(message.partition(), message.value()) for message in log.rest(20)]
+        assert sorted(found) == [(0, b"a"), (0, b"c"), (1, b"a"), (1, b"c")]
+        assert list(log.rest(20)) == []
+
+
+def test_an_open_transaction_holds_the_end_back(stack: LocalStack, topic: str) -> None:
+    producer = transactional(stack, topic)
+    producer.begin_transaction()
+    producer.produce(topic, "open", partition=1)
+    producer.flush(30)
+    with CommittedLog(stack.bootstrap_servers, [topic]) as log:
+        with pytest.raises(UnreadableLogError) as caught:
+            list(log.rest(1))
+        assert f"('{topic}', 1)" in caught.value.why
+        producer.commit_transaction(30)
+        assert [message.value() for message in log.rest(20)] == [b"open"]
+
+
+def test_unknown_topic_is_named(stack: LocalStack, topic_prefix: str) -> None:
+    with pytest.raises(UnreadableLogError, match=f"{topic_prefix}nowhere"):
+        CommittedLog(stack.bootstrap_servers, [f"{topic_prefix}nowhere"])
