@@ -7,9 +7,10 @@ Invariant: as config.py's: a secret is a SecretStr and is shown as asterisks. On
 serves both: a worker passes over what only the API has.
 """
 
+from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
 from pipeline.config import Settings
 
@@ -76,4 +77,78 @@ class ApiSettings(Settings):
     )
     api_picture_cache_mib: int = _setting(
         "API reads", 64, "Pictures kept in memory, in MiB.", ge=1, le=65_536
+    )
+
+    api_auth_off: bool = _setting(
+        "API access",
+        False,
+        "Ask for no token: everybody may do everything. For development only; the log and every "
+        "answer say so.",
+    )
+    api_auth_issuer: str = _setting(
+        "API access", "", "What a token's `iss` must be; needed unless authorisation is off."
+    )
+    api_auth_audience: str = _setting(
+        "API access", "awaway", "What a token's `aud` must be, or have among others.", min_length=1
+    )
+    api_auth_keys_file: Path | None = _setting(
+        "API access",
+        None,
+        "The keys that tokens are signed with: PEM public keys or certificates, or a JWK set.",
+    )
+    api_auth_jwks_url: str | None = _setting(
+        "API access",
+        None,
+        "The same from a URL; fetched again every ten minutes, and when a token names an unknown "
+        "key. `http://` only on this machine.",
+        pattern=r"^(https://[^\s@]+|http://(127\.0\.0\.1|localhost)(:\d+)?/[^\s@]*)$",
+    )
+    api_auth_secret: SecretStr | None = _setting(
+        "API access",
+        None,
+        "The same as a shared secret of 32 bytes and up (HS256). For development, or where every "
+        "holder may make tokens. Only one of the three is set.",
+    )
+    api_auth_leeway_s: float = _setting(
+        "API access",
+        30.0,
+        "By how much an issuer's clock may differ from ours, in s.",
+        ge=0,
+        le=300,
+    )
+    api_cors_origins: list[str] = _setting(
+        "API access",
+        [],
+        "Sites whose scripts may call the API, such as `https://app.example`; none by default. As "
+        "a variable: a JSON list.",
+    )
+
+    api_rate_people_per_s: float = _setting(
+        "API limits",
+        20.0,
+        "Requests a second of one user, supporter or operator; each record of a batch counts. 0: "
+        "no limit.",
+        ge=0,
+        le=1_000_000,
+    )
+    api_rate_services_per_s: float = _setting(
+        "API limits", 5_000.0, "The same of one service.", ge=0, le=10_000_000
+    )
+    api_burst_s: float = _setting(
+        "API limits",
+        15.0,
+        "Requests that may come at once, as seconds of the rate.",
+        ge=1,
+        le=3_600,
+    )
+    api_body_bytes_max: int = _setting(
+        "API limits", 1_048_576, "Bytes of a request's body.", ge=1_024, le=16_777_216
+    )
+    api_request_s_max: float = _setting(
+        "API limits",
+        20.0,
+        "How long a request that is no read may take, its body included, in s; above "
+        "`api_delivery_ms_max`.",
+        ge=1,
+        le=300,
     )

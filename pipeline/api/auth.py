@@ -25,7 +25,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 import jwt
 import msgspec
@@ -140,9 +140,11 @@ class Verifier:
         ends_at_s = _instant_s(claims, "exp")
         leeway_s = self._expected.leeway_s
         if now_s >= ends_at_s + leeway_s:
-            refuse("it has expired; ask for a new one")
+            raise refused("it has expired; ask for a new one")
         if now_s < starts_at_s - leeway_s:
-            refuse("it is not valid yet; compare the clocks of its issuer and of this server")
+            raise refused(
+                "it is not valid yet; compare the clocks of its issuer and of this server"
+            )
         found = _principal(claims, ends_at_s + leeway_s)
         if len(self._known) >= _REMEMBERED_MAX:
             self._known.clear()
@@ -151,11 +153,11 @@ class Verifier:
 
     def _claims(self, token: bytes) -> Mapping[str, Any]:
         if len(token) > TOKEN_CHARS_MAX:
-            refuse(f"it is longer than {TOKEN_CHARS_MAX} characters")
+            raise refused(f"it is longer than {TOKEN_CHARS_MAX} characters")
         try:
             kid = jwt.get_unverified_header(token).get("kid", "")
         except (jwt.PyJWTError, UnicodeDecodeError):
-            refuse("it is not a JWT")
+            raise refused("it is not a JWT") from None
         reason = "no key of ours has signed it"
         for key in self._keys.find(kid if isinstance(kid, str) else ""):
             try:
@@ -170,21 +172,21 @@ class Verifier:
             except (jwt.InvalidSignatureError, jwt.InvalidAlgorithmError, jwt.InvalidKeyError):
                 continue
             except jwt.MissingRequiredClaimError as error:
-                refuse(f"it has no {error.claim}")
+                raise refused(f"it has no {error.claim}") from None
             except jwt.InvalidAudienceError:
-                refuse("its aud is not this API")
+                raise refused("its aud is not this API") from None
             except jwt.InvalidIssuerError:
-                refuse("its iss is not the issuer that this API trusts")
+                raise refused("its iss is not the issuer that this API trusts") from None
             except jwt.PyJWTError:
                 reason = "it is not a JWT that can be verified"
                 continue
             return claims
-        self._give_up(reason)
+        raise self._unsigned(reason)
 
-    def _give_up(self, reason: str) -> NoReturn:
+    def _unsigned(self, reason: str) -> ProblemError:
         if not self._keys.may_be_renewed():
-            refuse(reason)
-        raise ProblemError(
+            return refused(reason)
+        return ProblemError(
             503,
             "keys-not-ready",
             "Keys not ready",
@@ -224,7 +226,7 @@ class Guard:
             token = token_of(scope)
             try:
                 if token is None:
-                    refuse("send one: `Authorization: Bearer ...`", missing=True)
+                    raise refused("send one: `Authorization: Bearer ...`", missing=True)
                 found = self._verifier.principal(token)
             except ProblemError:
                 client = scope.get("client")
@@ -262,9 +264,9 @@ def check(principal: Principal, user_id: str | None, scope: str) -> None:
         ProblemError: 403.
     """
     if scope not in principal.scopes:
-        _forbid(f"this token does not have the scope {scope}")
+        raise _forbidden(f"this token does not have the scope {scope}")
     if principal.kind is Kind.USER and principal.subject != user_id:
-        _forbid("a user's token is for that user's own data")
+        raise _forbidden("a user's token is for that user's own data")
 
 
 def token_of(scope: Scope) -> bytes | None:
@@ -280,23 +282,19 @@ def token_of(scope: Scope) -> bytes | None:
     return cookie
 
 
-def refuse(why: str, *, missing: bool = False) -> NoReturn:
-    """Answer 401; the reason says nothing of the token's content.
-
-    Raises:
-        ProblemError: always.
-    """
+def refused(why: str, *, missing: bool = False) -> ProblemError:
+    """The answer 401; the reason says nothing of the token's content."""
     challenge = 'Bearer realm="awaway"'
     if not missing:
         challenge += ', error="invalid_token"'
     detail = f"a bearer token is needed: {why}" if missing else f"the token was refused: {why}"
-    raise ProblemError(
+    return ProblemError(
         401, "unauthorized", "Unauthorized", detail, headers={"WWW-Authenticate": challenge}
     )
 
 
-def _forbid(why: str) -> NoReturn:
-    raise ProblemError(
+def _forbidden(why: str) -> ProblemError:
+    return ProblemError(
         403,
         "forbidden",
         "Forbidden",
@@ -308,7 +306,7 @@ def _forbid(why: str) -> NoReturn:
 def _principal(claims: Mapping[str, Any], ends_at_s: float) -> Principal:
     subject = claims["sub"]
     if not isinstance(subject, str) or not is_id(subject):
-        refuse("its sub cannot be an id")
+        raise refused("its sub cannot be an id")
     kind = claims.get(KIND_CLAIM, Kind.USER.value)
     if kind == Kind.USER:
         return Principal(subject, Kind.USER, USER_SCOPES, ends_at_s)
@@ -320,14 +318,14 @@ def _principal(claims: Mapping[str, Any], ends_at_s: float) -> Principal:
         listed = claims.get("scope", "")
         words = listed.split() if isinstance(listed, str) else listed
         if not isinstance(words, list):
-            refuse("its scope is neither a text nor a list")
+            raise refused("its scope is neither a text nor a list")
         scopes = frozenset(word for word in words if isinstance(word, str)) & ALL_SCOPES
         return Principal(subject, Kind.SERVICE, scopes, ends_at_s)
-    refuse(f"its {KIND_CLAIM} is none that is known")
+    raise refused(f"its {KIND_CLAIM} is none that is known")
 
 
 def _instant_s(claims: Mapping[str, Any], name: str) -> float:
     value = claims.get(name, 0)
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        refuse(f"its {name} is not a number of seconds")
+        raise refused(f"its {name} is not a number of seconds")
     return float(value)
