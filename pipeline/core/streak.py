@@ -1,6 +1,6 @@
 """Streaks, derived from covered dates.
 
-Owns: the current, longest and lifetime counts, the lap and the day in the cycle.
+Owns: the current, longest and lifetime counts, the lap and the day in the cycle, what today is.
 Does not own: which dates are covered (sets.py), which portals are due (portals.py).
 Invariant: nothing here is stored; nothing happens at midnight.
 """
@@ -57,9 +57,17 @@ def current_run(
     earliest = first_reaching(dates, utc - 3)
     if earliest is latest:
         return latest
+    return first_reaching(dates, today_of(tz, instant, policy) - 1)
+
+
+def today_of(tz: str, instant: Instant, policy: Policy) -> LocalDate:
+    """Return the local date at an instant, with the policy's day start.
+
+    Args:
+        tz: the user's zone; UTC stands in for one that no longer exists.
+    """
     zone = zone_of(tz) or zone_of("UTC")
-    today = local_date(instant, zone, policy.day_start_minutes) if zone else utc
-    return first_reaching(dates, today - 1)
+    return local_date(instant, zone, policy.day_start_minutes) if zone else utc_date(instant)
 
 
 def standing_of(dates: Runs, tz: str, instant: Instant, policy: Policy) -> Standing:
