@@ -23,8 +23,9 @@ _KAFKA_SETTINGS = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers={host}:{controller}
-listeners=PLAINTEXT://{host}:{broker},CONTROLLER://{host}:{controller}
-advertised.listeners=PLAINTEXT://{host}:{broker},CONTROLLER://{host}:{controller}
+listeners=PLAINTEXT://{host}:{broker},CONTROLLER://{host}:{controller}{proxied}
+advertised.listeners=PLAINTEXT://{host}:{broker},CONTROLLER://{host}:{controller}{advertised}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED:PLAINTEXT
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
@@ -64,6 +65,17 @@ class Ports(msgspec.Struct, frozen=True):
     management: int
 
 
+class ProxiedPorts(msgspec.Struct, frozen=True):
+    """One more way to Kafka, through a proxy of the caller's: both on loopback.
+
+    `behind` is where Kafka listens for the proxy; `advertised`, where the proxy listens, is what
+    clients that came that way are told.
+    """
+
+    behind: int
+    advertised: int
+
+
 class Files(msgspec.Struct, frozen=True):
     """What the servers are run from: the Java launcher, Kafka's jars, the unpacked registry.
 
@@ -76,7 +88,13 @@ class Files(msgspec.Struct, frozen=True):
     jvm_flags: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
 
 
-def specs(layout: Layout, files: Files, ports: Ports, cluster_id: str) -> tuple[ServerSpec, ...]:
+def specs(
+    layout: Layout,
+    files: Files,
+    ports: Ports,
+    cluster_id: str,
+    proxied: ProxiedPorts | None = None,
+) -> tuple[ServerSpec, ...]:
     """Write the servers' settings and say how to run them.
 
     Args:
@@ -84,11 +102,12 @@ def specs(layout: Layout, files: Files, ports: Ports, cluster_id: str) -> tuple[
         files: what to run.
         ports: free ones, all different.
         cluster_id: Kafka's, as `new_cluster_id` makes them; used on the very first start only.
+        proxied: one more listener of Kafka, if any.
 
     Returns:
         The registry first, as Kafka may have to be formatted while the registry starts.
     """
-    return (_registry(layout, files, ports), _kafka(layout, files, ports, cluster_id))
+    return (_registry(layout, files, ports), _kafka(layout, files, ports, cluster_id, proxied))
 
 
 def new_cluster_id() -> str:
@@ -102,13 +121,20 @@ def new_cluster_id() -> str:
             return made
 
 
-def _kafka(layout: Layout, files: Files, ports: Ports, cluster_id: str) -> ServerSpec:
+def _kafka(
+    layout: Layout, files: Files, ports: Ports, cluster_id: str, proxied: ProxiedPorts | None
+) -> ServerSpec:
     """Kafka as one KRaft node, formatted before its first start."""
     data = layout.data / KAFKA
     settings = layout.root / "kafka.properties"
     settings.write_text(
         _KAFKA_SETTINGS.format(
-            host=LOOPBACK, broker=ports.kafka, controller=ports.controller, data=data
+            host=LOOPBACK,
+            broker=ports.kafka,
+            controller=ports.controller,
+            data=data,
+            proxied=f",PROXIED://{LOOPBACK}:{proxied.behind}" if proxied else "",
+            advertised=f",PROXIED://{LOOPBACK}:{proxied.advertised}" if proxied else "",
         )
     )
     class_path = ":".join(str(jar) for jar in files.kafka_jars)

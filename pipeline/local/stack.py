@@ -23,7 +23,14 @@ from pipeline.local.artifacts import Progress
 from pipeline.local.filelock import exclusive
 from pipeline.local.ports import LOOPBACK, choose, is_free, require_free
 from pipeline.local.process import ProcessId, end, gone, this_process
-from pipeline.local.servers import REGISTRY_API_PATH, Files, Ports, new_cluster_id, specs
+from pipeline.local.servers import (
+    REGISTRY_API_PATH,
+    Files,
+    Ports,
+    ProxiedPorts,
+    new_cluster_id,
+    specs,
+)
 from pipeline.local.state import (
     KAFKA,
     REGISTRY,
@@ -77,6 +84,7 @@ class LocalStack:
         registry_port: the same for the registry.
         lifetime_h: hours after which the stack ends by itself, more than 0.
         owner: with which process an entered stack ends; the calling one by default.
+        proxied: one more listener of Kafka, for a proxy of the caller's.
     """
 
     def __init__(
@@ -87,12 +95,14 @@ class LocalStack:
         registry_port: int | None = None,
         lifetime_h: float = DEFAULT_LIFETIME_H,
         owner: ProcessId | None = None,
+        proxied: ProxiedPorts | None = None,
     ) -> None:
         self._layout = Layout(root.expanduser().resolve())
         self._kafka_port = kafka_port
         self._registry_port = registry_port
         self._lifetime_s = lifetime_h * 3600
         self._owner = this_process() if owner is None else owner
+        self._proxied = proxied
         self._supervisor: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -242,7 +252,7 @@ class LocalStack:
             ports = self._ports(remembered=attempt == 1)
             with artifacts.disk_errors(self.root):
                 write_whole(self._layout.ports_file, ports)
-                servers = specs(self._layout, files, ports, new_cluster_id())
+                servers = specs(self._layout, files, ports, new_cluster_id(), self._proxied)
             self._supervisor = launch.spawn(
                 Orders(str(self.root), servers, self._owner, self._lifetime_s)
             )
@@ -271,6 +281,8 @@ class LocalStack:
                 last = msgspec.json.decode(self._layout.ports_file.read_bytes(), type=Ports)
         if last is None or not all(map(is_free, msgspec.structs.astuple(last))):
             fixed = {self._kafka_port, self._registry_port}
+            if self._proxied is not None:
+                fixed |= set(msgspec.structs.astuple(self._proxied))
             last = Ports(*choose(4, random.Random(), fixed))
         return msgspec.structs.replace(
             last,
