@@ -1,0 +1,342 @@
+"""The latest progress of every user, on disk.
+
+Owns: the RocksDB store with its layout, which record replaces which, setting a store aside.
+Does not own: reading the topic (materialise.py), how far behind it is (freshness.py), what a record
+means (core/reading.py).
+
+Invariants:
+- Records and the offsets to read on from are one write: a process that dies leaves the store as
+  it was after some write. There is no write-ahead log: the topic is one. What was not flushed is
+  read again.
+- A user's record is replaced by one of a higher revision, or of the same revision and a higher
+  offset; never by an older one. Revisions of a user grow across generations: whoever publishes
+  next, a rebuild or its rollback, goes above what was published. So the rule needs no generation,
+  and a generation that was muted or comes back late cannot take anybody back.
+- A tombstone removes the user.
+- What a store belongs to (`Identity`) is in it. One that belongs to something else, cannot be
+  read, or is so old that tombstones may have been compacted away, is set aside and built anew.
+
+Concurrency: one writer, the thread of materialise.py, calls `apply`, `flush`, `remember_schema` and
+`replace`. Any thread reads: RocksDB gives each read a consistent answer, and what was written is
+seen by the next read. `replace` puts a new database in place in one assignment; readers of the old
+one end undisturbed, because it is closed by its last reference.
+
+Layout: `u` and the user id: a head of partition, offset, revision, record time (big endian), then
+the framed Avro as it was published. `p` and the partition: the next offset. `s` and the schema id:
+its JSON. `i`: the identity. `n`: the number of users. `t`: until when it was complete, ms.
+Folders: `<root>/<n>/`, of which `<root>/CURRENT` names the one in use.
+"""
+
+import shutil
+import struct
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple, cast
+
+import msgspec
+from rocksdict import (
+    AccessType,
+    BlockBasedOptions,
+    Cache,
+    DBCompressionType,
+    Options,
+    Rdict,
+    WriteBatch,
+    WriteOptions,
+)
+
+from pipeline.errors import AwawayError
+
+FORMAT: Final = 1
+"""Of the layout; another one is set aside."""
+
+USER: Final = b"u"
+HEAD: Final = struct.Struct(">Iqqq")
+_PARTITION: Final = struct.Struct(">I")
+_NUMBER: Final = struct.Struct(">q")
+_IDENTITY: Final = b"i"
+_COUNT: Final = b"n"
+_COMPLETE_AT: Final = b"t"
+_POSITION: Final = b"p"
+_SCHEMA: Final = b"s"
+_WRITE_BUFFER_BYTES: Final = 32 << 20
+_ASIDE_KEPT: Final = 1
+
+
+class ReadStoreError(AwawayError):
+    """The API's store cannot be opened or written.
+
+    **Operator action**: free space, correct the folder's permissions, or stop the other API
+    process that uses the same `AWAWAY_DATA_DIR`. The folder may be deleted: it is built anew from
+    the topic.
+    """
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """What a store was built from.
+
+    Attributes:
+        topic_id: the topic's UUID; a topic that was made again has another.
+    """
+
+    topic: str
+    topic_id: str
+    partitions: int
+    format: int = FORMAT
+
+
+class Change(NamedTuple):
+    """A record of the topic.
+
+    Attributes:
+        user: the key. revision: of the record; 0 with a tombstone.
+        record_time_ms: of the Kafka record. value: framed Avro; None is a tombstone.
+    """
+
+    user: bytes
+    partition: int
+    offset: int
+    revision: int
+    record_time_ms: int
+    value: bytes | None
+
+
+class Held(NamedTuple):
+    """What the store has of a user; `value` is framed Avro."""
+
+    partition: int
+    offset: int
+    revision: int
+    record_time_ms: int
+    value: bytes
+
+
+class Applied(NamedTuple):
+    """What became of some changes. `users`: the keys whose record changed."""
+
+    users: list[bytes]
+    superseded: int
+    erased: int
+
+
+def held(raw: bytes) -> Held:
+    """What `raw` has given, in its parts."""
+    partition, offset, revision, record_time_ms = HEAD.unpack_from(raw)
+    return Held(partition, offset, revision, record_time_ms, raw[HEAD.size :])
+
+
+class ProgressStore:
+    """The store in use; made with `open`.
+
+    Args:
+        root: its folder.
+        cache_bytes: of blocks kept in memory.
+    """
+
+    def __init__(self, root: Path, cache_bytes: int) -> None:
+        self._root = root
+        self._cache = Cache(cache_bytes)
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            current = root / "CURRENT"
+            name = current.read_text(encoding="ascii").strip() if current.exists() else ""
+        except OSError as error:
+            raise _unusable(root, error.strerror or "") from error
+        self._number = int(name) if name.isdigit() else 0
+        try:
+            self._db = self._open(self._number)
+        except ReadStoreError as error:
+            if "corruption" not in error.why.lower():
+                raise
+            self._db = self._open_next(error.why)
+        self._count = self._load()
+
+    @property
+    def identity(self) -> Identity | None:
+        """What it was built from; None when it is empty."""
+        raw = self._db.get(_IDENTITY)
+        return None if raw is None else msgspec.msgpack.decode(raw, type=Identity)
+
+    @property
+    def users(self) -> int:
+        """How many users it has."""
+        return self._count
+
+    @property
+    def complete_at_ms(self) -> int | None:
+        """What was committed before this instant was in it when it was flushed last."""
+        raw = self._db.get(_COMPLETE_AT)
+        return None if raw is None else _number(raw)
+
+    def raw(self, user: bytes) -> bytes | None:
+        """A user's entry, see `held`; None for one that it does not have. Any thread."""
+        found: bytes | None = self._db.get(USER + user)
+        return found
+
+    def get(self, user_id: str) -> Held | None:
+        """What it has of a user. Any thread."""
+        raw = self.raw(user_id.encode())
+        return None if raw is None else held(raw)
+
+    def scan(self, start: bytes = b"") -> Iterator[tuple[bytes, Held]]:
+        """Users in the order of their ids, from the first that is not below `start`. Any thread.
+
+        The iterator sees the store as it was when it began; end it soon.
+        """
+        for key, raw in self._items(USER, start):
+            yield key, held(raw)
+
+    def positions(self) -> dict[int, int]:
+        """The next offset by partition."""
+        return {_PARTITION.unpack(key)[0]: _number(raw) for key, raw in self._items(_POSITION, b"")}
+
+    def schema(self, schema_id: int) -> str | None:
+        """A writer's schema that was remembered, as JSON text."""
+        raw = self._db.get(_SCHEMA + _PARTITION.pack(schema_id))
+        return None if raw is None else raw.decode()
+
+    def remember_schema(self, schema_id: int, text: str) -> None:
+        """Keep a writer's schema, so that the registry is not needed to read what is here."""
+        self._write([(_SCHEMA + _PARTITION.pack(schema_id), text.encode())])
+
+    def apply(self, changes: Iterable[Change], positions: Mapping[int, int]) -> Applied:
+        """Take in records of the topic, in the order of each partition, in one write.
+
+        Args:
+            positions: the next offset of each partition that moved.
+        """
+        new: dict[bytes, bytes | None] = {}
+        get = self._db.get
+        count, superseded, erased = self._count, 0, 0
+        for change in changes:
+            key = USER + change.user
+            old = new[key] if key in new else get(key)
+            if change.value is None:
+                erased += 1
+                if old is not None:
+                    count -= 1
+                    new[key] = None
+                continue
+            if old is None:
+                count += 1
+            else:
+                _, offset, revision, _ = HEAD.unpack_from(old)
+                if (change.revision, change.offset) <= (revision, offset):
+                    superseded += change.revision < revision
+                    continue
+            new[key] = HEAD.pack(*change[1:5]) + change.value
+        entries: list[tuple[bytes, bytes | None]] = list(new.items())
+        entries += [(_POSITION + _PARTITION.pack(p), _NUMBER.pack(n)) for p, n in positions.items()]
+        entries.append((_COUNT, _NUMBER.pack(count)))
+        self._write(entries)
+        self._count = count
+        return Applied([key[1:] for key in new], superseded, erased)
+
+    def flush(self, complete_at_ms: int | None) -> None:
+        """Bring everything to disk.
+
+        Args:
+            complete_at_ms: see there; None leaves it.
+        """
+        if complete_at_ms is not None:
+            self._write([(_COMPLETE_AT, _NUMBER.pack(complete_at_ms))])
+        self._db.flush()
+
+    def replace(self, identity: Identity, reason: str) -> None:
+        """Put an empty store in place, of that identity, and set the old one aside.
+
+        Args:
+            reason: for a person; it is written beside the old one. Of these the last is kept.
+        """
+        if self.identity is None and not self.positions():
+            self._write([(_IDENTITY, msgspec.msgpack.encode(identity))])
+            return
+        self._db = self._open_next(reason)
+        self._write([(_IDENTITY, msgspec.msgpack.encode(identity))])
+        self._count = self._load()
+
+    def size_bytes(self) -> int:
+        """Bytes of its files, and of what is still in memory."""
+        names = ("rocksdb.total-sst-files-size", "rocksdb.cur-size-all-mem-tables")
+        return sum(self._db.property_int_value(name) or 0 for name in names)
+
+    def close(self) -> None:
+        """Flush and close; nobody may read any more."""
+        self._db.close()
+
+    def _load(self) -> int:
+        raw = self._db.get(_COUNT)
+        return 0 if raw is None else _number(raw)
+
+    def _items(self, prefix: bytes, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        entries = cast(Iterator[tuple[bytes, bytes]], self._db.items(from_key=prefix + start))
+        for key, raw in entries:
+            if key[:1] != prefix:
+                return
+            yield key[1:], raw
+
+    def _open(self, number: int) -> Rdict:
+        path = self._root / str(number)
+        try:
+            db = Rdict(str(path), _options(self._cache), access_type=AccessType.read_write())
+        except Exception as error:  # rocksdict raises bare Exception
+            raise _unusable(path, str(error)) from error
+        options = WriteOptions()
+        options.disable_wal = True  # type: ignore[method-assign, assignment] # a property
+        db.set_write_options(options)
+        return db
+
+    def _open_next(self, reason: str) -> Rdict:
+        aside = self._root / str(self._number)
+        if aside.is_dir():
+            (aside / "WHY.txt").write_text(f"{reason}\n", encoding="utf-8")
+        db = self._open(self._number + 1)
+        self._number += 1
+        fresh = self._root / "CURRENT.new"
+        fresh.write_text(f"{self._number}\n", encoding="ascii")
+        fresh.replace(self._root / "CURRENT")
+        for folder in self._root.iterdir():
+            if folder.name.isdigit() and int(folder.name) < self._number - _ASIDE_KEPT:
+                shutil.rmtree(folder, ignore_errors=True)
+        return db
+
+    def _write(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
+        batch = WriteBatch(raw_mode=True)
+        put, delete = batch.put, batch.delete
+        for key, value in entries:
+            if value is None:
+                delete(key)
+            else:
+                put(key, value)
+        try:
+            self._db.write(batch)
+        except Exception as error:  # rocksdict raises bare Exception
+            raise _unusable(self._root / str(self._number), str(error)) from error
+
+
+def _number(raw: bytes) -> int:
+    return int(_NUMBER.unpack(raw)[0])
+
+
+def _options(cache: Cache) -> Options:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
+    options.set_max_write_buffer_number(3)
+    options.set_max_background_jobs(2)
+    options.set_keep_log_file_num(2)
+    options.set_max_open_files(256)
+    options.set_compression_type(DBCompressionType.lz4())
+    options.set_memtable_whole_key_filtering(True)
+    options.set_memtable_prefix_bloom_ratio(0.1)
+    table = BlockBasedOptions()
+    table.set_bloom_filter(10, False)
+    table.set_block_cache(cache)
+    table.set_cache_index_and_filter_blocks(True)
+    options.set_block_based_table_factory(table)
+    return options
+
+
+def _unusable(path: Path, why: str) -> ReadStoreError:
+    fix = "free space, correct the permissions, or give each API process its own AWAWAY_DATA_DIR"
+    return ReadStoreError(f"the store {path} cannot be used", why=why, fix=fix, path=str(path))
