@@ -1,0 +1,158 @@
+"""The workers, each in its slot, started again when they end, as an orchestrator would.
+
+Owns: which slots have to run, and what a worker's life left in its log.
+Does not own: why a worker is hurt (faults/).
+Invariant: a slot that is held by a fault is left alone; every other one runs, or is about to.
+"""
+
+import re
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from chaos.errors import OverdueError
+from chaos.ledger import LOG_TAIL_CHARS, Ledger
+
+TICK_S: Final = 0.1
+READY: Final = re.compile(r"partition \d+ ready|partition ready")
+SETTINGS: Final[dict[str, Any]] = {"BATCH_RECORDS_MAX": "500", "STOP_TIMEOUT_S": "20"}
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One process in a slot.
+
+    Attributes:
+        began_at: where the slot's log stood when it was started, in bytes.
+    """
+
+    slot: int
+    process: "subprocess.Popen[bytes]"
+    log_file: Path
+    began_at: int
+
+    @property
+    def log(self) -> str:
+        """What was written since it was started."""
+        with self.log_file.open("rb") as file:
+            file.seek(self.began_at)
+            return file.read().decode(errors="replace")
+
+    def has_partitions(self) -> bool:
+        """Whether it has come to process at least one."""
+        return READY.search(self.log) is not None
+
+
+class Fleet:
+    """The workers of one ledger.
+
+    Args:
+        ledger: theirs.
+        slots: how many are to run, 1 and up.
+        proxied: the slots that reach the broker through `proxy_address`.
+    """
+
+    def __init__(
+        self, ledger: Ledger, slots: int, proxied: frozenset[int], proxy_address: str
+    ) -> None:
+        self._ledger = ledger
+        self._proxied = proxied
+        self._proxy_address = proxy_address
+        self._held: set[int] = set()
+        self.slots = slots
+        self.running: dict[int, Worker] = {}
+        self.ended: Counter[int] = Counter()
+        """Exit codes of workers that ended by themselves."""
+
+    def data_dir(self, slot: int) -> Path:
+        """Where the slot keeps its stores."""
+        return self._ledger.folder / f"data-{slot}"
+
+    def start(self, slot: int, plan: dict[str, Any] | None = None, **settings: Any) -> Worker:
+        """Start a worker in a slot; see `Ledger.start_worker`."""
+        log_file = self._ledger.log_file(slot)
+        began_at = log_file.stat().st_size if log_file.exists() else 0
+        given = SETTINGS | {"DATA_DIR": str(self.data_dir(slot))}
+        if slot in self._proxied:
+            given["BOOTSTRAP_SERVERS"] = self._proxy_address
+        process = self._ledger.start_worker(slot, plan, **(given | settings))
+        self.running[slot] = worker = Worker(slot, process, log_file, began_at)
+        return worker
+
+    def start_all(self) -> None:
+        """Have a worker in every slot."""
+        for slot in range(self.slots):
+            self.start(slot)
+
+    def hold(self, slot: int) -> Worker:
+        """Leave a slot to its caller: it is not started again until `release`."""
+        self._held.add(slot)
+        return self.running[slot]
+
+    def release(self, slot: int) -> None:
+        """The slot is to run as usual again; beyond the usual slots it is to end."""
+        self._held.discard(slot)
+        if slot >= self.slots:
+            self.stop(slot)
+            self.running.pop(slot, None)
+
+    def stop(self, slot: int) -> int | None:
+        """Stop a slot's worker gracefully; returns its exit code, None when there is none."""
+        worker = self.running.get(slot)
+        if worker is None:
+            return None
+        if worker.process.poll() is None:
+            return self._ledger.stop_worker(worker.process)
+        return worker.process.returncode
+
+    def kill(self, slot: int) -> int:
+        """kill −9 a slot's worker; returns its exit code."""
+        worker = self.running[slot]
+        self._ledger.kill_worker(worker.process)
+        return worker.process.returncode
+
+    def tend(self) -> None:
+        """Start again what ended by itself."""
+        for slot in range(self.slots):
+            if slot in self._held:
+                continue
+            worker = self.running.get(slot)
+            if worker is not None and worker.process.poll() is None:
+                continue
+            if worker is not None:
+                self.ended[worker.process.returncode] += 1
+            self.start(slot)
+
+    def wait_for(self, met: Callable[[], bool], what: str, deadline_s: float) -> None:
+        """Tend the fleet until a condition holds.
+
+        Raises:
+            OverdueError: it did not within `deadline_s` seconds.
+        """
+        deadline = time.monotonic() + deadline_s
+        while not met():
+            if time.monotonic() > deadline:
+                raise OverdueError(f"{what}: not within {deadline_s:.0f} s")
+            self.tend()
+            time.sleep(TICK_S)
+
+    def stop_all(self) -> dict[int, int | None]:
+        """Stop every worker gracefully, side by side; returns the exit codes by slot."""
+        for worker in self.running.values():
+            if worker.process.poll() is None:
+                worker.process.terminate()
+        codes: dict[int, int | None] = {}
+        for slot, worker in self.running.items():
+            try:
+                codes[slot] = worker.process.wait(40)
+            except subprocess.TimeoutExpired:
+                codes[slot] = None
+        return codes
+
+    def tail(self, slot: int) -> str:
+        """The end of a slot's log."""
+        return self._ledger.log(slot)[-LOG_TAIL_CHARS:]

@@ -1,0 +1,295 @@
+"""One ledger under one prefix, seen only from outside: inputs, workers, outputs.
+
+Owns: making topics and schemas; producing inputs; starting and ending worker processes; reading
+what any other consumer would read.
+Does not own: which faults there are, expectations (judge.py, the tests).
+Invariant: outputs are read read_committed, to the read_uncommitted end, with schemas by id.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import confluent_kafka as ck
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
+from confluent_kafka.schema_registry.avro import AvroDeserializer
+
+from chaos.errors import OverdueError
+from pipeline.codec.registry import connect
+from pipeline.codec.schemas import load_schemas
+from pipeline.local.stack import LocalStack
+from pipeline.ops import schemas as schema_ops
+from pipeline.ops import topics as topic_ops
+from pipeline.ops.committed_log import CommittedLog
+from pipeline.ops.topics_file import Target, load_topics
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+PLANTED: Final = Path(__file__).with_name("planted_worker.py")
+DEADLINE_S: Final = 60.0
+REQUEST_S: Final = 10.0
+LOG_TAIL_CHARS: Final = 6_000
+INPUTS: Final = ("completions", "commands")
+OUTPUTS: Final = ("portals", "progress", "geometry", "reconciliation", "deadletters", "audit")
+CHANGELOGS: Final = ("blue.streaks-changelog", "blue.seen-changelog")
+LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+STARTING: Final = (
+    ck.KafkaError.NOT_COORDINATOR,
+    ck.KafkaError.COORDINATOR_NOT_AVAILABLE,
+    ck.KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    ck.KafkaError._TIMED_OUT,
+    ck.KafkaError._TRANSPORT,
+    ck.KafkaError._ALL_BROKERS_DOWN,
+    ck.KafkaError.NOT_LEADER_FOR_PARTITION,
+)
+"""What a broker answers that has only just started, or that waits for an open transaction."""
+
+Headers = list[tuple[str, str | bytes | None]]
+
+
+@dataclass(frozen=True)
+class Output:
+    """One record of an output topic, decoded."""
+
+    key: bytes | None
+    value: dict[str, Any]
+    raw: bytes
+    partition: int
+    offset: int
+    headers: list[tuple[str, bytes | None]]
+
+
+@dataclass
+class Ledger:
+    """Everything under one prefix.
+
+    Attributes:
+        folder: for data and logs. assets: the published catalogue's.
+        launcher: words before each worker's command, such as a leash that ends it with us.
+        workers: every process that was started.
+    """
+
+    stack: LocalStack
+    prefix: str
+    folder: Path
+    assets: Path
+    partitions: int = 4
+    simulated_time: bool = False
+    launcher: tuple[str, ...] = ()
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.bootstrap = self.stack.bootstrap_servers
+        self.admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 2})
+        self.registry = connect({"url": self.stack.registry_url})
+
+    def set_up(self) -> None:
+        """Topics and schemas."""
+        file = load_topics(ROOT / "topics.yaml")
+        target = Target(
+            prefix=self.prefix, partitions=self.partitions, simulated_time=self.simulated_time
+        )
+        topic_ops.apply(self.admin, file, target)
+        wanted = schema_ops.expected(file, load_schemas(ROOT / "schemas"), target)
+        schema_ops.register(self.registry, wanted)
+        self.producer = self.new_producer()
+
+    def new_producer(self, **settings: Any) -> ck.Producer:
+        """A client that places users as the pipeline wants it, with more `settings` if given."""
+        return ck.Producer(
+            {
+                "bootstrap.servers": self.bootstrap,
+                "partitioner": "murmur2_random",
+                "message.max.bytes": 2_097_152,
+                "log_level": 2,
+            }
+            | settings
+        )
+
+    def topic(self, name: str) -> str:
+        """Full name."""
+        return f"{self.prefix}{name}"
+
+    @property
+    def group(self) -> str:
+        """The workers' group."""
+        return f"{self.prefix}blue"
+
+    # --- inputs ----------------------------------------------------------------------------------
+
+    def send(
+        self,
+        name: str,
+        key: bytes | None,
+        value: bytes | None,
+        *,
+        partition: int = -1,
+        headers: Headers | None = None,
+    ) -> None:
+        """Produce one raw record; `flush` before relying on it."""
+        self.producer.produce(
+            self.topic(name), value, key, partition=partition, headers=headers or []
+        )
+
+    def flush(self) -> None:
+        """Return when everything produced is in the log."""
+        if self.producer.flush(30):
+            raise OverdueError("the inputs were not acknowledged within 30 s")
+
+    # --- workers ---------------------------------------------------------------------------------
+
+    def environment(self, slot: int = 0, **settings: Any) -> dict[str, str]:
+        """The environment of a worker."""
+        given = {
+            "BOOTSTRAP_SERVERS": self.bootstrap,
+            "REGISTRY_URL": self.stack.registry_url,
+            "TOPIC_PREFIX": self.prefix,
+            "TOPICS_FILE": str(ROOT / "topics.yaml"),
+            "POLICY_FILE": str(ROOT / "policy.yaml"),
+            "SCHEMAS_DIR": str(ROOT / "schemas"),
+            "ASSETS_URL": str(self.assets),
+            "DATA_DIR": str(self.folder / "data"),
+            "HTTP_PORT": "0",
+            "SLOT": str(slot),
+            "SESSION_TIMEOUT_MS": "6000",
+            "DEVELOPMENT": str(self.simulated_time).lower(),
+        } | settings
+        clean = {k: v for k, v in os.environ.items() if not k.startswith("AWAWAY_")}
+        return clean | {f"AWAWAY_{name}": value for name, value in given.items()}
+
+    def start_worker(
+        self, slot: int = 0, plan: dict[str, Any] | None = None, **settings: Any
+    ) -> subprocess.Popen[bytes]:
+        """Start a worker process.
+
+        Args:
+            slot: of the worker.
+            plan: what is planted into it; see planted_worker.py. Without one it is the product's
+                own command.
+            settings: `AWAWAY_` variables, without the prefix.
+        """
+        command = [*self.launcher, sys.executable, "-m", "pipeline.cli.main", "worker"]
+        if plan is not None:
+            command = [*self.launcher, sys.executable, str(PLANTED), json.dumps(plan)]
+        with self.log_file(slot).open("ab") as log:
+            worker = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env=self.environment(slot, **settings) | {"PYTHONPATH": str(ROOT)},
+                stdout=log,
+                stderr=log,
+            )
+        self.workers.append(worker)
+        return worker
+
+    def stop_worker(self, worker: subprocess.Popen[bytes]) -> int:
+        """Stop gracefully; returns the exit code."""
+        worker.send_signal(signal.SIGTERM)
+        return worker.wait(40)
+
+    def kill_worker(self, worker: subprocess.Popen[bytes]) -> None:
+        """kill −9."""
+        worker.kill()
+        worker.wait(10)
+
+    def close(self) -> None:
+        """End every worker that still runs."""
+        for worker in self.workers:
+            if worker.poll() is None:
+                self.kill_worker(worker)
+
+    def log_file(self, slot: int = 0) -> Path:
+        """Where the slot's workers write."""
+        return self.folder / f"worker-{slot}.log"
+
+    def log(self, slot: int = 0) -> str:
+        """What the slot's workers wrote so far."""
+        path = self.log_file(slot)
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def wait_for(self, met: Callable[[], bool], deadline_s: float = DEADLINE_S) -> None:
+        """Poll until a condition holds.
+
+        Raises:
+            OverdueError: it did not within `deadline_s` seconds.
+        """
+        deadline = time.monotonic() + deadline_s
+        while not met():
+            if time.monotonic() > deadline:
+                raise OverdueError(f"not within {deadline_s} s", why=self.log()[-LOG_TAIL_CHARS:])
+            time.sleep(0.1)
+
+    # --- where things stand ----------------------------------------------------------------------
+
+    def lag(self) -> int:
+        """Inputs that are in the log and not committed by the group."""
+        lag = 0
+        ends = self.ends(INPUTS)
+        for place, next_offset in self.committed().items():
+            lag += max(0, ends[place] - next_offset)
+        return lag
+
+    def committed(self) -> dict[tuple[str, int], int]:
+        """The group's offset of each input partition; 0 where there is none."""
+        consumer = ck.Consumer(
+            {"bootstrap.servers": self.bootstrap, "group.id": self.group, "log_level": 2}
+        )
+        try:
+            places = [
+                ck.TopicPartition(self.topic(name), p)
+                for name in INPUTS
+                for p in range(self.partitions)
+            ]
+            return {
+                (place.topic, place.partition): max(0, place.offset)
+                for place in consumer.committed(places, REQUEST_S)
+            }
+        finally:
+            consumer.close()
+
+    def ends(self, names: Sequence[str], *, stable: bool = False) -> dict[tuple[str, int], int]:
+        """The end of each partition: read_uncommitted, or the last stable offset."""
+        level = ck.IsolationLevel.READ_COMMITTED if stable else ck.IsolationLevel.READ_UNCOMMITTED
+        places = [(self.topic(name), p) for name in names for p in range(self.partitions)]
+        futures = self.admin.list_offsets(
+            {ck.TopicPartition(*place): LATEST for place in places},
+            isolation_level=level,
+            request_timeout=REQUEST_S,
+        )
+        return {(tp.topic, tp.partition): f.result().offset for tp, f in futures.items()}
+
+    # --- outputs ---------------------------------------------------------------------------------
+
+    def read(self, name: str, *, decode: bool = True) -> list[Output]:
+        """Everything committed in a topic, by partition and offset."""
+        decoder = AvroDeserializer(self.registry)
+        context = ck.serialization.SerializationContext(
+            self.topic(name), ck.serialization.MessageField.VALUE
+        )
+        found = []
+        for record in self.raw(name):
+            value = record.value()
+            decoded = decoder(value, context) if decode and value is not None else {}
+            found.append(
+                Output(
+                    record.key(),
+                    decoded,
+                    value or b"",
+                    record.partition() or 0,
+                    record.offset() or 0,
+                    list(record.headers() or []),
+                )
+            )
+        return sorted(found, key=lambda output: (output.partition, output.offset))
+
+    def raw(self, name: str) -> Sequence[Any]:
+        """The committed records of a topic, as they are."""
+        with CommittedLog(self.bootstrap, [self.topic(name)]) as log:
+            return list(log.rest(DEADLINE_S))

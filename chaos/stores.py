@@ -1,0 +1,108 @@
+"""Whether the local stores are what their changelogs say (C).
+
+Owns: replaying a changelog without the engine, and comparing each store that is up to date with it.
+Does not own: what the state means.
+Invariant: stores are opened only after their workers have ended.
+
+A store is up to date when nothing but transaction markers lies beyond its changelog positions.
+Stores that a worker left behind when its partition moved away are older, and not compared; each
+partition must have one that is up to date.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+from chaos.ledger import Ledger
+from pipeline import window
+from pipeline.app import SEEN_PREFIX, USERS_PREFIX
+from pipeline.engine.marker import MARKER_KEY
+from pipeline.engine.rocks import RocksDisk
+from pipeline.engine.store import PartitionStore
+from pipeline.engine.tablespec import TableSpec
+
+POSITIONS: Final = b"\x00positions"
+GENERATION: Final = "blue"
+
+Entries = dict[bytes, bytes]
+
+
+def check_stores(ledger: Ledger, data_dirs: list[Path]) -> list[str]:
+    """Compare the stores below `data_dirs` with the changelogs; returns what is wrong."""
+    replayed, last = _replay(ledger)
+    wrong = []
+    for partition in range(ledger.partitions):
+        current = 0
+        for data_dir in data_dirs:
+            if not (data_dir / ledger.group / str(partition)).exists():
+                continue
+            positions, entries = _stored(data_dir / ledger.group, partition)
+            if any(
+                positions.get(topic, 0) <= offset
+                for (topic, number), offset in last.items()
+                if number == partition
+            ):
+                continue
+            current += 1
+            if entries != replayed[partition]:
+                differing = {
+                    key
+                    for key in entries.keys() | replayed[partition].keys()
+                    if entries.get(key) != replayed[partition].get(key)
+                }
+                wrong.append(
+                    f"{data_dir.name}, partition {partition}: {len(differing)} entries are not the"
+                    f" changelog's, such as {min(differing)!r}"
+                )
+        if last and not current:
+            wrong.append(f"partition {partition}: no worker's store is up to date")
+    return wrong
+
+
+def _tables(ledger: Ledger) -> list[TableSpec]:
+    return [
+        TableSpec("streaks", ledger.topic(f"{GENERATION}.streaks-changelog"), USERS_PREFIX),
+        TableSpec(
+            "seen",
+            ledger.topic(f"{GENERATION}.seen-changelog"),
+            SEEN_PREFIX,
+            compacted_only=False,
+            expand=window.expand,
+            records=window.records,
+        ),
+    ]
+
+
+def _replay(ledger: Ledger) -> tuple[list[Entries], dict[tuple[str, int], int]]:
+    """The entries of each partition, and the offset of each changelog partition's last record."""
+    states: list[Entries] = [{} for _ in range(ledger.partitions)]
+    last: dict[tuple[str, int], int] = {}
+    for table in _tables(ledger):
+        for record in ledger.raw(table.changelog.removeprefix(ledger.prefix)):
+            last[table.changelog, record.partition()] = record.offset()
+            _expand(table, states[record.partition()], record.key(), record.value())
+    return states, last
+
+
+def _expand(table: TableSpec, state: Entries, key: bytes, value: bytes | None) -> None:
+    entries: Any = ((MARKER_KEY, value),)
+    if key != MARKER_KEY:
+        entries = ((table.prefix + local, content) for local, content in table.expand(key, value))
+    elif not table.compacted_only:
+        return
+    for local, content in entries:
+        if content is None:
+            state.pop(local, None)
+        else:
+            state[local] = content
+
+
+def _stored(root: Path, partition: int) -> tuple[dict[str, int], Entries]:
+    """A store's changelog positions and its entries."""
+    disk = RocksDisk(root).open(partition)
+    try:
+        store = PartitionStore(partition, disk, GENERATION)
+        entries = dict(disk.scan(b""))
+    finally:
+        disk.close()
+    entries.pop(POSITIONS, None)
+    return {topic: at.next_offset for topic, at in store.positions.items()}, entries

@@ -1,0 +1,79 @@
+"""A consumer that reads along, and must have seen at the end what the log says.
+
+Owns: a read_committed reader of the outputs, on a thread, through everything that happens.
+Does not own: what is wrong with a difference (judge.py).
+Invariant: what was seen is never corrected: a record that is read is kept as it was.
+"""
+
+import threading
+import zlib
+from typing import Final
+
+import confluent_kafka as ck
+
+from chaos.ledger import OUTPUTS, Ledger
+
+RECORDS_AT_ONCE: Final = 2_000
+POLL_S: Final = 0.2
+Place = tuple[str, int, int]
+
+
+def checksum(key: bytes | None, value: bytes | None) -> int:
+    """What tells one record from another at the same place."""
+    return zlib.crc32(value or b"", zlib.crc32(key or b""))
+
+
+class Watch:
+    """Reads every output from its start.
+
+    Attributes:
+        seen: checksums by (topic, partition, offset).
+        changed: places that were delivered twice with different content.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._consumer = ck.Consumer(
+            {
+                "bootstrap.servers": ledger.bootstrap,
+                "group.id": f"{ledger.prefix}watch",
+                "isolation.level": "read_committed",
+                "enable.auto.commit": False,
+                "auto.offset.reset": "error",
+                "log_level": 2,
+            }
+        )
+        self._consumer.assign(
+            [
+                ck.TopicPartition(ledger.topic(name), p, 0)
+                for name in OUTPUTS
+                for p in range(ledger.partitions)
+            ]
+        )
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self.seen: dict[Place, int] = {}
+        self.changed: set[Place] = set()
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop reading; what is in the log and was not read by now stays unseen."""
+        self._stop.set()
+        self._thread.join()
+        self._consumer.close()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            for record in self._consumer.consume(RECORDS_AT_ONCE, POLL_S):
+                if record.error() is not None:
+                    continue  # the broker is away; the client comes back to where it was
+                place = (
+                    str(record.topic()),
+                    int(record.partition() or 0),
+                    int(record.offset() or 0),
+                )
+                found = checksum(record.key(), record.value())
+                if self.seen.setdefault(place, found) != found:
+                    self.changed.add(place)
