@@ -152,3 +152,64 @@ class ApiSettings(Settings):
         ge=1,
         le=300,
     )
+
+    api_batch_records_max: int = _setting(
+        "API ingest",
+        100,
+        "Completions in one POST; no more than a principal's burst.",
+        ge=1,
+        le=10_000,
+    )
+    api_delivery_ms_max: int = _setting(
+        "API ingest",
+        5_000,
+        "How long the brokers may take to acknowledge a completion, in ms; then it is answered "
+        "with 503, and is safe to send again.",
+        ge=100,
+        le=120_000,
+    )
+    api_ingest_records_max: int = _setting(
+        "API ingest",
+        10_000,
+        "Completions on their way to the brokers; more are told to come again (429).",
+        ge=1,
+        le=1_000_000,
+    )
+    api_ingest_mib_max: int = _setting("API ingest", 32, "The same in MiB.", ge=1, le=1_024)
+    api_history_days: int = _setting(
+        "API ingest",
+        90,
+        "How far back the API knows what became of an input, with alerts and dead letters, in "
+        "days.",
+        ge=1,
+        le=3_650,
+    )
+
+    api_stream_clients_max: int = _setting(
+        "API streams", 1_000, "Clients of live streams at once.", ge=1, le=100_000
+    )
+    api_stream_clients_each: int = _setting(
+        "API streams", 8, "Live streams of one principal at once.", ge=1, le=10_000
+    )
+    api_stream_queue_max: int = _setting(
+        "API streams",
+        256,
+        "Events that wait for one client; a slower one is dropped, and can resume.",
+        ge=8,
+        le=100_000,
+    )
+    api_stream_heartbeat_s: float = _setting(
+        "API streams", 15.0, "A silent stream says that it lives this often, in s.", gt=0, le=300
+    )
+    api_stream_s_max: float = _setting(
+        "API streams", 3_600.0, "A stream ends after this long, in s; its client resumes.",
+        gt=0, le=86_400,
+    )  # fmt: skip
+    api_stream_replay_max: int = _setting(
+        "API streams",
+        1_000_000,
+        "Records that are read again for a client that resumes; one further behind gets a "
+        "snapshot.",
+        ge=0,
+        le=100_000_000,
+    )

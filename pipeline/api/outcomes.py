@@ -1,0 +1,362 @@
+"""What became of every input, by user and by completion.
+
+Owns: the index of audit entries, alerts, dead letters and portals in RocksDB, and what it answers.
+Does not own: reading the topics (following.py), how an outcome is told over HTTP (statuses.py).
+
+Invariants:
+- Rows and the positions that they stand for are one write, so every record is indexed once; one
+  that comes again falls on its own row.
+- A topic that was made again empties the index: its positions mean nothing there.
+- What is older than the history is not shown, whether or not RocksDB has dropped it yet; so the
+  index is bounded by what arrives within it. (RocksDB's TTL drops rows as it compacts.)
+
+One writer, the thread that follows, and the event loop, which writes receipts. Any thread reads.
+
+Layout, with `u` the user id in UTF-8, which holds no zero byte, and numbers big endian:
+
+| key | value |
+|---|---|
+| `r` u 0 time kind partition offset | the record, as msgpack |
+| `c` u 0 completion id 0 kind partition offset | its time |
+| `p` u 0 completion id | Receipt: what this process sent itself |
+| `o` kind partition | the next offset |
+| `i` | ids of the topics |
+"""
+
+import struct
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import structlog
+from confluent_kafka import Message
+from confluent_kafka.admin._listoffsets import OffsetSpec
+from rocksdict import AccessType, DBCompressionType, Options, Rdict, WriteBatch
+
+from pipeline.api.following import Place, offsets_of
+from pipeline.codec.published import NotPublishedError, PublishedReader, WriterSchemas
+from pipeline.codec.schemas import Schema
+from pipeline.core.records import (
+    AuditEntry,
+    Cause,
+    DeadLetter,
+    Instant,
+    PortalUnlocked,
+    ReconciliationAlert,
+)
+from pipeline.core.rejection import is_id
+from pipeline.errors import AwawayError
+
+Outcome = AuditEntry | ReconciliationAlert | DeadLetter | PortalUnlocked
+
+KINDS: Final[tuple[tuple[str, type[Any]], ...]] = (
+    ("audit", AuditEntry),
+    ("reconciliation", ReconciliationAlert),
+    ("deadletters", DeadLetter),
+    ("portals", PortalUnlocked),
+)
+"""Topics that are indexed; a kind is a place in this list, so the list only grows."""
+
+TOPICS: Final = tuple(name for name, _ in KINDS)
+VALUE_BYTES_KEPT: Final = 4_096
+"""Of a dead letter's input; all of it is at its source offset."""
+
+PAGE_MAX: Final = 1_000
+_DAY_MS: Final = 86_400_000
+_ROW: Final = struct.Struct(">QBIQ")
+_PLACE: Final = struct.Struct(">BIQ")
+_POSITION: Final = struct.Struct(">BI")
+_NUMBER: Final = struct.Struct(">Q")
+_WRITE_BUFFER_BYTES: Final = 16 << 20
+_HIGHEST: Final = b"\xff" * _ROW.size
+_log = structlog.get_logger("awaway.api.outcomes")
+
+
+class OutcomeStoreError(AwawayError):
+    """The index of outcomes cannot be opened.
+
+    **Operator action**: free space, correct the folder's permissions, or stop the other API process
+    that uses the same `AWAWAY_DATA_DIR`. The folder may be deleted: it is built anew from the
+    topics, as far back as the history goes.
+    """
+
+
+class Entry(NamedTuple):
+    """One indexed record and where it lies.
+
+    Attributes:
+        topic: short name, one of TOPICS.
+        time_ms: append time of the input; of an alert, its own record's time.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    time_ms: Instant
+    record: Outcome
+
+    @property
+    def cause(self) -> Cause:
+        """The input."""
+        return self.record.cause
+
+
+class Receipt(msgspec.Struct, frozen=True):
+    """A completion that this process sent, as the brokers acknowledged it.
+
+    Attributes:
+        digest: of its content, as duplicates are told by it.
+        sent_ms: when, ms since the epoch.
+    """
+
+    digest: bytes
+    partition: int
+    offset: int
+    sent_ms: int
+
+
+class OutcomeReaders:
+    """Decoders by topic.
+
+    Args:
+        schemas: ours, by record name.
+        writer_schema: asks the registry for the schema of an id.
+    """
+
+    def __init__(self, schemas: Mapping[str, Schema], writer_schema: WriterSchemas) -> None:
+        self._readers = [
+            PublishedReader(kind, schemas[kind.__name__], writer_schema) for _, kind in KINDS
+        ]
+
+    def read(self, kind: int, value: bytes) -> Outcome:
+        """One framed value; raises as PublishedReader.read."""
+        record: Outcome = self._readers[kind].read(value)
+        if isinstance(record, DeadLetter):
+            value_kept = (record.value or b"")[:VALUE_BYTES_KEPT] or record.value
+            return msgspec.structs.replace(record, value=value_kept, headers=())
+        return record
+
+
+class Outcomes:
+    """The index, a Follower of its topics.
+
+    Args:
+        folder: of the database.
+        prefix: of the topics.
+        client: librdkafka settings that reach the cluster.
+        readers: decode.
+        history_days: how far back it goes.
+        now_ms: the time of day.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        prefix: str,
+        client: Mapping[str, Any],
+        readers: OutcomeReaders,
+        history_days: int,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._kinds = {f"{prefix}{name}": number for number, name in enumerate(TOPICS)}
+        self._client = client
+        self._readers = readers
+        self._history_ms = history_days * _DAY_MS
+        self._now_ms = now_ms
+        self._db = _open(folder, history_days)
+        self.complete_at_ms: int | None = None
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Full names of what it follows."""
+        return tuple(self._kinds)
+
+    # --- following -------------------------------------------------------------------------------
+
+    def begin(self, ends: Mapping[Place, int], topic_ids: Mapping[str, str]) -> Mapping[Place, int]:
+        """Where to read on: where it stopped, or where the history begins."""
+        identity = msgspec.json.encode(sorted(topic_ids.items()))
+        if self._db.get(b"i") != identity:
+            if self._db.get(b"i") is not None:
+                _log.warning("the index is emptied: a topic was made again", topics=list(ends))
+            self._db.delete_range(b"\x00", b"\xff")
+            self._db.put(b"i", identity)
+        kept = {
+            place: _NUMBER.unpack(raw)[0]
+            for place in ends
+            if (raw := self._db.get(_position_key(self._kinds[place[0]], place[1]))) is not None
+        }
+        fresh = [place for place in ends if place not in kept]
+        if not fresh:
+            return kept
+        since = OffsetSpec.for_timestamp(self._now_ms() - self._history_ms)
+        found = offsets_of(self._client, fresh, since)
+        return kept | {place: n if n >= 0 else ends[place] for place, n in found.items()}
+
+    def take(self, records: Sequence[Message], positions: Mapping[Place, int]) -> None:
+        """Index records."""
+        batch = WriteBatch(raw_mode=True)
+        for message in records:
+            kind = self._kinds[message.topic() or ""]
+            try:
+                record = self._readers.read(kind, message.value() or b"")
+            except NotPublishedError as error:
+                _log.warning(
+                    "a record was passed over",
+                    topic=message.topic(),
+                    partition=message.partition(),
+                    offset=message.offset(),
+                    reason=str(error),
+                )
+                continue
+            for key, value in _rows(kind, message, record):
+                batch.put(key, value)
+        for (topic, partition), position in positions.items():
+            batch.put(_position_key(self._kinds[topic], partition), _NUMBER.pack(position))
+        self._db.write(batch)
+
+    def caught_up(self) -> None:
+        """What was committed until now is indexed."""
+        self.complete_at_ms = self._now_ms()
+
+    # --- what it knows ---------------------------------------------------------------------------
+
+    def of_user(
+        self,
+        user_id: str,
+        topics: Sequence[str] = TOPICS,
+        *,
+        before: bytes = b"",
+        limit: int = 100,
+    ) -> tuple[list[Entry], bytes]:
+        """What concerns a user, the newest first.
+
+        Args:
+            user_id: `""`: what concerns no user that could be read.
+            topics: of TOPICS; others are left out.
+            before: where the page before ended; empty: from the newest.
+            limit: entries, 1 to PAGE_MAX.
+
+        Returns:
+            The entries, and where the next page begins; empty when there is none.
+        """
+        wanted = {TOPICS.index(name) for name in topics}
+        prefix = _row_prefix(user_id)
+        last = prefix + (before if len(before) == _ROW.size else _HIGHEST)
+        oldest_ms = self._now_ms() - self._history_ms
+        found: list[Entry] = []
+        for key, value in self._scan(last, backwards=True):
+            if not key.startswith(prefix) or len(key) != len(prefix) + _ROW.size:
+                break
+            if key == last:
+                continue
+            place = key[len(prefix) :]
+            time_ms, kind, partition, offset = _ROW.unpack(place)
+            if time_ms < oldest_ms:
+                break
+            if kind in wanted:
+                found.append(_entry(kind, partition, offset, time_ms, value))
+                if len(found) >= min(limit, PAGE_MAX):
+                    return found, place
+        return found, b""
+
+    def of_completion(self, user_id: str, completion_id: str) -> list[Entry]:
+        """What became of a completion of a user, in no order; at most PAGE_MAX entries."""
+        prefix = _completion_key(b"c", user_id, completion_id) + b"\x00"
+        oldest_ms = self._now_ms() - self._history_ms
+        found: list[Entry] = []
+        for key, value in self._scan(prefix):
+            if not key.startswith(prefix) or len(found) >= PAGE_MAX:
+                break
+            kind, partition, offset = _PLACE.unpack(key[len(prefix) :])
+            time_ms = _NUMBER.unpack(value)[0]
+            row = self._db.get(_row_prefix(user_id) + _ROW.pack(time_ms, kind, partition, offset))
+            if row is not None and time_ms >= oldest_ms:
+                found.append(_entry(kind, partition, offset, time_ms, row))
+        return found
+
+    def receipt(self, user_id: str, completion_id: str) -> Receipt | None:
+        """What this process sent of that id last, if it did within the history."""
+        raw = self._db.get(_completion_key(b"p", user_id, completion_id))
+        if raw is None:
+            return None
+        found = msgspec.msgpack.decode(raw, type=Receipt)
+        return found if found.sent_ms >= self._now_ms() - self._history_ms else None
+
+    def remember(self, user_id: str, completion_id: str, receipt: Receipt) -> None:
+        """Keep what was sent."""
+        key = _completion_key(b"p", user_id, completion_id)
+        self._db.put(key, msgspec.msgpack.encode(receipt))
+
+    def close(self) -> None:
+        """Flush and close; nobody may read any more."""
+        self._db.close()
+
+    def _scan(self, start: bytes, *, backwards: bool = False) -> Iterator[tuple[bytes, bytes]]:
+        yield from self._db.items(backwards=backwards, from_key=start)
+
+
+def _open(folder: Path, history_days: int) -> Rdict:
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
+    options.set_keep_log_file_num(2)
+    options.set_max_open_files(128)
+    options.set_compression_type(DBCompressionType.lz4())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # A day more, so that nothing is dropped that may still be shown.
+        lifetime_s = (history_days + 1) * _DAY_MS // 1000
+        return Rdict(str(folder), options, access_type=AccessType.with_ttl(lifetime_s))
+    except Exception as error:
+        fix = "free space, correct the permissions, or give each API process its own data folder"
+        raise OutcomeStoreError(
+            f"the index {folder} cannot be used", why=str(error), fix=fix, path=str(folder)
+        ) from error
+
+
+def _rows(kind: int, message: Message, record: Outcome) -> Iterator[tuple[bytes, bytes]]:
+    user = _user_of(message, record)
+    partition, offset = message.partition() or 0, message.offset() or 0
+    time_ms = max(0, _time_of(message, record))
+    place = _ROW.pack(time_ms, kind, partition, offset)
+    yield _row_prefix(user) + place, msgspec.msgpack.encode(record)
+    completion_id = record.cause.id
+    if is_id(completion_id):
+        key = _completion_key(b"c", user, completion_id) + b"\x00"
+        yield key + _PLACE.pack(kind, partition, offset), _NUMBER.pack(time_ms)
+
+
+def _user_of(message: Message, record: Outcome) -> str:
+    """Whose row it is; a dead letter's key is as its sender made it, so it may be anything."""
+    if not isinstance(record, DeadLetter):
+        return record.user_id or ""
+    key = message.key()
+    text = (key if isinstance(key, bytes) else b"").decode("utf-8", "replace")
+    return text if is_id(text) else ""
+
+
+def _time_of(message: Message, record: Outcome) -> int:
+    if isinstance(record, PortalUnlocked):
+        return record.unlocked_at
+    if isinstance(record, ReconciliationAlert):
+        return message.timestamp()[1]
+    return record.append_time
+
+
+def _entry(kind: int, partition: int, offset: int, time_ms: int, raw: bytes) -> Entry:
+    name, record = KINDS[kind]
+    return Entry(name, partition, offset, time_ms, msgspec.msgpack.decode(raw, type=record))
+
+
+def _row_prefix(user_id: str) -> bytes:
+    return b"r" + user_id.encode() + b"\x00"
+
+
+def _completion_key(kind: bytes, user_id: str, completion_id: str) -> bytes:
+    return kind + user_id.encode() + b"\x00" + completion_id.encode()
+
+
+def _position_key(kind: int, partition: int) -> bytes:
+    return b"o" + _POSITION.pack(kind, partition)
