@@ -3,11 +3,10 @@
 Owns: what is sent. Does not own: what ought to follow from it, which the oracle says.
 """
 
-import json
 import random
 from datetime import UTC, datetime, timedelta
 
-from tests.integration.ledger import Ledger, iso
+from tests.integration.ledger import Ledger
 
 NOISE = (b"", b"{", b"\x00\x00\x00\x7f\xff", b"noise", None)
 
@@ -42,18 +41,3 @@ def send_load(ledger: Ledger, *, seed: int, events: int, users: int = 60) -> Non
                 ticket="T-1",
             )
     ledger.flush()
-
-
-def completion_json(user: str, completion_id: str, end_ms: int) -> bytes:
-    """One completion of twenty minutes as JSON."""
-    return json.dumps(
-        {
-            "completion_id": completion_id,
-            "user_id": user,
-            "session_id": f"s-{completion_id}",
-            "practice": "breath",
-            "started_at": iso(end_ms - 1_200_000),
-            "completed_at": iso(end_ms),
-            "tz": "Asia/Tokyo",
-        }
-    ).encode()

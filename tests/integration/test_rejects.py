@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from chaos.load import completion_json
 from pipeline.codec.partitioner import partition_of
 from pipeline.core.geometry.cycle import FRAMES
 from tests.integration.ledger import Ledger, iso
-from tests.integration.load import completion_json
 
 NOW = datetime.now(UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
