@@ -84,7 +84,7 @@ class Materialiser:
             they are readable; quick, and raising nothing.
     """
 
-    def __init__(  # noqa: PLR0913 - what it stands between
+    def __init__(
         self,
         store: ProgressStore,
         connect: Callable[[], ProgressTopic],
@@ -183,6 +183,8 @@ class Materialiser:
             self._build_anew(identity, "it is empty")
         elif have != identity:
             self._build_anew(identity, f"it was built from {have}, there is {identity}")
+        elif self.freshness.partitions == 0 and complete_at_ms is None:
+            self._build_anew(identity, "its first load was not ended")
         elif complete_at_ms is not None and self._is_too_old(complete_at_ms):
             self._build_anew(identity, "it is so old that erased users may have stayed in it")
         elif self.freshness.partitions != identity.partitions:

@@ -12,14 +12,14 @@ from typing import Any, Final, NamedTuple, cast
 
 import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
 from pipeline.api.store import Identity
 from pipeline.errors import AwawayError
 
 REQUEST_TIMEOUT_S: Final = 5.0
 RECORDS_AT_ONCE: Final = 2_000
-_LATEST: Final = OffsetSpec.latest()
+_LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _logger = logging.getLogger("awaway.api.kafka")
 
 
@@ -114,19 +114,19 @@ class ProgressTopic:
             raise _unreadable(f"{self._topic} cannot be read", error.args[0]) from error
         records, ends = [], {}
         for record in cast(list[Any], polled):
-            error = record.error()
-            if error is None:
+            event = record.error()
+            if event is None:
                 records.append(record)
-            elif error.code() == KafkaError._PARTITION_EOF:
+            elif event.code() == KafkaError._PARTITION_EOF:
                 ends[record.partition()] = record.offset()
-            elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            elif event.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
                 raise OffsetsGoneError(
-                    f"{self._topic} lacks the offset to read on from", why=error.str()
+                    f"{self._topic} lacks the offset to read on from", why=event.str()
                 )
-            elif error.fatal() or not error.retriable():
-                raise _unreadable(f"{self._topic} cannot be read", error)
+            elif event.fatal() or not event.retriable():
+                raise _unreadable(f"{self._topic} cannot be read", event)
             else:
-                _logger.warning("reading %s: %s", self._topic, error.str())
+                _logger.warning("reading %s: %s", self._topic, event.str())
         return Polled(records, ends)
 
     def ask_ends(self, partitions: int) -> None:
