@@ -2,8 +2,9 @@
 
 Owns: a thread on which they are made, and the decision that one will not come back.
 Does not own: what is called, what giving up means to it (kafka_producer.py).
-Why: librdkafka's `rd_kafka_send_offsets_to_transaction` sometimes does not return after a restart
-of the broker, whatever time-out it is given (2.16.0: it waits in `rd_kafka_txn_op_req0`).
+Why: librdkafka's `rd_kafka_send_offsets_to_transaction` does not return, whatever time-out it is
+given, once the group's coordinator has been away from the cluster's metadata for a moment, as a
+broker is that restarts (its issues 5511 and 5456, open in 2.16).
 Invariant: calls are made one at a time and in order; after one was given up there are no more.
 """
 

@@ -30,6 +30,9 @@ from pipeline.engine.ports import Message, TopicPartition
 CALL_S_MAX: Final = 2.0
 """One call into the client waits for this long; a call that timed out may be made again."""
 
+HANG_S: Final = 2 * CALL_S_MAX
+"""A call that has not come back by then will not: the client does not keep its own time limit."""
+
 BACKOFF_S: Final = 0.1
 _FENCED: Final = frozenset(
     {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
@@ -173,7 +176,7 @@ class KafkaProducer:
         deadline = time.monotonic() + self._timeout_s
         while True:
             try:
-                self._caller.call(call, self._timeout_s + CALL_S_MAX)
+                self._caller.call(call, HANG_S)
             except GivenUpError as error:
                 raise ProducerLostError(f"the client hangs: {error}") from error
             except KafkaException as error:
