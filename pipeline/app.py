@@ -206,6 +206,8 @@ class _Parts:
                 tables=(self.users.spec, self.seen.table.spec),
                 records_max=settings.batch_records_max,
                 batch_s_target=settings.batch_ms_max / 1000,
+                slot_id=settings.transactional_id,
+                standbys=settings.standbys,
             ),
             cluster,
             RocksDisk(store_root(settings)),

@@ -123,6 +123,15 @@ class Settings(BaseSettings):
     data_dir: Path = _setting(
         "State", Path(".local/data"), "Where the local stores live; safe to lose, slow to rebuild."
     )
+    standbys: int = _setting(
+        "State",
+        1,
+        "Keep copies for the loss of this many other slots at once: each worker follows the "
+        "changelogs of just the partitions that would become its own, so that a fail-over does not "
+        "wait for a restore. 0 keeps none. Costs disk and some reading; nothing with one worker.",
+        ge=0,
+        le=3,
+    )
     policy_file: Path = _setting(
         "Domain", Path("policy.yaml"), "The versioned, effective-dated policy."
     )

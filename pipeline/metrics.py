@@ -165,6 +165,18 @@ RESTORE_REMAINING: Final = Metric(
     "Changelog offsets still to be read before the partition is ready; 0 when it is.",
     ("partition",),
 )
+RESTORE_RATE: Final = Metric(
+    "awaway_restore_records_per_second",
+    Kind.GAUGE,
+    "Changelog offsets read each second, over the restore that is under way; 0 when there is none.",
+    ("partition",),
+)
+STANDBY_LAG: Final = Metric(
+    "awaway_standby_lag_records",
+    Kind.GAUGE,
+    "Changelog offsets that a copy of a partition of other workers is behind.",
+    ("partition",),
+)
 OFFSET_LAG: Final = Metric(
     "awaway_offset_lag_records",
     Kind.GAUGE,
@@ -213,7 +225,8 @@ METRICS: Final = (
     PORTAL_UNLOCKS, KEYS_GRANTED, DEAD_LETTERS, ASSETS_GENERATED, ASSET_GENERATION,
     ASSETS_CHECKED, ASSETS_MISSING, TRANSACTIONS, BATCH_RECORDS, FOLD_DURATION, COMMIT_DURATION,
     APPLY_DURATION, ABORT_DURATION, PRODUCERS_RENEWED, PARTITIONS_ASSIGNED, PARTITIONS_REFUSED,
-    REBALANCES, RESTORE_DURATION, RESTORE_RECORDS, RESTORE_REMAINING, STATE_BYTES,
+    REBALANCES, RESTORE_DURATION, RESTORE_RECORDS, RESTORE_REMAINING, RESTORE_RATE,
+    STANDBY_LAG, STATE_BYTES,
     STORES_SET_ASIDE, OFFSET_LAG, TIME_LAG,
 )  # fmt: skip
 """Every metric there is, in the order in which they are exposed and documented."""

@@ -10,6 +10,7 @@ though the roll-forward may find it committed: metrics may miss a batch then, th
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 import structlog
 
@@ -17,6 +18,9 @@ from pipeline.engine.observer import EngineObserver
 from pipeline.engine.ports import TopicPartition
 from pipeline.metrics import BatchStats, WorkerState
 from pipeline.observability.prometheus import WorkerMetrics
+
+TELL_MS: Final = 2_000
+"""A restore under way is worth a line this often."""
 
 _log = structlog.get_logger("awaway.engine")
 
@@ -39,6 +43,9 @@ class Telemetry(EngineObserver):
         self._owned: frozenset[int] = frozenset()
         self._ready: set[int] = set()
         self._refused: set[int] = set()
+        self._restores: dict[int, int] = {}
+        self._copied: list[int] = []
+        self._told: dict[int, int] = {}
         self._last_append_ms: dict[TopicPartition, int] = {}
 
     @property
@@ -101,8 +108,19 @@ class Telemetry(EngineObserver):
 
     def restoring(self, partition: int, done: int, total: int) -> None:
         self._ready.discard(partition)
-        self._metrics.restore_progressed(partition, max(0, total - done))
         self._metrics.stepped()
+        now_ms = self._now_ms()
+        if done == 0:
+            self._restores[partition] = self._told[partition] = now_ms
+            _log.info("restoring", partition=partition, to_do=total)
+        spent_ms = now_ms - self._restores.get(partition, now_ms)
+        per_s = done * 1000 / spent_ms if spent_ms > 0 else 0.0
+        self._metrics.restore_progressed(partition, total - done, per_s)
+        if now_ms - self._told.get(partition, now_ms) >= TELL_MS:
+            self._told[partition] = now_ms
+            _log.info(
+                "restoring", partition=partition, done=done, to_do=total - done, per_s=round(per_s)
+            )
         self._settle()
 
     def ready(self, partition: int, records: int, restore_s: float) -> None:
@@ -123,6 +141,18 @@ class Telemetry(EngineObserver):
     def set_aside(self, partition: int, reason: str, path: str) -> None:
         self._metrics.store_set_aside()
         _log.warning("local store set aside", partition=partition, reason=reason, path=path)
+
+    def standbys(self, partitions: list[int]) -> None:
+        self._metrics.copies_changed(partitions)
+        if partitions != self._copied:
+            self._copied = partitions
+            _log.info("copies kept for a fail-over", partitions=partitions)
+
+    def copied(self, partition: int, behind: int) -> None:
+        self._metrics.copied(partition, behind)
+
+    def standbys_wait(self, reason: str) -> None:
+        _log.warning("the copies for a fail-over wait", reason=reason)
 
     def positions(self, next_offsets: dict[TopicPartition, int]) -> None:
         del next_offsets  # lag is measured at the broker, see lag.py

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from pipeline.engine.marker import Marker
 from pipeline.engine.ports import Message, TopicPartition, TransactionalProducer
-from pipeline.engine.store import PartitionStore
+from pipeline.engine.store import PartitionStore, unreadable
 from pipeline.engine.tablespec import TableSpec
 
 Headers = list[tuple[str, bytes | None]]
@@ -61,9 +61,18 @@ class TableView:
         return self.get_local(self.prefix + key)
 
     def get_local(self, local: bytes) -> bytes | None:
-        """`get`, of a key that starts with the prefix."""
+        """`get`, of a key that starts with the prefix.
+
+        Raises:
+            CorruptStoreError: the store cannot be read; the partition has to be restored.
+        """
         value: bytes | None = self._overlay.get(local, _NOT_WRITTEN)
-        return self._disk_get(local) if value is _NOT_WRITTEN else value
+        if value is not _NOT_WRITTEN:
+            return value
+        try:
+            return self._disk_get(local)
+        except Exception as error:
+            raise unreadable(self._partition, error) from error
 
     def put(self, key: bytes, value: bytes | None) -> None:
         """Write one changelog record and the local entries that it stands for; None deletes."""

@@ -26,6 +26,8 @@ class EngineConfig:
         wait_s: how long a poll waits for the first record.
         batch_s_target: a poll that took longer makes the next one smaller.
         clock: monotonic seconds.
+        slot_id: this worker's `group.instance.id`.
+        standbys: copies are kept for the loss of this many other slots at once; 0 for none.
     """
 
     generation: str
@@ -35,6 +37,8 @@ class EngineConfig:
     wait_s: float = 0.1
     batch_s_target: float = 1.0
     clock: Callable[[], float] = time.monotonic
+    slot_id: str = ""
+    standbys: int = 0
 
 
 def check_partition_counts(config: EngineConfig, cluster: Cluster) -> None:

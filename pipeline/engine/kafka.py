@@ -6,7 +6,8 @@ Invariant: it only asks; nothing on the cluster is changed through it.
 """
 
 from collections.abc import Sequence
-from typing import Any, Final
+from concurrent.futures import Future
+from typing import Any, Final, cast
 
 import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException
@@ -37,6 +38,7 @@ class KafkaCluster:
     def __init__(self, config: KafkaConfig) -> None:
         self._config = config
         self._admin = self._new_admin()
+        self._asked_group: Future[Any] | None = None
 
     def _new_admin(self) -> AdminClient:
         return AdminClient(dict(self._config.client), logger=logger)
@@ -56,16 +58,32 @@ class KafkaCluster:
         return KafkaGroupConsumer(self._config, self._slot_holder)
 
     def _slot_holder(self) -> str | None:
-        group_id = self._config.group_id
-        future = self._admin.describe_consumer_groups([group_id], request_timeout=REQUEST_TIMEOUT_S)
-        try:
-            members = future[group_id].result().members
-        except KafkaException as error:
-            raise self._failed("asking who is in the group", error) from error
-        for member in members:
+        for member in self._members(self._describe_group()):
             if member.group_instance_id == self._config.slot_id:
                 return str(member.client_id)
         return None
+
+    def live_slots(self) -> Sequence[str] | None:
+        """The slots of the group's members; None while the answer is under way."""
+        asked = self._asked_group or self._describe_group()
+        self._asked_group = None if asked.done() else asked
+        if not asked.done():
+            return None
+        return sorted(
+            member.group_instance_id for member in self._members(asked) if member.group_instance_id
+        )
+
+    def _describe_group(self) -> "Future[Any]":
+        group_id = self._config.group_id
+        return self._admin.describe_consumer_groups([group_id], request_timeout=REQUEST_TIMEOUT_S)[
+            group_id
+        ]
+
+    def _members(self, asked: "Future[Any]") -> Sequence[Any]:
+        try:
+            return cast(Sequence[Any], asked.result().members)
+        except KafkaException as error:
+            raise self._failed("asking who is in the group", error) from error
 
     def changelog_reader(self) -> ChangelogReader:
         """A reader of committed changelog records."""

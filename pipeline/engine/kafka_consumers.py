@@ -45,7 +45,7 @@ class KafkaGroupConsumer:
                 "group.protocol": "classic",
                 "partition.assignment.strategy": "range",
                 "session.timeout.ms": config.session_timeout_ms,
-                "heartbeat.interval.ms": max(500, config.session_timeout_ms // 5),
+                "heartbeat.interval.ms": max(300, min(1_000, config.session_timeout_ms // 10)),
                 "max.poll.interval.ms": config.poll_interval_ms_max,
                 "enable.auto.commit": False,
                 "enable.auto.offset.store": False,
@@ -108,12 +108,14 @@ class KafkaGroupConsumer:
         self._fatal = reason
         holder = self._slot_holder()
         if holder not in (None, self._client_id):
-            raise SlotTakenError(
-                "another worker joined the group under this slot",
-                why=f"{reason}; the group knows {holder} there",
-                fix="give each worker its own AWAWAY_SLOT",
-            )
+            raise _taken(f"{reason}; the group knows {holder} there")
         raise ConsumerLostError("the consumer cannot go on", why=reason)
+
+    def check_slot(self) -> None:
+        """Ask the group who is its member under this slot."""
+        holder = self._slot_holder()
+        if holder not in (None, self._client_id):
+            raise _taken(f"the group knows {holder} there")
 
     def fetch(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Fetch exactly these partitions, from exactly these offsets."""
@@ -192,9 +194,22 @@ class KafkaChangelogReader:
                 logger.warning("changelog reader: %s", event.str())
         return records, ends
 
+    def high(self, partition: TopicPartition) -> int | None:
+        """The high watermark that came with the partition's last fetch; None before the first."""
+        known = self._client.get_watermark_offsets(ck.TopicPartition(*partition), cached=True)
+        return known[1] if known and known[1] >= 0 else None
+
     def close(self) -> None:
         """Stop reading."""
         self._client.close()
+
+
+def _taken(why: str) -> SlotTakenError:
+    return SlotTakenError(
+        "another worker joined the group under this slot, and this one stops",
+        why=why,
+        fix="give each worker its own AWAWAY_SLOT; in Kubernetes it is the pod's ordinal",
+    )
 
 
 def plain(partitions: list[Any]) -> list[TopicPartition]:

@@ -26,13 +26,13 @@ What a failure leads to:
 | the producer is lost, the outcome unknown | new producer under the same id, then restore forward |
 | the consumer is lost | drop its partitions, join the group again |
 | the slot was taken by another worker | stop (SlotTakenError) |
-| partitions revoked or lost | drop the overlay, close their stores |
+| partitions revoked or lost | drop the overlay, keep their stores as copies or close them |
+| a store cannot be read | abort, set it aside, restore; at the same place again: stop |
 """
 
-import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Final
 
 from pipeline.engine.batch import Batch, Poll
 from pipeline.engine.engine_config import EngineConfig, check_partition_counts
@@ -41,6 +41,7 @@ from pipeline.engine.errors import (
     BatchPostponedError,
     BrokerError,
     ConsumerLostError,
+    CorruptStoreError,
     IncompatibleTopicsError,
     ProducerLostError,
     SlotTakenError,
@@ -48,6 +49,7 @@ from pipeline.engine.errors import (
 )
 from pipeline.engine.marker import FORMAT, MARKER_KEY, Marker, encode_marker
 from pipeline.engine.observer import EngineObserver
+from pipeline.engine.opening import Stores
 from pipeline.engine.ownership import Ownership
 from pipeline.engine.pace import Pace
 from pipeline.engine.ports import (
@@ -58,6 +60,11 @@ from pipeline.engine.ports import (
     TransactionalProducer,
 )
 from pipeline.engine.restore import Restorer
+from pipeline.engine.standby import Standbys
+
+COPY_RECORDS_MIN: Final = 2_000
+"""Changelog records that a poll reads for copies at least; when it is busy, more, so that they keep
+up: three for each input of the poll before."""
 
 
 class Engine:
@@ -69,16 +76,15 @@ class Engine:
         self._config = config
         self._cluster = cluster
         self._observer = observer
-        self._restorer = Restorer(
-            cluster, disk, config.tables, config.inputs, config.generation, observer
-        )
-        self._partitions = Ownership(
-            cluster, self._restorer, config.inputs, config.generation, observer
-        )
+        stores = Stores(disk, config.generation, observer)
+        standbys = Standbys(config, cluster, stores, observer)
+        self._restorer = Restorer(config, cluster, stores, observer)
+        self._partitions = Ownership(config, cluster, self._restorer, stores, standbys, observer)
         self._producer: TransactionalProducer | None = None
         self._consumer: GroupConsumer | None = None
         self._epoch = 0
         self._metadata: Any = None
+        self._records = 0
         self._pace = Pace(config.records_max, config.batch_s_target)
         self._now = config.clock
 
@@ -118,6 +124,15 @@ class Engine:
             raise
         return producer
 
+    def _renewed_producer(self) -> TransactionalProducer:
+        """A producer after the first: only while the slot is still this worker's.
+
+        A worker that was frozen loses its producer by its transaction's time; whoever took the slot
+        over meanwhile must not be fenced by it.
+        """
+        self._consumer_now().check_slot()
+        return self._new_producer()
+
     def close(self) -> None:
         """Leave everything as it was committed last. Safe to call at any time, and twice."""
         self._partitions.close()
@@ -147,7 +162,7 @@ class Engine:
         self._observer.assigned(sorted(numbers))
 
     def on_revoked(self, partitions: Sequence[TopicPartition]) -> None:
-        """Give partitions back: drop what is not committed, close their stores."""
+        """Give partitions back: drop what is not committed."""
         self._observer.at("revoke")
         self._drop(partitions, lost=False)
 
@@ -172,19 +187,23 @@ class Engine:
         self._observer.at("poll")
         consumer = self._consumer_now()
         if self._producer is None:
-            self._producer = self._new_producer()
+            self._producer = self._renewed_producer()
         busy = bool(self._partitions.restoring)
         if busy:
+            wait_s = self._config.wait_s
             try:
-                self._partitions.advance(consumer, self._producer, self._config.wait_s)
+                self._partitions.advance(consumer, self._producer, self._metadata, wait_s)
             except (ProducerLostError, TransactionAbortedError) as error:
                 self._recover(error, 0)  # a changelog that was being written anew
                 raise
+        else:
+            busy = self._partitions.copy(max(COPY_RECORDS_MIN, 3 * self._records))
         try:
             records = consumer.poll(self._pace.records_max, 0.0 if busy else self._config.wait_s)
         except ConsumerLostError as error:
             self._rejoin(error)
             return None
+        self._records = len(records)
         by_source = self._partitions.ready(records)
         next_offsets = self._partitions.unrecorded()
         next_offsets |= {source: group[-1].offset() + 1 for source, group in by_source.items()}
@@ -229,7 +248,11 @@ class Engine:
         committed = self._now()
         self._observer.at("apply")
         for number, marker in markers.items():
-            self._partitions.open[number].apply(marker, positions[number])
+            try:
+                self._partitions.open[number].apply(marker, positions[number])
+            except CorruptStoreError as error:
+                self._partitions.mend(number, error)
+                self._partitions.fetch(self._consumer_now())
         applied = self._now()
         self._observer.committed(poll.records, committed - started, applied - committed)
         self._observer.positions(poll.next_offsets)
@@ -286,7 +309,10 @@ class Engine:
             self._pace.took(self._now() - poll.started_at)
             self._recover(error, poll.records)
             return
+        mended = isinstance(error, CorruptStoreError) and self._mended(batch.partition, error)
         self._recover(TransactionAbortedError(str(error)), poll.records)
+        if mended:
+            return
         if isinstance(error, BatchPostponedError):
             raise error
         raise BatchFailedError(
@@ -295,6 +321,13 @@ class Engine:
             why=str(error),
             fix="see the traceback above; the records will be processed again at the next start",
         ) from error
+
+    def _mended(self, number: int, error: CorruptStoreError) -> bool:
+        try:
+            self._partitions.mend(number, error)
+        except CorruptStoreError:
+            return False
+        return True
 
     def _recover(self, error: BrokerError, records: int) -> None:
         """Drop what is not committed and go back to where the broker says that we are."""
@@ -319,7 +352,7 @@ class Engine:
             producer.close()
         self._partitions.roll_forward()
         self._partitions.fetch(self._consumer_now())
-        self._producer = self._new_producer()
+        self._producer = self._renewed_producer()
         self._observer.producer_renewed(str(error))
 
     def _consumer_now(self) -> GroupConsumer:

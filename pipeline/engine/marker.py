@@ -22,6 +22,9 @@ from pipeline.engine.errors import StoreFormatError
 MARKER_KEY: Final = b"\x00marker"
 """Key of marker records; no table key starts with a zero byte."""
 
+REWRITING_KEY: Final = b"\x00rewriting"
+"""Key of the record that opens (any value) and closes (none) a changelog's being written anew."""
+
 FORMAT: Final = 1
 
 

@@ -33,7 +33,7 @@ class EngineObserver:
         """These partitions no longer belong to this worker."""
 
     def restoring(self, partition: int, done: int, total: int) -> None:
-        """`done` of about `total` changelog offsets of a partition were read."""
+        """`done` of `total` changelog offsets of a partition were read since its restore began."""
 
     def ready(self, partition: int, records: int, restore_s: float) -> None:
         """A partition is up to date and is processed from now on."""
@@ -43,6 +43,15 @@ class EngineObserver:
 
     def set_aside(self, partition: int, reason: str, path: str) -> None:
         """A local store did not fit and was moved to `path`."""
+
+    def standbys(self, partitions: list[int]) -> None:
+        """Just these partitions are copied from now on."""
+
+    def copied(self, partition: int, behind: int) -> None:
+        """A copy was written; it is `behind` changelog offsets behind."""
+
+    def standbys_wait(self, reason: str) -> None:
+        """The broker did not answer; the copies wait."""
 
     def positions(self, next_offsets: dict[TopicPartition, int]) -> None:
         """Where the inputs are read on from, after a commit."""

@@ -11,16 +11,20 @@ Does not own: how its state is restored (restore.py), what is done with an open 
 | refused | not fetched; the reason is kept and told |
 
 Invariants: a partition is in one state at a time; `fetch` always names exactly the open ones, so
-nothing of another is ever processed; a store is closed before its partition is given away.
+nothing of another is ever processed; a store whose partition was given away is never written by a
+transaction again, only as a copy that follows its changelogs (standby.py).
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from pipeline.engine.batch import OpenPartition
-from pipeline.engine.errors import DeliveredTwiceError, PartitionRefusedError
-from pipeline.engine.marker import FORMAT, MARKER_KEY, Marker, encode_marker
+from pipeline.engine.engine_config import EngineConfig
+from pipeline.engine.errors import CorruptStoreError, DeliveredTwiceError, PartitionRefusedError
+from pipeline.engine.marker import FORMAT, Marker
 from pipeline.engine.observer import EngineObserver
+from pipeline.engine.opening import Stores
 from pipeline.engine.ports import (
     Cluster,
     GroupConsumer,
@@ -29,8 +33,9 @@ from pipeline.engine.ports import (
     TransactionalProducer,
 )
 from pipeline.engine.restore import Restorer
+from pipeline.engine.rewrite import Rewrite
+from pipeline.engine.standby import Standbys
 from pipeline.engine.store import PartitionStore
-from pipeline.engine.tablespec import TableSpec
 
 
 class Ownership:
@@ -43,17 +48,22 @@ class Ownership:
 
     def __init__(
         self,
+        config: EngineConfig,
         cluster: Cluster,
         restorer: Restorer,
-        inputs: Sequence[str],
-        generation: str,
+        stores: Stores,
+        standbys: Standbys,
         observer: EngineObserver,
     ) -> None:
         self._cluster = cluster
         self._restorer = restorer
-        self._inputs = tuple(inputs)
-        self._generation = generation
+        self._stores = stores
+        self._standbys = standbys
+        self._inputs = config.inputs
+        self._generation = config.generation
         self._observer = observer
+        self._rewrites: dict[int, Rewrite] = {}
+        self._broke_at: dict[int, dict[str, int]] = {}
         self._waiting: dict[int, PartitionStore | None] = {}
         self.open: dict[int, OpenPartition] = {}
         self.refused: dict[int, PartitionRefusedError] = {}
@@ -72,18 +82,27 @@ class Ownership:
         return {TopicPartition(topic, number) for number in numbers for topic in self._inputs}
 
     def take(self, numbers: Iterable[int]) -> None:
-        """These partitions were assigned: restore them first."""
-        self._waiting.update(dict.fromkeys(numbers))
+        """Just these partitions were assigned, maybe none: restore them first."""
+        for number in numbers:
+            self._waiting[number] = self._standbys.take(number)
+        self._standbys.reconsider()
 
     def give_up(self, numbers: Iterable[int]) -> None:
-        """They belong to others now: forget what is not committed, close their stores."""
+        """They belong to others now: forget what is not committed."""
         for number in set(numbers):
             opened = self.open.pop(number, None)
             store = self._waiting.pop(number, None) if opened is None else opened.state
             if store is not None:
-                store.close()
+                store.discard()
+                self._standbys.keep(store)
             self.refused.pop(number, None)
-        self._restorer.drop(numbers)
+            self._rewrites.pop(number, None)
+        for store in self._restorer.drop(numbers):
+            self._standbys.keep(store)
+
+    def copy(self, records_max: int) -> bool:
+        """Take the copies a little further; returns whether there is more to do at once."""
+        return self._standbys.step({place.partition for place in self.places}, records_max)
 
     def discard(self) -> None:
         """Go back to the last committed transaction in every open partition."""
@@ -143,8 +162,27 @@ class Ownership:
             }
         )
 
+    def mend(self, number: int, error: CorruptStoreError) -> None:
+        """A store could not be read: set it aside and restore the partition.
+
+        Raises:
+            CorruptStoreError: it could not be read at the same place before, so that restoring does
+                not help.
+        """
+        opened = self.open[number]
+        if self._broke_at.get(number) == opened.next_offsets:
+            raise error
+        self._broke_at[number] = dict(opened.next_offsets)
+        del self.open[number]
+        opened.state.discard()
+        self._waiting[number] = self._stores.replace(opened.state, str(error))
+
     def advance(
-        self, consumer: GroupConsumer, producer: TransactionalProducer, wait_s: float
+        self,
+        consumer: GroupConsumer,
+        producer: TransactionalProducer,
+        group_metadata: Any,
+        wait_s: float,
     ) -> None:
         """Take the restores a stretch further, and open what is complete.
 
@@ -156,14 +194,30 @@ class Ownership:
             self._restorer.start(self._waiting, committed)
             self._waiting = {}
         for store in self._restorer.step(wait_s):
-            self._complete(store, producer)
+            if not self._rewritten(store, producer, group_metadata):
+                return
+            self._complete(store)
             self.fetch(consumer)
 
-    def _complete(self, store: PartitionStore, producer: TransactionalProducer) -> None:
+    def _rewritten(
+        self, store: PartitionStore, producer: TransactionalProducer, group_metadata: Any
+    ) -> bool:
+        """Write a lost changelog a chunk further; returns whether there is none left."""
+        number = store.partition
+        left = self._restorer.rewrites(number)
+        if not left:
+            return True
+        topic_id = self._restorer.topic_ids[left[0].changelog]
+        under_way = self._rewrites.setdefault(number, Rewrite(left[0], store, topic_id))
+        self._observer.at("rewrite")
+        if under_way.step(producer, group_metadata):
+            del self._rewrites[number]
+            self._restorer.rewritten(number, left[0])
+        return False
+
+    def _complete(self, store: PartitionStore) -> None:
         number = store.partition
         marks = self._cluster.watermarks(sorted(self._places([number])))
-        for table in self._restorer.rewrites(number):
-            self._rewrite_changelog(table, store, producer)
         try:
             opened, records, took_s = self._restorer.finish(number, marks)
         except PartitionRefusedError as error:
@@ -173,29 +227,11 @@ class Ownership:
         self.open[number] = opened
         self._observer.ready(number, records, took_s)
 
-    def _rewrite_changelog(
-        self, table: TableSpec, store: PartitionStore, producer: TransactionalProducer
-    ) -> None:
-        """Write a changelog anew, which was lost, from a store that stands at the group's offsets.
-
-        The store learns of it last, so a crash on the way makes the next start do it again.
-        """
-        if store.marker is None:
-            return
-        ends: list[int] = []
-        producer.begin()
-        for key, value in table.records(store.scan(table)):
-            producer.produce(table.changelog, store.partition, key, value)
-        marker = encode_marker(store.marker)
-        producer.produce(table.changelog, store.partition, MARKER_KEY, marker, None, ends.append)
-        producer.flush()
-        producer.commit()
-        topic_id = self._restorer.topic_ids[table.changelog]
-        store.apply(store.marker, {table.changelog: (topic_id, ends[0] + 1)})
-
     def close(self) -> None:
         """Close every store."""
+        self._rewrites.clear()
         self._restorer.close()
+        self._standbys.close()
         for opened in self.open.values():
             opened.state.close()
         self.open.clear()

@@ -7,7 +7,8 @@ Invariant: the bound is never above the configured most.
 
 from typing import Final
 
-RECORDS_FLOOR: Final = 100
+RECORDS_FLOOR: Final = 1
+"""So that even an agent that takes a second for one record gets on."""
 
 
 class Pace:
@@ -26,6 +27,6 @@ class Pace:
     def took(self, seconds: float) -> None:
         """A poll took this long, from its records to its end."""
         if seconds > self._target_s:
-            self.records_max = max(min(RECORDS_FLOOR, self._most), self.records_max // 2)
+            self.records_max = max(RECORDS_FLOOR, self.records_max // 2)
         elif self.records_max < self._most:
             self.records_max = min(self._most, max(self.records_max * 5 // 4, self.records_max + 1))

@@ -75,6 +75,15 @@ class GroupConsumer(Protocol):
         """An opaque snapshot of the group membership, for `send_offsets`."""
         ...
 
+    def check_slot(self) -> None:
+        """Ask the group who is its member under this slot; returns when it is this one, or none.
+
+        Raises:
+            SlotTakenError: it is another one, which joined later.
+            BrokerError: no answer.
+        """
+        ...
+
     def close(self) -> None: ...
 
 
@@ -115,6 +124,10 @@ class ChangelogReader(Protocol):
         """Records, and for each partition read to its last stable offset, that offset."""
         ...
 
+    def high(self, partition: TopicPartition) -> int | None:
+        """The high watermark that came with the partition's last fetch; None before the first."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -129,6 +142,17 @@ class Cluster(Protocol):
         ...
 
     def partition_counts(self, topics: Sequence[str]) -> dict[str, int]: ...
+    def live_slots(self) -> Sequence[str] | None:
+        """The `group.instance.id`s of the group's members now, whatever the group's state.
+
+        Never waits: None while the answer is under way, call again. A slot that died counts until
+        its session times out.
+
+        Raises:
+            BrokerError: no answer; the next call asks again.
+        """
+        ...
+
     def watermarks(
         self, partitions: Sequence[TopicPartition]
     ) -> dict[TopicPartition, Watermarks]: ...
@@ -137,13 +161,25 @@ class Cluster(Protocol):
 class KeyValueStore(Protocol):
     """One partition's local store: atomic batches of writes over ordered byte keys."""
 
-    def get(self, key: bytes) -> bytes | None: ...
+    def get(self, key: bytes) -> bytes | None:
+        """The value of a key; any exception means that the store cannot be read."""
+        ...
+
     def write(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
-        """Write all of the entries or none; a value of None deletes."""
+        """Write all of the entries or none; a value of None deletes.
+
+        Raises:
+            CorruptStoreError: the store is damaged; set it aside.
+            StoreUnwritableError: nothing was written.
+        """
         ...
 
     def scan(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Entries in key order, from the first key that is not below `start`."""
+        """Entries in key order, from the first key that is not below `start`.
+
+        Raises:
+            CorruptStoreError: it cannot be read to its end; never just fewer entries.
+        """
         ...
 
     def size_bytes(self) -> int: ...

@@ -13,24 +13,28 @@ input; a store that does not fit its changelog is set aside, never deleted; rest
 killed half-way ends in the same state, because positions move with the data.
 """
 
-import time
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from pipeline.engine.batch import OpenPartition
-from pipeline.engine.errors import CorruptStoreError, PartitionRefusedError
-from pipeline.engine.marker import FORMAT, MARKER_KEY, Marker, decode_marker
+from pipeline.engine.engine_config import EngineConfig
+from pipeline.engine.errors import (
+    CorruptStoreError,
+    IncompatibleTopicsError,
+    PartitionRefusedError,
+)
+from pipeline.engine.marker import FORMAT, Marker
 from pipeline.engine.observer import EngineObserver
+from pipeline.engine.opening import Stores, misfit
 from pipeline.engine.ports import (
     ChangelogReader,
     Cluster,
-    Disk,
     Message,
     TopicPartition,
     Watermarks,
 )
-from pipeline.engine.store import ChangelogPosition, PartitionStore
+from pipeline.engine.replay import by_source, note_end, replay
+from pipeline.engine.store import PartitionStore
 from pipeline.engine.tablespec import TableSpec
 
 READ_RECORDS_MAX = 20_000
@@ -39,35 +43,43 @@ READ_RECORDS_MAX = 20_000
 
 @dataclass(slots=True)
 class _Restoring:
-    """A partition on its way to being ready."""
+    """A partition on its way to being ready.
+
+    Attributes:
+        committed: the group's offset of each input.
+        targets: by changelog, the offset up to which it has to be contained.
+        left, total: changelog offsets, those still to be read and all that were to be read.
+        records: read so far.
+        rewrite: tables whose changelog is written anew from this store.
+        rewritten: those of them that are done.
+    """
 
     store: PartitionStore
     committed: dict[str, int | None]
     started_at: float
     targets: dict[str, int] = field(default_factory=dict)
+    left: dict[str, int] = field(default_factory=dict)
+    total: int = 0
     records: int = 0
     rewrite: list[TableSpec] = field(default_factory=list)
+    rewritten: set[str] = field(default_factory=set)
 
 
 class Restorer:
     """Restores partitions side by side, a stretch of changelog at a time."""
 
     def __init__(
-        self,
-        cluster: Cluster,
-        disk: Disk,
-        tables: Sequence[TableSpec],
-        inputs: Sequence[str],
-        generation: str,
-        observer: EngineObserver,
+        self, config: EngineConfig, cluster: Cluster, stores: Stores, observer: EngineObserver
     ) -> None:
         self._cluster = cluster
-        self._disk = disk
-        self._tables = {table.changelog: table for table in tables}
-        self._inputs = tuple(inputs)
-        self._generation = generation
+        self._stores = stores
+        self._tables = {table.changelog: table for table in config.tables}
+        self._inputs = config.inputs
+        self._generation = config.generation
+        self._now = config.clock
         self._observer = observer
         self._reader: ChangelogReader | None = None
+        self._pending: set[TopicPartition] = set()
         self._topic_ids: dict[str, str] = {}
         self._restoring: dict[int, _Restoring] = {}
 
@@ -89,73 +101,67 @@ class Restorer:
         """Begin restoring partitions, beside those that already are.
 
         Args:
-            partitions: with the store where it is open already (roll forward), else None.
+            partitions: with the store where it is open already, else None.
             committed: the group's stable offsets of all their inputs, read before this call.
+
+        Raises:
+            BrokerError: it did not answer; call again with the same partitions.
+            IncompatibleTopicsError: a changelog is gone.
         """
-        now = time.monotonic()
+        now = self._now()
         self._topic_ids = self._cluster.topic_ids(list(self._tables))
+        if gone := [name for name in self._tables if name not in self._topic_ids]:
+            raise IncompatibleTopicsError(
+                f"changelogs that are gone: {', '.join(gone)}",
+                fix="`awaway topics apply` makes them again; a worker whose disk has the state"
+                " writes them anew",
+            )
         marks = self._cluster.watermarks(
             [TopicPartition(changelog, p) for p in partitions for changelog in self._tables]
         )
         for partition, opened in partitions.items():
-            store = opened or self._open_store(partition)
+            begun = self._restoring.get(partition)
+            store = opened or (begun.store if begun else self._stores.open(partition))
             offsets = {t: committed.get(TopicPartition(t, partition)) for t in self._inputs}
             self._restoring[partition] = item = _Restoring(store, offsets, now)
             self._plan(item, marks)
+            self._observer.restoring(partition, 0, item.total)
         self._assign()
 
     def _plan(self, item: _Restoring, marks: Mapping[TopicPartition, Watermarks]) -> None:
         """Decide for each changelog of a partition how far it has to be read."""
-        partition = item.store.partition
-        reason = None
-        for changelog in self._tables:
-            mark = marks[TopicPartition(changelog, partition)]
+        store = item.store
+        reasons = []
+        for changelog, table in self._tables.items():
+            mark = marks[TopicPartition(changelog, store.partition)]
             item.targets[changelog] = mark.high
-            position = item.store.positions.get(changelog)
-            if position is None:
+            position = store.positions.get(changelog)
+            reason = misfit(position, changelog, self._topic_ids[changelog], mark)
+            if reason is None:
                 continue
-            if position.topic_id != self._topic_ids[changelog]:
-                if item.store.marker is not None and _agrees(item.store.marker, item.committed):
-                    item.rewrite.append(self._tables[changelog])
-                    continue
-                reason = f"changelog {changelog} was deleted and made again"
-            elif position.next_offset > mark.high:
-                reason = (
-                    f"local state is at offset {position.next_offset} of {changelog},"
-                    f" which ends at {mark.high}"
-                )
-            elif position.next_offset < mark.low:
-                reason = f"{changelog} no longer has what follows offset {position.next_offset}"
-        if reason is not None:
+            is_other = position is not None and position.topic_id != self._topic_ids[changelog]
+            if is_other and not store.is_copy and _agrees(store.marker, item.committed):
+                item.rewrite.append(table)
+            else:
+                reasons.append(reason)
+        if reasons:
             item.rewrite.clear()
-            item.store.close()
-            self._set_aside(partition, reason)
-            item.store = self._open_store(partition)
-
-    def _open_store(self, partition: int) -> PartitionStore:
-        """The partition's local store; an empty one when it cannot be read."""
-        try:
-            disk = self._disk.open(partition)
-        except CorruptStoreError as error:
-            self._set_aside(partition, str(error))
-            disk = self._disk.open(partition)
-        return PartitionStore(partition, disk, self._generation)
-
-    def _set_aside(self, partition: int, reason: str) -> None:
-        path = self._disk.set_aside(partition, reason)
-        self._observer.set_aside(partition, reason, path)
+            item.store = self._stores.replace(store, reasons[-1])
+        for changelog, target in item.targets.items():
+            if not any(table.changelog == changelog for table in item.rewrite):
+                position = item.store.positions.get(changelog)
+                low = marks[TopicPartition(changelog, store.partition)].low
+                item.left[changelog] = max(0, target - (position.next_offset if position else low))
+        item.total = sum(item.left.values())
 
     def _assign(self) -> None:
         """Point the reader at everything that still has to be read."""
         offsets: dict[TopicPartition, int] = {}
         for partition, item in self._restoring.items():
-            for changelog, target in item.targets.items():
-                if any(table.changelog == changelog for table in item.rewrite):
-                    continue
+            for changelog in item.left:
                 position = item.store.positions.get(changelog)
-                known = position is not None and position.topic_id == self._topic_ids[changelog]
-                start = position.next_offset if known and position is not None else 0
-                if start < target:
+                start = 0 if position is None else position.next_offset
+                if start < item.targets[changelog]:
                     offsets[TopicPartition(changelog, partition)] = start
         self._reader = self._reader or self._cluster.changelog_reader()
         self._reader.assign(offsets)
@@ -179,60 +185,47 @@ class Restorer:
 
     def _write(self, records: Iterable[Message]) -> None:
         """Write a stretch of changelog records, one atomic batch a partition and changelog."""
-        by_source: dict[TopicPartition, list[Message]] = defaultdict(list)
-        for record in records:
-            by_source[TopicPartition(record.topic(), record.partition())].append(record)
-        for source, stretch in by_source.items():
+        for source, stretch in by_source(records).items():
             item = self._restoring.get(source.partition)
             if item is None:
                 continue
-            table = self._tables[source.topic]
-            marker, entries = self._entries(table, stretch)
-            next_offset = stretch[-1].offset() + 1
-            item.store.restored(
-                entries,
-                marker,
-                source.topic,
-                ChangelogPosition(self._topic_ids[source.topic], next_offset),
-            )
+            topic_id = self._topic_ids[source.topic]
+            try:
+                reached = replay(item.store, self._tables[source.topic], stretch, topic_id)
+            except CorruptStoreError as error:
+                self._start_over(item, str(error))
+                return
             item.records += len(stretch)
+            item.left[source.topic] = max(0, item.targets[source.topic] - reached)
             self._observer.at("restore")
-            self._observer.restoring(source.partition, next_offset, item.targets[source.topic])
+            left = sum(item.left.values())
+            self._observer.restoring(source.partition, item.total - left, item.total)
 
-    def _entries(
-        self, table: TableSpec, stretch: Sequence[Message]
-    ) -> tuple[Marker | None, list[tuple[bytes, bytes | None]]]:
-        """Local entries of a stretch, and its last marker if the changelog keeps markers."""
-        marker = None
-        entries: list[tuple[bytes, bytes | None]] = []
-        prefix, expand = table.prefix, table.expand
-        for record in stretch:
-            key, value = record.key(), record.value()
-            if key is None:
-                continue
-            if key == MARKER_KEY:
-                if value is not None and table.compacted_only:
-                    marker = value
-                continue
-            for local, content in expand(key, value):
-                entries.append((prefix + local, content))
-        if marker is None:
-            return None, entries
-        return decode_marker(marker, generation=self._generation), entries
+    def _start_over(self, item: _Restoring, reason: str) -> None:
+        """A store broke while it was restored: the same again into an empty one."""
+        item.store = self._stores.replace(item.store, reason)
+        item.rewrite.clear()
+        item.left = dict(item.targets)
+        item.total = sum(item.left.values())
+        self._assign()
 
     def _note_ends(self, ends: Mapping[TopicPartition, int]) -> None:
         for source, end in ends.items():
             item = self._restoring.get(source.partition)
-            if item is None or end < item.targets[source.topic]:
+            if item is None or source not in self._pending or end < item.targets[source.topic]:
                 continue
-            position = ChangelogPosition(self._topic_ids[source.topic], end)
-            if item.store.positions.get(source.topic) != position:
-                item.store.restored([], None, source.topic, position)
+            note_end(item.store, source.topic, self._topic_ids[source.topic], end)
+            item.left[source.topic] = 0
             self._pending.discard(source)
 
     def rewrites(self, partition: int) -> list[TableSpec]:
-        """Tables whose changelog is to be written anew from the local store."""
-        return self._restoring[partition].rewrite
+        """Tables whose changelog is still to be written anew from the local store."""
+        item = self._restoring[partition]
+        return [table for table in item.rewrite if table.changelog not in item.rewritten]
+
+    def rewritten(self, partition: int, table: TableSpec) -> None:
+        """A table's changelog was written anew."""
+        self._restoring[partition].rewritten.add(table.changelog)
 
     def finish(
         self, partition: int, inputs: Mapping[TopicPartition, Watermarks]
@@ -253,9 +246,10 @@ class Restorer:
         except PartitionRefusedError:
             item.store.close()
             raise
+        item.store.settle()
         unrecorded = {topic for topic, offset in item.committed.items() if offset is None}
         opened = OpenPartition(item.store, marker, unrecorded)
-        return opened, item.records, time.monotonic() - item.started_at
+        return opened, item.records, self._now() - item.started_at
 
     def _checked(self, item: _Restoring, inputs: Mapping[TopicPartition, Watermarks]) -> Marker:
         """The marker to go on from, made to contain a position for each input."""
@@ -277,8 +271,14 @@ class Restorer:
                 fix="someone reset the group's offsets or the changelogs: set the offsets back to"
                 " those of the state with the worker stopped, or start a new generation",
             )
-        rewritten = {table.changelog for table in item.rewrite}
-        lost = [c for c, end in item.targets.items() if end == 0 and c not in rewritten]
+        if unfinished := [t.changelog for t in self._tables.values() if item.store.is_partial(t)]:
+            raise PartitionRefusedError(
+                f"partition {partition}: {', '.join(unfinished)} is being written anew from the"
+                " disk of another worker, and that is not finished",
+                fix="start the worker whose disk has the partition's state, or restore the"
+                " changelog from a backup",
+            )
+        lost = [c for c, end in item.targets.items() if end == 0 and c not in item.rewritten]
         if marker.next_offsets and lost:
             raise PartitionRefusedError(
                 f"partition {partition}: there is state, but nothing was ever written to"
@@ -309,14 +309,16 @@ class Restorer:
             positions[topic] = position
         return positions
 
-    def drop(self, partitions: Iterable[int]) -> None:
-        """Stop restoring these partitions; what was restored so far stays on disk."""
+    def drop(self, partitions: Iterable[int]) -> list[PartitionStore]:
+        """Stop restoring these partitions; returns their stores as far as they are restored."""
+        dropped = []
         for partition in list(partitions):
             item = self._restoring.pop(partition, None)
             if item is not None:
-                item.store.close()
+                dropped.append(item.store)
         if self._reader is not None:
             self._assign()
+        return dropped
 
     def close(self) -> None:
         """Stop restoring altogether."""
@@ -328,9 +330,9 @@ class Restorer:
             self._reader = None
 
 
-def _agrees(marker: Marker, committed: Mapping[str, int | None]) -> bool:
+def _agrees(marker: Marker | None, committed: Mapping[str, int | None]) -> bool:
     """Whether each committed offset, where there is one, is the marker's."""
-    return all(
+    return marker is not None and all(
         offset is None or marker.next_offsets.get(topic) == offset
         for topic, offset in committed.items()
     )

@@ -15,7 +15,6 @@ Layout: `<root>/<partition>/` is the database; `<root>/<partition>.aside-<n>/` w
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import cast
 
 from rocksdict import (
     AccessType,
@@ -89,14 +88,28 @@ class RocksStore:
         try:
             self._db.write(batch)
         except Exception as error:  # rocksdict raises bare Exception
+            if "corruption" in str(error).lower():
+                raise CorruptStoreError(f"{self._path} is damaged", why=str(error)) from error
             raise StoreUnwritableError(
                 f"cannot write {self._path}: {error}",
                 fix="free space on the disk or correct the folder's permissions",
             ) from error
 
     def scan(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Entries in key order, from the first key that is not below `start`."""
-        yield from cast(Iterator[tuple[bytes, bytes]], self._db.items(from_key=start))
+        """Entries in key order, from the first key that is not below `start`.
+
+        Raises:
+            CorruptStoreError: a block cannot be read. (`Rdict.items` would just end there.)
+        """
+        entries = self._db.iter()
+        entries.seek(start)
+        while entries.valid():
+            yield entries.key(), entries.value()
+            entries.next()
+        try:
+            entries.status()
+        except Exception as error:  # rocksdict raises bare Exception
+            raise CorruptStoreError(f"{self._path} is damaged", why=str(error)) from error
 
     def size_bytes(self) -> int:
         """Bytes of the files on disk and of what is still in memory."""

@@ -14,12 +14,15 @@ from typing import Final
 
 import msgspec
 
+from pipeline.engine.errors import CorruptStoreError
 from pipeline.engine.marker import Marker, decode_marker, encode_marker
 from pipeline.engine.ports import KeyValueStore
 from pipeline.engine.tablespec import TableSpec
 
 _MARKER: Final = b"\x00marker"
 _POSITIONS: Final = b"\x00positions"
+_COPY: Final = b"\x00copy"
+_PARTIAL: Final = b"\x00partial"
 
 
 class ChangelogPosition(msgspec.Struct, frozen=True, array_like=True):
@@ -44,27 +47,42 @@ class PartitionStore:
     """The state of one partition.
 
     Single-threaded: the engine's thread and the agents take turns (machine.py).
+
+    Attributes:
+        is_copy: what was written last came from a changelog and was not checked against the group's
+            offsets since. Such a store can follow its changelogs, but never replace one.
     """
 
-    __slots__ = ("_disk", "_get", "_overlay", "generation", "marker", "partition", "positions")
+    __slots__ = (
+        "_disk",
+        "_get",
+        "_overlay",
+        "generation",
+        "is_copy",
+        "marker",
+        "partition",
+        "positions",
+    )
 
     def __init__(self, partition: int, disk: KeyValueStore, generation: str) -> None:
         """Open the state that is on `disk`.
 
         Raises:
             StoreFormatError: it is of a newer format or of another generation.
+            CorruptStoreError: it cannot be read.
         """
         self.partition = partition
         self.generation = generation
         self._disk = disk
         self._get = disk.get
         self._overlay: dict[bytes, bytes | None] = {}
-        raw = disk.get(_MARKER)
+        raw = self._read(_MARKER)
         self.marker: Marker | None = (
             None if raw is None else decode_marker(raw, generation=generation)
         )
-        raw = disk.get(_POSITIONS)
+        raw = self._read(_POSITIONS)
         self.positions: Positions = {} if raw is None else _decode_positions(raw)
+        self.is_copy = self._read(_COPY) is not None
 
     @property
     def overlay(self) -> dict[bytes, bytes | None]:
@@ -76,12 +94,15 @@ class PartitionStore:
         """The committed entries."""
         return self._disk
 
-    def get(self, local_key: bytes) -> bytes | None:
-        """The value that a read inside the current transaction sees."""
-        overlay = self._overlay
-        if local_key in overlay:
-            return overlay[local_key]
-        return self._get(local_key)
+    def _read(self, local_key: bytes) -> bytes | None:
+        try:
+            return self._get(local_key)
+        except Exception as error:
+            raise unreadable(self.partition, error) from error
+
+    def is_partial(self, table: TableSpec) -> bool:
+        """Whether the table's changelog said that it is being written anew, and not yet the end."""
+        return self._read(partial_key(table)) is not None
 
     def apply(self, marker: Marker, next_offsets: Mapping[str, tuple[str, int]]) -> None:
         """Write the overlay, the marker and the changelog positions: all of it or nothing.
@@ -104,6 +125,12 @@ class PartitionStore:
         self.marker, self.positions = marker, positions
         self._overlay.clear()
 
+    def settle(self) -> None:
+        """What was read from the changelogs is the group's state: this is no mere copy any more."""
+        if self.is_copy:
+            self._disk.write([(_COPY, None)])
+            self.is_copy = False
+
     def discard(self) -> None:
         """Forget what is not committed."""
         self._overlay.clear()
@@ -120,12 +147,19 @@ class PartitionStore:
         if marker is not None:
             entries.append((_MARKER, encode_marker(marker)))
         entries.append((_POSITIONS, _encode_positions(positions)))
+        if not self.is_copy:
+            entries.append((_COPY, b""))
         self._disk.write(entries)
+        self.is_copy = True
         self.marker = marker or self.marker
         self.positions = positions
 
     def scan(self, table: TableSpec, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Committed entries of a table in key order, without the table's prefix."""
+        """Committed entries of a table in key order, without the table's prefix.
+
+        Raises:
+            CorruptStoreError: the store cannot be read.
+        """
         for key, value in self._disk.scan(table.prefix + start):
             if not key.startswith(table.prefix):
                 return
@@ -135,3 +169,15 @@ class PartitionStore:
         """Close the disk's side; what was not applied is gone."""
         self._overlay.clear()
         self._disk.close()
+
+
+def partial_key(table: TableSpec) -> bytes:
+    """The local entry that is there while the table's changelog is being written anew."""
+    return _PARTIAL + table.prefix
+
+
+def unreadable(partition: int, error: Exception) -> CorruptStoreError:
+    """A read that failed, as the engine's error."""
+    return CorruptStoreError(
+        f"the local store of partition {partition} cannot be read", why=str(error)
+    )

@@ -223,7 +223,7 @@ class WorkerMetrics(Collector):
             self._set(m.PARTITIONS_ASSIGNED, left)
             for place in [place for place in self._lags if place[1] in numbers]:
                 del self._lags[place]
-            for metric in (m.STATE_BYTES, m.RESTORE_REMAINING):
+            for metric in (m.STATE_BYTES, m.RESTORE_REMAINING, m.RESTORE_RATE):
                 for number in numbers:
                     self._values[metric.name].pop((number,), None)
 
@@ -232,10 +232,24 @@ class WorkerMetrics(Collector):
         with self._lock:
             self._set(m.PARTITIONS_REFUSED, partitions)
 
-    def restore_progressed(self, partition: int, remaining: int) -> None:
-        """About `remaining` changelog offsets of the partition are left to be read."""
+    def restore_progressed(self, partition: int, remaining: int, per_second: float) -> None:
+        """`remaining` changelog offsets of the partition are left to be read, at that rate."""
         with self._lock:
             self._set(m.RESTORE_REMAINING, remaining, str(partition))
+            self._set(m.RESTORE_RATE, per_second, str(partition))
+
+    def copies_changed(self, partitions: Iterable[int]) -> None:
+        """Just these partitions of other workers are copied from now on."""
+        numbers = {str(number) for number in partitions}
+        with self._lock:
+            lags = self._values[m.STANDBY_LAG.name]
+            for gone in [place for place in lags if place[0] not in numbers]:
+                del lags[gone]
+
+    def copied(self, partition: int, behind: int) -> None:
+        """A copy is `behind` changelog offsets behind."""
+        with self._lock:
+            self._set(m.STANDBY_LAG, behind, str(partition))
 
     def restored(self, partition: int, records: int, seconds: float) -> None:
         """A partition's tables stand at its committed offsets, after reading `records`."""
@@ -243,6 +257,7 @@ class WorkerMetrics(Collector):
             self._histograms[m.RESTORE_DURATION.name].observe(seconds)
             self._add(m.RESTORE_RECORDS, records)
             self._set(m.RESTORE_REMAINING, 0, str(partition))
+            self._set(m.RESTORE_RATE, 0, str(partition))
 
     def store_set_aside(self) -> None:
         """A local store did not fit and was moved aside."""

@@ -66,7 +66,7 @@ def test_both_formats_are_valid_and_hold_every_metric(metrics: WorkerMetrics) ->
     metrics.batches_committed([busy_batch()], NOW_MS)
     metrics.lag_measured("in", 0, 3, NOW_MS - 1500)
     metrics.state_measured(0, 4096)
-    metrics.restore_progressed(0, 7)
+    metrics.restore_progressed(0, 7, 3.5)
     text = generate_latest(metrics.registry).decode()
     for metric in METRICS:
         assert f"# TYPE {metric.name} {metric.kind.value}" in text, metric.name
@@ -176,7 +176,7 @@ def test_what_was_given_away_is_no_longer_shown(metrics: WorkerMetrics) -> None:
     for partition in (0, 1):
         metrics.lag_measured("in", partition, 1, None)
         metrics.state_measured(partition, 10)
-        metrics.restore_progressed(partition, 5)
+        metrics.restore_progressed(partition, 5, 1.0)
     metrics.refused(1)
     metrics.revoked([0], 1, lost=False)
     seen = scraped(metrics)

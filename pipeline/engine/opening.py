@@ -1,0 +1,76 @@
+"""Opening partitions' local stores, and setting aside those that do not fit.
+
+Owns: whether a store fits its changelogs, and what becomes of one that does not.
+Does not own: databases (rocks.py), what is read into a store (replay.py).
+Invariant: a store that does not fit is moved aside and never deleted; the one that is opened in its
+place is empty.
+"""
+
+from pipeline.engine.errors import CorruptStoreError
+from pipeline.engine.observer import EngineObserver
+from pipeline.engine.ports import Disk, Watermarks
+from pipeline.engine.store import ChangelogPosition, PartitionStore
+
+
+class Stores:
+    """Opens the stores of one worker."""
+
+    def __init__(self, disk: Disk, generation: str, observer: EngineObserver) -> None:
+        self._disk = disk
+        self._generation = generation
+        self._observer = observer
+
+    def open(self, partition: int) -> PartitionStore:
+        """The partition's local store; an empty one when what is there cannot be read.
+
+        Raises:
+            StoreFormatError, StoreLockedError, StoreUnwritableError: see there.
+        """
+        try:
+            return self._opened(partition)
+        except CorruptStoreError as error:
+            self._set_aside(partition, str(error))
+        return self._opened(partition)
+
+    def _opened(self, partition: int) -> PartitionStore:
+        disk = self._disk.open(partition)
+        try:
+            return PartitionStore(partition, disk, self._generation)
+        except CorruptStoreError:
+            disk.close()
+            raise
+
+    def replace(self, store: PartitionStore, reason: str) -> PartitionStore:
+        """Close a store, set it aside, and open an empty one in its place."""
+        store.close()
+        self._set_aside(store.partition, reason)
+        return self.open(store.partition)
+
+    def _set_aside(self, partition: int, reason: str) -> None:
+        path = self._disk.set_aside(partition, reason)
+        self._observer.set_aside(partition, reason, path)
+
+
+def misfit(
+    position: ChangelogPosition | None, changelog: str, topic_id: str, mark: Watermarks
+) -> str | None:
+    """Why a changelog cannot be read on from a store's position, or None when it can.
+
+    Args:
+        position: the store's, of this changelog; None fits, it is read from the start.
+        changelog: its name.
+        topic_id: UUID of the topic that has this name now.
+        mark: where the changelog partition starts and ends.
+    """
+    if position is None:
+        return None
+    if position.topic_id != topic_id:
+        return f"changelog {changelog} was deleted and made again"
+    if position.next_offset > mark.high:
+        return (
+            f"local state is at offset {position.next_offset} of {changelog},"
+            f" which ends at {mark.high}"
+        )
+    if position.next_offset < mark.low:
+        return f"{changelog} no longer has what follows offset {position.next_offset}"
+    return None

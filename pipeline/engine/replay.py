@@ -1,0 +1,75 @@
+"""Changelog records into a local store.
+
+Owns: what a stretch of a changelog writes.
+Does not own: which stretch is read and when (restore.py, standby.py), how a store writes
+(store.py).
+Invariants: data, marker and position of a stretch are one atomic write; a stretch that is replayed
+twice leaves the same state, so a crash between reading and writing costs nothing.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from pipeline.engine.marker import MARKER_KEY, REWRITING_KEY, Marker, decode_marker
+from pipeline.engine.ports import Message, TopicPartition
+from pipeline.engine.store import ChangelogPosition, PartitionStore, partial_key
+from pipeline.engine.tablespec import TableSpec
+
+
+def by_source(records: Iterable[Message]) -> dict[TopicPartition, list[Message]]:
+    """Records by the changelog partition that they came from, in order."""
+    groups: dict[tuple[str, int], list[Message]] = defaultdict(list)
+    for record in records:
+        groups[record.topic(), record.partition()].append(record)
+    return {TopicPartition(*source): group for source, group in groups.items()}
+
+
+def replay(
+    store: PartitionStore, table: TableSpec, stretch: Sequence[Message], topic_id: str
+) -> int:
+    """Write a stretch of one changelog partition, and how far it was read; returns where to go on.
+
+    Args:
+        store: of the partition.
+        table: whose changelog it is.
+        stretch: at least one record, in offset order.
+        topic_id: UUID of the changelog.
+
+    Raises:
+        CorruptStoreError, StoreFormatError, StoreUnwritableError: see there.
+    """
+    marker, entries = _entries(table, stretch, store.generation)
+    next_offset = stretch[-1].offset() + 1
+    store.restored(entries, marker, table.changelog, ChangelogPosition(topic_id, next_offset))
+    return next_offset
+
+
+def note_end(store: PartitionStore, changelog: str, topic_id: str, end: int) -> None:
+    """A changelog was read up to `end`, which may stand behind the last record and its control."""
+    position = ChangelogPosition(topic_id, end)
+    if store.positions.get(changelog) != position:
+        store.restored([], None, changelog, position)
+
+
+def _entries(
+    table: TableSpec, stretch: Sequence[Message], generation: str
+) -> tuple[Marker | None, list[tuple[bytes, bytes | None]]]:
+    """Local entries of a stretch, and its last marker if the changelog keeps markers."""
+    marker = None
+    entries: list[tuple[bytes, bytes | None]] = []
+    prefix, expand = table.prefix, table.expand
+    for record in stretch:
+        key, value = record.key(), record.value()
+        if key is None:
+            continue
+        if key[:1] == b"\x00":
+            if key == REWRITING_KEY:
+                entries.append((partial_key(table), value))
+            elif key == MARKER_KEY and value is not None and table.compacted_only:
+                marker = value
+            continue
+        for local, content in expand(key, value):
+            entries.append((prefix + local, content))
+    if marker is None:
+        return None, entries
+    return decode_marker(marker, generation=generation), entries

@@ -1,0 +1,93 @@
+"""Writing a changelog anew, which was lost, from a store that stands at the group's offsets.
+
+Owns: the transactions in which that happens, and what a reader can tell of an unfinished one.
+Does not own: whether it may be done (restore.py), what a failed transaction leads to (machine.py).
+
+A large state does not fit into the time of one transaction, so there are several:
+
+    open mark, records | records | … | records, marker, close mark
+
+Each also commits the offsets at which the store stands already, with the group metadata of the
+assignment: so a worker that no longer owns the partition cannot add to its changelog.
+
+Invariants, which make a crash between any two transactions harmless:
+- the store learns of the new changelog last, so its next start with the same disk begins again;
+  what is written twice is the same;
+- from the first transaction to the last the changelog holds an open mark without its close mark:
+  whoever restores from it meanwhile has a partial store, and refuses the partition.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, Final
+
+from pipeline.engine.marker import MARKER_KEY, REWRITING_KEY, Marker, encode_marker
+from pipeline.engine.ports import TopicPartition, TransactionalProducer
+from pipeline.engine.store import PartitionStore
+from pipeline.engine.tablespec import TableSpec
+
+CHUNK_RECORDS_MAX: Final = 10_000
+"""Records in one transaction, at most: far less than its time allows."""
+
+
+class Rewrite:
+    """One changelog partition on its way; each `step` is one transaction.
+
+    Args:
+        table: whose changelog it is.
+        store: complete, and not written until this is done.
+        topic_id: UUID of the new changelog.
+        records_max: in one transaction.
+    """
+
+    def __init__(
+        self,
+        table: TableSpec,
+        store: PartitionStore,
+        topic_id: str,
+        records_max: int = CHUNK_RECORDS_MAX,
+    ) -> None:
+        self.table = table
+        self._store = store
+        self._topic_id = topic_id
+        self._records_max = records_max
+        self._records: Iterator[tuple[bytes, bytes]] = table.records(store.scan(table))
+        self._chunk: list[tuple[bytes, bytes]] | None = None
+        self._is_open = False
+
+    def step(self, producer: TransactionalProducer, group_metadata: Any) -> bool:
+        """Write and commit one chunk; returns whether it was the last.
+
+        After an error the same chunk is written again by the next call.
+
+        Raises:
+            BrokerError: the transaction has to be aborted, or its outcome is not known.
+            CorruptStoreError: the store cannot be read.
+        """
+        store, marker = self._store, self._store.marker
+        if marker is None:
+            return True
+        if self._chunk is None:
+            self._chunk = list(islice(self._records, self._records_max))
+        is_last = len(self._chunk) < self._records_max
+        topic, number = self.table.changelog, store.partition
+        ends: list[int] = []
+        producer.begin()
+        if not self._is_open:
+            producer.produce(topic, number, REWRITING_KEY, b"")
+        for key, value in self._chunk:
+            producer.produce(topic, number, key, value)
+        if is_last:
+            producer.produce(topic, number, MARKER_KEY, encode_marker(marker))
+            producer.produce(topic, number, REWRITING_KEY, None, None, ends.append)
+        producer.flush()
+        producer.send_offsets(_places(marker, number), group_metadata)
+        producer.commit()
+        self._is_open, self._chunk = True, None
+        if is_last:
+            store.apply(marker, {topic: (self._topic_id, ends[0] + 1)})
+        return is_last
+
+
+def _places(marker: Marker, number: int) -> dict[TopicPartition, int]:
+    return {TopicPartition(topic, number): at for topic, at in marker.next_offsets.items()}

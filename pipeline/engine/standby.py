@@ -1,0 +1,240 @@
+"""Copies of partitions that this worker would own if other slots were lost.
+
+Owns: which partitions are copied, the reader that follows their changelogs, and open stores of
+partitions that are not owned.
+Does not own: owned partitions (ownership.py), what a changelog record writes (replay.py), how a
+copy is made the partition's state (restore.py, as for any other store).
+
+The range assignor deals partitions by the sorted slots alone, so each worker computes by itself
+what it would get after the loss of any `losses` slots, and copies just that. Which slots live is
+asked of the group after each assignment, because they change with an assignment only, and now and
+then again.
+
+The engine's thread drives this in small steps between its polls: one store opened, or one bounded
+stretch read. Trouble with the broker here never reaches the caller; the copies wait, the poll goes
+on.
+
+Invariants:
+- a copy holds what committed transactions wrote, up to its position: it is read with
+  read_committed, and data and position are one atomic write;
+- a partition is owned or copied, never both: `take` hands its store over, `keep` gives it back;
+- a copy is marked as one on disk, so it never serves to write a changelog anew;
+- a copy is not used before it was restored to the end and agrees with the group's offsets, so a
+  stale or cut-off one costs time and nothing else.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from itertools import combinations
+from typing import Final
+
+from pipeline.engine.engine_config import EngineConfig
+from pipeline.engine.errors import BrokerError, CorruptStoreError
+from pipeline.engine.observer import EngineObserver
+from pipeline.engine.opening import Stores, misfit
+from pipeline.engine.ports import ChangelogReader, Cluster, TopicPartition, Watermarks
+from pipeline.engine.replay import by_source, note_end, replay
+from pipeline.engine.store import PartitionStore
+
+ASK_AGAIN_S: Final = 60.0
+"""Live slots, topics and positions are looked at anew this often, without an assignment."""
+
+RETRY_S: Final = 5.0
+
+
+def range_of(slot: str, slots: Iterable[str], partitions: int) -> frozenset[int]:
+    """What the range assignor deals to a slot, of each topic with that many partitions.
+
+    Slots are ordered by their bytes; the first `partitions % slots` of them get one more.
+    """
+    ordered = sorted(slots, key=str.encode)
+    if slot not in ordered:
+        return frozenset()
+    place = ordered.index(slot)
+    each, more = divmod(partitions, len(ordered))
+    start = place * each + min(place, more)
+    return frozenset(range(start, start + each + (place < more)))
+
+
+def copies_of(slot: str, slots: Sequence[str], partitions: int, losses: int) -> frozenset[int]:
+    """What `slot` would own after the loss of up to `losses` others, and does not own now."""
+    others = [other for other in slots if other != slot]
+    after: set[int] = set()
+    for count in range(1, losses + 1):
+        for lost in combinations(others, count):
+            after |= range_of(slot, set(slots) - set(lost), partitions)
+    return frozenset(after) - range_of(slot, slots, partitions)
+
+
+class Standbys:
+    """The copies of one worker, and stores that wait to be owned again."""
+
+    def __init__(
+        self, config: EngineConfig, cluster: Cluster, stores: Stores, observer: EngineObserver
+    ) -> None:
+        self._slot = config.slot_id
+        self._losses = config.standbys
+        self._tables = {table.changelog: table for table in config.tables}
+        self._now = config.clock
+        self._cluster = cluster
+        self._stores = stores
+        self._observer = observer
+        self._reader: ChangelogReader | None = None
+        self._topic_ids: dict[str, str] = {}
+        self._marks: dict[TopicPartition, Watermarks] = {}
+        self._kept: dict[int, PartitionStore] = {}
+        self._to_open: list[int] = []
+        self._followed: set[int] = set()
+        self._is_assigned = True
+        self._ask_at = 0.0
+
+    @property
+    def partitions(self) -> frozenset[int]:
+        """The partitions that are followed now."""
+        return frozenset(self._followed)
+
+    def keep(self, store: PartitionStore) -> None:
+        """Take in the store of a partition that is no longer owned; it has no overlay."""
+        self._kept[store.partition] = store
+
+    def take(self, partition: int) -> PartitionStore | None:
+        """Give up the store of a partition that is owned from now on; None when there is none."""
+        if partition in self._followed:
+            self._followed.remove(partition)
+            self._is_assigned = False
+        if partition in self._to_open:
+            self._to_open.remove(partition)
+        return self._kept.pop(partition, None)
+
+    def reconsider(self) -> None:
+        """The group was assigned anew: find out what to copy now."""
+        self._to_open.clear()
+        self._ask_at = self._now()
+
+    def step(self, owned: Collection[int], records_max: int) -> bool:
+        """Go a little further; returns whether there is more to do at once.
+
+        Args:
+            owned: partitions of this worker, restoring and refused ones included.
+            records_max: changelog records to read, at most.
+
+        Raises:
+            StoreUnwritableError, StoreFormatError: see there.
+        """
+        try:
+            if self._now() >= self._ask_at:
+                self._consider(owned)
+            if self._to_open:
+                self._open(self._to_open.pop(0))
+                return True
+            return self._follow(records_max)
+        except BrokerError as error:
+            self._ask_at = self._now() + RETRY_S
+            self._observer.standbys_wait(str(error))
+            return False
+
+    def _consider(self, owned: Collection[int]) -> None:
+        """Decide what to copy; what does not fit its changelog any more is begun again."""
+        slots = self._cluster.live_slots() if self._losses else ()
+        if slots is None:
+            return
+        wanted: frozenset[int] = frozenset()
+        if slots:
+            changelogs = list(self._tables)
+            count = self._cluster.partition_counts(changelogs[:1])[changelogs[0]]
+            wanted = copies_of(self._slot, slots, count, self._losses) - set(owned)
+        if wanted:
+            places = [TopicPartition(topic, n) for n in sorted(wanted) for topic in self._tables]
+            self._topic_ids = self._cluster.topic_ids(changelogs)
+            if len(self._topic_ids) < len(changelogs):
+                raise BrokerError("there is nothing to copy from", why="a changelog is gone")
+            self._marks = self._cluster.watermarks(places)
+        self._ask_at = self._now() + ASK_AGAIN_S
+        for number in [number for number in self._kept if number not in wanted]:
+            self._kept.pop(number).close()
+        self._to_open = sorted(wanted)
+        if not self._followed <= wanted:
+            self._followed &= wanted
+            self._is_assigned = False
+        self._observer.standbys(sorted(wanted))
+
+    def _open(self, number: int) -> None:
+        """Follow a partition, from where its store stands or from the beginning."""
+        store = self._kept.get(number) or self._stores.open(number)
+        for changelog in self._tables:
+            mark = self._marks[TopicPartition(changelog, number)]
+            position = store.positions.get(changelog)
+            reason = misfit(position, changelog, self._topic_ids[changelog], mark)
+            if reason is not None:
+                store = self._stores.replace(store, reason)
+                self._is_assigned = False
+        self._kept[number] = store
+        if number not in self._followed:
+            self._followed.add(number)
+            self._is_assigned = False
+
+    def _follow(self, records_max: int) -> bool:
+        """Read and write a stretch."""
+        if not self._is_assigned:
+            self._assign()
+        if self._reader is None:
+            return False
+        records, ends = self._reader.poll(records_max, 0.0)
+        for source, stretch in by_source(records).items():
+            store = self._kept.get(source.partition)
+            if store is None or source.partition not in self._followed:
+                continue
+            table, topic_id = self._tables[source.topic], self._topic_ids[source.topic]
+            try:
+                replay(store, table, stretch, topic_id)
+            except CorruptStoreError as error:
+                self._kept[source.partition] = self._stores.replace(store, str(error))
+                self._is_assigned = False
+                return True
+            self._observer.at("copy")
+        for source, end in ends.items():
+            if source.partition in self._followed:
+                store, topic_id = self._kept[source.partition], self._topic_ids[source.topic]
+                note_end(store, source.topic, topic_id, end)
+        for number in {tp.partition for tp in ends} | {record.partition() for record in records}:
+            if number in self._followed:
+                self._observer.copied(number, self._behind(number))
+        return len(records) >= records_max
+
+    def _behind(self, number: int) -> int:
+        """Changelog offsets between the copy and the end that the reader last heard of."""
+        behind = 0
+        for changelog in self._tables:
+            source = TopicPartition(changelog, number)
+            position = self._kept[number].positions.get(changelog)
+            end = self._reader.high(source) if self._reader else None
+            end = self._marks[source].high if end is None else end
+            behind += max(0, end - (position.next_offset if position else 0))
+        return behind
+
+    def _assign(self) -> None:
+        """Point the reader at what is followed, from where each copy stands."""
+        offsets: dict[TopicPartition, int] = {}
+        for number in self._followed:
+            for changelog in self._tables:
+                position = self._kept[number].positions.get(changelog)
+                offsets[TopicPartition(changelog, number)] = position.next_offset if position else 0
+        if offsets:
+            self._reader = self._reader or self._cluster.changelog_reader()
+            self._reader.assign(offsets)
+        else:
+            self._close_reader()
+        self._is_assigned = True
+
+    def _close_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    def close(self) -> None:
+        """Close every store; the copies stay on disk."""
+        self._close_reader()
+        for store in self._kept.values():
+            store.close()
+        self._kept.clear()
+        self._followed.clear()
+        self._to_open.clear()
