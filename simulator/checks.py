@@ -1,0 +1,126 @@
+"""Whether a run's outcome is right: the oracles.
+
+Owns: what is compared with what, and how a difference is told.
+Does not own: the model (model.py), progress, which the run itself watches (run.py).
+
+| | what must hold |
+|---|---|
+| H | each committed input has exactly one audit entry |
+| B | the audit of an input is in offset order |
+| A | verdicts, counts and unlocks equal the model's, as multisets too |
+| C | each sampled store, and each changelog replayed, equals the model at its own position |
+| E | what a read_committed reader saw meanwhile is what the log says in the end |
+
+Progress (D, F) and that each fault had an effect (G) are judged where the run is.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+
+from pipeline.engine.marker import MARKER_KEY, decode_marker
+from simulator.agent import AUDIT, DEAD_LETTERS, INPUTS, POISON, SEEN, TABLES, UNLOCKS
+from simulator.broker import Broker
+from simulator.fleet import Sample
+from simulator.log import Record
+from simulator.model import Partition, State, in_audited_order
+
+
+def wrong_partition(broker: Broker, partition: int, samples: list[Sample]) -> Iterator[str]:
+    """Complaints about one partition."""
+    inputs = {
+        (topic, record.offset()): record
+        for topic in INPUTS
+        for record in broker.log(topic, partition).committed()
+    }
+    audit = broker.log(AUDIT, partition).committed()
+    complaints = list(_once_and_in_order(inputs, audit, partition))
+    yield from complaints
+    if complaints:
+        return
+    by_number: defaultdict[int, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        marker = sample.entries.get(MARKER_KEY)
+        ledger = b"" if marker is None else decode_marker(marker, generation="blue").ledger
+        by_number[int(ledger or b"0")].append(sample)
+    model, unlocked = Partition(), Counter[tuple[bytes, bytes]]()
+    yield from _wrong_samples(by_number.pop(0, []), model)
+    for record, entry in zip(in_audited_order(inputs, audit), audit, strict=True):
+        expected, unlocks = model.take(record)
+        unlocked.update(unlocks)
+        if entry.value() != expected:
+            yield f"A: [{partition}] audit says {entry.value()!r}, the model {expected!r}"
+            return
+        yield from _wrong_samples(by_number.pop(model.number, []), model)
+    for number in sorted(by_number):
+        yield f"C: [{partition}] a store contains {number} inputs, the audit {model.number}"
+    told = Counter(
+        (r.key() or b"", r.value() or b"") for r in _committed(broker, UNLOCKS, partition)
+    )
+    if told != unlocked:
+        yield f"A: [{partition}] unlocks: {told - unlocked} too many, {unlocked - told} missing"
+    dead = sum((r.value() or b"").startswith(POISON) for r in inputs.values())
+    if len(_committed(broker, DEAD_LETTERS, partition)) != dead:
+        yield f"H: [{partition}] dead letters are not those of the poison"
+    yield from _wrong_changelog(broker, partition, model)
+
+
+def _committed(broker: Broker, topic: str, partition: int) -> list[Record]:
+    return broker.log(topic, partition).committed()
+
+
+def _once_and_in_order(
+    inputs: dict[tuple[str, int], Record], audit: list[Record], partition: int
+) -> Iterator[str]:
+    audited: Counter[tuple[str, int]] = Counter()
+    last: dict[str, int] = {}
+    for entry in audit:
+        topic, raw_offset, *_ = (entry.value() or b"").decode().split("|")
+        offset = int(raw_offset)
+        audited[topic, offset] += 1
+        if offset <= last.get(topic, -1):
+            yield f"B: {topic}[{partition}] {offset} was audited after {last[topic]}"
+        last[topic] = offset
+    wanted = Counter(dict.fromkeys(inputs, 1))
+    for (topic, offset), count in sorted((audited - wanted).items()):
+        yield f"H: {topic}[{partition}] {offset} has {count} audit entries too many"
+    for topic, offset in sorted(wanted - audited):
+        yield f"H: {topic}[{partition}] {offset} has no audit entry"
+
+
+def _wrong_samples(samples: list[Sample], model: Partition) -> Iterator[str]:
+    for sample in samples:
+        found, expected = model.unexpired(sample.entries), model.state()
+        if found != expected:
+            yield f"C: [{sample.partition}] {sample.at}: {_difference(found, expected)}"
+
+
+def _wrong_changelog(broker: Broker, partition: int, model: Partition) -> Iterator[str]:
+    """Replay both changelogs from their starts."""
+    entries: dict[bytes, bytes] = {}
+    marker = None
+    for table in TABLES:
+        for record in broker.log(table.changelog, partition).committed():
+            key, value = record.key() or b"", record.value()
+            if key == MARKER_KEY:
+                marker = value if table is not SEEN else marker
+            if key.startswith(b"\x00"):
+                continue
+            for local, content in table.expand(key, value):
+                if content is None:
+                    entries.pop(table.prefix + local, None)
+                else:
+                    entries[table.prefix + local] = content
+    found, expected = model.unexpired(entries), model.state()
+    if found != expected:
+        yield f"C: [{partition}] changelogs replayed: {_difference(found, expected)}"
+    if marker is not None:
+        positions = decode_marker(marker, generation="blue").next_offsets
+        for topic, offset in model.next_offsets.items():
+            if positions.get(topic, 0) < offset:
+                yield f"C: [{partition}] the changelog's marker is at {positions}, not {offset}"
+
+
+def _difference(found: State, expected: State) -> str:
+    keys = sorted(k for k in found.keys() | expected.keys() if found.get(k) != expected.get(k))
+    shown = [f"{k!r}: {found.get(k)!r} for {expected.get(k)!r}" for k in keys[:4]]
+    return f"{len(keys)} entries differ: {', '.join(shown)}"

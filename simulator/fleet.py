@@ -1,0 +1,197 @@
+"""The workers of a run: started, restarted with or without their disk, stopped.
+
+Owns: slots, folders, what a supervisor such as Kubernetes does, what is told of the workers.
+Does not own: when faults happen (storm.py), whether what was told is right (checks.py).
+Invariant: while the fleet is not stopped, each slot has a worker, or gets one soon.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline.engine.errors import SlotTakenError, StoreLockedError
+from simulator.broker import Broker
+from simulator.disk import Entries, Folder
+from simulator.faults import Dice
+from simulator.process import Process
+from simulator.worker import Worker
+from simulator.world import World
+
+RESTART_S: Final = (0.1, 3.0)
+LONG_RESTART_S: Final = (11.0, 16.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A partition's local state, at a moment when it must be a committed one."""
+
+    at: str
+    partition: int
+    entries: Entries
+
+
+class Fleet:
+    """All workers.
+
+    Attributes:
+        slots: that a worker is kept running for.
+        folders: their data folders.
+        running: workers by slot.
+        extra: workers that should not be there.
+        samples: of local state.
+        ended_by: (worker, error) of those that ended by an error.
+        refusals: (worker, partition, reason).
+    """
+
+    def __init__(self, world: World, broker: Broker, dice: Dice, slots: int) -> None:
+        self._world = world
+        self._broker = broker
+        self._dice = dice
+        self._started = 0
+        self._wanted: dict[str, bool] = {}
+        self._snapshots: dict[str, dict[int, Entries]] = {}
+        self.slots = [f"blue-{number}" for number in range(slots)]
+        self.folders = {slot: Folder() for slot in self.slots}
+        self.running: dict[str, Worker] = {}
+        self.extra: list[Worker] = []
+        self.samples: list[Sample] = []
+        self.ended_by: list[tuple[str, BaseException]] = []
+        self.refusals: list[tuple[str, int, str]] = []
+        broker.group.at_expiry = self._session_expired
+        for slot in self.slots:
+            self._wanted[slot] = True
+            world.later(world.between(0.0, 2.0), lambda slot=slot: self._start(slot))  # type: ignore[misc]
+
+    # --- starting and stopping -------------------------------------------------------------------
+
+    def _new_worker(self, slot: str, folder: Folder) -> Worker:
+        self._started += 1
+        name = f"{slot}#{self._started}"
+        process = Process(self._world, self._dice, name, slot)
+        worker = Worker(process, folder, self._broker, self)
+        self._world.tell(name, "started")
+        self._world.spawn(worker.run)
+        return worker
+
+    def _start(self, slot: str) -> None:
+        if self._wanted[slot] and slot not in self.running:
+            self._change_disk(slot)
+            self.running[slot] = self._new_worker(slot, self.folders[slot])
+
+    def start_extra(self, slot: str, folder: Folder) -> Worker:
+        """Start a worker that should not be there."""
+        worker = self._new_worker(slot, folder)
+        self.extra.append(worker)
+        return worker
+
+    def ended(self, worker: Worker) -> None:
+        """A worker's process is over."""
+        slot = worker.process.slot
+        if worker.error is not None:
+            self.ended_by.append((worker.process.name, worker.error))
+            if isinstance(worker.error, SlotTakenError) and self._has_twin(worker):
+                self._world.effects["slot taken twice"] += 1
+            if isinstance(worker.error, StoreLockedError):
+                self._world.effects["two workers on one folder"] += 1
+        if worker in self.extra:
+            self.extra.remove(worker)
+        if self.running.get(slot) is worker:
+            del self.running[slot]
+            again_s = LONG_RESTART_S if self._world.random.random() < 0.25 else RESTART_S
+            self._world.later(self._world.between(*again_s), lambda: self._start(slot))
+
+    def _has_twin(self, worker: Worker) -> bool:
+        others = [*self.extra, *self.running.values()]
+        return any(w.process.slot == worker.process.slot for w in others if w is not worker)
+
+    def stop(self, slot: str) -> None:
+        """Stop a slot's worker gracefully, and keep it stopped."""
+        self._wanted[slot] = False
+        if slot in self.running:
+            self.running[slot].stop()
+
+    def resume(self, slot: str) -> None:
+        """Have a worker run in the slot again."""
+        self._wanted[slot] = True
+        self._world.later(self._world.between(0.0, 1.0), lambda: self._start(slot))
+
+    def is_stopped(self, slot: str) -> bool:
+        """Whether nothing runs in the slot."""
+        return slot not in self.running
+
+    def end_extra(self) -> None:
+        """End the workers that should not be there."""
+        for worker in list(self.extra):
+            worker.process.end()
+
+    def reboot(self) -> None:
+        """Restart what gave up on a partition: an operator does that once the cause is mended."""
+        for worker in list(self.running.values()):
+            if worker.engine.partitions.refused:
+                worker.stop()
+
+    # --- disks -----------------------------------------------------------------------------------
+
+    def _change_disk(self, slot: str) -> None:
+        """What may happen to a disk while nothing runs on it."""
+        folder, dice, random = self.folders[slot], self._dice, self._world.random
+        if any(database.holder is not None for database in folder.databases.values()):
+            return
+        if not dice.is_thrown:
+            return
+        if "disk lost" in dice.chosen and random.random() < 0.5 and folder.databases:
+            self.folders[slot] = Folder()
+            self._world.effects["disk lost"] += 1
+        elif "old snapshot put back" in dice.chosen:
+            if slot in self._snapshots and random.random() < 0.5:
+                old = self._snapshots.pop(slot)
+                self._world.effects["old snapshot put back"] += old != folder.snapshot()
+                folder.put_back(old)
+            elif slot not in self._snapshots:
+                self._snapshots[slot] = folder.snapshot()
+        elif "store corrupt" in dice.chosen and folder.databases and random.random() < 0.5:
+            folder.databases[random.choice(sorted(folder.databases))].is_corrupt = True
+
+    # --- what workers tell -----------------------------------------------------------------------
+
+    def sample(self, worker: Worker, partition: int) -> None:
+        """Keep a copy of a partition's committed state."""
+        database = worker.folder.databases.get(partition)
+        if database is not None and database.holder is worker.process:
+            at = f"{worker.process.name} at {self._world.now:.3f}"
+            self.samples.append(Sample(at, partition, dict(database.entries)))
+
+    def refused(self, worker: Worker, partition: int, reason: str) -> None:
+        """A worker will not process a partition.
+
+        One that lost it already, and does not know it yet, may see the offsets of whoever has it now
+        move under its eyes.
+        """
+        self._world.tell(worker.process.name, f"refused {partition}: {reason}")
+        slot = worker.process.slot
+        if worker not in self.extra and partition in self._broker.group.partitions_of(slot):
+            self.refusals.append((worker.process.name, partition, reason))
+
+    def _session_expired(self, slot: str) -> None:
+        worker = self.running.get(slot)
+        if worker is None or worker.process.is_dead:
+            return
+        if self._world.now < worker.process.frozen_until:
+            self._world.effects["frozen past the session"] += 1
+
+    def sample_all(self) -> set[int]:
+        """Sample every open partition; returns their numbers."""
+        found = set()
+        for worker in self.running.values():
+            for number in worker.engine.partitions.open:
+                self.sample(worker, number)
+                found.add(number)
+        return found
+
+    def holds_committed_state(self, partition: int) -> bool:
+        """Whether some folder holds a partition's state as of the group's offsets."""
+        wanted = {
+            place[0]: offset
+            for place, offset in self._broker.group.offsets.items()
+            if place[1] == partition
+        }
+        return any(folder.positions(partition) == wanted for folder in self.folders.values())

@@ -1,0 +1,195 @@
+"""The simulated transactional producer.
+
+Owns: what the broker's answers mean to a transaction, as kafka_producer.py has it of librdkafka.
+Does not own: the broker's side (transactions.py), the wire (wire.py).
+Invariant: records reach a partition in the order in which they were produced, once.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from pipeline.engine.errors import (
+    BrokerError,
+    ProducerLostError,
+    SlotTakenError,
+    TransactionAbortedError,
+)
+from pipeline.engine.ports import TopicPartition
+from simulator.broker import Broker
+from simulator.process import Process
+from simulator.refusal import (
+    FENCED,
+    FENCED_MEMBER,
+    OLD_GENERATION,
+    UNKNOWN_MEMBER,
+    RefusedError,
+    UnansweredError,
+)
+from simulator.wire import Answer, Wire
+
+TRANSACTION_S: Final = 5.0
+SEND_EVERY: Final = 6
+ABORTING: Final = frozenset({FENCED_MEMBER, OLD_GENERATION, UNKNOWN_MEMBER})
+
+Content = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]] | None]
+Waiting = tuple[Content, Callable[[int], None] | None]
+
+
+class SimProducer:
+    """`TransactionalProducer` on the simulated broker."""
+
+    def __init__(self, process: Process, broker: Broker) -> None:
+        self._process = process
+        self._broker = broker
+        self._wire = Wire(process, broker)
+        self._epoch = -1
+        self._number = 0
+        self._began_at = process.world.now
+        self._is_open = self._is_empty = True
+        self._sent: dict[tuple[str, int], int] = {}
+        self._waiting: dict[tuple[str, int], list[Waiting]] = {}
+        self._unsent = 0
+
+    @property
+    def must_be_renewed(self) -> bool:
+        """Whether a request of its may still arrive, and be taken for one of a later transaction."""
+        return self._wire.asked_again > 0
+
+    def init_transactions(self) -> None:
+        """Settle what the slot's last producer left open, and fence it."""
+        slot, transactions = self._process.slot, self._broker.transactions
+        try:
+            self._epoch = self._wire.call(
+                "init_transactions", lambda: transactions.init(slot, TRANSACTION_S), TRANSACTION_S
+            )
+        except UnansweredError as error:
+            raise BrokerError(
+                "the transactional id cannot be taken over", why=str(error)
+            ) from error
+        self._wire.asked_again = 0
+
+    def begin(self) -> None:
+        """Open a transaction."""
+        self._began_at = self._process.world.now
+        self._number += 1
+        self._is_empty = True
+        self._sent.clear()
+        self._waiting.clear()
+        self._unsent = 0
+
+    @property
+    def _identity(self) -> tuple[str, int, int]:
+        return self._process.slot, self._epoch, self._number
+
+    def produce(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: list[tuple[str, bytes | None]] | None = None,
+        on_offset: Callable[[int], None] | None = None,
+    ) -> None:
+        """Hand over a record; some leave at once, in the background."""
+        process = self._process
+        if process.dice.at_produce():
+            process.world.effects["queue does not drain"] += 1
+            raise TransactionAbortedError("the producer's queue does not drain")
+        waiting = self._waiting.setdefault((topic, partition), [])
+        waiting.append(((key, value, headers), on_offset))
+        self._unsent += 1
+        if self._unsent % SEND_EVERY == 0:
+            process.at("produced")
+            if self._broker.is_up and not process.is_silent:
+                try:
+                    self._send((topic, partition))
+                except RefusedError:
+                    process.world.tell(process.name, "refused while producing")
+
+    def _send(self, place: tuple[str, int]) -> None:
+        """Have a partition's waiting records appended."""
+        waiting = self._waiting.get(place, [])
+        if not waiting:
+            return
+        self._is_empty = False
+        first = self._sent.get(place, 0)
+        contents: list[Content] = [content for content, _ in waiting]
+        log = self._broker.log(*place)
+        offsets = self._broker.transactions.write(self._identity, log, first, contents)
+        for (_, on_offset), offset in zip(waiting, offsets, strict=True):
+            if on_offset is not None:
+                on_offset(offset)
+        self._sent[place] = first + len(waiting)
+        waiting.clear()
+
+    def flush(self) -> None:
+        """Return when every record was acknowledged."""
+        if not self._unsent:
+            return
+        for place in self._waiting:
+            try:
+                self._flush(place)
+            except (RefusedError, UnansweredError) as error:
+                raise TransactionAbortedError(f"records were not delivered: {error}") from error
+
+    def _flush(self, place: tuple[str, int]) -> None:
+        waiting = list(self._waiting[place])
+        if not waiting:
+            return
+        self._is_empty = False
+        first = self._sent.get(place, 0)
+        contents = [content for content, _ in waiting]
+        identity, broker = self._identity, self._broker
+        offsets = self._wire.call(
+            "produce",
+            lambda: broker.transactions.write(identity, broker.log(*place), first, contents),
+            TRANSACTION_S,
+        )
+        for (_, on_offset), offset in zip(waiting, offsets, strict=True):
+            if on_offset is not None:
+                on_offset(offset)
+        self._sent[place] = first + len(waiting)
+        self._waiting[place] = []
+
+    def send_offsets(self, offsets: Mapping[TopicPartition, int], group_metadata: Any) -> None:
+        """Make the inputs' offsets part of the transaction."""
+        identity, transactions = self._identity, self._broker.transactions
+        wanted: dict[tuple[str, int], int] = dict(offsets)
+        self._is_empty = False
+        self._call(
+            "send_offsets", lambda: transactions.add_offsets(identity, group_metadata, wanted)
+        )
+
+    def commit(self) -> None:
+        """Commit."""
+        self._end("commit", is_commit=True)
+
+    def abort(self) -> None:
+        """Abort."""
+        self._end("abort", is_commit=False)
+
+    def _end(self, what: str, *, is_commit: bool) -> None:
+        if self._is_empty:
+            return
+        slot, epoch, transactions = self._process.slot, self._epoch, self._broker.transactions
+        self._call(what, lambda: transactions.end(slot, epoch, is_commit))
+
+    def _call(self, what: str, do: Callable[[], Answer]) -> Answer:
+        try:
+            return self._wire.call(what, do, TRANSACTION_S)
+        except UnansweredError as error:
+            raise ProducerLostError(f"the broker is away: {what}") from error
+        except RefusedError as error:
+            raise self._judged(error) from error
+
+    def _judged(self, error: RefusedError) -> Exception:
+        if error.code in ABORTING:
+            return TransactionAbortedError(error.code)
+        is_early = self._process.world.now - self._began_at < TRANSACTION_S
+        if error.code == FENCED and is_early:
+            return SlotTakenError("another worker runs under this slot", why=error.code)
+        return ProducerLostError(error.code)
+
+    def close(self) -> None:
+        """Drop it."""
+        self._waiting.clear()

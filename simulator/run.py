@@ -1,0 +1,216 @@
+"""One seed, from nothing to a verdict.
+
+Owns: the course of a run: storm, healing, checks; what counts as hung.
+Does not own: the parts (storm.py, fleet.py, checks.py).
+Invariant: the seed decides everything; the same seed has the same trace.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from random import Random
+from typing import Final
+
+from pipeline.engine.errors import (
+    BatchFailedError,
+    SlotTakenError,
+    StoreLockedError,
+    StoreUnwritableError,
+)
+from simulator.agent import AUDIT, INPUTS, TOPICS
+from simulator.broker import Broker
+from simulator.checks import wrong_partition
+from simulator.faults import CATALOGUE, Dice
+from simulator.fleet import Fleet
+from simulator.process import SESSION_S
+from simulator.reader import Reader
+from simulator.storm import Storm
+from simulator.world import Trace, World
+
+STORM_S_MIN: Final = 25.0
+STORM_S_MAX: Final = 900.0
+HEAL_S_MAX: Final = 120.0
+"""After the last fault something is committed within this time, or it hangs."""
+
+CHOSEN_MAX: Final = 4
+MUST_BE_EXPLAINED: Final = {
+    BatchFailedError: {"agent fails", "agent forgets to say done"},
+    StoreUnwritableError: {"write failed"},
+    StoreLockedError: {"two workers on one folder"},
+    SlotTakenError: {
+        "slot taken twice",
+        "frozen briefly",
+        "frozen past the session",
+        "worker cut off",
+        "broker restarted",
+        "answer too late",
+        "late copy of a request",
+        "agent slower than polls may be",
+        "killed",
+    },
+}
+"""Errors that may end a worker, by the faults that may lead to them."""
+
+APART: Final = (
+    {"changelog made again", "disk lost"},
+    {"changelog made again", "old snapshot put back"},
+    {"changelog made again", "store corrupt"},
+    {"changelog made again", "two workers on one folder"},
+    {"changelog made again", "slot taken twice"},
+    {"changelog made again", "write failed"},
+    {"changelog made again", "killed during a write"},
+)
+"""Together they may lose state for good, which is refused, and rightly."""
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What became of a seed.
+
+    Attributes:
+        seed: of the run.
+        slots, partitions: of the run.
+        chosen: faults of the run.
+        effects: seen of faults, by name.
+        inputs: how many there were.
+        complaints: what is wrong; empty when nothing is.
+        trace: when it was kept.
+    """
+
+    seed: int
+    slots: int
+    partitions: int
+    chosen: tuple[str, ...]
+    effects: Counter[str]
+    inputs: int = 0
+    ended_at_s: float = 0.0
+    complaints: list[str] = field(default_factory=list)
+    trace: Trace | None = None
+
+
+def choose(random: Random) -> tuple[str, ...]:
+    """The faults of a run: none to four, none of which excuses what another does."""
+    count = random.randint(0, CHOSEN_MAX + 2)
+    chosen = random.sample(CATALOGUE, min(count, CHOSEN_MAX))
+    for pair in APART:
+        if pair <= set(chosen):
+            chosen.remove(next(name for name in chosen if name in pair))
+    return tuple(chosen)
+
+
+class Run:
+    """A run of one seed."""
+
+    def __init__(
+        self, seed: int, *, keep_trace: bool = False, chosen: tuple[str, ...] | None = None
+    ) -> None:
+        self.world = world = World(seed, keep_trace=keep_trace)
+        if chosen is None:
+            chosen = choose(world.random)
+        slots = world.random.randint(1, 5)
+        if "rebalance storm" in chosen or "two workers on one folder" in chosen:
+            slots = max(slots, 2)
+        self.dice = Dice(world.random, chosen)
+        self.broker = Broker(world, world.random.randint(max(2, slots - 1), 5), SESSION_S)
+        for topic in TOPICS:
+            self.broker.make_topic(topic)
+        self.fleet = Fleet(world, self.broker, self.dice, slots)
+        self.storm = Storm(world, self.broker, self.fleet, self.dice)
+        self.readers = [Reader(world, log) for log in self.broker.logs(AUDIT)]
+        self.verdict = Verdict(
+            seed, slots, self.broker.partitions, chosen, world.effects, trace=world.trace
+        )
+
+    def go(self) -> Verdict:
+        """Let it happen, and judge it."""
+        world, verdict = self.world, self.verdict
+        if not world.run(self._has_stormed, STORM_S_MAX):
+            missing = [name for name in verdict.chosen if not world.effects[name]]
+            verdict.complaints.append(f"G: had no effect: {', '.join(missing)}")
+        self._heal()
+        committed = -1
+        while committed < (committed := sum(self.broker.group.offsets.values())):
+            if world.run(self._is_settled, world.now + HEAL_S_MAX):
+                break
+        if not self._is_settled():
+            verdict.complaints += self._hung()
+        else:
+            self._judge()
+        verdict.complaints += self._unexplained()
+        verdict.inputs = self.storm.fed
+        verdict.ended_at_s = round(world.now, 3)
+        return verdict
+
+    def _has_stormed(self) -> bool:
+        if self.world.now < STORM_S_MIN:
+            return False
+        effects = self.world.effects
+        return all(effects[name] for name in self.dice.chosen)
+
+    def _heal(self) -> None:
+        """No more faults and no more inputs; whatever was broken is mended."""
+        world = self.world
+        world.tell("run", "healing")
+        self.dice.is_thrown = False
+        self.storm.is_over = True
+        self.fleet.end_extra()
+        for worker in self.fleet.running.values():
+            worker.process.cut_off_until = 0.0
+        for slot in self.fleet.slots:
+            self.fleet.resume(slot)
+
+    def _is_settled(self) -> bool:
+        """Whether every slot's worker is there, and every input is committed and visible."""
+        fleet, broker = self.fleet, self.broker
+        if not self.storm.is_idle or len(fleet.running) < len(fleet.slots):
+            return False
+        owned = [
+            number for worker in fleet.running.values() for number in worker.engine.partitions.open
+        ]
+        if sorted(owned) != list(range(broker.partitions)) or not broker.transactions.are_settled:
+            return False
+        offsets = broker.group.offsets
+        for topic in INPUTS:
+            for log in broker.logs(topic):
+                records = log.committed()
+                if records and offsets.get(log.place, 0) <= records[-1].offset():
+                    return False
+        return all(log.last_stable_offset == log.next_offset for log in broker.every_log())
+
+    def _hung(self) -> list[str]:
+        """What is not as it should be long after the last fault."""
+        said = []
+        for slot, worker in sorted(self.fleet.running.items()):
+            partitions = worker.engine.partitions
+            said.append(
+                f"{slot}: open {sorted(partitions.open)}, restoring {sorted(partitions.restoring)},"
+                f" refused {sorted(partitions.refused)}"
+            )
+        for log in self.broker.every_log():
+            if log.last_stable_offset != log.next_offset:
+                said.append(f"{log.place}: stable {log.last_stable_offset} of {log.next_offset}")
+        for topic in INPUTS:
+            for log in self.broker.logs(topic):
+                offset = self.broker.group.offsets.get(log.place)
+                said.append(f"{log.place}: committed {offset} of {log.next_offset}")
+        return [f"D: hangs: {'; '.join(said)}"]
+
+    def _judge(self) -> None:
+        verdict, fleet = self.verdict, self.fleet
+        fleet.sample_all()
+        by_partition: dict[int, list] = {}  # type: ignore[type-arg]
+        for sample in fleet.samples:
+            by_partition.setdefault(sample.partition, []).append(sample)
+        for number in range(self.broker.partitions):
+            verdict.complaints += wrong_partition(self.broker, number, by_partition.get(number, []))
+        for reader in self.readers:
+            verdict.complaints += reader.complaints()
+
+    def _unexplained(self) -> list[str]:
+        said = []
+        chosen = set(self.dice.chosen)
+        for name, error in self.fleet.ended_by:
+            if not MUST_BE_EXPLAINED.get(type(error), set()) & chosen:
+                said.append(f"{name} ended by {error!r}")
+        if "changelog made again" not in chosen:
+            said += [f"{name} refused {p}: {why}" for name, p, why in self.fleet.refusals]
+        return said

@@ -1,0 +1,209 @@
+"""The storm: inputs that keep coming, and the faults that are not thrown by dice.
+
+Owns: what is produced, when each event of the catalogue happens, and that the run heals afterwards.
+Does not own: faults at single calls (faults.py), the workers' lives (fleet.py).
+Invariant: everything here is a task of its own; it never touches an engine.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from simulator.agent import INPUTS, POISON, SEEN, USERS
+from simulator.broker import Broker
+from simulator.disk import Folder
+from simulator.faults import Dice
+from simulator.fleet import Fleet
+from simulator.log import Transaction
+from simulator.world import World
+
+FEED_S: Final = (0.1, 0.9)
+PAUSE_S: Final = (1.0, 6.0)
+CALM_S: Final = (10.0, 30.0)
+BACKLOG_MAX: Final = 200
+USERS_COUNT: Final = 6
+RETENTION_MS: Final = 18_000
+
+
+class Storm:
+    """What happens to a run from outside.
+
+    Attributes:
+        is_over: set to end the feeding and the events.
+        fed: inputs so far.
+    """
+
+    def __init__(self, world: World, broker: Broker, fleet: Fleet, dice: Dice) -> None:
+        self._world = world
+        self._broker = broker
+        self._fleet = fleet
+        self._dice = dice
+        self._is_busy = False
+        self.is_over = False
+        self.fed = 0
+        self._events: dict[str, Callable[[], None]] = {
+            "broker restarted": self._restart_broker,
+            "worker cut off": self._cut_off,
+            "rebalance storm": self._rebalances,
+            "rolling restart": self._rolling,
+            "slot taken twice": self._twin,
+            "two workers on one folder": self._shared_folder,
+            "changelog compacted": self._compact,
+            "changelog expired": self._expire,
+            "group's offsets expired": self._expire_offsets,
+            "changelog made again": self._make_again,
+            "old snapshot put back": self._bounce,
+            "disk lost": self._bounce,
+            "store corrupt": self._bounce,
+        }
+        world.later(0.0, self._feed)
+        world.spawn(self._run)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no event is under way."""
+        return not self._is_busy
+
+    # --- inputs ----------------------------------------------------------------------------------
+
+    def _feed(self) -> None:
+        """Produce a few inputs: mostly new, some sent again, some poisonous, some never committed."""
+        world, random = self._world, self._world.random
+        if self.is_over:
+            return
+        world.later(world.between(*FEED_S), self._feed)
+        if self._backlog() > BACKLOG_MAX:
+            return
+        log = self._broker.log(random.choice(INPUTS), random.randrange(self._broker.partitions))
+        transaction = None
+        if "input aborted" in self._dice.chosen and random.random() < 0.4:
+            transaction = Transaction(f"input {self.fed}")
+        for _ in range(random.randint(1, 6)):
+            self.fed += 1
+            user = b"user-%d" % random.randrange(USERS_COUNT)
+            event = b"%d" % (self.fed if random.random() < 0.8 else random.randint(1, self.fed))
+            if random.random() < 0.04:
+                event = POISON + event
+            log.append((user, event, None), int(world.now * 1000), transaction)
+        if transaction is not None:
+            transaction.is_committed = random.random() < 0.5
+            world.effects["input aborted"] += not transaction.is_committed
+            world.later(world.between(0.05, 2.0), lambda: log.end(transaction))
+
+    def _backlog(self) -> int:
+        offsets = self._broker.group.offsets
+        return sum(
+            log.next_offset - offsets.get(log.place, 0)
+            for topic in INPUTS
+            for log in self._broker.logs(topic)
+        )
+
+    # --- events ----------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        events = [name for name in self._dice.chosen if name in self._events]
+        world = self._world
+        world.sleep(world.between(3.0, 6.0))
+        while events and not self.is_over:
+            self._is_busy = True
+            name = world.random.choice(events)
+            world.tell("storm", name)
+            self._events[name]()
+            self._is_busy = False
+            world.sleep(world.between(*(CALM_S if world.random.random() < 0.15 else PAUSE_S)))
+
+    def _some_slot(self) -> str:
+        return self._world.random.choice(self._fleet.slots)
+
+    def _wait(self, met: Callable[[], bool], seconds_max: float) -> bool:
+        deadline = self._world.now + seconds_max
+        while not met() and self._world.now < deadline and not self.is_over:
+            self._world.sleep(0.5)
+        return met()
+
+    def _stop(self, slots: list[str], seconds_max: float = 40.0) -> bool:
+        for slot in slots:
+            self._fleet.stop(slot)
+        return self._wait(lambda: all(map(self._fleet.is_stopped, slots)), seconds_max)
+
+    def _resume(self, slots: list[str]) -> None:
+        for slot in slots:
+            self._fleet.resume(slot)
+
+    def _restart_broker(self) -> None:
+        self._broker.restart(self._world.between(0.5, 9.0))
+        self._wait(lambda: self._broker.is_up, 10.0)
+
+    def _cut_off(self) -> None:
+        worker = self._fleet.running.get(self._some_slot())
+        if worker is not None:
+            worker.process.cut_off_until = self._world.now + self._world.between(1.0, 20.0)
+
+    def _bounce(self) -> None:
+        slot = self._some_slot()
+        worker = self._fleet.running.get(slot)
+        if worker is not None:
+            worker.stop()
+        self._world.sleep(self._world.between(2.0, 8.0))
+
+    def _rebalances(self) -> None:
+        """All slots but one away for longer than their sessions, and back."""
+        before = self._broker.group.generation
+        away = list(self._fleet.slots)
+        away.remove(self._some_slot())
+        self._stop(away)
+        self._world.sleep(self._world.between(8.0, 13.0))
+        self._resume(away)
+        self._world.sleep(self._world.between(2.0, 6.0))
+        self._world.effects["rebalance storm"] += self._broker.group.generation >= before + 2
+
+    def _rolling(self) -> None:
+        for slot in self._fleet.slots:
+            stopped = self._stop([slot])
+            self._resume([slot])
+            self._world.sleep(self._world.between(0.5, 4.0))
+            self._world.effects["rolling restart"] += stopped
+
+    def _twin(self) -> None:
+        self._fleet.start_extra(self._some_slot(), Folder())
+        self._world.sleep(self._world.between(5.0, 12.0))
+        self._fleet.end_extra()
+
+    def _shared_folder(self) -> None:
+        self._fleet.start_extra("blue-extra", self._fleet.folders[self._some_slot()])
+        self._world.sleep(self._world.between(8.0, 20.0))
+        self._fleet.end_extra()
+        self._world.sleep(self._world.between(8.0, 14.0))
+
+    def _compact(self) -> None:
+        for table in (USERS, SEEN):
+            for log in self._broker.logs(table.changelog):
+                self._world.effects["changelog compacted"] += log.compact() > 0
+
+    def _expire(self) -> None:
+        before_ms = int(self._world.now * 1000) - RETENTION_MS
+        for log in self._broker.logs(SEEN.changelog):
+            self._world.effects["changelog expired"] += log.expire(before_ms) > 0
+
+    def _expire_offsets(self) -> None:
+        """A week with nobody there."""
+        group = self._broker.group
+        if self._stop(self._fleet.slots) and self._wait(lambda: group.is_empty, 30.0):
+            self._world.effects["group's offsets expired"] += bool(group.offsets)
+            group.expire_offsets()
+        self._resume(self._fleet.slots)
+        self._world.sleep(self._world.between(5.0, 10.0))
+
+    def _make_again(self) -> None:
+        """Delete a changelog and make it again, while the disks hold everything that was in it."""
+        fleet, broker = self._fleet, self._broker
+        partitions = range(broker.partitions)
+        if (
+            self._stop(fleet.slots)
+            and self._wait(lambda: broker.group.is_empty and broker.transactions.are_settled, 30.0)
+            and all(map(fleet.holds_committed_state, partitions))
+        ):
+            for table in self._world.random.choice(((USERS,), (SEEN,), (USERS, SEEN))):
+                broker.make_topic(table.changelog)
+            self._world.effects["changelog made again"] += 1
+        self._resume(fleet.slots)
+        self._world.sleep(self._world.between(8.0, 15.0))

@@ -1,0 +1,188 @@
+"""The transaction coordinator.
+
+Owns: epochs of transactional ids, and how their transactions begin, end and time out.
+Does not own: logs (log.py), group membership (group.py).
+Invariants: of each transactional id only the highest epoch that was given out may write; a
+transaction's outcome is decided once, and only then written to its partitions, one after another.
+
+| state | meaning | leaves it by |
+|---|---|---|
+| empty | nothing since `init` | a first write |
+| ongoing | open | `end`, `init` by another producer, the time-out's sweep |
+| prepared | decided; markers are being written | the last marker |
+| complete | decided, and seen everywhere | a first write |
+
+It speaks to clients as a broker does that serve clients without KIP-890: the epoch stays the same
+from transaction to transaction, so a late copy of a request to end one may end the next.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from simulator.group import Group
+from simulator.log import Log, Transaction
+from simulator.refusal import BAD_STATE, CONCURRENT, FENCED, RefusedError
+from simulator.world import World
+
+SWEEP_S = 1.0
+MARKER_S = (0.001, 0.03)
+
+
+@dataclass(slots=True)
+class _Id:
+    """One transactional id."""
+
+    name: str
+    timeout_s: float
+    epoch: int = -1
+    state: str = "empty"
+    number: int = 0
+    transaction: Transaction = field(default_factory=lambda: Transaction(""))
+    began_at: float = 0.0
+    logs: dict[tuple[str, int], Log] = field(default_factory=dict)
+    offsets_of: dict[tuple[str, int], list[int]] = field(default_factory=dict)
+    is_group_in: bool = False
+
+
+class Transactions:
+    """All transactional ids of a broker.
+
+    Attributes:
+        timed_out: how many transactions the sweep has aborted.
+    """
+
+    def __init__(self, world: World, group: Group) -> None:
+        self._world = world
+        self._group = group
+        self._ids: dict[str, _Id] = {}
+        self.timed_out = 0
+        world.later(SWEEP_S, self._sweep)
+
+    @property
+    def are_settled(self) -> bool:
+        """Whether none is open or being ended."""
+        return all(known.state in {"empty", "complete"} for known in self._ids.values())
+
+    def epoch(self, name: str) -> int:
+        """The epoch of a transactional id that may write now."""
+        return self._ids[name].epoch
+
+    def init(self, name: str, timeout_s: float) -> int:
+        """Take the id over; returns the epoch that alone may write from now on.
+
+        Raises:
+            RefusedError: the last transaction is not ended everywhere yet; ask again.
+        """
+        known = self._ids.get(name)
+        if known is None:
+            known = self._ids[name] = _Id(name, timeout_s)
+        if known.state == "ongoing":
+            known.epoch += 1
+            self._decide(known, is_committed=False)
+        if known.state == "prepared":
+            raise RefusedError(CONCURRENT)
+        known.epoch += 1
+        known.state = "empty"
+        known.timeout_s = timeout_s
+        known.number = 0
+        return known.epoch
+
+    def _open(self, name: str, epoch: int, number: int) -> _Id:
+        """The id, with a transaction open that may be written to."""
+        known = self._ids[name]
+        if epoch != known.epoch:
+            raise RefusedError(FENCED)
+        if known.state == "prepared":
+            raise RefusedError(CONCURRENT)
+        if number < known.number or (known.state != "ongoing" and number == known.number):
+            raise RefusedError(BAD_STATE)
+        if known.state != "ongoing":
+            known.state = "ongoing"
+            known.number = number
+            known.transaction = Transaction(f"{name}/{epoch}/{number}")
+            known.began_at = self._world.now
+            known.logs, known.offsets_of = {}, {}
+            known.is_group_in = False
+        return known
+
+    def write(
+        self,
+        producer: tuple[str, int, int],
+        log: Log,
+        first: int,
+        contents: list[tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]] | None]],
+    ) -> list[int]:
+        """Append records to a partition as part of a transaction; returns their offsets.
+
+        Args:
+            producer: transactional id, epoch, and which of its transactions, counted by the client.
+            log: the partition.
+            first: how many records of this transaction went to this partition before.
+            contents: the records; those that were appended by an earlier try are not again.
+        """
+        known = self._open(*producer)
+        known.logs[log.place] = log
+        offsets = known.offsets_of.setdefault(log.place, [])
+        at_ms = int(self._world.now * 1000)
+        for content in contents[max(0, len(offsets) - first) :]:
+            offsets.append(log.append(content, at_ms, known.transaction))
+        return offsets[first : first + len(contents)]
+
+    def add_offsets(
+        self,
+        producer: tuple[str, int, int],
+        member: tuple[str, str, int],
+        offsets: dict[tuple[str, int], int],
+    ) -> None:
+        """Make offsets of the group part of a transaction; nobody sees them before it ends."""
+        known = self._ids[producer[0]]
+        if known.epoch != producer[1]:
+            raise RefusedError(FENCED)
+        self._group.check_member(*member)
+        known = self._open(producer[0], producer[1], max(producer[2], known.number))
+        known.is_group_in = True
+        self._group.hold(known.transaction, offsets)
+
+    def end(self, name: str, epoch: int, is_commit: bool) -> None:
+        """Commit or abort the transaction that is open."""
+        known = self._ids[name]
+        if epoch != known.epoch:
+            raise RefusedError(FENCED)
+        if known.state == "ongoing":
+            self._decide(known, is_committed=is_commit)
+        elif known.state == "empty" or known.transaction.is_committed != is_commit:
+            raise RefusedError(BAD_STATE)
+
+    def _decide(self, known: _Id, *, is_committed: bool) -> None:
+        """Decide the outcome, and have it written to each partition a little later."""
+        known.state = "prepared"
+        transaction = known.transaction
+        transaction.is_committed = is_committed
+        self._world.tell("broker", f"{'commit' if is_committed else 'abort'} {transaction.name}")
+        ends: list[Callable[[Transaction], None]] = [log.end for log in known.logs.values()]
+        if known.is_group_in:
+            ends.append(self._group.settle)
+        left = len(ends)
+
+        def write(end: Callable[[Transaction], None]) -> None:
+            nonlocal left
+            end(transaction)
+            left -= 1
+            if left == 0:
+                known.state = "complete"
+
+        if not ends:
+            known.state = "complete"
+        for end in ends:
+            self._world.later(self._world.between(*MARKER_S), partial(write, end))
+
+    def _sweep(self) -> None:
+        now = self._world.now
+        for known in self._ids.values():
+            if known.state == "ongoing" and now - known.began_at > known.timeout_s:
+                known.epoch += 1
+                self.timed_out += 1
+                self._world.tell("broker", f"time-out of {known.transaction.name}")
+                self._decide(known, is_committed=False)
+        self._world.later(SWEEP_S, self._sweep)
