@@ -3,21 +3,50 @@
 Owns: which modules have routes, in which order they are matched, what every request passes.
 Does not own: the routes, the parts (wiring.py), the server (server.py).
 Invariant: routes are matched in order, so what is called most comes first.
+
+Starlette's router and exception middleware are used without its application object, whose outermost
+layer we would only replace: measured.py is ours.
 """
 
-from starlette.applications import Starlette
-from starlette.routing import BaseRoute
+from collections.abc import Sequence
 
-from pipeline.api import problems
+from starlette.middleware import Middleware
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.routing import BaseRoute, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from pipeline.api import assets, probes, problems, users
+from pipeline.api.measured import Measured
 from pipeline.api.parts import Parts
 
 
+def described_routes(parts: Parts) -> list[BaseRoute]:
+    """What docs/openapi.json describes, the one that is called most first."""
+    return [*users.routes(parts), *assets.routes(parts)]
+
+
 def routes(parts: Parts) -> list[BaseRoute]:
-    """Every route there is, the one that is called most first."""
-    del parts
-    return []
+    """Every route there is."""
+    described = described_routes(parts)
+    return [*described, *probes.routes(parts, described)]
 
 
-def create_app(parts: Parts) -> Starlette:
-    """The application; nothing is connected yet."""
-    return Starlette(routes=routes(parts), exception_handlers=dict(problems.HANDLERS))
+class Application:
+    """The ASGI application.
+
+    Args:
+        middleware: around the routes, outermost first.
+    """
+
+    def __init__(self, parts: Parts, middleware: Sequence[Middleware] = ()) -> None:
+        found = routes(parts)
+        app: ASGIApp = Router(found, redirect_slashes=False)
+        app = ExceptionMiddleware(app, handlers=problems.HANDLERS)
+        for each in reversed(middleware):
+            app = each.cls(app, *each.args, **each.kwargs)
+        self._app = Measured(app, found, parts.metrics)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        scope["app"] = self
+        await self._app(scope, receive, send)

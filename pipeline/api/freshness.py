@@ -21,10 +21,17 @@ from pipeline.clock import rfc3339
 
 
 class AsOf(msgspec.Struct, frozen=True, gc=False):
-    """Until when a partition is complete: `ms` since the epoch, and in RFC 3339."""
+    """Until when a partition is complete: `ms` since the epoch, and in RFC 3339, twice."""
 
     ms: int
     text: str
+    bytes: bytes
+
+
+def as_of_at(ms: int) -> AsOf:
+    """Complete until then."""
+    text = rfc3339(ms)
+    return AsOf(ms, text, text.encode())
 
 
 class Freshness:
@@ -33,10 +40,15 @@ class Freshness:
     Args:
         partitions: of the topic; 0 while that is not known.
         as_of_ms: what the store on disk was complete until; None when it never was.
+
+    Attributes:
+        caught_up: whether every partition was found complete. is_usable: whether the store ever
+            was, maybe by an earlier process; until then it may hold an old revision of one user and
+            a new one of another.
     """
 
     def __init__(self, partitions: int, as_of_ms: int | None) -> None:
-        first = None if as_of_ms is None else AsOf(as_of_ms, rfc3339(as_of_ms))
+        first = None if as_of_ms is None else as_of_at(as_of_ms)
         self._floor = first
         self._as_of: list[AsOf | None] = [first] * partitions
         self._next: list[int] = [0] * partitions
@@ -44,6 +56,7 @@ class Freshness:
         self._asked: list[tuple[int, int] | None] = [None] * partitions
         self._proved = [False] * partitions
         self.caught_up = False
+        self.is_usable = first is not None
 
     @property
     def partitions(self) -> int:
@@ -85,7 +98,8 @@ class Freshness:
         if asked is None or self._next[partition] < asked[0]:
             return
         self._asked[partition] = None
-        self._as_of[partition] = AsOf(asked[1], rfc3339(asked[1]))
+        self._as_of[partition] = as_of_at(asked[1])
         self._proved[partition] = True
         if not self.caught_up and all(self._proved):
             self.caught_up = True
+            self.is_usable = True

@@ -127,6 +127,11 @@ class Materialiser:
         """Whether the store had all of the topic at some moment of this process."""
         return self.freshness.caught_up
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether the store ever had all of the topic, maybe long ago."""
+        return self.freshness.is_usable
+
     def decode(self, value: bytes) -> ProgressUpdated:
         """A record of the store. Any thread; asks nobody.
 

@@ -5,9 +5,10 @@ Does not own: the parts, and how they are made (wiring.py).
 Invariant: a route reaches the world only through these; a test can give each its own.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from starlette.requests import HTTPConnection
 
@@ -15,9 +16,24 @@ from pipeline.config_api import ApiSettings
 from pipeline.core.geometry.catalogue import GoldenCatalogue
 from pipeline.core.rulebook import PolicyBook
 
-Authorize = Callable[[HTTPConnection, str | None, str], object]
-"""`(request, user_id, scope)` gives the principal, or raises ProblemError 401 or 403. Without a
-user id: whether the principal has the scope for everybody. It does no IO."""
+if TYPE_CHECKING:
+    from pipeline.api.auth import Principal
+    from pipeline.api.materialise import Materialiser
+    from pipeline.api.measures import ApiMetrics
+    from pipeline.api.pictures import Pictures
+    from pipeline.api.reads import Reads
+
+
+class Authorize(Protocol):
+    """Who asks, if they may; it does no IO."""
+
+    def __call__(self, connection: HTTPConnection, user_id: str | None, scope: str) -> "Principal":
+        """Raises ProblemError 401 or 403.
+
+        Args:
+            user_id: whom it is about; None: whether they may for everybody.
+        """
+        ...
 
 
 class Service(Protocol):
@@ -40,7 +56,9 @@ class Parts:
         now_ms: the time of day, ms since the epoch.
         catalogue: ids of the drawn frames.
         policies: for what is derived from a user's dates.
-        authorize: see Authorize.
+        source: the store of progress, and how fresh it is; `source.listeners` are told of changes.
+        reads: one user's record, fresh enough.
+        stopping: set when the process is to end: what streams must end by itself then.
     """
 
     settings: ApiSettings
@@ -48,3 +66,8 @@ class Parts:
     catalogue: GoldenCatalogue
     policies: PolicyBook
     authorize: Authorize
+    metrics: "ApiMetrics"
+    source: "Materialiser"
+    reads: "Reads"
+    pictures: "Pictures"
+    stopping: asyncio.Event

@@ -1,0 +1,120 @@
+"""The API's process: serve until told to stop.
+
+Owns: the HTTP server and its settings, the order of start and stop, signals.
+Does not own: the application (app.py), its parts (wiring.py).
+Invariants: it listens before anything is connected, so that probes are answered; at a stop no new
+request is taken, those in hand end first, then the services stop in the reverse order; after a
+signal it is gone within `api_stop_timeout_s` and a little.
+
+granian serves in this process, on this event loop, so that one store is open once. Its embedded
+server is the one of its own workers, without their supervisor. It says that it is experimental:
+what we use of it, start, stop and ASGI, is held by the tests of this project.
+"""
+
+import asyncio
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import structlog
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+from pipeline.api.wiring import Built
+from pipeline.config_api import ApiSettings
+from pipeline.errors import AwawayError
+
+HEADERS_MS_MAX: Final = 10_000
+_BACKLOG: Final = 1_024
+_HEAD_BYTES_MAX: Final = 65_536
+_log = structlog.get_logger("awaway.api")
+
+
+class ApiServerError(AwawayError):
+    """The API cannot listen where it was told to.
+
+    **Operator action**: free the port, or set `AWAWAY_API_HOST` and `AWAWAY_API_PORT` to others.
+    """
+
+
+def find_port(host: str, port: int) -> int:
+    """The port itself, or a free one for 0.
+
+    Raises:
+        ApiServerError: it is taken, or the host is not ours.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ApiServerError(
+                f"cannot listen on {host}:{port}",
+                why=error.strerror or str(error),
+                fix="free the port, or set AWAWAY_API_HOST and AWAWAY_API_PORT",
+                host=host,
+                port=port,
+            ) from error
+        found: int = probe.getsockname()[1]
+        return found
+
+
+async def serve(built: Built, listening: Callable[[str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; a second signal ends at once.
+
+    Args:
+        listening: told the address when it listens.
+
+    Raises:
+        ApiServerError: it cannot listen.
+    """
+    settings: ApiSettings = built.parts.settings
+    host, port = settings.api_host, settings.api_port
+    port = find_port(host, port)
+    server = Server(
+        built.app,
+        address=host,
+        port=port,
+        interface=Interfaces.ASGINL,
+        http=HTTPModes.http1,
+        websockets=False,
+        backlog=_BACKLOG,
+        backpressure=settings.api_connections_max,
+        http1_settings=HTTP1Settings(
+            header_read_timeout=HEADERS_MS_MAX, max_buffer_size=_HEAD_BYTES_MAX
+        ),
+        log_enabled=False,
+    )
+    server.workers_kill_timeout = settings.api_stop_timeout_s
+    stop = built.parts.stopping
+
+    def asked() -> None:
+        if stop.is_set():
+            signal.raise_signal(signal.SIGKILL)
+        stop.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked)
+    serving = asyncio.ensure_future(server.serve())
+    started = []
+    try:
+        for service in built.services:
+            await service.start()
+            started.append(service)
+        listening(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        stopped = asyncio.ensure_future(stop.wait())
+        await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
+        stopped.cancel()
+    finally:
+        stop.set()
+        server.stop()  # type: ignore[no-untyped-call]
+        # Those who did not end within their time are cut off.
+        with suppress(TimeoutError):
+            await serving
+        for service in reversed(started):
+            await service.stop()

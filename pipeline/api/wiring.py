@@ -1,0 +1,89 @@
+"""The API's process, put together: the only place that knows every part of it.
+
+Owns: which part gets which, in which order they start.
+Does not own: the parts, the server (server.py).
+Invariant: nothing is connected here; the store on disk is opened, as reads begin with it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from starlette.types import ASGIApp
+
+from pipeline import metrics_api as m
+from pipeline.api.access import make_access, middleware
+from pipeline.api.app import Application
+from pipeline.api.materialise import Materialiser
+from pipeline.api.measures import ApiMetrics
+from pipeline.api.parts import Parts, Service
+from pipeline.api.pictures import Pictures
+from pipeline.api.progress_topic import ProgressTopic
+from pipeline.api.reads import Reads
+from pipeline.api.store import ProgressStore
+from pipeline.api.views import Views
+from pipeline.app import read_policy
+from pipeline.codec.registry import SchemaResolver, connect
+from pipeline.codec.schemas import load_schemas
+from pipeline.config_api import ApiSettings
+from pipeline.core.geometry.catalogue import GoldenCatalogue
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What serves.
+
+    Attributes:
+        services: in the order in which they start; they stop in the other.
+    """
+
+    app: ASGIApp
+    parts: Parts
+    services: list[Service]
+
+
+def build(settings: ApiSettings, now_ms: Callable[[], int]) -> Built:
+    """Put the process together.
+
+    Raises:
+        ConfigError, PolicyError, SchemaFileError: a file that a setting names is wrong.
+        ReadStoreError: the store on disk cannot be opened.
+    """
+    access = make_access(settings, now_ms)
+    policies = read_policy(settings)
+    catalogue = GoldenCatalogue(settings.assets_url)
+    schemas = load_schemas(settings.schemas_dir)
+    metrics = ApiMetrics()
+    resolver = SchemaResolver(connect(settings.registry_client()))
+    topic = settings.topic("progress")
+    source = Materialiser(
+        ProgressStore(
+            settings.data_dir / f"{settings.topic_prefix}api" / "progress",
+            settings.api_block_cache_mib << 20,
+        ),
+        lambda: ProgressTopic(settings.kafka_client(), topic),
+        schemas["ProgressUpdated"],
+        resolver.writer_schema,
+        metrics,
+        now_ms,
+    )
+    pictures = Pictures(
+        catalogue, settings.api_picture_processes, settings.api_picture_cache_mib << 20, metrics
+    )
+    views = Views(policies, catalogue)
+    parts = Parts(
+        settings=settings,
+        now_ms=now_ms,
+        catalogue=catalogue,
+        policies=policies,
+        authorize=access.guard.authorize,
+        metrics=metrics,
+        source=source,
+        reads=Reads(settings, source, policies, views, metrics, now_ms),
+        pictures=pictures,
+        stopping=asyncio.Event(),
+    )
+    metrics.put(m.BUILD_INFO, 1, version("awaway"), catalogue.generator_version)
+    app = Application(parts, middleware(settings, access))
+    return Built(app, parts, [access.keys, source, pictures])
