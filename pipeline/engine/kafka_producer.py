@@ -126,11 +126,11 @@ class KafkaProducer:
         """Wait for the queue to drain; the transaction's own time-out bounds how long."""
         if time.monotonic() - self._began_at > self._timeout_s:
             raise TransactionAbortedError("the producer's queue does not drain")
-        self._client.poll(BACKOFF_S)
+        self._serving(lambda: self._client.poll(BACKOFF_S))
 
     def flush(self) -> None:
         """Return when every record was acknowledged."""
-        remaining = self._client.flush(self._timeout_s)
+        remaining = self._serving(lambda: self._client.flush(self._timeout_s))
         if self._failed is not None:
             raise TransactionAbortedError(f"a marker was not delivered: {self._failed}")
         if remaining:
@@ -188,6 +188,21 @@ class KafkaProducer:
                 time.sleep(BACKOFF_S)
             else:
                 return
+
+    def _serving(self, call: Callable[[], int]) -> int:
+        """Make a call that lets the client's callbacks run.
+
+        The client raises a fatal error from inside one of them; when it goes on to write a log
+        line, what comes out is a SystemError about that, with the fatal error as its cause.
+        """
+        try:
+            return call()
+        except KafkaException as error:
+            raise self._judged(error) from error
+        except SystemError as error:
+            if isinstance(error.__cause__, KafkaException):
+                raise self._judged(error.__cause__) from error
+            raise
 
     def _judged(self, error: KafkaException) -> Exception:
         cause: KafkaError = error.args[0]
