@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
+from confluent_kafka import KafkaException
+
 from chaos.errors import OverdueError
 from chaos.ledger import LOG_TAIL_CHARS, Ledger
 
@@ -46,6 +49,10 @@ class Worker:
         """Whether it has come to process at least one."""
         return READY.search(self.log) is not None
 
+    def is_stopped(self) -> bool:
+        """Whether it stands still, by a signal."""
+        return psutil.Process(self.process.pid).status() == psutil.STATUS_STOPPED
+
 
 class Fleet:
     """The workers of one ledger.
@@ -60,7 +67,7 @@ class Fleet:
         self, ledger: Ledger, slots: int, proxied: frozenset[int], proxy_address: str
     ) -> None:
         self._ledger = ledger
-        self._proxied = proxied
+        self.proxied = proxied
         self._proxy_address = proxy_address
         self._held: set[int] = set()
         self.slots = slots
@@ -77,7 +84,7 @@ class Fleet:
         log_file = self._ledger.log_file(slot)
         began_at = log_file.stat().st_size if log_file.exists() else 0
         given = SETTINGS | {"DATA_DIR": str(self.data_dir(slot))}
-        if slot in self._proxied:
+        if slot in self.proxied:
             given["BOOTSTRAP_SERVERS"] = self._proxy_address
         process = self._ledger.start_worker(slot, plan, **(given | settings))
         self.running[slot] = worker = Worker(slot, process, log_file, began_at)
@@ -92,6 +99,10 @@ class Fleet:
         """Leave a slot to its caller: it is not started again until `release`."""
         self._held.add(slot)
         return self.running[slot]
+
+    def hold_new(self, slot: int) -> None:
+        """The same for a slot beyond the usual ones, which has no worker yet."""
+        self._held.add(slot)
 
     def release(self, slot: int) -> None:
         """The slot is to run as usual again; beyond the usual slots it is to end."""
@@ -128,15 +139,21 @@ class Fleet:
             self.start(slot)
 
     def wait_for(self, met: Callable[[], bool], what: str, deadline_s: float) -> None:
-        """Tend the fleet until a condition holds.
+        """Tend the fleet until a condition holds; a broker that does not answer is asked again.
 
         Raises:
             OverdueError: it did not within `deadline_s` seconds.
         """
         deadline = time.monotonic() + deadline_s
-        while not met():
+        why = ""
+        while True:
+            try:
+                if met():
+                    return
+            except KafkaException as error:
+                why = str(error)
             if time.monotonic() > deadline:
-                raise OverdueError(f"{what}: not within {deadline_s:.0f} s")
+                raise OverdueError(f"{what}: not within {deadline_s:.0f} s", why=why)
             self.tend()
             time.sleep(TICK_S)
 

@@ -6,13 +6,14 @@ Does not own: which faults there are, expectations (judge.py, the tests).
 Invariant: outputs are read read_committed, to the read_uncommitted end, with schemas by id.
 """
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -87,8 +88,11 @@ class Ledger:
 
     def __post_init__(self) -> None:
         self.bootstrap = self.stack.bootstrap_servers
-        self.admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 2})
+        self.admin = self._new_admin()
         self.registry = connect({"url": self.stack.registry_url})
+
+    def _new_admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 2})
 
     def set_up(self) -> None:
         """Topics and schemas."""
@@ -254,6 +258,12 @@ class Ledger:
         finally:
             consumer.close()
 
+    def members(self) -> int:
+        """How many workers the group has."""
+        future = self.admin.describe_consumer_groups([self.group], request_timeout=REQUEST_S)
+        with self._anew():
+            return len(future[self.group].result().members)
+
     def ends(self, names: Sequence[str], *, stable: bool = False) -> dict[tuple[str, int], int]:
         """The end of each partition: read_uncommitted, or the last stable offset."""
         level = ck.IsolationLevel.READ_COMMITTED if stable else ck.IsolationLevel.READ_UNCOMMITTED
@@ -263,7 +273,18 @@ class Ledger:
             isolation_level=level,
             request_timeout=REQUEST_S,
         )
-        return {(tp.topic, tp.partition): f.result().offset for tp, f in futures.items()}
+        with self._anew():
+            return {(tp.topic, tp.partition): f.result().offset for tp, f in futures.items()}
+
+    @contextlib.contextmanager
+    def _anew(self) -> Iterator[None]:
+        """Ask with a new client after a failure: one that lived through a broker's restart may go
+        on asking with the leader epoch of before."""
+        try:
+            yield
+        except ck.KafkaException:
+            self.admin = self._new_admin()
+            raise
 
     # --- outputs ---------------------------------------------------------------------------------
 

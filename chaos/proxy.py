@@ -48,7 +48,8 @@ class Proxy:
 
     Attributes:
         treat: asked what to do with a request that ends a transaction; None lets all pass.
-        end_txns: how many came by. accepted: connections. was_cut: connections cut by `cut`.
+        end_txns: how many came by. accepted: connections. was_cut: connections cut by `cut`. late:
+            requests that arrived after their client had gone.
     """
 
     def __init__(self, port: int, broker_port: int) -> None:
@@ -57,6 +58,7 @@ class Proxy:
         self.end_txns = 0
         self.accepted = 0
         self.was_cut = 0
+        self.late = 0
         self._port = port
         self._broker_port = broker_port
         self._open: set[asyncio.StreamWriter] = set()
@@ -141,6 +143,7 @@ class Proxy:
         while True:
             head = await reader.readexactly(HEAD.size)
             length, api_key, _ = HEAD.unpack(head)
+            if api_key == END_TXN:
             frame = head + await reader.readexactly(length - HEAD.size + 4)
             if api_key == END_TXN:
                 self.end_txns += 1
@@ -173,6 +176,7 @@ class Proxy:
             answers, requests = await asyncio.open_connection(LOOPBACK, self._broker_port)
             requests.write(frame)
             await requests.drain()
+            self.late += 1
             await asyncio.wait_for(answers.read(CHUNK_BYTES), ANSWER_S)
             requests.transport.abort()
 

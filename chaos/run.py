@@ -15,12 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from confluent_kafka import KafkaException
-
 from chaos.errors import OverdueError
 from chaos.faults.fault import Fault, Scene
 from chaos.judge import Findings, examine, gather, policy
-from chaos.ledger import CHANGELOGS, INPUTS, OUTPUTS, STARTING
+from chaos.ledger import CHANGELOGS, INPUTS, OUTPUTS
 from chaos.load import Load, Mixture
 from chaos.schedule import in_order
 from chaos.stores import check_stores
@@ -30,6 +28,7 @@ PROGRESS_S: Final = 90.0
 """After healing, what was in the log by then must be processed within this."""
 
 CATCH_UP_S: Final = 60.0
+START_S: Final = 60.0
 CHECK_S: Final = 0.5
 EVENTS_PER_USER: Final = 25
 USERS_MIN: Final = 50
@@ -117,7 +116,10 @@ class Run:
         began = time.monotonic()
         self._watch.start()
         self._load.start()
-        self._scene.fleet.start_all()
+        fleet = self._scene.fleet
+        fleet.start_all()
+        for slot in range(fleet.slots):
+            self._await(fleet.running[slot].has_partitions, "no partitions at the start", START_S)
         self._await_progress("the start")
         for fault in in_order(self._options.faults, random.Random(self._options.seed)):
             if self._is_enough(time.monotonic() - began):
@@ -176,12 +178,7 @@ class Run:
     def _await(self, met: Callable[[], bool], what: str, deadline_s: float) -> None:
         def answered() -> bool:
             time.sleep(CHECK_S)
-            try:
-                return met()
-            except KafkaException as error:
-                if error.args[0].code() not in STARTING:
-                    raise
-                return False
+            return met()
 
         try:
             self._scene.wait_for(answered, what, deadline_s)

@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from chaos.faults import crashes
+from chaos.faults import crashes, disks, freezes, groups, inputs, network, servers
 from chaos.faults.fault import Fault
 from pipeline.errors import UsageError
 
@@ -26,6 +26,28 @@ CATALOGUE: Final[dict[str, type[Fault]]] = {
         crashes.CrashInRestore,
         crashes.CrashInRevoke,
         crashes.KillAtRandom,
+        freezes.FreezeShort,
+        freezes.FreezeLong,
+        freezes.SlowAgent,
+        freezes.PollTooLate,
+        freezes.SlotTaken,
+        groups.RebalanceStorm,
+        groups.RollingRestart,
+        groups.SharedFolder,
+        servers.BrokerClean,
+        servers.BrokerHard,
+        servers.BrokerAtEndTxn,
+        servers.RegistryAway,
+        network.ConnectionsCut,
+        network.EndTxnDelayed,
+        network.EndTxnReordered,
+        inputs.ProducerDuplicates,
+        inputs.AbortedInputs,
+        inputs.LateAndDisordered,
+        inputs.OversizeAndPoison,
+        disks.OldSnapshot,
+        disks.ChangelogRemade,
+        disks.DiskFull,
     )
 }
 
