@@ -158,15 +158,25 @@ class Standbys:
         self._observer.standbys(sorted(wanted))
 
     def _open(self, number: int) -> None:
-        """Follow a partition, from where its store stands or from the beginning."""
+        """Follow a partition, from where its store stands or from the beginning.
+
+        A store that was the partition's state when its changelog was still there may be the last to
+        have it: it is left as it is, for the day on which this worker owns the partition.
+        """
         store = self._kept.get(number) or self._stores.open(number)
         for changelog in self._tables:
             mark = self._marks[TopicPartition(changelog, number)]
             position = store.positions.get(changelog)
-            reason = misfit(position, changelog, self._topic_ids[changelog], mark)
-            if reason is not None:
-                store = self._stores.replace(store, reason)
-                self._is_assigned = False
+            topic_id = self._topic_ids[changelog]
+            reason = misfit(position, changelog, topic_id, mark)
+            if reason is None:
+                continue
+            self._is_assigned = False
+            if position is not None and position.topic_id != topic_id and not store.is_copy:
+                self._kept[number] = store
+                self._followed.discard(number)
+                return
+            store = self._stores.replace(store, reason)
         self._kept[number] = store
         if number not in self._followed:
             self._followed.add(number)
