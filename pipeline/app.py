@@ -28,10 +28,9 @@ from pipeline.codec.inputs import InputDecoder
 from pipeline.codec.registry import SchemaResolver, connect
 from pipeline.codec.schemas import Schema, load_schemas
 from pipeline.config import Settings
-from pipeline.config_load import load_settings
+from pipeline.config_load import load_settings, read_policy
 from pipeline.core.fold import World, fold_command, fold_completion
 from pipeline.core.geometry.catalogue import GoldenCatalogue
-from pipeline.core.policy import load_policy
 from pipeline.core.rulebook import PolicyBook, check_figures
 from pipeline.engine.batch import Batch
 from pipeline.engine.engine_config import EngineConfig
@@ -42,7 +41,6 @@ from pipeline.engine.kafka_config import KafkaConfig
 from pipeline.engine.machine import Engine
 from pipeline.engine.observer import EngineObserver
 from pipeline.engine.rocks import RocksDisk
-from pipeline.errors import ConfigError
 from pipeline.metrics import BatchStats
 from pipeline.ops.schemas import expected
 from pipeline.ops.topics_file import Target, TopicsFile, load_topics
@@ -130,24 +128,6 @@ def create_app(settings: Settings, hooks: Hooks | None = None) -> EngineApp:
         topic = app.topic(settings.topic(name), schema=MicroBatches(), acks=False, internal=False)
         add_agent(app, name, topic, process)
     return app
-
-
-def read_policy(settings: Settings) -> PolicyBook:
-    """The policy file.
-
-    Raises:
-        ConfigError: it cannot be read.
-        PolicyError: it is incoherent; the message says how.
-    """
-    try:
-        text = settings.policy_file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(
-            f"{settings.policy_file} cannot be read",
-            why=str(error.strerror),
-            fix="set AWAWAY_POLICY_FILE to the policy's path",
-        ) from error
-    return load_policy(text)
 
 
 class _Parts:

@@ -1,6 +1,7 @@
 """Where settings come from, and what is said when they are wrong.
 
-Owns: reading the configuration file, merging it under the environment, naming every mistake.
+Owns: reading the configuration file, merging it under the environment, naming every mistake;
+reading the policy file that the settings name.
 Does not own: the settings themselves (config.py).
 Invariants: an unknown key of the file is refused; an unknown `AWAWAY_` variable is reported, not
 refused (Kubernetes adds variables of its own); no message contains a value, as it may be a secret.
@@ -23,6 +24,8 @@ from pydantic_settings import (
 
 from pipeline.config import ENV_PREFIX, Settings
 from pipeline.config_api import ApiSettings
+from pipeline.core.policy import load_policy
+from pipeline.core.rulebook import PolicyBook
 from pipeline.errors import ConfigError
 
 CONFIG_VARIABLE: Final = "AWAWAY_CONFIG"
@@ -108,6 +111,24 @@ def unknown_variables(environ: Mapping[str, str]) -> list[str]:
             continue
         found.append(f"{name} sets nothing{_meant(upper, sorted(known))}")
     return found
+
+
+def read_policy(settings: Settings) -> PolicyBook:
+    """The policy file.
+
+    Raises:
+        ConfigError: it cannot be read.
+        PolicyError: it is incoherent; the message says how.
+    """
+    try:
+        text = settings.policy_file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"{settings.policy_file} cannot be read",
+            why=str(error.strerror),
+            fix="set AWAWAY_POLICY_FILE to the policy's path",
+        ) from error
+    return load_policy(text)
 
 
 class _StrictLoader(yaml.SafeLoader):

@@ -146,7 +146,7 @@ def _run(settings: "Settings", complaints: list[str], *, check_only: bool) -> in
 
 def _describe(settings: "Settings", metrics: "WorkerMetrics") -> None:
     """Set the metrics that say what runs."""
-    from pipeline.app import read_policy  # noqa: PLC0415 - slow to import
+    from pipeline.config_load import read_policy  # noqa: PLC0415 - slow to import
     from pipeline.core.geometry.catalogue import GENERATOR_VERSION  # noqa: PLC0415
 
     book = read_policy(settings)
