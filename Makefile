@@ -37,6 +37,10 @@ verify: install ## Everything in `test`, then the long tests
 bench: install ## Measure throughput and delay against the peers (several minutes)
 	@$(BIN)/python -m bench $(ARGS)
 
+.PHONY: chaos
+chaos: install ## Break everything at random under load, then check (MINUTES=5 SEED=7 ARGS="--help")
+	@$(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
+
 .PHONY: stack-up
 stack-up: install ## Start Kafka and the schema registry here, and leave them running
 	@$(AWAWAY) local up $(ARGS)

@@ -1,0 +1,89 @@
+"""The chaos run as a person meets it: a short one always, all faults under `make verify`."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from chaos.ledger import ROOT
+from chaos.schedule import CATALOGUE
+
+KEYS = ["seed", "minutes", "events", "faults", "lost", "duplicated", "wrong_state", "hung"]
+SHORT = "crash_before_commit,crash_in_write,aborted_inputs,oversize_and_poison,end_txn_reordered"
+
+
+def chaos(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
+    """Start a run whose folder lies below `folder`."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "chaos", *arguments],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def check(run: "subprocess.Popen[str]", faults: set[str], timeout_s: float) -> dict[str, Any]:
+    """Wait for a run, which must have found nothing and seen these faults strike."""
+    out, told = run.communicate(timeout=timeout_s)
+    assert run.returncode == 0, f"{out}\n{told}"
+    result: dict[str, Any] = json.loads(out.splitlines()[-1])
+    assert list(result) == KEYS
+    assert result["faults"].keys() == faults
+    assert all(result["faults"].values())
+    assert [result[key] for key in KEYS[4:]] == [0, 0, 0, 0]
+    assert result["events"] > 500
+    for fault in faults:
+        assert fault in told
+    return result
+
+
+def test_a_short_run(tmp_path: Path) -> None:
+    run = chaos(tmp_path, "--seed", "108", "--all", "--workers", "2", "--faults", SHORT)
+    assert check(run, set(SHORT.split(",")), 280)["seed"] == 108
+    assert list((tmp_path / ".local").iterdir()) == []
+
+
+@pytest.mark.verify
+@pytest.mark.timeout(1800)
+def test_every_fault(tmp_path: Path) -> None:
+    possible = {name for name, fault in CATALOGUE.items() if not fault.impossible()}
+    check(chaos(tmp_path, "--seed", "1", "--all"), possible, 1700)
+
+
+def test_an_interrupt_ends_everything(tmp_path: Path) -> None:
+    run = chaos(tmp_path, "--minutes", "5", "--faults", "kill_at_random")
+    assert run.stderr is not None
+    for line in run.stderr:
+        if "kill_at_random" in line:
+            break
+    family = psutil.Process(run.pid).children(recursive=True)
+    assert len(family) >= 3
+    run.send_signal(signal.SIGINT)
+    run.communicate(timeout=60)
+    assert run.returncode == 130
+    deadline = time.monotonic() + 20
+    while any(member.is_running() for member in family):
+        assert time.monotonic() < deadline, family
+        time.sleep(0.1)
+    assert list((tmp_path / ".local").iterdir()) == []
+
+
+def test_the_command_teaches(tmp_path: Path) -> None:
+    out, _ = chaos(tmp_path, "--help").communicate(timeout=60)
+    for word in ("--seed", "--minutes", "--workers", "make chaos", "wrong_state"):
+        assert word in out
+    out, _ = chaos(tmp_path, "--list").communicate(timeout=60)
+    assert [line.split()[0] for line in out.splitlines()] == list(CATALOGUE)
+    wrong = chaos(tmp_path, "--faults", "gremlins")
+    _, told = wrong.communicate(timeout=60)
+    assert wrong.returncode == 2
+    assert "no such fault: gremlins" in told
