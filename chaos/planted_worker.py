@@ -75,6 +75,9 @@ class Planted(EngineObserver):
     def producer_renewed(self, reason: str) -> None:
         logging.warning("producer made again: %s", reason)
 
+    def stalled(self, reason: str) -> None:
+        logging.warning("a client stalled: %s", reason)
+
     def rejoined(self, reason: str) -> None:
         logging.warning("consumer made again: %s", reason)
 

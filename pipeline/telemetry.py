@@ -87,6 +87,10 @@ class Telemetry(EngineObserver):
         self._metrics.producer_renewed()
         _log.warning("producer made again", reason=reason)
 
+    def stalled(self, reason: str) -> None:
+        self._metrics.client_stalled()
+        _log.warning("a client stalled", reason=reason)
+
     def assigned(self, partitions: list[int]) -> None:
         self._owned |= set(partitions)
         self._metrics.assigned(len(self._owned))

@@ -26,6 +26,9 @@ class EngineObserver:
     def rejoined(self, reason: str) -> None:
         """The consumer was made again and joins the group."""
 
+    def stalled(self, reason: str) -> None:
+        """A client said nothing although there should be something; it is asked anew."""
+
     def assigned(self, partitions: list[int]) -> None:
         """These partitions now belong to this worker; they are being restored."""
 

@@ -40,6 +40,9 @@ from pipeline.engine.tablespec import TableSpec
 READ_RECORDS_MAX = 20_000
 """Changelog records applied in one write."""
 
+SILENCE_S_MAX = 5.0
+"""A reader that has something to read and says nothing for so long is replaced."""
+
 
 @dataclass(slots=True)
 class _Restoring:
@@ -79,6 +82,7 @@ class Restorer:
         self._now = config.clock
         self._observer = observer
         self._reader: ChangelogReader | None = None
+        self._heard_at = 0.0
         self._pending: set[TopicPartition] = set()
         self._topic_ids: dict[str, str] = {}
         self._restoring: dict[int, _Restoring] = {}
@@ -166,6 +170,7 @@ class Restorer:
         self._reader = self._reader or self._cluster.changelog_reader()
         self._reader.assign(offsets)
         self._pending = set(offsets)
+        self._heard_at = self._now()
 
     def step(self, wait_s: float) -> list[PartitionStore]:
         """Read and write one stretch; returns the stores that now contain their changelogs."""
@@ -173,6 +178,7 @@ class Restorer:
             records, ends = self._reader.poll(READ_RECORDS_MAX, wait_s)
             self._write(records)
             self._note_ends(ends)
+            self._watch(bool(records or ends))
         complete = [
             item.store
             for partition, item in self._restoring.items()
@@ -182,6 +188,21 @@ class Restorer:
             self._reader.close()
             self._reader = None
         return complete
+
+    def _watch(self, is_heard: bool) -> None:
+        """Replace a reader that says neither records nor ends.
+
+        A client that lived through a broker's restart may wait for ever; where it is an open
+        transaction that holds the end back, a new reader costs nothing.
+        """
+        now = self._now()
+        if is_heard:
+            self._heard_at = now
+        elif self._reader is not None and self._pending and now - self._heard_at > SILENCE_S_MAX:
+            self._observer.stalled(f"nothing of the changelogs came for {SILENCE_S_MAX:.0f} s")
+            self._reader.close()
+            self._reader = None
+            self._assign()
 
     def _write(self, records: Iterable[Message]) -> None:
         """Write a stretch of changelog records, one atomic batch a partition and changelog."""

@@ -178,6 +178,11 @@ class WorkerMetrics(Collector):
             self._histograms[m.ABORT_DURATION.name].observe(abort_s)
             self._add(m.TRANSACTIONS, 1, "aborted")
 
+    def client_stalled(self) -> None:
+        """A client said nothing although there was something."""
+        with self._lock:
+            self._add(m.CLIENTS_STALLED, 1)
+
     def producer_renewed(self) -> None:
         """The producer was made again under the same transactional id."""
         with self._lock:
