@@ -8,12 +8,16 @@ prefix of the writes; closing flushes; a database that is set aside is kept.
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from pipeline.engine.errors import CorruptStoreError, StoreLockedError, StoreUnwritableError
 from pipeline.engine.marker import MARKER_KEY, decode_marker
 from simulator.process import Killed, Process
 
 Entries = dict[bytes, bytes]
+
+COPY_KEY: Final = b"\x00copy"
+"""As pipeline/engine/store.py marks a store that only follows its changelogs."""
 
 
 class _Database:
@@ -57,11 +61,13 @@ class Folder:
 
     Attributes:
         aside: (partition, reason) of what was set aside.
+        used_by: processes that opened something on it.
     """
 
     def __init__(self) -> None:
         self.databases: dict[int, _Database] = {}
         self.aside: list[tuple[int, str]] = []
+        self.used_by: list[Process] = []
 
     def crash(self, process: Process) -> None:
         """A process died: what it had open is as old as chance will have it."""
@@ -69,10 +75,12 @@ class Folder:
             if database.holder is process:
                 database.crash(process.world.random.randint(0, len(database.undo)))
 
-    def positions(self, partition: int) -> dict[str, int]:
-        """Next offsets of the inputs that a partition's state contains; empty when there is none."""
+    def state_positions(self, partition: int) -> dict[str, int]:
+        """Next offsets of the inputs that a partition's state contains; empty for a mere copy."""
         database = self.databases.get(partition)
-        raw = None if database is None else database.entries.get(MARKER_KEY)
+        if database is None or COPY_KEY in database.entries:
+            return {}
+        raw = database.entries.get(MARKER_KEY)
         return {} if raw is None else decode_marker(raw, generation="blue").next_offsets
 
     def snapshot(self) -> dict[int, Entries]:
@@ -136,15 +144,21 @@ class SimDisk:
         self._folder = folder
         process.at_death.append(lambda: folder.crash(process))
 
+    def claim(self) -> None:
+        """Always granted, so that two processes on one folder meet at the databases' locks."""
+
     def open(self, partition: int) -> _Store:
         """Open a partition's database, made when it is not there."""
         process, databases = self._process, self._folder.databases
         process.at("disk open")
+        if process not in self._folder.used_by:
+            self._folder.used_by = [p for p in self._folder.used_by if not p.is_dead] + [process]
+        if any(p is not process and not p.is_dead for p in self._folder.used_by):
+            process.world.effects["two workers on one folder"] += 1
         database = databases.get(partition)
         if database is None:
             database = databases[partition] = _Database()
         if database.holder is not None:
-            process.world.effects["lock refused"] += 1
             raise StoreLockedError(f"partition {partition} is open in another process")
         if database.is_corrupt:
             process.world.effects["store corrupt"] += 1

@@ -192,17 +192,25 @@ class KafkaProducer:
     def _serving(self, call: Callable[[], int]) -> int:
         """Make a call that lets the client's callbacks run.
 
-        The client raises a fatal error from inside one of them; when it goes on to write a log
-        line, what comes out is a SystemError about that, with the fatal error as its cause.
+        The client raises a fatal error from inside one of them. When it goes on to write a log
+        line, that fails, and what comes out is a SystemError or an AttributeError about the logger.
         """
         try:
             return call()
         except KafkaException as error:
             raise self._judged(error) from error
-        except SystemError as error:
-            if isinstance(error.__cause__, KafkaException):
-                raise self._judged(error.__cause__) from error
-            raise
+        except (SystemError, AttributeError) as error:
+            raise self._judged(self._hidden(error)) from error
+
+    def _hidden(self, error: Exception) -> KafkaException:
+        """The fatal error behind one about the logger: the client tells it at each later call."""
+        if isinstance(error.__cause__, KafkaException):
+            return error.__cause__
+        try:
+            self._client.begin_transaction()  # refused, as one is open
+        except KafkaException as told:
+            return told
+        raise error
 
     def _judged(self, error: KafkaException) -> Exception:
         cause: KafkaError = error.args[0]

@@ -75,6 +75,7 @@ class Engine:
     ) -> None:
         self._config = config
         self._cluster = cluster
+        self._disk = disk
         self._observer = observer
         stores = Stores(disk, config.generation, observer)
         standbys = Standbys(config, cluster, stores, observer)
@@ -107,8 +108,10 @@ class Engine:
 
         Raises:
             IncompatibleTopicsError: partition counts differ, or a topic is missing.
+            StoreLockedError: another worker has the data folder.
             SlotTakenError, BrokerError: see there.
         """
+        self._disk.claim()
         check_partition_counts(self._config, self._cluster)
         self._producer = self._new_producer()
         self._consumer = self._cluster.consumer()

@@ -189,6 +189,15 @@ class KeyValueStore(Protocol):
 class Disk(Protocol):
     """Where the partitions' stores are kept."""
 
+    def claim(self) -> None:
+        """Make sure that no other process works here until this one ends; may be called again.
+
+        Raises:
+            StoreLockedError: another one does.
+            StoreUnwritableError: nothing can be written here.
+        """
+        ...
+
     def open(self, partition: int) -> KeyValueStore:
         """Open a partition's store, made when it is not there.
 

@@ -19,14 +19,14 @@ Invariants, which make a crash between any two transactions harmless:
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any, Final
+from typing import Any
 
 from pipeline.engine.marker import MARKER_KEY, REWRITING_KEY, Marker, encode_marker
 from pipeline.engine.ports import TopicPartition, TransactionalProducer
 from pipeline.engine.store import PartitionStore
 from pipeline.engine.tablespec import TableSpec
 
-CHUNK_RECORDS_MAX: Final = 10_000
+CHUNK_RECORDS_MAX = 10_000
 """Records in one transaction, at most: far less than its time allows."""
 
 
@@ -37,20 +37,12 @@ class Rewrite:
         table: whose changelog it is.
         store: complete, and not written until this is done.
         topic_id: UUID of the new changelog.
-        records_max: in one transaction.
     """
 
-    def __init__(
-        self,
-        table: TableSpec,
-        store: PartitionStore,
-        topic_id: str,
-        records_max: int = CHUNK_RECORDS_MAX,
-    ) -> None:
+    def __init__(self, table: TableSpec, store: PartitionStore, topic_id: str) -> None:
         self.table = table
         self._store = store
         self._topic_id = topic_id
-        self._records_max = records_max
         self._records: Iterator[tuple[bytes, bytes]] = table.records(store.scan(table))
         self._chunk: list[tuple[bytes, bytes]] | None = None
         self._is_open = False
@@ -68,8 +60,8 @@ class Rewrite:
         if marker is None:
             return True
         if self._chunk is None:
-            self._chunk = list(islice(self._records, self._records_max))
-        is_last = len(self._chunk) < self._records_max
+            self._chunk = list(islice(self._records, CHUNK_RECORDS_MAX))
+        is_last = len(self._chunk) < CHUNK_RECORDS_MAX
         topic, number = self.table.changelog, store.partition
         ends: list[int] = []
         producer.begin()

@@ -10,11 +10,15 @@ There is no write-ahead log: the changelog is one. A store that was not closed i
 flush, at most `WRITE_BUFFER_BYTES` of writes, and the changelog rolls it forward. (Kafka Streams
 does the same, `RocksDBStore`.) Closing flushes.
 
-Layout: `<root>/<partition>/` is the database; `<root>/<partition>.aside-<n>/` was set aside.
+Layout: `<root>/<partition>/` is the database; `<root>/<partition>.aside-<n>/` was set aside;
+`<root>/claimed-by` holds the process id of the worker, which has it locked.
 """
 
+import fcntl
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import IO
 
 from rocksdict import (
     AccessType,
@@ -34,6 +38,7 @@ from pipeline.engine.errors import (
 
 WRITE_BUFFER_BYTES = 64 << 20
 BLOCK_CACHE_BYTES = 64 << 20
+CLAIM_FILE = "claimed-by"
 MEMTABLE_BLOOM_RATIO = 0.1
 
 
@@ -144,6 +149,39 @@ class RocksDisk:
         """Keep the databases below `root`, which is made when it is not there."""
         self._root = root
         self._cache = Cache(BLOCK_CACHE_BYTES)
+        self._claim: IO[str] | None = None
+
+    def claim(self) -> None:
+        """Lock the folder for as long as this object lives; a process that dies unlocks it.
+
+        Each database has a lock of its own. But two workers on one folder would meet there only
+        when partitions move, and each would take the other's for its own.
+        """
+        if self._claim is not None:
+            return
+        path = self._root / CLAIM_FILE
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+            claim = path.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise StoreUnwritableError(
+                f"cannot write {self._root}: {error.strerror}",
+                fix="free space on the disk or correct the folder's permissions",
+            ) from error
+        try:
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            claim.seek(0)
+            holder = claim.read().strip()
+            claim.close()
+            raise StoreLockedError(
+                f"another worker, process {holder}, works on {self._root}",
+                fix="stop that one, or give this one its own AWAWAY_DATA_DIR",
+            ) from None
+        claim.truncate(0)
+        claim.write(f"{os.getpid()}\n")
+        claim.flush()
+        self._claim = claim
 
     def open(self, partition: int) -> RocksStore:
         """Open a partition's database, making it when it is not there.
