@@ -14,7 +14,7 @@ what we use of it, start, stop and ASGI, is held by the tests of this project.
 import asyncio
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -22,8 +22,9 @@ import structlog
 from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
+from starlette.types import ASGIApp
 
-from pipeline.api.wiring import Built
+from pipeline.api.parts import Service
 from pipeline.config_api import ApiSettings
 from pipeline.errors import AwawayError
 
@@ -63,21 +64,59 @@ def find_port(host: str, port: int) -> int:
         return found
 
 
-async def serve(built: Built, listening: Callable[[str], None]) -> None:
+async def serve(
+    app: ASGIApp,
+    services: Sequence[Service],
+    settings: ApiSettings,
+    stopping: asyncio.Event,
+    listening: Callable[[str], None],
+) -> None:
     """Serve until SIGTERM or SIGINT; a second signal ends at once.
 
     Args:
+        services: in the order in which they start.
+        stopping: set when the first signal comes.
         listening: told the address when it listens.
 
     Raises:
         ApiServerError: it cannot listen.
     """
-    settings: ApiSettings = built.parts.settings
     host, port = settings.api_host, settings.api_port
     port = find_port(host, port)
+    server = _server(app, settings, port)
+
+    def asked() -> None:
+        if stopping.is_set():
+            signal.raise_signal(signal.SIGKILL)
+        stopping.set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked)
+    serving = asyncio.ensure_future(server.serve())
+    started = []
+    try:
+        for service in services:
+            await service.start()
+            started.append(service)
+        listening(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+        asked_to_stop = asyncio.ensure_future(stopping.wait())
+        await asyncio.wait({serving, asked_to_stop}, return_when=asyncio.FIRST_COMPLETED)
+        asked_to_stop.cancel()
+    finally:
+        stopping.set()
+        server.stop()  # type: ignore[no-untyped-call]
+        # Those who did not end within their time are cut off.
+        with suppress(TimeoutError):
+            await serving
+        for service in reversed(started):
+            await service.stop()
+
+
+def _server(app: ASGIApp, settings: ApiSettings, port: int) -> Server:
     server = Server(
-        built.app,
-        address=host,
+        app,
+        address=settings.api_host,
         port=port,
         interface=Interfaces.ASGINL,
         http=HTTPModes.http1,
@@ -90,31 +129,4 @@ async def serve(built: Built, listening: Callable[[str], None]) -> None:
         log_enabled=False,
     )
     server.workers_kill_timeout = settings.api_stop_timeout_s
-    stop = built.parts.stopping
-
-    def asked() -> None:
-        if stop.is_set():
-            signal.raise_signal(signal.SIGKILL)
-        stop.set()
-
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked)
-    serving = asyncio.ensure_future(server.serve())
-    started = []
-    try:
-        for service in built.services:
-            await service.start()
-            started.append(service)
-        listening(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        stopped = asyncio.ensure_future(stop.wait())
-        await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        stopped.cancel()
-    finally:
-        stop.set()
-        server.stop()  # type: ignore[no-untyped-call]
-        # Those who did not end within their time are cut off.
-        with suppress(TimeoutError):
-            await serving
-        for service in reversed(started):
-            await service.stop()
+    return server

@@ -101,7 +101,8 @@ def _run(settings: "ApiSettings", complaints: list[str]) -> int:
         built = build(settings, clock.now_ms)
         watch = asyncio.ensure_future(_leave_in_time(built.parts.stopping, settings))
         try:
-            await serve(built, listening)
+            stopping = built.parts.stopping
+            await serve(built.app, built.services, settings, stopping, listening)
         finally:
             watch.cancel()
 

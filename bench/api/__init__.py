@@ -1,0 +1,1 @@
+"""The read API next to a bare Starlette route on the same server."""
