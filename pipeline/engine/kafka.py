@@ -18,7 +18,7 @@ from confluent_kafka.admin._resource import ResourceType
 
 from pipeline.engine.errors import BrokerError
 from pipeline.engine.kafka_config import REQUEST_TIMEOUT_S, KafkaConfig, broker_error, logger
-from pipeline.engine.kafka_consumers import KafkaChangelogReader, KafkaGroupConsumer
+from pipeline.engine.kafka_consumers import KafkaChangelogReader, KafkaGroupConsumer, SlotHolder
 from pipeline.engine.kafka_producer import KafkaProducer
 from pipeline.engine.ports import (
     ChangelogReader,
@@ -57,10 +57,10 @@ class KafkaCluster:
         """A static member of the worker group."""
         return KafkaGroupConsumer(self._config, self._slot_holder)
 
-    def _slot_holder(self) -> str | None:
+    def _slot_holder(self) -> SlotHolder | None:
         for member in self._members(self._describe_group()):
             if member.group_instance_id == self._config.slot_id:
-                return str(member.client_id)
+                return SlotHolder(str(member.client_id), str(member.member_id))
         return None
 
     def live_slots(self) -> Sequence[str] | None:

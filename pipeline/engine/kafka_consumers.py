@@ -8,7 +8,7 @@ partition is fetched from the offset that the engine names, or not at all.
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException
@@ -18,15 +18,22 @@ from pipeline.engine.kafka_config import REQUEST_TIMEOUT_S, KafkaConfig, broker_
 from pipeline.engine.ports import Message, RebalanceListener, TopicPartition
 
 
+class SlotHolder(NamedTuple):
+    """The member that a group has under a slot, as the group knows it."""
+
+    client_id: str
+    member_id: str
+
+
 class KafkaGroupConsumer:
     """`GroupConsumer` on librdkafka."""
 
-    def __init__(self, config: KafkaConfig, slot_holder: Callable[[], str | None]) -> None:
+    def __init__(self, config: KafkaConfig, slot_holder: Callable[[], SlotHolder | None]) -> None:
         """Make a member of the group; it joins with `subscribe`.
 
         Args:
             config: of the slot.
-            slot_holder: client id of the member that the group knows under the slot now, if any.
+            slot_holder: the member that the group knows under the slot now, if any.
         """
         self._slot_holder = slot_holder
         self._client_id = f"{config.slot_id}-{uuid.uuid4().hex[:12]}"
@@ -107,15 +114,20 @@ class KafkaGroupConsumer:
         """
         self._fatal = reason
         holder = self._slot_holder()
-        if holder not in (None, self._client_id):
-            raise _taken(f"{reason}; the group knows {holder} there")
+        if holder is not None and holder.client_id != self._client_id:
+            raise _taken(f"{reason}; the group knows {holder.client_id} there")
         raise ConsumerLostError("the consumer cannot go on", why=reason)
 
     def check_slot(self) -> None:
-        """Ask the group who is its member under this slot."""
+        """Ask the group who is its member under this slot.
+
+        The group keeps the client id of the first member that it knew under a slot, also when that
+        was this slot's last run: only the member id tells who it is now.
+        """
+        own = self._client.memberid()  # nothing before the first join
         holder = self._slot_holder()
-        if holder not in (None, self._client_id):
-            raise _taken(f"the group knows {holder} there")
+        if own and holder is not None and holder.member_id != own:
+            raise _taken(f"the group knows {holder.member_id} there")
 
     def fetch(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Fetch exactly these partitions, from exactly these offsets."""
