@@ -107,6 +107,7 @@ class Fleet:
     def release(self, slot: int) -> None:
         """The slot is to run as usual again; beyond the usual slots it is to end."""
         self._held.discard(slot)
+        self.tend()
         if slot >= self.slots:
             self.stop(slot)
             self.running.pop(slot, None)
@@ -159,11 +160,11 @@ class Fleet:
 
     def stop_all(self) -> dict[int, int | None]:
         """Stop every worker gracefully, side by side; returns the exit codes by slot."""
-        for worker in self.running.values():
-            if worker.process.poll() is None:
-                worker.process.terminate()
+        alive = {slot: one for slot, one in self.running.items() if one.process.poll() is None}
+        for worker in alive.values():
+            worker.process.terminate()
         codes: dict[int, int | None] = {}
-        for slot, worker in self.running.items():
+        for slot, worker in alive.items():
             try:
                 codes[slot] = worker.process.wait(40)
             except subprocess.TimeoutExpired:

@@ -143,7 +143,6 @@ class Proxy:
         while True:
             head = await reader.readexactly(HEAD.size)
             length, api_key, _ = HEAD.unpack(head)
-            if api_key == END_TXN:
             frame = head + await reader.readexactly(length - HEAD.size + 4)
             if api_key == END_TXN:
                 self.end_txns += 1

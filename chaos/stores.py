@@ -9,6 +9,7 @@ Stores that a worker left behind when its partition moved away are older, and no
 partition must have one that is up to date.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,9 @@ from pipeline.engine.rocks import RocksDisk
 from pipeline.engine.store import PartitionStore
 from pipeline.engine.tablespec import TableSpec
 
-POSITIONS: Final = b"\x00positions"
+ENGINES_OWN: Final = b"\x00"
+"""Begins the keys of what the engine notes for itself; of these only the marker is compared."""
+
 GENERATION: Final = "blue"
 
 Entries = dict[bytes, bytes]
@@ -56,6 +59,13 @@ def check_stores(ledger: Ledger, data_dirs: list[Path]) -> list[str]:
         if last and not current:
             wrong.append(f"partition {partition}: no worker's store is up to date")
     return wrong
+
+
+def compared(entries: Iterable[tuple[bytes, bytes]]) -> Entries:
+    """The entries of a local store that its changelogs account for."""
+    return {
+        key: value for key, value in entries if key == MARKER_KEY or not key.startswith(ENGINES_OWN)
+    }
 
 
 def _tables(ledger: Ledger) -> list[TableSpec]:
@@ -101,8 +111,7 @@ def _stored(root: Path, partition: int) -> tuple[dict[str, int], Entries]:
     disk = RocksDisk(root).open(partition)
     try:
         store = PartitionStore(partition, disk, GENERATION)
-        entries = dict(disk.scan(b""))
+        entries = compared(disk.scan(b""))
     finally:
         disk.close()
-    entries.pop(POSITIONS, None)
     return {topic: at.next_offset for topic, at in store.positions.items()}, entries

@@ -1,11 +1,10 @@
 """Members that come and go, and members that share what they should not.
 
-Owns: rebalance storms, rolling restarts, several workers on one data folder.
+Owns: rebalance storms, rolling restarts, two workers on one data folder.
 Does not own: deaths (crashes.py).
 Invariant: afterwards every slot runs on its own folder again.
 """
 
-import signal
 from typing import Final
 
 from chaos.faults.fault import Fault, Scene
@@ -82,42 +81,26 @@ class RollingRestart(Fault):
 
 
 class SharedFolder(Fault):
-    """All workers on one data folder; then one is frozen, and its partitions move to the others."""
+    """One worker more, on the data folder of another."""
 
     name = "shared_folder"
 
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene)
-        self.slot = scene.any_slot()
-        self.owner: Worker | None = None
-        self.others: list[Worker] = []
+        self.second: Worker | None = None
 
     def inject(self) -> None:
         fleet = self.scene.fleet
-        self.owner = owner = fleet.hold(self.slot)
-        self.scene.wait_for(owner.has_partitions, "the owner's partitions")
-        shared = str(fleet.data_dir(self.slot))
-        slots = [slot for slot in range(fleet.slots) if slot != self.slot] or [fleet.slots]
-        for slot in slots:
-            if slot in fleet.running:
-                fleet.hold(slot)
-                fleet.stop(slot)
-            else:
-                fleet.hold_new(slot)
-            self.others.append(fleet.start(slot, DATA_DIR=shared))
-        for other in self.others:
-            self.scene.wait_for(other.has_partitions, "partitions in a shared folder")
-        owner.process.send_signal(signal.SIGSTOP)
-        self.scene.wait_for(self.fired, "a store that is open in another process")
+        slot = self.scene.any_slot()
+        self.scene.wait_for(fleet.running[slot].has_partitions, "the first worker's partitions")
+        fleet.hold_new(fleet.slots)
+        self.second = second = fleet.start(fleet.slots, DATA_DIR=str(fleet.data_dir(slot)))
+        self.scene.wait_for(lambda: second.process.poll() is not None, "the second worker's end")
 
     def heal(self) -> None:
-        fleet = self.scene.fleet
-        if self.owner is not None:
-            self.owner.process.send_signal(signal.SIGCONT)
-        for other in self.others:
-            fleet.stop(other.slot)
-            fleet.release(other.slot)
-        fleet.release(self.slot)
+        self.scene.fleet.release(self.scene.fleet.slots)
 
     def fired(self) -> bool:
-        return any("StoreLockedError" in other.log for other in self.others)
+        if self.second is None or self.second.process.poll() != 1:
+            return False
+        return "StoreLockedError" in self.second.log

@@ -5,10 +5,9 @@ faults.
 """
 
 from pathlib import Path
-from typing import Any
 
 from chaos.judge import examine, gather, policy
-from chaos.stores import POSITIONS
+from chaos.stores import compared
 from pipeline.engine.rocks import RocksDisk
 from pipeline.oracle import Judgement
 from tests.integration.ledger import Ledger
@@ -24,13 +23,11 @@ def check_exact(ledger: Ledger) -> Judgement:
 
 
 def local_state(data_dir: Path, ledger: Ledger) -> list[dict[bytes, bytes]]:
-    """Every entry of every partition's local store, without the changelog positions."""
+    """Every entry of every partition's local store, that its changelogs account for."""
     disk = RocksDisk(data_dir / ledger.group)
     partitions = []
     for number in range(ledger.partitions):
         store = disk.open(number)
-        entries: dict[bytes, Any] = dict(store.scan(b""))
-        entries.pop(POSITIONS, None)
-        partitions.append(entries)
+        partitions.append(compared(store.scan(b"")))
         store.close()
     return partitions
