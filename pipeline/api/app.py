@@ -15,14 +15,19 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pipeline.api import assets, probes, problems, users
+from pipeline.api import assets, ingest, live, probes, problems, users
 from pipeline.api.measured import Measured
 from pipeline.api.parts import Parts
 
 
 def described_routes(parts: Parts) -> list[BaseRoute]:
     """What docs/openapi.json describes, the one that is called most first."""
-    return [*users.routes(parts), *assets.routes(parts)]
+    return [
+        *users.routes(parts),
+        *assets.routes(parts),
+        *ingest.routes(parts),
+        *live.routes(parts),
+    ]
 
 
 def routes(parts: Parts) -> list[BaseRoute]:

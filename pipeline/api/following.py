@@ -13,7 +13,7 @@ import logging
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 import confluent_kafka as ck
 import structlog
@@ -34,18 +34,33 @@ _AGAIN_S: Final = 1.0
 _JOIN_S: Final = 5.0
 _log = structlog.get_logger("awaway.api.following")
 _client_log = logging.getLogger("awaway.api.kafka")
+_LOG_LEVEL: Final = 4
+"""Of clients that ask once: warnings, not what they say as they end."""
+_EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+
+class Log(NamedTuple):
+    """What the topics have when reading begins.
+
+    Attributes:
+        firsts: the earliest offset of each place. ends: the last stable one.
+        topic_ids: by name; a topic that was made again has another.
+    """
+
+    firsts: Mapping[Place, int]
+    ends: Mapping[Place, int]
+    topic_ids: Mapping[str, str]
 
 
 class Follower(Protocol):
     """Takes in what was read; called on the thread that reads."""
 
-    def begin(self, ends: Mapping[Place, int], topic_ids: Mapping[str, str]) -> Mapping[Place, int]:
+    def begin(self, log: Log) -> Mapping[Place, int]:
         """Where to read on; also called when reading has to begin anew.
 
         Args:
-            ends: the last stable offset of each place.
-            topic_ids: by name; a topic that was made again has another.
+            log: what there is to read.
 
         Returns:
             The next offset by place; the earliest there is where a place is left out.
@@ -149,7 +164,11 @@ class TopicThread:
         )
         client = self._followed.client
         starts = self._follower.begin(
-            offsets_of(client, self.places, _LATEST), topic_ids(client, self._followed.topics)
+            Log(
+                offsets_of(client, self.places, _EARLIEST),
+                offsets_of(client, self.places, _LATEST),
+                topic_ids(client, self._followed.topics),
+            )
         )
         self._at_end.clear()
         consumer.assign(
@@ -206,7 +225,9 @@ def offsets_of(
     Raises:
         KafkaException: the brokers did not say.
     """
-    asked = AdminClient(dict(client)).list_offsets(
+    # Held by a name: a client that nobody holds is closed, and answers nothing.
+    admin = AdminClient({**client, "log_level": _LOG_LEVEL})
+    asked = admin.list_offsets(
         {ck.TopicPartition(*place): wanted for place in places},
         isolation_level=ck.IsolationLevel.READ_COMMITTED,
         request_timeout=_REQUEST_TIMEOUT_S,
@@ -223,7 +244,8 @@ def topic_ids(client: Mapping[str, Any], topics: Sequence[str]) -> dict[str, str
     Raises:
         KafkaException: the brokers did not say.
     """
-    asked = AdminClient(dict(client)).describe_topics(
+    admin = AdminClient({**client, "log_level": _LOG_LEVEL})
+    asked = admin.describe_topics(
         ck.TopicCollection(list(topics)), request_timeout=_REQUEST_TIMEOUT_S
     )
     return {name: str(future.result(_ANSWER_S).topic_id) for name, future in asked.items()}

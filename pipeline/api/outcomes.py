@@ -34,7 +34,7 @@ from confluent_kafka import Message
 from confluent_kafka.admin._listoffsets import OffsetSpec
 from rocksdict import AccessType, DBCompressionType, Options, Rdict, WriteBatch
 
-from pipeline.api.following import Place, offsets_of
+from pipeline.api.following import Log, Place, offsets_of
 from pipeline.codec.published import NotPublishedError, PublishedReader, WriterSchemas
 from pipeline.codec.schemas import Schema
 from pipeline.core.records import (
@@ -174,14 +174,15 @@ class Outcomes:
 
     # --- following -------------------------------------------------------------------------------
 
-    def begin(self, ends: Mapping[Place, int], topic_ids: Mapping[str, str]) -> Mapping[Place, int]:
+    def begin(self, log: Log) -> Mapping[Place, int]:
         """Where to read on: where it stopped, or where the history begins."""
-        identity = msgspec.json.encode(sorted(topic_ids.items()))
-        if self._db.get(b"i") != identity:
-            if self._db.get(b"i") is not None:
-                _log.warning("the index is emptied: a topic was made again", topics=list(ends))
+        ends = log.ends
+        identity = msgspec.json.encode(sorted(log.topic_ids.items()))
+        known = self._db.get(b"i")
+        if known is not None and known != identity:
+            _log.warning("the index is emptied: a topic was made again", topics=self.topics)
             self._db.delete_range(b"\x00", b"\xff")
-            self._db.put(b"i", identity)
+        self._db.put(b"i", identity)
         kept = {
             place: _NUMBER.unpack(raw)[0]
             for place in ends

@@ -17,11 +17,15 @@ from pipeline.core.geometry.catalogue import GoldenCatalogue
 from pipeline.core.rulebook import PolicyBook
 
 if TYPE_CHECKING:
+    from pipeline.api.access import Access
     from pipeline.api.auth import Principal
     from pipeline.api.materialise import Materialiser
     from pipeline.api.measures import ApiMetrics
+    from pipeline.api.outcomes import Outcomes
     from pipeline.api.pictures import Pictures
+    from pipeline.api.producing import CompletionProducer
     from pipeline.api.reads import Reads
+    from pipeline.api.stream import Live
 
 
 class Authorize(Protocol):
@@ -58,6 +62,8 @@ class Parts:
         policies: for what is derived from a user's dates.
         source: the store of progress, and how fresh it is; `source.listeners` are told of changes.
         reads: one user's record, fresh enough.
+        access: whom every request is charged to. completions: sends them to the brokers.
+        outcomes: what became of each input. live: the streams.
         stopping: set when the process is to end: what streams must end by itself then.
     """
 
@@ -71,3 +77,7 @@ class Parts:
     reads: "Reads"
     pictures: "Pictures"
     stopping: asyncio.Event
+    access: "Access"
+    completions: "CompletionProducer"
+    outcomes: "Outcomes"
+    live: "Live"

@@ -39,8 +39,8 @@ Headers = list[tuple[str, bytes]]
 class BusyError(AwawayError):
     """As many records are in flight as may be.
 
-    **Operator action**: when it lasts, look at the brokers; raise `api_ingest_records_max` when they
-    keep up.
+    **Operator action**: when it lasts, look at the brokers; raise `api_ingest_records_max` when
+    they keep up.
     """
 
 

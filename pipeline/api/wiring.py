@@ -23,10 +23,11 @@ from pipeline.api.progress_topic import ProgressTopic
 from pipeline.api.reads import Reads
 from pipeline.api.store import ProgressStore
 from pipeline.api.views import Views
-from pipeline.app import read_policy
+from pipeline.api.wiring_topics import Codecs, live_services, make_live, make_taking
 from pipeline.codec.registry import SchemaResolver, connect
 from pipeline.codec.schemas import load_schemas
 from pipeline.config_api import ApiSettings
+from pipeline.config_load import read_policy
 from pipeline.core.geometry.catalogue import GoldenCatalogue
 
 
@@ -72,6 +73,10 @@ def build(settings: ApiSettings, now_ms: Callable[[], int]) -> Built:
         catalogue, settings.api_picture_processes, settings.api_picture_cache_mib << 20, metrics
     )
     views = Views(policies, catalogue)
+    stopping = asyncio.Event()
+    codecs = Codecs(schemas, resolver.writer_schema)
+    taking = make_taking(settings, codecs, now_ms)
+    live = make_live(settings, codecs, policies, views, metrics, now_ms)
     parts = Parts(
         settings=settings,
         now_ms=now_ms,
@@ -82,8 +87,13 @@ def build(settings: ApiSettings, now_ms: Callable[[], int]) -> Built:
         source=source,
         reads=Reads(settings, source, policies, views, metrics, now_ms),
         pictures=pictures,
-        stopping=asyncio.Event(),
+        stopping=stopping,
+        access=access,
+        completions=taking.completions,
+        outcomes=taking.outcomes,
+        live=live,
     )
     metrics.put(m.BUILD_INFO, 1, version("awaway"), catalogue.generator_version)
     app = Application(parts, middleware(settings, access))
-    return Built(app, parts, [access.keys, source, pictures])
+    topics = [*taking.services, *live_services(settings, live, stopping)]
+    return Built(app, parts, [access.keys, source, pictures, *topics])

@@ -1,0 +1,142 @@
+"""A body of completions, judged as far as it can be without state.
+
+Owns: one object or an array; each item's bytes as they were sent; what is refused at the door.
+Does not own: the JSON form (codec/json_inputs.py) and the rules (core/completion.py), which are the
+worker's own; producing (producing.py).
+Invariant: what is refused here would be a dead letter whenever it arrived. What only the instant of
+arrival decides is left to the log, whose clock is the brokers': a completion that comes too late is
+taken, and becomes a dead letter that a person may review; the answer warns of it.
+"""
+
+import hashlib
+import re
+from typing import Final
+
+import msgspec
+
+from pipeline.api.problems import ProblemError
+from pipeline.codec import json_inputs
+from pipeline.codec.errors import DecodeError
+from pipeline.core.completion import examine
+from pipeline.core.records import Instant, PracticeCompleted
+from pipeline.core.rejection import Rejection
+from pipeline.core.rulebook import Policy
+
+DECIDED_BY_ARRIVAL: Final = frozenset(
+    {"clock_too_far_ahead", "too_far_ahead", "too_late", "before_earliest_date"}
+)
+
+_FIELD: Final = re.compile(
+    r"`\$\.([a-z_]+)|field `([a-z_]+)`|^([a-z_]+)(?:\.\S+)? (?:is|has|must) |^field '([a-z_]+)'"
+)
+_FIELDS: Final = {
+    "unknown_zone": "tz",
+    "bad_practice": "practice",
+    "ends_before_start": "completed_at",
+    "too_short": "completed_at",
+    "too_long": "completed_at",
+}
+_as_items: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_as_json: Final = msgspec.json.Decoder(msgspec.Raw).decode
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+class Fault(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Why a completion is refused, or what will probably become of it.
+
+    Attributes:
+        reason: a stable code, the same as a dead letter's. field: where it is one field's.
+        detail: for a person, with the fix.
+    """
+
+    reason: str
+    detail: str
+    field: str | None = None
+
+
+class Received(msgspec.Struct, frozen=True):
+    """One item of a body that may be sent on.
+
+    Attributes:
+        value: the item's own bytes.
+        digest: of its content: the same for two that the pipeline calls exact duplicates.
+        warning: what its arrival will probably decide.
+    """
+
+    completion: PracticeCompleted
+    value: bytes
+    digest: bytes
+    warning: Fault | None = None
+
+
+def items_of(body: bytes, records_max: int) -> list[bytes]:
+    """The items of a body: one, or those of an array.
+
+    Returns:
+        The bytes of each.
+
+    Raises:
+        ProblemError: 400, it is no JSON; 413, too many; 422, none.
+    """
+    try:
+        if body.lstrip()[:1] != b"[":
+            return [bytes(_as_json(body)).strip()]
+        items = [bytes(item) for item in _as_items(body)]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ProblemError(
+            400,
+            "malformed-json",
+            "Not JSON",
+            f"{str(error)[:200]}; send one completion, or an array of them, in UTF-8",
+        ) from error
+    if not items:
+        raise ProblemError(422, "empty-batch", "Empty batch", "send at least one completion")
+    if len(items) > records_max:
+        raise ProblemError(
+            413,
+            "batch-too-large",
+            "Too many completions",
+            f"a request may carry {records_max} completions, not {len(items)}",
+        )
+    return items
+
+
+def judge(value: bytes, now_ms: Instant, policy: Policy) -> Received | Fault:
+    """One item.
+
+    Args:
+        value: JSON of any kind, without space around it.
+        now_ms: about when it will be appended.
+        policy: in force then.
+    """
+    if value[:1] != b"{":
+        return Fault("wrong_type", "a completion is a JSON object; send one")
+    try:
+        completion = json_inputs.completion(value)
+    except DecodeError as error:
+        return Fault(error.reason, error.detail, _field_in(error.detail))
+    found = examine(completion, now_ms, policy)
+    warning = None
+    if isinstance(found, Rejection):
+        fault = _fault(found)
+        if found.reason not in DECIDED_BY_ARRIVAL:
+            return fault
+        warning = fault
+    return Received(completion, value, _digest(completion), warning)
+
+
+def _digest(one: PracticeCompleted) -> bytes:
+    content = (one.user_id, one.session_id, one.started_at, one.completed_at, one.practice)
+    return hashlib.sha256(_encode(content)).digest()
+
+
+def _fault(found: Rejection) -> Fault:
+    field = _FIELDS.get(found.reason, found.reason.removeprefix("bad_"))
+    is_field = field in PracticeCompleted.__struct_fields__
+    return Fault(found.reason, found.detail, field if is_field else None)
+
+
+def _field_in(detail: str) -> str | None:
+    found = _FIELD.search(detail)
+    name = next((group for group in found.groups() if group), None) if found else None
+    return name if name in PracticeCompleted.__struct_fields__ else None

@@ -1,0 +1,117 @@
+"""The parts that take completions in and follow topics, put together.
+
+Owns: the producer, the index of outcomes, the live streams, and which settings each gets.
+Does not own: the rest of the process (wiring.py).
+Invariant: nothing is connected here; the index on disk is opened.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from pipeline import metrics_api as m
+from pipeline.api.following import Followed, TopicThread
+from pipeline.api.live import REPLAYS_AT_ONCE, HubService
+from pipeline.api.measures import ApiMetrics
+from pipeline.api.outcomes import OutcomeReaders, Outcomes
+from pipeline.api.parts import Service
+from pipeline.api.producing import CompletionProducer, ProducerLimits
+from pipeline.api.stream import Live
+from pipeline.api.stream_events import EventTexts
+from pipeline.api.stream_hub import Hub
+from pipeline.api.stream_replay import Replay
+from pipeline.api.views import Views
+from pipeline.codec.published import WriterSchemas
+from pipeline.codec.schemas import Schema
+from pipeline.config_api import ApiSettings
+from pipeline.core.rulebook import PolicyBook
+
+
+@dataclass(frozen=True, slots=True)
+class Codecs:
+    """What decodes: our schemas by record name, and the registry's by id."""
+
+    schemas: Mapping[str, Schema]
+    writer_schema: WriterSchemas
+
+
+@dataclass(frozen=True, slots=True)
+class Taking:
+    """What takes completions in. `services`: in the order in which they start."""
+
+    completions: CompletionProducer
+    outcomes: Outcomes
+    services: list[Service]
+
+
+class OutcomesService:
+    """Follows the topics of outcomes, and closes the index at the end."""
+
+    def __init__(self, outcomes: Outcomes, thread: TopicThread) -> None:
+        self._outcomes = outcomes
+        self._thread = thread
+
+    async def start(self) -> None:
+        """Begin to follow."""
+        await self._thread.start()
+
+    async def stop(self) -> None:
+        """Stop following, and close."""
+        await self._thread.stop()
+        self._outcomes.close()
+
+
+def make_taking(settings: ApiSettings, codecs: Codecs, now_ms: Callable[[], int]) -> Taking:
+    """The producer and the index.
+
+    Raises:
+        OutcomeStoreError: the index on disk cannot be opened.
+    """
+    client = settings.kafka_client()
+    outcomes = Outcomes(
+        settings.data_dir / f"{settings.topic_prefix}api" / "outcomes",
+        settings.topic_prefix,
+        client,
+        OutcomeReaders(codecs.schemas, codecs.writer_schema),
+        settings.api_history_days,
+        now_ms,
+    )
+    completions = CompletionProducer(
+        client,
+        settings.topic("completions"),
+        ProducerLimits(
+            settings.api_ingest_records_max,
+            settings.api_ingest_mib_max << 20,
+            settings.api_delivery_ms_max,
+        ),
+    )
+    thread = TopicThread(Followed(client, "outcomes", outcomes.topics), outcomes)
+    return Taking(completions, outcomes, [OutcomesService(outcomes, thread), completions])
+
+
+def make_live(
+    settings: ApiSettings,
+    codecs: Codecs,
+    policies: PolicyBook,
+    views: Views,
+    metrics: ApiMetrics,
+    now_ms: Callable[[], int],
+) -> Live:
+    """What streams need."""
+
+    def counted(clients: int) -> None:
+        metrics.put(m.STREAM_CLIENTS, clients)
+
+    return Live(
+        Hub(settings.topic_prefix, settings.api_stream_queue_max, counted),
+        EventTexts(codecs.schemas, codecs.writer_schema, policies, views, now_ms),
+        Replay(settings.kafka_client(), settings.api_stream_replay_max),
+        asyncio.Semaphore(REPLAYS_AT_ONCE),
+    )
+
+
+def live_services(settings: ApiSettings, live: Live, stopping: asyncio.Event) -> list[Service]:
+    """What runs for the streams, in the order in which it starts."""
+    hub = live.hub
+    followed = Followed(settings.kafka_client(), "streams", hub.topics)
+    return [HubService(hub, stopping), TopicThread(followed, hub)]
