@@ -22,7 +22,7 @@ from simulator.agent import AUDIT, DEAD_LETTERS, INPUTS, POISON, SEEN, TABLES, U
 from simulator.broker import Broker
 from simulator.fleet import Sample
 from simulator.log import Record
-from simulator.model import Partition, State, in_audited_order
+from simulator.model import Partition, State, found_by, in_audited_order, times_of_next
 
 
 def wrong_partition(broker: Broker, partition: int, samples: list[Sample]) -> Iterator[str]:
@@ -42,15 +42,18 @@ def wrong_partition(broker: Broker, partition: int, samples: list[Sample]) -> It
         marker = sample.entries.get(MARKER_KEY)
         ledger = b"" if marker is None else decode_marker(marker, generation="blue").ledger
         by_number[int(ledger or b"0")].append(sample)
+    order = in_audited_order(inputs, audit)
+    times = times_of_next(order, int(broker.world.now * 1000))
     model, unlocked = Partition(), Counter[tuple[bytes, bytes]]()
-    yield from _wrong_samples(by_number.pop(0, []), model)
-    for record, entry in zip(in_audited_order(inputs, audit), audit, strict=True):
+    yield from _wrong_samples(by_number.pop(0, []), model, times[0])
+    for record, entry in zip(order, audit, strict=True):
         expected, unlocks = model.take(record)
         unlocked.update(unlocks)
         if entry.value() != expected:
             yield f"A: [{partition}] audit says {entry.value()!r}, the model {expected!r}"
             return
-        yield from _wrong_samples(by_number.pop(model.number, []), model)
+        number = model.number
+        yield from _wrong_samples(by_number.pop(number, []), model, times[number])
     for number in sorted(by_number):
         yield f"C: [{partition}] a store contains {number} inputs, the audit {model.number}"
     told = Counter(
@@ -61,7 +64,7 @@ def wrong_partition(broker: Broker, partition: int, samples: list[Sample]) -> It
     dead = sum((r.value() or b"").startswith(POISON) for r in inputs.values())
     if len(_committed(broker, DEAD_LETTERS, partition)) != dead:
         yield f"H: [{partition}] dead letters are not those of the poison"
-    yield from _wrong_changelog(broker, partition, model)
+    yield from _wrong_changelog(broker, partition, model, times[-1])
 
 
 def _committed(broker: Broker, topic: str, partition: int) -> list[Record]:
@@ -87,14 +90,16 @@ def _once_and_in_order(
         yield f"H: {topic}[{partition}] {offset} has no audit entry"
 
 
-def _wrong_samples(samples: list[Sample], model: Partition) -> Iterator[str]:
+def _wrong_samples(samples: list[Sample], model: Partition, now_ms: int) -> Iterator[str]:
     for sample in samples:
-        found, expected = model.unexpired(sample.entries), model.state()
+        found, expected = found_by(sample.entries, now_ms), model.state(now_ms)
         if found != expected:
             yield f"C: [{sample.partition}] {sample.at}: {_difference(found, expected)}"
 
 
-def _wrong_changelog(broker: Broker, partition: int, model: Partition) -> Iterator[str]:
+def _wrong_changelog(
+    broker: Broker, partition: int, model: Partition, now_ms: int
+) -> Iterator[str]:
     """Replay both changelogs from their starts."""
     entries: dict[bytes, bytes] = {}
     marker = None
@@ -110,7 +115,7 @@ def _wrong_changelog(broker: Broker, partition: int, model: Partition) -> Iterat
                     entries.pop(table.prefix + local, None)
                 else:
                     entries[table.prefix + local] = content
-    found, expected = model.unexpired(entries), model.state()
+    found, expected = found_by(entries, now_ms), model.state(now_ms)
     if found != expected:
         yield f"C: [{partition}] changelogs replayed: {_difference(found, expected)}"
     if marker is not None:

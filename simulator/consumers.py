@@ -77,8 +77,10 @@ class SimGroupConsumer:
         if heard == FENCED_MEMBER:
             self._heard = heard
             self._fail(heard)
-        if heard == REBALANCING and self._assigned is not None:
-            self._leave_assignment(lost=False)
+        if heard == REBALANCING:
+            self._has_asked = False
+            if self._assigned is not None:
+                self._leave_assignment(lost=False)
         elif heard in {UNKNOWN_MEMBER, OLD_GENERATION, "polled too late"}:
             if heard == "polled too late":
                 self._process.world.effects["agent slower than polls may be"] += 1

@@ -8,15 +8,17 @@ Invariant: while the fleet is not stopped, each slot has a worker, or gets one s
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.engine.errors import SlotTakenError, StoreLockedError
+from pipeline.engine.errors import SlotTakenError
 from simulator.broker import Broker
 from simulator.disk import Entries, Folder
 from simulator.faults import Dice
+from simulator.group import range_assignment
 from simulator.process import Process
 from simulator.worker import Worker
 from simulator.world import World
 
 RESTART_S: Final = (0.1, 3.0)
+DISK_FAULTS: Final = ("disk lost", "old snapshot put back", "store corrupt")
 LONG_RESTART_S: Final = (11.0, 16.0)
 
 
@@ -90,8 +92,6 @@ class Fleet:
             self.ended_by.append((worker.process.name, worker.error))
             if isinstance(worker.error, SlotTakenError) and self._has_twin(worker):
                 self._world.effects["slot taken twice"] += 1
-            if isinstance(worker.error, StoreLockedError):
-                self._world.effects["two workers on one folder"] += 1
         if worker in self.extra:
             self.extra.remove(worker)
         if self.running.get(slot) is worker:
@@ -138,17 +138,18 @@ class Fleet:
             return
         if not dice.is_thrown:
             return
-        if "disk lost" in dice.chosen and random.random() < 0.5 and folder.databases:
+        possible = [name for name in DISK_FAULTS if name in dice.chosen]
+        fault = random.choice([*possible, "none"])
+        if fault == "disk lost" and folder.databases:
             self.folders[slot] = Folder()
-            self._world.effects["disk lost"] += 1
-        elif "old snapshot put back" in dice.chosen:
-            if slot in self._snapshots and random.random() < 0.5:
-                old = self._snapshots.pop(slot)
-                self._world.effects["old snapshot put back"] += old != folder.snapshot()
-                folder.put_back(old)
-            elif slot not in self._snapshots:
-                self._snapshots[slot] = folder.snapshot()
-        elif "store corrupt" in dice.chosen and folder.databases and random.random() < 0.5:
+            self._world.effects[fault] += 1
+        elif fault == "old snapshot put back" and slot in self._snapshots:
+            old = self._snapshots.pop(slot)
+            self._world.effects[fault] += old != folder.snapshot()
+            folder.put_back(old)
+        elif fault == "old snapshot put back":
+            self._snapshots[slot] = folder.snapshot()
+        elif fault == "store corrupt" and folder.databases:
             folder.databases[random.choice(sorted(folder.databases))].is_corrupt = True
 
     # --- what workers tell -----------------------------------------------------------------------
@@ -156,19 +157,26 @@ class Fleet:
     def sample(self, worker: Worker, partition: int) -> None:
         """Keep a copy of a partition's committed state."""
         database = worker.folder.databases.get(partition)
-        if database is not None and database.holder is worker.process:
+        if database is not None and self._owns(worker, partition):
             at = f"{worker.process.name} at {self._world.now:.3f}"
             self.samples.append(Sample(at, partition, dict(database.entries)))
+
+    def _owns(self, worker: Worker, partition: int) -> bool:
+        """Whether the group agrees that a partition is this worker's."""
+        group, slot = self._broker.group, worker.process.slot
+        holder = group.holder(slot) or ""
+        return holder.startswith(f"{worker.process.name}/") and partition in group.partitions_of(
+            slot
+        )
 
     def refused(self, worker: Worker, partition: int, reason: str) -> None:
         """A worker will not process a partition.
 
-        One that lost it already, and does not know it yet, may see the offsets of whoever has it now
-        move under its eyes.
+        One that lost it already, and does not know it yet, may see the offsets of whoever has it
+        now move under its eyes.
         """
         self._world.tell(worker.process.name, f"refused {partition}: {reason}")
-        slot = worker.process.slot
-        if worker not in self.extra and partition in self._broker.group.partitions_of(slot):
+        if self._owns(worker, partition):
             self.refusals.append((worker.process.name, partition, reason))
 
     def _session_expired(self, slot: str) -> None:
@@ -187,11 +195,14 @@ class Fleet:
                 found.add(number)
         return found
 
-    def holds_committed_state(self, partition: int) -> bool:
-        """Whether some folder holds a partition's state as of the group's offsets."""
-        wanted = {
-            place[0]: offset
-            for place, offset in self._broker.group.offsets.items()
-            if place[1] == partition
-        }
-        return any(folder.positions(partition) == wanted for folder in self.folders.values())
+    def holds_committed_state(self) -> bool:
+        """Whether each partition's state, as of the group's offsets, is on the disk of the very
+        slot that gets the partition when all slots are there."""
+        offsets = self._broker.group.offsets
+        dealt = range_assignment(self.slots, self._broker.partitions)
+        for slot, numbers in dealt.items():
+            for number in numbers:
+                wanted = {place[0]: at for place, at in offsets.items() if place[1] == number}
+                if self.folders[slot].state_positions(number) != wanted:
+                    return False
+        return True

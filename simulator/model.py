@@ -6,7 +6,7 @@ Invariant: it reads inputs and audit entries only; it knows no batches, transact
 the engine.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from simulator.agent import MILESTONE, POISON, RESET, WINDOW_MS, WINDOWED
@@ -24,14 +24,12 @@ class Partition:
         remembered: append time by user and event.
         next_offsets: by input.
         number: of inputs so far.
-        now_ms: append time of the last input of which duplicates are told.
     """
 
     counts: dict[bytes, int] = field(default_factory=dict)
     remembered: dict[tuple[bytes, bytes], int] = field(default_factory=dict)
     next_offsets: dict[str, int] = field(default_factory=dict)
     number: int = 0
-    now_ms: int = 0
 
     def take(self, record: Record) -> tuple[bytes, list[tuple[bytes, bytes]]]:
         """Fold one input; returns its audit entry, and what it unlocks."""
@@ -39,8 +37,6 @@ class Partition:
         self.number += 1
         at_ms = record.timestamp()[1]
         is_windowed = record.topic() == WINDOWED
-        if is_windowed:
-            self.now_ms = at_ms
         self.next_offsets[record.topic()] = record.offset() + 1
         unlocked: list[tuple[bytes, bytes]] = []
         count = self.counts.get(user, 0)
@@ -62,31 +58,43 @@ class Partition:
         entry = f"{record.topic()}|{record.offset()}|{verdict}|{count}|{self.number}"
         return entry.encode(), unlocked
 
-    def state(self) -> State:
-        """The local entries that must be there, without the ones that have expired."""
+    def state(self, now_ms: int) -> State:
+        """The local entries that an input appended at `now_ms` has to find."""
         found = {b"u" + user: str(count).encode() for user, count in self.counts.items()}
         for (user, event), at_ms in self.remembered.items():
-            if self.now_ms - at_ms <= WINDOW_MS:
+            if now_ms - at_ms <= WINDOW_MS:
                 for kind in (b"si", b"ss"):
                     found[kind + user + b"/" + event] = str(at_ms).encode()
         return found
 
-    def unexpired(self, entries: State) -> State:
-        """Entries of a store as far as they can be compared with `state`."""
-        return {
-            key: value
-            for key, value in entries.items()
-            if not key.startswith((b"\x00", b"s"))
-            or (key.startswith(b"s") and self.now_ms - int(value) <= WINDOW_MS)
-        }
+
+def found_by(entries: State, now_ms: int) -> State:
+    """The entries of a store that an input appended at `now_ms` would find."""
+    return {
+        key: value
+        for key, value in entries.items()
+        if key.startswith(b"u") or (key.startswith(b"s") and now_ms - int(value) <= WINDOW_MS)
+    }
 
 
 def in_audited_order(
     inputs: dict[tuple[str, int], Record], audit: Sequence[Record]
-) -> Iterator[Record]:
-    """The inputs in the order of their audit entries; entries without an input are passed over."""
+) -> list[Record]:
+    """The inputs in the order of their audit entries, each of which has one."""
+    order = []
     for entry in audit:
         topic, offset, *_ = (entry.value() or b"").decode().split("|")
-        record = inputs.get((topic, int(offset)))
-        if record is not None:
-            yield record
+        order.append(inputs[topic, int(offset)])
+    return order
+
+
+def times_of_next(order: Sequence[Record], end_ms: int) -> list[int]:
+    """By number of inputs taken, the append time of the next one that looks for duplicates.
+
+    Args:
+        end_ms: where there is none.
+    """
+    times = [end_ms]
+    for record in reversed(order):
+        times.append(record.timestamp()[1] if record.topic() == WINDOWED else times[-1])
+    return times[::-1]

@@ -36,7 +36,11 @@ Waiting = tuple[Content, Callable[[int], None] | None]
 
 
 class SimProducer:
-    """`TransactionalProducer` on the simulated broker."""
+    """`TransactionalProducer` on the simulated broker.
+
+    Attributes:
+        is_spent: whether a copy of an earlier request may still arrive, and end a later transaction.
+    """
 
     def __init__(self, process: Process, broker: Broker) -> None:
         self._process = process
@@ -49,11 +53,7 @@ class SimProducer:
         self._sent: dict[tuple[str, int], int] = {}
         self._waiting: dict[tuple[str, int], list[Waiting]] = {}
         self._unsent = 0
-
-    @property
-    def must_be_renewed(self) -> bool:
-        """Whether a request of its may still arrive, and be taken for one of a later transaction."""
-        return self._wire.asked_again > 0
+        self.is_spent = False
 
     def init_transactions(self) -> None:
         """Settle what the slot's last producer left open, and fence it."""
@@ -66,7 +66,6 @@ class SimProducer:
             raise BrokerError(
                 "the transactional id cannot be taken over", why=str(error)
             ) from error
-        self._wire.asked_again = 0
 
     def begin(self) -> None:
         """Open a transaction."""
@@ -175,12 +174,15 @@ class SimProducer:
         self._call(what, lambda: transactions.end(slot, epoch, is_commit))
 
     def _call(self, what: str, do: Callable[[], Answer]) -> Answer:
+        asked_again = self._wire.asked_again
         try:
             return self._wire.call(what, do, TRANSACTION_S)
         except UnansweredError as error:
             raise ProducerLostError(f"the broker is away: {what}") from error
         except RefusedError as error:
             raise self._judged(error) from error
+        finally:
+            self.is_spent = self.is_spent or self._wire.asked_again > asked_again
 
     def _judged(self, error: RefusedError) -> Exception:
         if error.code in ABORTING:

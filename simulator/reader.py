@@ -36,4 +36,4 @@ class Reader:
         self._look()
         final = [(record.offset(), record.value()) for record in self._log.committed()]
         if self._seen != final:
-            yield f"E: {self._log.place}: the reader saw {len(self._seen)}, the log has {len(final)}"
+            yield f"E: {self._log.place}: the reader saw {len(self._seen)} of {len(final)}"

@@ -66,7 +66,7 @@ class Storm:
     # --- inputs ----------------------------------------------------------------------------------
 
     def _feed(self) -> None:
-        """Produce a few inputs: mostly new, some sent again, some poisonous, some never committed."""
+        """Produce a few inputs: mostly new, some sent again, some poison, some aborted."""
         world, random = self._world, self._world.random
         if self.is_over:
             return
@@ -180,9 +180,18 @@ class Storm:
                 self._world.effects["changelog compacted"] += log.compact() > 0
 
     def _expire(self) -> None:
-        before_ms = int(self._world.now * 1000) - RETENTION_MS
+        before_ms = self._oldest_waiting_ms() - RETENTION_MS
         for log in self._broker.logs(SEEN.changelog):
             self._world.effects["changelog expired"] += log.expire(before_ms) > 0
+
+    def _oldest_waiting_ms(self) -> int:
+        """Append time of the oldest input that is not committed; retention has to outlast it."""
+        oldest = int(self._world.now * 1000)
+        for topic in INPUTS:
+            for log in self._broker.logs(topic):
+                records, _ = log.read(self._broker.group.offsets.get(log.place, 0), 1)
+                oldest = min([oldest, *(record.timestamp()[1] for record in records)])
+        return oldest
 
     def _expire_offsets(self) -> None:
         """A week with nobody there."""
@@ -196,11 +205,10 @@ class Storm:
     def _make_again(self) -> None:
         """Delete a changelog and make it again, while the disks hold everything that was in it."""
         fleet, broker = self._fleet, self._broker
-        partitions = range(broker.partitions)
         if (
             self._stop(fleet.slots)
             and self._wait(lambda: broker.group.is_empty and broker.transactions.are_settled, 30.0)
-            and all(map(fleet.holds_committed_state, partitions))
+            and fleet.holds_committed_state()
         ):
             for table in self._world.random.choice(((USERS,), (SEEN,), (USERS, SEEN))):
                 broker.make_topic(table.changelog)

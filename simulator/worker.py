@@ -6,6 +6,7 @@ Invariant: what happens here is what pipeline/engine/thread.py does, without thr
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Protocol
 
 from pipeline.engine.batch import Batch
@@ -118,10 +119,8 @@ class Worker:
 
     def _close(self) -> None:
         if not self.process.is_dead:
-            try:
+            with suppress(Killed, BrokerError):
                 self.engine.close()
-            except (Killed, BrokerError):
-                pass
             self.process.world.tell(self.process.name, "ended")
         if not self.process.is_dead:
             self.process.end()

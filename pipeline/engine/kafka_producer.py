@@ -34,13 +34,24 @@ HANG_S: Final = 2 * CALL_S_MAX
 """A call that has not come back by then will not: the client does not keep its own time limit."""
 
 BACKOFF_S: Final = 0.1
+
+RETRY_MS: Final = 500
+"""librdkafka waits this long, but for a fifth, before it asks the same again."""
+
+ASKED_ONCE_S_MAX: Final = 0.35
+"""A request that was answered sooner was asked once only; one of a slow broker may have been."""
+
 _FENCED: Final = frozenset(
     {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
 )
 
 
 class KafkaProducer:
-    """`TransactionalProducer` on librdkafka."""
+    """`TransactionalProducer` on librdkafka.
+
+    Attributes:
+        is_spent: whether a request of its took so long that it may have been asked twice.
+    """
 
     def __init__(self, config: KafkaConfig) -> None:
         self._timeout_s = config.transaction_timeout_ms / 1000
@@ -53,6 +64,8 @@ class KafkaProducer:
                 "batch.size": 1_000_000,
                 "queue.buffering.max.messages": 1_000_000,
                 "queue.buffering.max.kbytes": 262_144,
+                "retry.backoff.ms": RETRY_MS,
+                "retry.backoff.max.ms": 2 * RETRY_MS,
                 **config.client,
                 **config.producer,
                 "transactional.id": config.slot_id,
@@ -62,6 +75,7 @@ class KafkaProducer:
             logger=logger,
         )
         self._produce: Callable[..., None] = self._client.produce
+        self.is_spent = False
 
     def init_transactions(self) -> None:
         """Settle what the slot's last producer left open, and fence it.
@@ -141,7 +155,7 @@ class KafkaProducer:
     def send_offsets(self, offsets: Mapping[TopicPartition, int], group_metadata: Any) -> None:
         """Make the inputs' offsets part of the transaction."""
         listed = [ck.TopicPartition(*tp, offset) for tp, offset in offsets.items()]
-        self._retrying(
+        self._timed(
             lambda: self._client.send_offsets_to_transaction(listed, group_metadata, CALL_S_MAX)
         )
 
@@ -151,7 +165,7 @@ class KafkaProducer:
         Raises:
             ProducerLostError: the outcome is not known.
         """
-        self._retrying(lambda: self._client.commit_transaction(CALL_S_MAX))
+        self._timed(lambda: self._client.commit_transaction(CALL_S_MAX))
 
     def abort(self) -> None:
         """Abort.
@@ -159,13 +173,25 @@ class KafkaProducer:
         Raises:
             ProducerLostError: the outcome is not known.
         """
-        self._retrying(lambda: self._client.abort_transaction(CALL_S_MAX))
+        self._timed(lambda: self._client.abort_transaction(CALL_S_MAX))
 
     def close(self) -> None:
         """Drop the client without waiting for anything that it still holds."""
         if not self._caller.is_given_up:
             self._caller.stop()
             self._client.purge()
+
+    def _timed(self, call: Callable[[], object]) -> None:
+        """Make a call whose request must not be taken for one of the next transaction.
+
+        librdkafka has no KIP-890 (its issue 5423), so the epoch is the same for both, and a copy
+        that was held up on its way would be.
+        """
+        started = time.monotonic()
+        try:
+            self._retrying(call)
+        finally:
+            self.is_spent = self.is_spent or time.monotonic() - started > ASKED_ONCE_S_MAX
 
     def _retrying(self, call: Callable[[], object]) -> None:
         """Call until it succeeds, fails for good, or takes as long as a transaction may.

@@ -24,6 +24,7 @@ What a failure leads to:
 | an agent postpones a batch | abort, wait, fetch its inputs again |
 | the transaction must be aborted | abort, drop the overlay, fetch its inputs again |
 | the producer is lost, the outcome unknown | new producer under the same id, then restore forward |
+| a transaction was ended, but asked for twice | new producer before the next one |
 | the consumer is lost | drop its partitions, join the group again |
 | the slot was taken by another worker | stop (SlotTakenError) |
 | partitions revoked or lost | drop the overlay, keep their stores as copies or close them |
@@ -136,6 +137,13 @@ class Engine:
         self._consumer_now().check_slot()
         return self._new_producer()
 
+    def _leave_spent_producer(self) -> None:
+        """Fence what may still be under way of a producer before the next transaction begins."""
+        if self._producer is not None and self._producer.is_spent:
+            producer, self._producer = self._producer, None
+            producer.close()
+            self._observer.producer_renewed("a request was asked more than once")
+
     def close(self) -> None:
         """Leave everything as it was committed last. Safe to call at any time, and twice."""
         self._partitions.close()
@@ -189,6 +197,7 @@ class Engine:
         """
         self._observer.at("poll")
         consumer = self._consumer_now()
+        self._leave_spent_producer()
         if self._producer is None:
             self._producer = self._renewed_producer()
         busy = bool(self._partitions.restoring)
@@ -211,6 +220,9 @@ class Engine:
         next_offsets = self._partitions.unrecorded()
         next_offsets |= {source: group[-1].offset() + 1 for source, group in by_source.items()}
         if not next_offsets:
+            return None
+        if self._producer.is_spent:  # by a changelog that was being written anew
+            self._partitions.fetch(consumer)
             return None
         self._observer.at("begin")
         try:

@@ -90,6 +90,15 @@ class GroupConsumer(Protocol):
 class TransactionalProducer(Protocol):
     """One producer under the slot's transactional id. Every method may raise `BrokerError`s."""
 
+    @property
+    def is_spent(self) -> bool:
+        """Whether a request to end a transaction, or for its offsets, was asked more than once.
+
+        A copy of it may still be under way. The broker tells a producer's transactions apart by its
+        epoch alone, which only a new producer raises: what ended one would end the next.
+        """
+        ...
+
     def init_transactions(self) -> None: ...
     def begin(self) -> None: ...
 
