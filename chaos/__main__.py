@@ -9,7 +9,6 @@ chosen struck; whatever ends the run, its processes end with it.
 
 import argparse
 import json
-import os
 import random
 import shutil
 import signal
@@ -21,19 +20,13 @@ from pathlib import Path
 
 from chaos.faults.fault import Fault, Scene
 from chaos.fleet import Fleet
-from chaos.ledger import Ledger
-from chaos.proxy import Proxy
+from chaos.ground import prepared
 from chaos.run import Options, Result, Run
 from chaos.schedule import CATALOGUE, chosen, impossible
 from pipeline.clock import now_ms
 from pipeline.errors import EXIT_FAILED, EXIT_OK, AwawayError, UsageError
-from pipeline.local.ports import choose
-from pipeline.local.servers import ProxiedPorts
-from pipeline.local.stack import LocalStack
-from pipeline.ops.assets import open_store, publish
 
 ROOT = Path(".local")
-LEASH = Path(__file__).with_name("leash.py")
 EXIT_INTERRUPTED = 130
 SHOWN_MAX = 10
 
@@ -122,24 +115,17 @@ def _choice(arguments: argparse.Namespace) -> list[type[Fault]]:
 @contextmanager
 def _scene(arguments: argparse.Namespace, seed: int, folder: Path) -> Iterator[Scene]:
     """Servers, topics and a proxy; the workers are not started yet."""
-    behind, advertised = choose(2, random.Random())
-    stack = LocalStack(folder / "stack", proxied=ProxiedPorts(behind, advertised))
     _say("starting Kafka and the registry")
-    with stack:
-        assets = folder / "assets"
-        publish(open_store(str(assets), create=True))
-        launcher = (sys.executable, str(LEASH), str(os.getpid()))
-        ledger = Ledger(stack, "chaos.", folder, assets, launcher=launcher)
-        ledger.set_up()
-        proxy = Proxy(advertised, behind)
-        proxy.start()
+    with prepared(folder) as ground:
+        ledger = ground.ledger("chaos.")
         proxied = frozenset({arguments.workers - 1})
-        fleet = Fleet(ledger, arguments.workers, proxied, proxy.address)
+        fleet = Fleet(ledger, arguments.workers, proxied, ground.proxy.address)
         try:
-            yield Scene(stack, ledger, fleet, proxy, random.Random(seed), folder)
+            yield Scene(
+                ground.stack, ledger, fleet, ground.proxy, random.Random(seed), ledger.folder
+            )
         finally:
             ledger.close()
-            proxy.stop()
 
 
 def _print(result: Result) -> None:

@@ -164,6 +164,7 @@ class Ledger:
             "SLOT": str(slot),
             "SESSION_TIMEOUT_MS": "6000",
             "DEVELOPMENT": str(self.simulated_time).lower(),
+            "DEVELOPMENT_BROKER": "true",
         } | settings
         clean = {k: v for k, v in os.environ.items() if not k.startswith("AWAWAY_")}
         return clean | {f"AWAWAY_{name}": value for name, value in given.items()}

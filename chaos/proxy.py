@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import struct
 import threading
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,6 +22,9 @@ from pipeline.local.ports import LOOPBACK
 
 END_TXN: Final = 26
 HEAD: Final = struct.Struct(">ihh")
+ANSWER: Final = struct.Struct(">iiih")
+"""Length, correlation id, throttle time, error code: of versions that are not flexible, 0 to 2."""
+
 CHUNK_BYTES: Final = 1 << 16
 ANSWER_S: Final = 10.0
 
@@ -48,17 +52,24 @@ class Proxy:
 
     Attributes:
         treat: asked what to do with a request that ends a transaction; None lets all pass.
+        slow_s: how long every request is kept back, as by a slow broker.
+        repeated: ends of transactions that came while an earlier one was kept back.
         end_txns: how many came by. accepted: connections. was_cut: connections cut by `cut`. late:
-            requests that arrived after their client had gone.
+            requests that arrived after their client had gone. late_answers: the broker's error
+            codes to these, 0 where it did what was asked.
     """
 
     def __init__(self, port: int, broker_port: int) -> None:
         self.address = f"{LOOPBACK}:{port}"
         self.treat: Callable[[], Treatment | None] | None = None
+        self.slow_s = 0.0
         self.end_txns = 0
+        self.repeated = 0
+        self._kept_back = 0
         self.accepted = 0
         self.was_cut = 0
         self.late = 0
+        self.late_answers: Counter[int] = Counter()
         self._port = port
         self._broker_port = broker_port
         self._open: set[asyncio.StreamWriter] = set()
@@ -146,6 +157,7 @@ class Proxy:
             frame = head + await reader.readexactly(length - HEAD.size + 4)
             if api_key == END_TXN:
                 self.end_txns += 1
+                self.repeated += self._kept_back > 0
                 treatment = self.treat() if self.treat is not None else None
                 if treatment is not None:
                     if treatment.cut:
@@ -154,6 +166,8 @@ class Proxy:
                         return
                     await self._treated(treatment, frame, requests)
                     continue
+            if self.slow_s:
+                await asyncio.sleep(self.slow_s)
             requests.write(frame)
             await requests.drain()
 
@@ -162,7 +176,11 @@ class Proxy:
     ) -> None:
         if treatment.before is not None:
             await asyncio.to_thread(treatment.before)
-        await asyncio.sleep(treatment.hold_s)
+        self._kept_back += 1
+        try:
+            await asyncio.sleep(treatment.hold_s)
+        finally:
+            self._kept_back -= 1
         requests.write(frame)
         await requests.drain()
         if treatment.after is not None:
@@ -176,7 +194,8 @@ class Proxy:
             requests.write(frame)
             await requests.drain()
             self.late += 1
-            await asyncio.wait_for(answers.read(CHUNK_BYTES), ANSWER_S)
+            answer = await asyncio.wait_for(answers.read(CHUNK_BYTES), ANSWER_S)
+            self.late_answers[ANSWER.unpack_from(answer)[-1]] += 1
             requests.transport.abort()
 
 

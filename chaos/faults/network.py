@@ -14,7 +14,7 @@ from chaos.fleet import Worker
 from chaos.proxy import Treatment
 
 CUTS: Final = 4
-LATE: Final = re.compile(r"Timed out EndTxnRequest|transaction aborted|producer made again")
+RENEWED: Final = re.compile(r"transaction aborted|producer made again")
 LATE_REQUESTS: Final = 5
 
 
@@ -82,11 +82,15 @@ class EndTxnDelayed(NetworkFault):
         self.noticed = False
 
     def inject(self) -> None:
-        worker = self.worker()
-        log_before = len(worker.log)
+        worker, proxy = self.worker(), self.scene.proxy
+        log_before, repeated_before = len(worker.log), proxy.repeated
         self.treat(Treatment(hold_s=TRANSACTION_S + 3), 1)
         self.scene.wait_for(
-            lambda: LATE.search(worker.log, log_before) is not None, "the worker's notice"
+            lambda: (
+                proxy.repeated > repeated_before
+                or RENEWED.search(worker.log, log_before) is not None
+            ),
+            "the worker's asking again, or giving up",
         )
         self.noticed = True
 

@@ -1,0 +1,256 @@
+"""What one worker takes and gives when it is asked for too much: measured, for docs/BOUNDS.md.
+
+Owns: the scenes, and the figures from outside: resident memory, events a second, delays.
+Does not own: what limits them, which are settings of the worker.
+Invariant: every scene is drained to the end, so what is measured is all of it.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from bench.measure import ProcessWatch
+from chaos.fleet import Worker
+from chaos.ground import Ground, prepared
+from chaos.ledger import Ledger
+from chaos.load import DAY_MS, MINUTE_MS, Load, Mixture, completion_json
+from pipeline.clock import now_ms
+from pipeline.codec.partitioner import partition_of
+
+ROOT: Final = Path(".local")
+DRAIN_S: Final = 3_600.0
+WINDOW_MS: Final = 12 * DAY_MS
+SLOW_S: Final = 0.1
+LIVE_PER_S: Final = 50
+POISON_EVERY: Final = 50
+NOISE: Final = b"\xff" * 200
+MIB: Final = 1 << 20
+Record = tuple[bytes, bytes]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One scene's figures.
+
+    Attributes:
+        delay_s: the median and the greatest, from an input's append to its effects, of what
+            came in beside; None where nothing did.
+    """
+
+    scene: str
+    events: int
+    events_per_s: int
+    peak_mib: int
+    delay_s: tuple[float, float] | None = None
+
+
+class Scenes:
+    """The scenes, each on a ledger of its own.
+
+    Args:
+        ground: the servers.
+        events: in each scene. hot_events: of the one user.
+    """
+
+    def __init__(self, ground: Ground, events: int, hot_events: int) -> None:
+        self._ground = ground
+        self._events = events
+        self._hot_events = hot_events
+        self._ledgers = 0
+
+    def all(self) -> dict[str, Callable[[], Row]]:
+        """By name, in the order of the table."""
+        return {
+            "idle": self.idle,
+            "flood": self.flood,
+            "poison": self.poison,
+            "hot_user": self.hot_user,
+            "slow_broker": self.slow_broker,
+            "one_partition_behind": self.one_partition_behind,
+        }
+
+    def idle(self) -> Row:
+        """A worker that has nothing to do."""
+        ledger = self._ledger()
+        with _worker(ledger) as (watch, _):
+            time.sleep(3)
+            return Row("idle", 0, 0, watch.close() // MIB)
+
+    def flood(self) -> Row:
+        """Everything is there when the worker starts; every user has ten completions."""
+        return self._drained("flood", self._many_users(self._events))
+
+    def poison(self) -> Row:
+        """The same, and every fiftieth record is noise."""
+
+        def records() -> Iterator[Record]:
+            for n, record in enumerate(self._many_users(self._events)):
+                yield (record[0], NOISE) if n % POISON_EVERY == 0 else record
+
+        return self._drained("poison", records())
+
+    def hot_user(self) -> Row:
+        """One user has them all, one a second, so that nearly all overlap."""
+        now = now_ms()
+        step = max(1, WINDOW_MS // self._hot_events)
+        records = (
+            (b"hot", completion_json("hot", f"h{n}", now - MINUTE_MS - n * step))
+            for n in range(self._hot_events)
+        )
+        return self._drained("hot_user", records)
+
+    def slow_broker(self) -> Row:
+        """Every request of the worker takes a tenth of a second more."""
+        self._ground.proxy.slow_s = SLOW_S
+        try:
+            return self._drained(
+                "slow_broker",
+                self._many_users(self._events),
+                BOOTSTRAP_SERVERS=self._ground.proxy.address,
+            )
+        finally:
+            self._ground.proxy.slow_s = 0.0
+
+    def one_partition_behind(self) -> Row:
+        """One partition has the flood; fifty events a second come in beside, everywhere."""
+        ledger = self._ledger()
+        flooded = [
+            record
+            for record in self._many_users(self._events * ledger.partitions)
+            if partition_of(record[0], ledger.partitions) == 0
+        ]
+        _preload(ledger, flooded)
+        load = Load(ledger, Mixture(1, 1_000, ledger.partitions), LIVE_PER_S)
+        with _worker(ledger) as (watch, started_at):
+            load.start()
+            seconds = _drain(ledger, started_at, len(flooded), ledger.topic("completions"), 0)
+            load.stop()
+            peak = watch.close()
+        delays = _delays(ledger, lambda partition: partition != 0)
+        told = (round(delays[len(delays) // 2], 2), round(delays[-1], 2))
+        rate = int(len(flooded) / seconds)
+        return Row("one_partition_behind", len(flooded), rate, peak // MIB, told)
+
+    def _drained(self, name: str, records: Iterator[Record], **settings: Any) -> Row:
+        ledger = self._ledger()
+        events = _preload(ledger, records)
+        with _worker(ledger, **settings) as (watch, started_at):
+            seconds = _drain(ledger, started_at, events)
+            return Row(name, events, int(events / seconds), watch.close() // MIB)
+
+    def _ledger(self) -> Ledger:
+        self._ledgers += 1
+        return self._ground.ledger(f"bounds{self._ledgers}.")
+
+    def _many_users(self, events: int) -> Iterator[Record]:
+        now = now_ms()
+        users = max(1, events // 10)
+        for n in range(events):
+            user, day = f"user-{n % users}", n // users
+            value = completion_json(user, f"c{n}", now - MINUTE_MS - day * DAY_MS)
+            yield user.encode(), value
+
+
+def _preload(ledger: Ledger, records: Sequence[Record] | Iterator[Record]) -> int:
+    """Put records into the topic; returns how many."""
+    producer = ledger.new_producer(**{"linger.ms": 50, "queue.buffering.max.messages": 200_000})
+    topic = ledger.topic("completions")
+    count = 0
+    for key, value in records:
+        while True:
+            try:
+                producer.produce(topic, value, key)
+                break
+            except BufferError:
+                producer.poll(0.1)
+        count += 1
+    producer.flush(120)
+    return count
+
+
+@contextmanager
+def _worker(ledger: Ledger, **settings: Any) -> Iterator[tuple[ProcessWatch, float]]:
+    """The product's own worker, with its default settings; its memory, and when it was started."""
+    worker = Worker(0, ledger.start_worker(**settings), ledger.log_file(0), 0)
+    started_at = time.monotonic()
+    watch = ProcessWatch(worker.process.pid)
+    try:
+        ledger.wait_for(worker.has_partitions)
+        yield watch, started_at
+    finally:
+        ledger.stop_worker(worker.process)
+
+
+def _drain(
+    ledger: Ledger, started_at: float, events: int, topic: str = "", partition: int = -1
+) -> float:
+    """Wait until so many are committed; the seconds since the first were."""
+    first_at = started_at
+
+    def done() -> bool:
+        nonlocal first_at
+        committed = sum(
+            offset
+            for place, offset in ledger.committed().items()
+            if not topic or place == (topic, partition)
+        )
+        if not committed:
+            first_at = time.monotonic()
+        return committed >= events
+
+    ledger.wait_for(done, DRAIN_S)
+    return max(0.1, time.monotonic() - first_at)
+
+
+def _delays(ledger: Ledger, wanted: Callable[[int], bool]) -> list[float]:
+    """Seconds from an input's append to its audit entry, sorted."""
+    found = []
+    for entry, record in zip(
+        ledger.read("audit"),
+        sorted(ledger.raw("audit"), key=lambda one: (one.partition(), one.offset())),
+        strict=True,
+    ):
+        if wanted(entry.partition):
+            append_ms = entry.value["append_time"].timestamp() * 1000
+            found.append((record.timestamp()[1] - append_ms) / 1000)
+    return sorted(found)
+
+
+def main(argv: list[str]) -> int:
+    """Measure, and print a table; the last line is JSON."""
+    parser = argparse.ArgumentParser(prog="python -m chaos.bounds", description=__doc__)
+    parser.add_argument("--events", type=int, default=200_000, help="in each scene (200000)")
+    parser.add_argument("--hot-events", type=int, default=1_000_000, help="of one user (1000000)")
+    parser.add_argument("--only", default="", help="some scenes, with commas")
+    arguments = parser.parse_args(argv)
+    ROOT.mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="bounds-", dir=ROOT)).resolve()
+    rows = []
+    try:
+        with prepared(folder) as ground:
+            for name, scene in Scenes(ground, arguments.events, arguments.hot_events).all().items():
+                if arguments.only and name not in arguments.only.split(","):
+                    continue
+                print(f"  {name}", file=sys.stderr, flush=True)
+                rows.append(scene())
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    for row in rows:
+        print(
+            f"| {row.scene} | {row.events} | {row.events_per_s} | {row.peak_mib} |"
+            f" {row.delay_s or ''} |"
+        )
+    print(json.dumps([asdict(row) for row in rows]))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
