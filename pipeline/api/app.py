@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from pipeline.api import assets, ingest, live, probes, problems, users
 from pipeline.api.measured import Measured
 from pipeline.api.parts import Parts
+from pipeline.api.swift import Swift
 
 
 def described_routes(parts: Parts) -> list[BaseRoute]:
@@ -41,15 +42,21 @@ class Application:
 
     Args:
         middleware: around the routes, outermost first.
+        headers: that it adds to every answer.
     """
 
-    def __init__(self, parts: Parts, middleware: Sequence[Middleware] = ()) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        middleware: Sequence[Middleware] = (),
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
         found = routes(parts)
         app: ASGIApp = Router(found, redirect_slashes=False)
         app = ExceptionMiddleware(app, handlers=problems.HANDLERS)
         for each in reversed(middleware):
             app = each.cls(app, *each.args, **each.kwargs)
-        self._app = Measured(app, found, parts.metrics)
+        self._app: ASGIApp = Swift(Measured(app, found, parts.metrics), parts, headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""

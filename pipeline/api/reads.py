@@ -14,14 +14,18 @@ Invariants:
 - A remembered answer is used only for the very same record, date and policy. The date of a user can
   only change at a full minute of UTC, as zones and day starts have no seconds; so it is derived
   once a minute at most.
+- A remembered answer is forgotten after its user's record was replaced and before anybody is told
+  that it was. The reader's thread counts, then forgets; the event loop notes the count, reads the
+  record, remembers, and forgets again if the count has moved. So whichever comes first, an answer
+  that was made from the old record is not there when both are through. Each step is one operation
+  on a dict or an int; there is no lock.
 
-All of it runs on the event loop's thread.
+All but `_forget` runs on the event loop's thread.
 """
 
 import asyncio
 import re
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Final
 from urllib.parse import parse_qsl
@@ -29,12 +33,12 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from pipeline import metrics_api as m
-from pipeline.api.freshness import AsOf
+from pipeline.api.freshness import AsOf, Freshness
 from pipeline.api.materialise import Materialiser
 from pipeline.api.measures import ApiMetrics
 from pipeline.api.problems import ProblemError
 from pipeline.api.store import HEAD
-from pipeline.api.views import EPOCH_ORDINAL, Progress, UserNow, UserView, Views
+from pipeline.api.views import EPOCH_ORDINAL, UserNow, UserView, Views
 from pipeline.api.waiting import Waiters
 from pipeline.config_api import ApiSettings
 from pipeline.core.reading import today
@@ -55,21 +59,33 @@ class Rendered:
     """An answer to `progress` that may serve again.
 
     Attributes:
-        raw: the store's entry that it was made from. minute: for which `date` was derived last.
+        minute: of UTC, for which `date` was derived last.
         head: the JSON but for its last members and brace.
+        freshness: of the store that it was made from.
     """
 
-    __slots__ = ("date", "etag", "head", "minute", "partition", "policy", "raw", "tz")
+    __slots__ = (
+        "date",
+        "etag",
+        "freshness",
+        "head",
+        "minute",
+        "partition",
+        "policy",
+        "revision",
+        "tz",
+    )
 
-    def __init__(self, raw: bytes, user: UserNow, etag: bytes, head: bytes, minute: int) -> None:
-        self.raw = raw
+    def __init__(self, user: UserNow, partition: int, head: bytes, freshness: Freshness) -> None:
         self.policy = user.policy
         self.date = user.now.date
         self.tz = user.record.tz
-        self.etag = etag
+        self.revision = user.record.revision
+        self.partition = partition
+        self.etag = etag_of(user)
         self.head = head
-        self.minute = minute
-        self.partition: int = HEAD.unpack_from(raw)[0]
+        self.freshness = freshness
+        self.minute = -1
 
 
 class Reads:
@@ -98,9 +114,12 @@ class Reads:
         self._wait_s_max = settings.api_wait_ms_max / 1000
         self._stale_ms = settings.api_stale_s * 1000
         self._answers_max = settings.api_answers_max
-        self._answers: OrderedDict[bytes, Rendered] = OrderedDict()
+        # The oldest first; what is full drops them in the order in which they were made.
+        self._answers: dict[str, Rendered] = {}
+        self._changes = 0
         self._results = {"fresh": 0, "waited": 0, "stale": 0, "missed": 0}
         self._outcomes = {"reused": 0, "rendered": 0}
+        source.listeners.append(self._forget)
         source.listeners.append(self._waiters.changed)
         metrics.before_scrape.append(self._measure)
 
@@ -137,7 +156,7 @@ class Reads:
         if raw is None:
             self._results["missed"] += 1
             return
-        as_of = self._source.freshness.as_of(HEAD.unpack_from(raw)[0])
+        as_of = self._source.freshness.as_of(partition_of(raw))
         behind = as_of is None or self.now_ms() - as_of.ms > self._stale_ms
         self._results["stale" if behind else "fresh"] += 1
 
@@ -184,7 +203,11 @@ class Reads:
 
     def as_of(self, raw: bytes) -> AsOf | None:
         """Until when what is known of this user is complete."""
-        return self._source.freshness.as_of(HEAD.unpack_from(raw)[0])
+        return self.as_of_partition(partition_of(raw))
+
+    def as_of_partition(self, partition: int) -> AsOf | None:
+        """Until when what is known of these users is complete."""
+        return self._source.freshness.as_of(partition)
 
     def user_now(self, raw: bytes) -> UserNow:
         """A store's entry as it is to be read at this instant."""
@@ -193,23 +216,56 @@ class Reads:
         policy = self._policies.at(now_ms)
         return UserNow(record, today(record, now_ms, policy), policy)
 
-    def progress(self, user: bytes, raw: bytes) -> Rendered:
-        """The answer to `progress`, from memory where it still holds."""
-        known = self._answers.get(user)
-        now_ms = self.now_ms()
-        if known is not None and known.raw == raw and self._still_holds(known, now_ms):
-            self._answers.move_to_end(user)
-            self._outcomes["reused"] += 1
-            return known
-        self._outcomes["rendered"] += 1
+    def remembered(self, user_id: str, min_revision: int, now_ms: int) -> Rendered | None:
+        """The answer to `progress` that still holds, if there is one; `serve` it."""
+        known = self._answers.get(user_id)
+        if known is None or known.revision < min_revision:
+            return None
+        freshness = self._source.freshness
+        if known.freshness is not freshness or not self._still_holds(known, now_ms):
+            return None
+        return known
+
+    def serve(self, known: Rendered, now_ms: int) -> AsOf | None:
+        """Count a remembered answer as a read; says until when it is complete."""
+        as_of = known.freshness.as_of(known.partition)
+        behind = as_of is None or now_ms - as_of.ms > self._stale_ms
+        self._results["stale" if behind else "fresh"] += 1
+        self._outcomes["reused"] += 1
+        return as_of
+
+    async def progress(self, user_id: str, min_revision: int) -> Rendered:
+        """The answer to `progress`, made anew.
+
+        Args:
+            user_id: that can be one.
+
+        Raises:
+            ProblemError: as `find`.
+        """
+        user = user_id.encode()
+        changes, freshness = self._changes, self._source.freshness
+        raw = await self.find(user, min_revision)
+        if min_revision:
+            changes, freshness = self._changes, self._source.freshness
+            raw = self._source.store.raw(user) or raw
         now = self.user_now(raw)
-        view: Progress = self.views.progress(now)
-        made = Rendered(raw, now, etag_of(now), _encode(view)[:-1], now_ms // _MINUTE_MS)
-        if self._answers_max:
-            self._answers[user] = made
-            if len(self._answers) > self._answers_max:
-                self._answers.popitem(last=False)
+        made = Rendered(now, partition_of(raw), body_head(self.views.progress(now)), freshness)
+        self._outcomes["rendered"] += 1
+        answers = self._answers
+        answers[user_id] = made
+        if self._changes != changes:
+            answers.pop(user_id, None)
+        while len(answers) > self._answers_max:
+            answers.pop(next(iter(answers), user_id), None)
         return made
+
+    def _forget(self, users: Sequence[bytes]) -> None:
+        """These users' records were replaced. The reader's thread."""
+        self._changes += 1
+        pop = self._answers.pop
+        for user in users:
+            pop(user.decode("utf-8", "replace"), None)
 
     def _still_holds(self, known: Rendered, now_ms: int) -> bool:
         policy: Policy = self._policies.at(now_ms)
@@ -318,6 +374,12 @@ def date_of_query(query: dict[str, str], name: str, default: LocalDate) -> Local
 
 def _bad_query(detail: str) -> ProblemError:
     return ProblemError(400, "bad-query", "Bad query", detail)
+
+
+def partition_of(raw: bytes) -> int:
+    """The partition that a store's entry came from."""
+    partition: int = HEAD.unpack_from(raw)[0]
+    return partition
 
 
 def _revision(raw: bytes) -> int:

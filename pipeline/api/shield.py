@@ -43,6 +43,15 @@ _UNLESS_GIVEN: Final = (
 _READS: Final = ("GET", "HEAD")
 
 
+def headers_of(given: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """What every answer has beside its own headers, where it gives its own `cache-control`.
+
+    Args:
+        given: more, for every answer.
+    """
+    return [*_ALWAYS, *given, _UNLESS_GIVEN[0]]
+
+
 class Shield:
     """ASGI middleware around the whole application.
 

@@ -28,6 +28,7 @@ from pipeline.api.reads import (
     etag_of,
     matches,
     number_of,
+    partition_of,
     query_of,
 )
 from pipeline.api.user_path import USERS
@@ -39,9 +40,10 @@ CALENDAR_DAYS_MAX: Final = 1_100
 CALENDAR_DAYS: Final = 366
 PAGE: Final = 108
 PAGE_MAX: Final = 366
-_JSON_TYPE: Final = (b"content-type", b"application/json")
-_PRIVATE: Final = (b"cache-control", b"private, no-cache")
+JSON_TYPE: Final = (b"content-type", b"application/json")
+PRIVATE: Final = (b"cache-control", b"private, no-cache")
 _FAR: Final = 10_000
+_NO_QUERY: Final[dict[str, str]] = {}
 
 USER_ID: Final = Parameter(
     "user_id",
@@ -126,14 +128,14 @@ class _Read(ABC):
         self._authorize(HTTPConnection(scope), user_id, SCOPE)
         if not is_id(user_id):
             _refuse_id()
-        query = query_of(scope["query_string"], self.parameters)
-        min_revision = number_of(query, "min_revision", 0, 0, REVISION_MAX) if query else 0
-        key = user_id.encode()
-        raw = await self._reads.find(key, min_revision)
-        etag, head = self.render(key, raw, query)
-        as_of = self._reads.as_of(raw)
+        query, min_revision = _NO_QUERY, 0
+        if scope["query_string"]:
+            query = query_of(scope["query_string"], self.parameters)
+            min_revision = number_of(query, "min_revision", 0, 0, REVISION_MAX)
+        partition, etag, head = await self.render(user_id, min_revision, query)
+        as_of = self._reads.as_of_partition(partition)
         now_ms = self._now_ms()
-        headers = [(b"etag", etag), _PRIVATE]
+        headers = [(b"etag", etag), PRIVATE]
         if as_of is not None:
             headers.append((b"awaway-as-of", as_of.bytes))
             headers.append((b"awaway-lag-ms", b"%d" % max(0, now_ms - as_of.ms)))
@@ -143,17 +145,19 @@ class _Read(ABC):
                 await send({"type": "http.response.body", "body": b""})
                 return
         body = body_of(head, as_of, now_ms)
-        headers.append(_JSON_TYPE)
+        headers.append(JSON_TYPE)
         headers.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         shown = b"" if scope["method"] == "HEAD" else body
         await send({"type": "http.response.body", "body": shown})
 
-    def render(self, user: bytes, raw: bytes, query: dict[str, str]) -> tuple[bytes, bytes]:
-        """The ETag and the JSON's head."""
-        del user
+    async def render(
+        self, user_id: str, min_revision: int, query: dict[str, str]
+    ) -> tuple[int, bytes, bytes]:
+        """The user's partition, the ETag and the JSON's head."""
+        raw = await self._reads.find(user_id.encode(), min_revision)
         now = self._reads.user_now(raw)
-        return etag_of(now), body_head(self.view(now, query))
+        return partition_of(raw), etag_of(now), body_head(self.view(now, query))
 
     @abstractmethod
     def view(self, user: UserNow, query: dict[str, str]) -> UserView:
@@ -161,10 +165,17 @@ class _Read(ABC):
 
 
 class _Progress(_Read):
-    def render(self, user: bytes, raw: bytes, query: dict[str, str]) -> tuple[bytes, bytes]:
+    async def render(
+        self, user_id: str, min_revision: int, query: dict[str, str]
+    ) -> tuple[int, bytes, bytes]:
         del query
-        rendered = self._reads.progress(user, raw)
-        return rendered.etag, rendered.head
+        now_ms = self._now_ms()
+        found = self._reads.remembered(user_id, min_revision, now_ms)
+        if found is not None:
+            self._reads.serve(found, now_ms)
+        else:
+            found = await self._reads.progress(user_id, min_revision)
+        return found.partition, found.etag, found.head
 
     def view(self, user: UserNow, query: dict[str, str]) -> UserView:
         del query

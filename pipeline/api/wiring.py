@@ -21,6 +21,7 @@ from pipeline.api.parts import Parts, Service
 from pipeline.api.pictures import Pictures
 from pipeline.api.progress_topic import ProgressTopic
 from pipeline.api.reads import Reads
+from pipeline.api.shield import headers_of
 from pipeline.api.store import ProgressStore
 from pipeline.api.views import Views
 from pipeline.api.wiring_topics import Codecs, live_services, make_live, make_taking
@@ -94,6 +95,6 @@ def build(settings: ApiSettings, now_ms: Callable[[], int]) -> Built:
         live=live,
     )
     metrics.put(m.BUILD_INFO, 1, version("awaway"), catalogue.generator_version)
-    app = Application(parts, middleware(settings, access))
+    app = Application(parts, middleware(settings, access), headers_of(access.headers))
     topics = [*taking.services, *live_services(settings, live, stopping)]
     return Built(app, parts, [access.keys, source, pictures, *topics])
