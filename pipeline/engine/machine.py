@@ -25,7 +25,7 @@ What a failure leads to:
 | the transaction must be aborted | abort, drop the overlay, fetch its inputs again |
 | the producer is lost, the outcome unknown | new producer under the same id, then restore forward |
 | a transaction was ended, but asked for twice | new producer before the next one |
-| the consumer is lost | drop its partitions, join the group again |
+| the consumer is lost, or stalled | drop its partitions, join the group again |
 | the slot was taken by another worker | stop (SlotTakenError) |
 | partitions revoked or lost | drop the overlay, keep their stores as copies or close them |
 | a store cannot be read | abort, set it aside, restore; at the same place again: stop |
@@ -61,6 +61,7 @@ from pipeline.engine.ports import (
     TransactionalProducer,
 )
 from pipeline.engine.restore import Restorer
+from pipeline.engine.stall import StallWatch
 from pipeline.engine.standby import Standbys
 
 COPY_RECORDS_MIN: Final = 2_000
@@ -88,6 +89,7 @@ class Engine:
         self._metadata: Any = None
         self._records = 0
         self._pace = Pace(config.records_max, config.batch_s_target)
+        self._stall = StallWatch(config, cluster)
         self._now = config.clock
 
     # --- what others may look at -----------------------------------------------------------------
@@ -216,6 +218,10 @@ class Engine:
             self._rejoin(error)
             return None
         self._records = len(records)
+        if self._stall.is_stalled(self._partitions.next_offsets, is_heard=bool(records)):
+            self._observer.stalled("the consumer delivers nothing, though there are records")
+            self._rejoin(ConsumerLostError("the consumer stalled"))
+            return None
         by_source = self._partitions.ready(records)
         next_offsets = self._partitions.unrecorded()
         next_offsets |= {source: group[-1].offset() + 1 for source, group in by_source.items()}

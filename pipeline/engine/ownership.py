@@ -152,15 +152,18 @@ class Ownership:
             ready[TopicPartition(topic, number)] = group
         return ready
 
+    @property
+    def next_offsets(self) -> dict[TopicPartition, int]:
+        """Where each input of an open partition goes on, after what is applied."""
+        return {
+            TopicPartition(topic, number): offset
+            for number, opened in self.open.items()
+            for topic, offset in opened.next_offsets.items()
+        }
+
     def fetch(self, consumer: GroupConsumer) -> None:
         """Fetch the open partitions, each from after what is applied."""
-        consumer.fetch(
-            {
-                TopicPartition(topic, number): offset
-                for number, opened in self.open.items()
-                for topic, offset in opened.next_offsets.items()
-            }
-        )
+        consumer.fetch(self.next_offsets)
 
     def mend(self, number: int, error: CorruptStoreError) -> None:
         """A store could not be read: set it aside and restore the partition.

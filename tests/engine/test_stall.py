@@ -1,0 +1,143 @@
+"""Noticing a consumer that delivers nothing although there is something."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.engine.engine_config import EngineConfig
+from pipeline.engine.errors import BrokerError
+from pipeline.engine.ports import TopicPartition, Watermarks
+from pipeline.engine.stall import BUSY_S, LOOK_EVERY_S, StallWatch
+
+A, B = TopicPartition("in", 0), TopicPartition("in", 1)
+
+
+@dataclass
+class Record:
+    place: TopicPartition
+    at: int
+
+    def topic(self) -> str:
+        return self.place.topic
+
+    def partition(self) -> int:
+        return self.place.partition
+
+    def offset(self) -> int:
+        return self.at
+
+
+@dataclass
+class Log:
+    """A cluster of which only the ends and the committed records of its inputs are asked."""
+
+    ends: dict[TopicPartition, int]
+    records: list[Record] = field(default_factory=list)
+    is_away: bool = False
+    probes: int = 0
+    now: float = 100.0
+    _starts: Mapping[TopicPartition, int] = field(default_factory=dict)
+
+    def clock(self) -> float:
+        return self.now
+
+    def watermarks(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, Watermarks]:
+        if self.is_away:
+            raise BrokerError("away")
+        return {place: Watermarks(0, self.ends[place]) for place in places}
+
+    def changelog_reader(self) -> "Log":
+        self.probes += 1
+        return self
+
+    def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
+        self._starts = offsets
+
+    def poll(self, records_max: int, wait_s: float) -> tuple[list[Any], dict[TopicPartition, int]]:
+        self.now += wait_s
+        found = [r for r in self.records if r.place in self._starts]
+        return found, {place: self.ends[place] for place in self._starts}
+
+    def close(self) -> None:
+        self._starts = {}
+
+
+def watching(log: Log) -> StallWatch:
+    return StallWatch(EngineConfig("blue", ("in",), (), clock=log.clock), log)  # type: ignore[arg-type]
+
+
+def looks(
+    watch: StallWatch, log: Log, offsets: dict[TopicPartition, int], heard: bool = False
+) -> list[bool]:
+    """Four looks, each as long after the one before as it takes."""
+    answers = []
+    for _ in range(4):
+        answers.append(watch.is_stalled(offsets, is_heard=heard))
+        log.now += LOOK_EVERY_S
+    return answers
+
+
+def test_a_record_that_is_due_is_a_stall() -> None:
+    log = Log({A: 8}, [Record(A, 7)])
+    assert looks(watching(log), log, {A: 7}) == [False, False, True, False]
+
+
+def test_no_stall_at_the_end_and_no_reader() -> None:
+    log = Log({A: 7})
+    assert looks(watching(log), log, {A: 7}) == [False] * 4
+    assert log.probes == 0
+
+
+def test_a_control_record_is_looked_at_once() -> None:
+    log = Log({A: 8})
+    watch = watching(log)
+    assert looks(watch, log, {A: 7}) + looks(watch, log, {A: 7}) == [False] * 8
+    assert log.probes == 1
+
+
+def test_a_record_after_a_control_record_is_found() -> None:
+    log = Log({A: 8})
+    watch = watching(log)
+    looks(watch, log, {A: 7})
+    log.ends[A] = 9
+    log.records.append(Record(A, 8))
+    assert True in looks(watch, log, {A: 7})
+
+
+def test_a_record_that_has_only_just_come_is_not_due() -> None:
+    log = Log({A: 8})
+    watch = watching(log)
+    looks(watch, log, {A: 7})
+    log.ends[A] = 9
+    watch.is_stalled({A: 7}, is_heard=False)
+    log.records.append(Record(A, 9))
+    log.now += LOOK_EVERY_S
+    assert not watch.is_stalled({A: 7}, is_heard=False)
+
+
+def test_a_partition_that_moves_is_left_alone() -> None:
+    log = Log({A: 100}, [Record(A, 50)])
+    watch = watching(log)
+    for offset in range(10):
+        assert not watch.is_stalled({A: offset}, is_heard=False)
+        log.now += LOOK_EVERY_S
+    assert log.probes == 0
+
+
+def test_one_partition_waits_longer_while_others_are_delivered() -> None:
+    log = Log({A: 8, B: 10_000}, [Record(A, 7)])
+    watch = watching(log)
+    found_after_s = None
+    began = log.now
+    for offset in range(40):
+        if watch.is_stalled({A: 7, B: offset}, is_heard=True):
+            found_after_s = log.now - began
+            break
+        log.now += LOOK_EVERY_S
+    assert found_after_s is not None
+    assert BUSY_S <= found_after_s <= BUSY_S + 3 * LOOK_EVERY_S
+
+
+def test_a_broker_that_is_away_is_no_stall() -> None:
+    log = Log({A: 8}, [Record(A, 7)], is_away=True)
+    assert looks(watching(log), log, {A: 7}) == [False] * 4
