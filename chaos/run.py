@@ -155,7 +155,7 @@ class Run:
     # --- D and F: nothing hangs ------------------------------------------------------------------
 
     def _await_progress(self, after: str) -> None:
-        """Everything that is in the log now has to be processed soon."""
+        """Everybody has to be in the group, and what is in the log now be processed, soon."""
         due: dict[tuple[str, int], int] = {}
 
         def caught_up() -> bool:
@@ -164,6 +164,12 @@ class Run:
             return all(done >= due[place] for place, done in ledger.committed().items())
 
         self._await(caught_up, f"what was in the log after {after} was not processed", PROGRESS_S)
+        slots, members = self._scene.fleet.slots, self._scene.ledger.members
+        self._await(
+            lambda: members() == slots,
+            f"not every worker is in the group after {after}",
+            PROGRESS_S,
+        )
 
     def _await_stable(self) -> None:
         """No transaction is open, anywhere."""

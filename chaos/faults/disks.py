@@ -70,11 +70,11 @@ class ChangelogRemade(Fault):
 
     def inject(self) -> None:
         fleet, ledger = self.scene.fleet, self.scene.ledger
-        for slot in range(fleet.slots):
-            fleet.hold(slot)
         self.scene.wait_for(lambda: ledger.members() == fleet.slots, "a group of usual size")
         for slot in range(fleet.slots):
-            self.scene.wait_for(fleet.running[slot].has_partitions, "partitions")
+            self.scene.wait_for(fleet.running[slot].has_partitions, "everybody's partitions")
+        for slot in range(fleet.slots):
+            fleet.hold(slot)
         fleet.stop_all()
         self._note_lengths()
         names = [ledger.topic(name) for name in CHANGELOGS]
