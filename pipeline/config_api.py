@@ -64,8 +64,8 @@ class ApiSettings(Settings):
     )
     api_answers_max: int = _setting(
         "API reads",
-        20_000,
-        "Rendered answers kept in memory, of the users read last; about 2 KiB each.",
+        100_000,
+        "Rendered answers to `progress` kept in memory; about 1.2 KiB each.",
         ge=0,
         le=10_000_000,
     )

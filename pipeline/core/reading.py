@@ -24,8 +24,8 @@ from pipeline.core.records import (
     Run,
 )
 from pipeline.core.rulebook import Policy
-from pipeline.core.runs import Runs, contains, difference, union
-from pipeline.core.sets import Sets, with_unlocked
+from pipeline.core.runs import Runs, contains, difference, from_numbers, union
+from pipeline.core.sets import Sets
 from pipeline.core.streak import Standing, standing_of, today_of
 
 
@@ -98,9 +98,10 @@ def today(progress: ProgressUpdated, instant: Instant, policy: Policy) -> Today:
 
 def portal_ahead(progress: ProgressUpdated, policy: Policy, streak_days: int) -> NextPortal:
     """Return the first portal ahead of the current run that is still to be unlocked."""
-    unlocked: tuple[tuple[str, Runs], ...] = ()
+    laps: dict[str, list[int]] = {}
     for portal in progress.portals:
-        unlocked = with_unlocked(unlocked, portal.lap, portal.slug)
+        laps.setdefault(portal.slug, []).append(portal.lap)
+    unlocked = tuple([(slug, from_numbers(found)) for slug, found in laps.items()])
     return next_portal(Sets(unlocked=unlocked), policy, streak_days)
 
 
