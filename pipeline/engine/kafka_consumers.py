@@ -6,6 +6,7 @@ Invariants: nothing is committed here, offsets go with the transaction; there is
 partition is fetched from the offset that the engine names, or not at all.
 """
 
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, cast
@@ -39,6 +40,10 @@ class KafkaGroupConsumer:
         self._client_id = f"{config.slot_id}-{uuid.uuid4().hex[:12]}"
         self._linger_s = config.poll_linger_s
         self._fatal: str | None = None
+        self._frozen_s = config.session_timeout_ms / 1000
+        self._polled_at = time.monotonic()
+        self._assigned_as = ""
+        self._is_assigned = False
         self._client = ck.Consumer(
             {
                 "fetch.wait.max.ms": 20,
@@ -68,13 +73,16 @@ class KafkaGroupConsumer:
 
         def assigned(client: Any, partitions: list[Any]) -> None:
             client.assign([])
+            self._assigned_as, self._is_assigned = client.memberid(), True
             listener.on_assigned(plain(partitions))
 
         def revoked(client: Any, partitions: list[Any]) -> None:
+            self._is_assigned = False
             listener.on_revoked(plain(partitions))
             client.unassign()
 
         def lost(client: Any, partitions: list[Any]) -> None:
+            self._is_assigned = False
             listener.on_lost(plain(partitions))
             client.unassign()
 
@@ -84,6 +92,9 @@ class KafkaGroupConsumer:
         """Records that are there now; waits up to `wait_s` for the first one only."""
         if self._fatal is not None:
             self._fail(self._fatal)  # it is told once only; ask again until it is answered
+        if self._is_assigned and time.monotonic() - self._polled_at > self._frozen_s:
+            self.check_slot()  # the client would join again, and drop whoever has the slot now
+        self._polled_at = time.monotonic()
         try:
             records = self._client.consume(1, wait_s)
             if records and records_max > 1:
@@ -110,12 +121,15 @@ class KafkaGroupConsumer:
         """Tell a slot that another worker has taken from a consumer that fenced itself.
 
         A static member fences itself when the answer to its join is lost, as in a broker's restart:
-        it joins again and the group drops the member that it had become already.
+        it joins again and the group drops the member that it had become already. Whoever was fenced
+        under the id of its last assignment was not joining, so another one was.
         """
         self._fatal = reason
-        holder = self._slot_holder()
-        if holder is not None and holder.client_id != self._client_id:
-            raise _taken(f"{reason}; the group knows {holder.client_id} there")
+        member_id, holder = self._client.memberid(), self._slot_holder()
+        if holder is not None and holder.member_id != member_id:
+            was_member = bool(member_id) and member_id == self._assigned_as
+            if was_member or holder.client_id != self._client_id:
+                raise _taken(f"{reason}; the group knows {holder.member_id} there")
         raise ConsumerLostError("the consumer cannot go on", why=reason)
 
     def check_slot(self) -> None:
@@ -124,7 +138,8 @@ class KafkaGroupConsumer:
         The group keeps the client id of the first member that it knew under a slot, also when that
         was this slot's last run: only the member id tells who it is now.
         """
-        own = self._client.memberid()  # nothing before the first join
+        # The client forgets its id when its session times out; it joins again within a poll only.
+        own = self._assigned_as if self._is_assigned else self._client.memberid()
         holder = self._slot_holder()
         if own and holder is not None and holder.member_id != own:
             raise _taken(f"the group knows {holder.member_id} there")
