@@ -151,6 +151,8 @@ class Restorer:
         if reasons:
             item.rewrite.clear()
             item.store = self._stores.replace(store, reasons[-1])
+        if item.rewrite and None not in item.committed.values():
+            return  # the store is the state; reading on would make it a mere copy before it is safe
         for changelog, target in item.targets.items():
             if not any(table.changelog == changelog for table in item.rewrite):
                 position = item.store.positions.get(changelog)
