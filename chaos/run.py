@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from confluent_kafka import KafkaException
+
 from chaos.errors import OverdueError
 from chaos.faults.fault import Fault, Scene
 from chaos.judge import Findings, examine, gather, policy
@@ -146,7 +148,7 @@ class Run:
         self._injected.append(fault)
         try:
             fault.inject()
-        except OverdueError as error:
+        except (OverdueError, KafkaException) as error:
             self._say(f"        no effect: {error}")
         finally:
             fault.heal()

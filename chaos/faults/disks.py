@@ -93,7 +93,11 @@ class ChangelogRemade(Fault):
         topic_ops.apply(ledger.admin, load_topics(ROOT / "topics.yaml"), target)
 
     def _note_lengths(self) -> None:
-        self.lengths.append(sum(self.scene.ledger.ends(CHANGELOGS).values()))
+        def noted() -> bool:
+            self.lengths.append(sum(self.scene.ledger.ends(CHANGELOGS).values()))
+            return True
+
+        self.scene.wait_for(noted, "the changelogs' leaders")
 
     def heal(self) -> None:
         self._make_again()
