@@ -48,6 +48,7 @@ def environment(ground: Ground, prefix: str, *, collapse: bool) -> dict[str, str
         "AWAWAY_GENERATION": GENERATION,
         "AWAWAY_DATA_DIR": str(ground.folder / f"{prefix}data"),
         "AWAWAY_ASSETS_URL": str(ground.folder / "assets"),
+        "AWAWAY_DEVELOPMENT_BROKER": "true",
         "AWAWAY_COLLAPSE": str(collapse).lower(),
         "AWAWAY_HTTP_PORT": str(_free_port()),
         "AWAWAY_LOG_FORMAT": "json",

@@ -21,6 +21,7 @@ from typing import Any
 from faust.windows import TumblingWindow
 
 from pipeline.agents import add_agent
+from pipeline.broker_checks import Times, check_brokers
 from pipeline.checks import check_assets, check_drawing, check_topics
 from pipeline.codec.avro import AvroEncoder
 from pipeline.codec.errors import RegistryUnavailableError
@@ -175,6 +176,7 @@ class _Parts:
         schemas = load_schemas(settings.schemas_dir)
         cluster = KafkaCluster(_kafka_config(settings, topics))
         check_topics(cluster, settings, topics, self.policies.window_ms)
+        self._check_brokers(cluster, topics)
         told = self.hooks.checked
         told("topics", {"brokers": settings.bootstrap_servers, "topics": len(topics.topics)})
         told("assets", {"store": settings.assets_url, "found": check_assets(settings.assets_url)})
@@ -193,6 +195,17 @@ class _Parts:
             RocksDisk(store_root(settings)),
             self.hooks.observer,
         )
+
+    def _check_brokers(self, cluster: KafkaCluster, topics: TopicsFile) -> None:
+        settings = self.settings
+        target = Target(prefix=settings.topic_prefix, generation=settings.generation)
+        for warning in check_brokers(
+            cluster,
+            [topic.name for topic in topics.wanted(target)],
+            Times(settings.session_timeout_ms, settings.transaction_timeout_ms),
+            is_development=settings.development_broker,
+        ):
+            logger.warning("%s", warning)
 
     def _make_processor(
         self, cluster: KafkaCluster, topics: TopicsFile, schemas: dict[str, Schema]

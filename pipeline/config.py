@@ -159,6 +159,13 @@ class Settings(BaseSettings):
         "Accept input topics with `CreateTime` stamps (a simulated month). Never in production.",
     )
 
+    development_broker: bool = _setting(
+        "Domain",
+        False,
+        "Accept brokers that can lose what was committed: a single one, or too few replicas. Never "
+        "in production.",
+    )
+
     batch_records_max: int = _setting(
         "Batches", 10_000, "Records in one transaction, at most.", ge=1, le=1_000_000
     )

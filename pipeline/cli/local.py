@@ -125,3 +125,4 @@ def _render_status(console: "Console", status: "StackStatus") -> None:
         console.print("\nto point the pipeline at it:")
         console.print(f"  export AWAWAY_BOOTSTRAP_SERVERS={status.bootstrap_servers}")
         console.print(f"  export AWAWAY_REGISTRY_URL={status.registry_url}")
+        console.print("  export AWAWAY_DEVELOPMENT_BROKER=true")

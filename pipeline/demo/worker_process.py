@@ -111,6 +111,7 @@ def environment(settings: Settings) -> dict[str, str]:
         "data_dir": str(settings.data_dir),
         "assets_url": settings.assets_url,
         "development": "true",
+        "development_broker": "true",
         "http_port": str(settings.http_port),
         "log_format": settings.log_format,
         "batch_records_max": str(settings.batch_records_max),

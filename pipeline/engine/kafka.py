@@ -5,7 +5,7 @@ Does not own: the clients (kafka_producer.py, kafka_consumers.py), the order of 
 Invariant: it only asks; nothing on the cluster is changed through it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, cast
 
@@ -112,12 +112,38 @@ class KafkaCluster:
 
     def topic_setting(self, topic: str, name: str) -> str:
         """A topic's setting as the broker applies it, its own or a default."""
-        resource = ConfigResource(ResourceType.TOPIC, topic)
-        future = self._admin.describe_configs([resource], request_timeout=REQUEST_TIMEOUT_S)
+        return self.topic_settings([topic])[topic][name]
+
+    def topic_settings(self, topics: Iterable[str]) -> dict[str, dict[str, str]]:
+        """Every setting of each topic as the broker applies it."""
+        return self._settings(ResourceType.TOPIC, topics)
+
+    def broker_settings(self) -> dict[str, dict[str, str]]:
+        """Every setting of each broker, by the broker's id."""
+        future = self._admin.describe_cluster(request_timeout=REQUEST_TIMEOUT_S)
         try:
-            return str(future[resource].result()[name].value)
+            nodes = future.result().nodes
         except KafkaException as error:
-            raise self._failed("reading a topic's settings", error) from error
+            raise self._failed("asking for the brokers", error) from error
+        return self._settings(ResourceType.BROKER, [str(node.id) for node in nodes])
+
+    def replication_factors(self, topics: Iterable[str]) -> dict[str, int]:
+        """The least number of replicas that a partition of each topic has."""
+        return {
+            name: min(len(partition.replicas) for partition in found.partitions)
+            for name, found in self._describe(list(topics)).items()
+        }
+
+    def _settings(self, kind: ResourceType, names: Iterable[str]) -> dict[str, dict[str, str]]:
+        asked = [ConfigResource(kind, name) for name in names]
+        futures = self._admin.describe_configs(asked, request_timeout=REQUEST_TIMEOUT_S)
+        try:
+            return {
+                resource.name: {name: str(entry.value) for name, entry in future.result().items()}
+                for resource, future in futures.items()
+            }
+        except KafkaException as error:
+            raise self._failed("reading settings", error) from error
 
     def watermarks(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Watermarks]:
         """Start and read_uncommitted end of each partition."""
