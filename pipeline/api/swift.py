@@ -61,7 +61,7 @@ class Swift:
                     except ProblemError as error:
                         status = error.status // 100
                         await self._refuse(error, scope, receive, send)
-                    except Exception as error:  # the last resort, as in measured.py
+                    except Exception as error:  # noqa: BLE001 - the last resort, as in measured.py
                         status = 5
                         problem = unforeseen(error, _TEMPLATE)
                         await self._refuse(problem, scope, receive, send)
