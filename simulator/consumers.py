@@ -60,8 +60,12 @@ class SimGroupConsumer:
         process = self._process
         if self._is_closed or process.is_dead:
             return
+        if process.world.now < process.cut_off_until:
+            process.world.effects["worker cut off"] += 1
         overdue = process.world.now - self._polled_at > POLL_S_MAX
         if overdue and self._assigned is not None and not process.is_silent:
+            if self._heard != "polled too late":
+                process.world.effects["agent slower than polls may be"] += 1
             self._heard = "polled too late"
         elif self._member_id and self._broker.is_up and not process.is_silent:
             said = self._broker.group.heartbeat(
@@ -82,8 +86,6 @@ class SimGroupConsumer:
             if self._assigned is not None:
                 self._leave_assignment(lost=False)
         elif heard in {UNKNOWN_MEMBER, OLD_GENERATION, "polled too late"}:
-            if heard == "polled too late":
-                self._process.world.effects["agent slower than polls may be"] += 1
             if heard == UNKNOWN_MEMBER:
                 self._member_id = ""
             if self._assigned is not None:

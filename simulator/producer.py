@@ -52,6 +52,7 @@ class SimProducer:
         self._is_open = self._is_empty = True
         self._sent: dict[tuple[str, int], int] = {}
         self._waiting: dict[tuple[str, int], list[Waiting]] = {}
+        self._acknowledged: dict[tuple[str, int], list[int]] = {}
         self._unsent = 0
         self.is_spent = False
 
@@ -123,32 +124,38 @@ class SimProducer:
 
     def flush(self) -> None:
         """Return when every record was acknowledged."""
-        if not self._unsent:
-            return
-        for place in self._waiting:
-            try:
-                self._flush(place)
-            except (RefusedError, UnansweredError) as error:
-                raise TransactionAbortedError(f"records were not delivered: {error}") from error
-
-    def _flush(self, place: tuple[str, int]) -> None:
-        waiting = list(self._waiting[place])
-        if not waiting:
+        if not any(self._waiting.values()):
             return
         self._is_empty = False
-        first = self._sent.get(place, 0)
-        contents = [content for content, _ in waiting]
+        try:
+            self._wire.call("produce", self._request(), TRANSACTION_S)
+        except (RefusedError, UnansweredError) as error:
+            raise TransactionAbortedError(f"records were not delivered: {error}") from error
+        for place, waiting in self._waiting.items():
+            offsets = self._acknowledged.pop(place, [])
+            for (_, on_offset), offset in zip(waiting, offsets, strict=True):
+                if on_offset is not None:
+                    on_offset(offset)
+            self._sent[place] = self._sent.get(place, 0) + len(waiting)
+            waiting.clear()
+
+    def _request(self) -> Callable[[], None]:
+        """A request that holds what waits now; it may arrive later, and more than once."""
         identity, broker = self._identity, self._broker
-        offsets = self._wire.call(
-            "produce",
-            lambda: broker.transactions.write(identity, broker.log(*place), first, contents),
-            TRANSACTION_S,
-        )
-        for (_, on_offset), offset in zip(waiting, offsets, strict=True):
-            if on_offset is not None:
-                on_offset(offset)
-        self._sent[place] = first + len(waiting)
-        self._waiting[place] = []
+        request = {
+            place: (self._sent.get(place, 0), [content for content, _ in waiting])
+            for place, waiting in self._waiting.items()
+            if waiting
+        }
+        acknowledged: dict[tuple[str, int], list[int]] = {}
+        self._acknowledged = acknowledged
+
+        def arrive() -> None:
+            for place, (first, contents) in request.items():
+                log = broker.log(*place)
+                acknowledged[place] = broker.transactions.write(identity, log, first, contents)
+
+        return arrive
 
     def send_offsets(self, offsets: Mapping[TopicPartition, int], group_metadata: Any) -> None:
         """Make the inputs' offsets part of the transaction."""

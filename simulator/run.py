@@ -116,6 +116,8 @@ class Run:
         self.fleet = Fleet(world, self.broker, self.dice, slots)
         self.storm = Storm(world, self.broker, self.fleet, self.dice)
         self.readers = [Reader(world, log) for log in self.broker.logs(AUDIT)]
+        self._has_stormed = False
+        world.later(STORM_S_MIN, self._look)
         self.verdict = Verdict(
             seed, slots, self.broker.partitions, chosen, world.effects, trace=world.trace
         )
@@ -123,7 +125,7 @@ class Run:
     def go(self) -> Verdict:
         """Let it happen, and judge it."""
         world, verdict = self.world, self.verdict
-        if not world.run(self._has_stormed, STORM_S_MAX):
+        if not world.run(lambda: self._has_stormed, STORM_S_MAX):
             missing = [name for name in verdict.chosen if not world.effects[name]]
             verdict.complaints.append(f"G: had no effect: {', '.join(missing)}")
         self._heal()
@@ -140,11 +142,14 @@ class Run:
         verdict.ended_at_s = round(world.now, 3)
         return verdict
 
-    def _has_stormed(self) -> bool:
-        if self.world.now < STORM_S_MIN:
-            return False
+    def _look(self) -> None:
+        """Once a second: whether every fault had its effect."""
         effects = self.world.effects
-        return all(effects[name] for name in self.dice.chosen)
+        self._has_stormed = self.world.now >= STORM_S_MIN and all(
+            effects[name] for name in self.dice.chosen
+        )
+        if not self._has_stormed:
+            self.world.later(1.0, self._look)
 
     def _heal(self) -> None:
         """No more faults and no more inputs; whatever was broken is mended."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 LATENCY_S: Final = (0.0005, 0.004)
+SLOW_ANSWERS: Final = 0.3
 REQUEST_S: Final = 1.0
 RETRY_S: Final = 0.1
 LATE_S: Final = (0.5, 9.0)
@@ -65,7 +66,8 @@ class Wire:
                         raise
                     process.rest(RETRY_S)
                 else:
-                    process.rest(world.between(*LATENCY_S))
+                    if world.random.random() < SLOW_ANSWERS:
+                        process.rest(world.between(*LATENCY_S))
                     if self._reaches():
                         process.at(f"{what} answered")
                         return answer
