@@ -193,7 +193,7 @@ class ApiSettings(Settings):
     )
     api_stream_queue_max: int = _setting(
         "API streams",
-        256,
+        1_000,
         "Events that wait for one client; a slower one is dropped, and can resume.",
         ge=8,
         le=100_000,

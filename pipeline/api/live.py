@@ -94,8 +94,10 @@ class EventStream(Response):
             await _send(send, self._opening)
             while client.ended is None:
                 records = await client.next(self._heartbeat_s)
-                text = b"".join(self._stream.texts(records)) if records else self._stream.alive()
-                await _send(send, text)
+                if records:
+                    await _send(send, b"".join(self._stream.texts(records)))
+                elif client.ended is None:
+                    await _send(send, self._stream.alive())
             if client.ended is not End.GONE:
                 data = _encode({"reason": client.ended})
                 await _send(send, event("end", data, None), more=False)

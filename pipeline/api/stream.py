@@ -177,7 +177,7 @@ class Stream:
             yield event(kind, self._live.texts.data(record), client.place)
 
     def alive(self) -> bytes:
-        """A sign of life; all that was passed on before it was sent."""
+        """A sign of life, for a client with nothing waiting: all that was passed on was sent."""
         client, hub = self.client, self._live.hub
         if hub.epoch == client.place.epoch:
             highest = [

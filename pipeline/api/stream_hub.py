@@ -32,6 +32,7 @@ from pipeline.codec.partitioner import partition_of
 REMEMBERED_MAX: Final = 500
 """Records of each partition kept in memory, for clients that come back soon."""
 
+RECORDS_AT_ONCE: Final = 100
 _HAND_OVER_S: Final = 5.0
 
 
@@ -158,8 +159,10 @@ class Hub:
         return dict(self._read_to)
 
     def take(self, records: Sequence[Message], positions: Mapping[LogPlace, int]) -> None:
-        """Pass records on."""
-        self._hand_over(self._dispatch, list(records), dict(positions))
+        """Pass records on, a few at a time, so that clients send what they have in between."""
+        for start in range(0, len(records), RECORDS_AT_ONCE):
+            self._hand_over(self._dispatch, records[start : start + RECORDS_AT_ONCE])
+        self._hand_over(self._move, dict(positions))
         self._read_to.update(positions)
 
     def caught_up(self) -> None:
@@ -194,15 +197,18 @@ class Hub:
         self.partitions = len({partition for _, partition in starts})
         self.epoch = epoch
 
-    def _dispatch(self, records: Sequence[Message], positions: Mapping[LogPlace, int]) -> None:
+    def _dispatch(self, records: Sequence[Message]) -> None:
         for record in records:
             topic, partition = self._at((record.topic() or "", record.partition() or 0))
             raw_key, value = record.key(), record.value()
             key = raw_key if isinstance(raw_key, bytes) else b""
             one = Streamed(topic, record.offset() or 0, record.timestamp()[1], _bytes(value))
             self._memory[topic, partition].add(key, one)
+            self._next[topic, partition] = one.offset + 1
             for client in tuple(self._clients.get(key, ())):
                 client.offer(one)
+
+    def _move(self, positions: Mapping[LogPlace, int]) -> None:
         for place, position in positions.items():
             self._next[self._at(place)] = position
 

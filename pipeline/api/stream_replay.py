@@ -19,7 +19,7 @@ from confluent_kafka import KafkaError, KafkaException
 from pipeline.api.stream_events import Streamed
 from pipeline.errors import AwawayError
 
-EVENTS_MAX: Final = 5_000
+EVENTS_MAX: Final = 20_000
 REPLAY_S_MAX: Final = 20.0
 _AT_ONCE: Final = 5_000
 _POLL_S: Final = 0.2
