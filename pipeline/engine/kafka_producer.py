@@ -170,9 +170,14 @@ class KafkaProducer:
     def abort(self) -> None:
         """Abort.
 
+        A transaction that outlived its time is the broker's to abort. The client would ask for a
+        new epoch then, and so fence whoever took the slot over from a worker that was frozen.
+
         Raises:
             ProducerLostError: the outcome is not known.
         """
+        if time.monotonic() - self._began_at > self._timeout_s:
+            raise ProducerLostError("the transaction outlived its time")
         self._timed(lambda: self._client.abort_transaction(CALL_S_MAX))
 
     def close(self) -> None:

@@ -67,14 +67,15 @@ class Fleet:
         return ready
 
     def await_shared(self, *slots: int, deadline_s: float = 90.0) -> None:
-        """Wait until exactly these workers have all partitions among them, ready."""
+        """Wait until these workers have all partitions among them, ready, and each has some."""
         everything = list(range(self.ledger.partitions))
 
         def shared() -> bool:
             for slot in slots:
                 code = self.workers[slot].poll()
                 assert code is None, f"slot {slot} ended with {code}\n{self.ledger.log(slot)}"
-            return sorted(p for slot in slots for p in self.owned(slot)) == everything
+            owned = [self.owned(slot) for slot in slots]
+            return all(owned) and sorted(p for some in owned for p in some) == everything
 
         self.ledger.wait_for(shared, deadline_s)
 
