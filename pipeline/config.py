@@ -49,11 +49,6 @@ def _setting(group: str, default: Any, description: str, **limits: Any) -> Any:
     return Field(default, description=description, json_schema_extra={"group": group}, **limits)
 
 
-METADATA_REFRESH_MS: Final = 5_000
-"""librdkafka looks for new leaders every five minutes unless told otherwise: a client that asked
-just when a broker came back would serve nothing for as long."""
-
-
 class Settings(BaseSettings):
     """Everything that can be set, each with its unit, range and default.
 
@@ -287,11 +282,7 @@ class Settings(BaseSettings):
             key: value.get_secret_value() if isinstance(value, SecretStr) else value
             for key, value in self.kafka.items()
         }
-        return {
-            "bootstrap.servers": self.bootstrap_servers,
-            "topic.metadata.refresh.interval.ms": METADATA_REFRESH_MS,
-            **extra,
-        }
+        return {"bootstrap.servers": self.bootstrap_servers, **extra}
 
     def registry_client(self) -> dict[str, str]:
         """Configuration of confluent_kafka's SchemaRegistryClient, the password in clear."""

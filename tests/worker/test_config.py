@@ -66,7 +66,6 @@ def test_client_settings_merge_key_by_key_from_file_and_environment(
     settings = load_settings(path)
     assert settings.kafka_client() == {
         "bootstrap.servers": "127.0.0.1:9092",
-        "topic.metadata.refresh.interval.ms": 5_000,
         "sasl.username": "u",
         "sasl.password": SECRET,
         "security.protocol": "SASL_SSL",
