@@ -45,13 +45,13 @@ TABLES: Final = (USERS, SEEN)
 TOPICS: Final = (*INPUTS, *(table.changelog for table in TABLES), AUDIT, UNLOCKS, DEAD_LETTERS)
 
 
-def fold(batch: Batch) -> None:
-    """Everything that follows from the records of a batch, but for `done`."""
+def fold(batch: Batch, records_max: int) -> None:
+    """Everything that follows from the first records of a batch, but for `done`."""
     users, seen = batch.table(USERS), batch.table(SEEN)
     is_windowed = batch.topic == WINDOWED
     number = int(batch.ledger or b"0")
     now_ms = 0
-    for record in batch.records:
+    for record in batch.records[:records_max]:
         number += 1
         user, event = record.key() or b"", record.value() or b""
         now_ms = record.timestamp()[1]

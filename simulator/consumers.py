@@ -31,6 +31,8 @@ QUICK_S: Final = 0.002
 class SimGroupConsumer:
     """`GroupConsumer` on the simulated broker."""
 
+    IS_COMMITTED = True
+
     def __init__(self, process: Process, broker: Broker, client_id: str) -> None:
         self._process = process
         self._broker = broker
@@ -166,7 +168,9 @@ class SimGroupConsumer:
             position = self._positions[place]
             if position == log.next_offset:
                 continue
-            records, self._positions[place] = log.read(position, records_max - len(found))
+            records, self._positions[place] = log.read(
+                position, records_max - len(found), is_committed=self.IS_COMMITTED
+            )
             found += records
             if len(found) >= records_max:
                 break
@@ -199,6 +203,8 @@ class SimGroupConsumer:
 class SimChangelogReader:
     """`ChangelogReader` on the simulated broker."""
 
+    IS_COMMITTED = True
+
     def __init__(self, process: Process, broker: Broker) -> None:
         self._process = process
         self._broker = broker
@@ -225,11 +231,12 @@ class SimChangelogReader:
             for place, position in self._positions.items():
                 log = self._broker.log(*place)
                 start = position if log.low <= position <= log.next_offset else log.low
-                records, after = log.read(start, most)
+                records, after = log.read(start, most, is_committed=self.IS_COMMITTED)
                 found += records
                 self._positions[place] = after
                 self._highs[place] = log.next_offset
-                if after == log.last_stable_offset and self._told.get(place) != after:
+                end = log.last_stable_offset if self.IS_COMMITTED else log.next_offset
+                if after == end and self._told.get(place) != after:
                     self._told[place] = ends[place] = after
         if not found and not ends:
             process.rest(wait_s)

@@ -110,6 +110,11 @@ class _Store:
         if fault == "write failed":
             process.world.effects[fault] += 1
             raise StoreUnwritableError("the disk is full", fix="free space")
+        if fault == "store breaks in use":
+            process.world.effects[fault] += 1
+            database.is_corrupt = True
+        if database.is_corrupt:
+            raise CorruptStoreError("the database is damaged")
         database.write(entries)
         if fault:
             process.world.effects[fault] += 1

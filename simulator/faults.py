@@ -18,7 +18,8 @@ RATES: Final = {
     "request lost": 0.02,
     "asked again later": 0.02,
     "late copy of a request": 0.04,
-    "answer too late": 0.012,
+    "done too late": 0.012,
+    "no answer": 0.012,
     "slow agent": 0.05,
     "agent slower than polls may be": 0.02,
     "agent fails": 0.02,
@@ -27,6 +28,7 @@ RATES: Final = {
     "queue does not drain": 0.003,
     "write failed": 0.02,
     "killed during a write": 0.02,
+    "store breaks in use": 0.01,
 }
 """Thrown with a probability at each place where they can strike."""
 
@@ -69,7 +71,8 @@ class Dice:
             "request lost",
             "asked again later",
             "late copy of a request",
-            "answer too late",
+            "done too late",
+            "no answer",
         )
         self._folds = self._table(
             "slow agent",
@@ -78,7 +81,7 @@ class Dice:
             "agent forgets to say done",
             "batch postponed",
         )
-        self._writes = self._table("write failed", "killed during a write")
+        self._writes = self._table("write failed", "killed during a write", "store breaks in use")
         self._produces = self._table("queue does not drain")
 
     def _table(self, *names: str) -> list[tuple[float, str]]:

@@ -122,9 +122,15 @@ class Log:
             self.next_offset += 1
             self.version += 1
 
-    def read(self, position: int, records_max: int) -> tuple[list[Record], int]:
-        """Committed records from a position on, and the position after them."""
-        end = self.last_stable_offset
+    def read(
+        self, position: int, records_max: int, *, is_committed: bool = True
+    ) -> tuple[list[Record], int]:
+        """Records from a position on, and the position after them.
+
+        Args:
+            is_committed: whether as read_committed does, or as read_uncommitted.
+        """
+        end = self.last_stable_offset if is_committed else self.next_offset
         found: list[Record] = []
         index = bisect_left(self._offsets, position)
         while index < len(self._offsets):
@@ -135,7 +141,7 @@ class Log:
                 return found, offset
             record = self._records[index]
             transaction = record.transaction
-            if transaction is None or transaction.is_committed:
+            if not is_committed or transaction is None or transaction.is_committed:
                 found.append(record)
             index += 1
         return found, max(position, end)

@@ -5,7 +5,7 @@ Does not own: the parts (storm.py, fleet.py, checks.py).
 Invariant: the seed decides everything; the same seed has the same trace.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final
@@ -20,7 +20,7 @@ from simulator.agent import AUDIT, INPUTS, TOPICS
 from simulator.broker import Broker
 from simulator.checks import wrong_partition
 from simulator.faults import CATALOGUE, Dice
-from simulator.fleet import Fleet
+from simulator.fleet import Fleet, Sample
 from simulator.process import SESSION_S
 from simulator.reader import Reader
 from simulator.storm import Storm
@@ -42,7 +42,8 @@ MUST_BE_EXPLAINED: Final = {
         "frozen past the session",
         "worker cut off",
         "broker restarted",
-        "answer too late",
+        "done too late",
+        "no answer",
         "late copy of a request",
         "agent slower than polls may be",
         "killed",
@@ -54,6 +55,7 @@ APART: Final = (
     {"changelog made again", "disk lost"},
     {"changelog made again", "old snapshot put back"},
     {"changelog made again", "store corrupt"},
+    {"changelog made again", "store breaks in use"},
     {"changelog made again", "two workers on one folder"},
     {"changelog made again", "slot taken twice"},
     {"changelog made again", "write failed"},
@@ -101,8 +103,22 @@ class Run:
     """A run of one seed."""
 
     def __init__(
-        self, seed: int, *, keep_trace: bool = False, chosen: tuple[str, ...] | None = None
+        self,
+        seed: int,
+        *,
+        keep_trace: bool = False,
+        chosen: tuple[str, ...] | None = None,
+        storm_s_max: float = STORM_S_MAX,
     ) -> None:
+        """Set it up.
+
+        Args:
+            seed: decides everything.
+            keep_trace: keep what happened, step by step.
+            chosen: faults; the seed's own when not given.
+            storm_s_max: how long the storm may take until each fault had its effect.
+        """
+        self._storm_s_max = storm_s_max
         self.world = world = World(seed, keep_trace=keep_trace)
         if chosen is None:
             chosen = choose(world.random)
@@ -125,7 +141,7 @@ class Run:
     def go(self) -> Verdict:
         """Let it happen, and judge it."""
         world, verdict = self.world, self.verdict
-        if not world.run(lambda: self._has_stormed, STORM_S_MAX):
+        if not world.run(lambda: self._has_stormed, self._storm_s_max):
             missing = [name for name in verdict.chosen if not world.effects[name]]
             verdict.complaints.append(f"G: had no effect: {', '.join(missing)}")
         self._heal()
@@ -145,8 +161,8 @@ class Run:
     def _look(self) -> None:
         """Once a second: whether every fault had its effect."""
         effects = self.world.effects
-        self._has_stormed = self.world.now >= STORM_S_MIN and all(
-            effects[name] for name in self.dice.chosen
+        self._has_stormed = all(effects[name] for name in self.dice.chosen) or bool(
+            self._unexplained()
         )
         if not self._has_stormed:
             self.world.later(1.0, self._look)
@@ -202,9 +218,9 @@ class Run:
     def _judge(self) -> None:
         verdict, fleet = self.verdict, self.fleet
         fleet.sample_all()
-        by_partition: dict[int, list] = {}  # type: ignore[type-arg]
+        by_partition: defaultdict[int, list[Sample]] = defaultdict(list)
         for sample in fleet.samples:
-            by_partition.setdefault(sample.partition, []).append(sample)
+            by_partition[sample.partition].append(sample)
         for number in range(self.broker.partitions):
             verdict.complaints += wrong_partition(self.broker, number, by_partition.get(number, []))
         for reader in self.readers:

@@ -27,6 +27,8 @@ from simulator.world import World
 
 SWEEP_S = 1.0
 MARKER_S = (0.001, 0.03)
+SLOW_MARKERS = 0.03
+SLOW_MARKER_S = (0.2, 2.0)
 
 
 @dataclass(slots=True)
@@ -175,7 +177,9 @@ class Transactions:
         if not ends:
             known.state = "complete"
         for end in ends:
-            self._world.later(self._world.between(*MARKER_S), partial(write, end))
+            is_slow = self._world.random.random() < SLOW_MARKERS
+            delay_s = self._world.between(*(SLOW_MARKER_S if is_slow else MARKER_S))
+            self._world.later(delay_s, partial(write, end))
 
     def _sweep(self) -> None:
         now = self._world.now

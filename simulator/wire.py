@@ -109,6 +109,9 @@ class Wire:
             self.asked_again += 1
             world.later(world.between(*LATE_S), arrive)
             process.rest(RETRY_S)
+        elif fault == "no answer":
+            arrive()
+            process.rest(patience_s)
         else:
             world.later(patience_s + world.between(*LATE_S), arrive)
             process.rest(patience_s)

@@ -22,6 +22,7 @@ from simulator.process import Killed, Process
 
 BACKOFF_S_MIN: Final = 0.2
 BACKOFF_S_MAX: Final = 5.0
+HALF_WAY: Final = frozenset({"agent fails", "agent forgets to say done", "batch postponed"})
 SLOW_S: Final = (5.5, 8.0)
 SLOWER_S: Final = (21.0, 26.0)
 
@@ -140,8 +141,9 @@ class Worker:
         """The agent, and what may be wrong with it."""
         process = self.process
         fault = process.dice.at_fold()
+        half = len(batch.records) // 2
         try:
-            fold(batch)
+            fold(batch, half if fault in HALF_WAY else len(batch.records))
         except BrokerError as error:
             batch.fail(error)
             return

@@ -1,0 +1,312 @@
+"""The engine's guards, each of which can be switched off to see who notices.
+
+Owns: a name for each guard, how it is switched off, and the faults that bring its lack to light.
+Does not own: the guards themselves (pipeline/engine/), running seeds (run.py).
+Invariant: switching off is undone, whatever happens meanwhile.
+
+Some guards stand in the clients for the real broker, of which the simulated ones are models: there
+the model's is switched off. Guards that no seed can bring to light are listed in `UNSEEN`, each
+with the test that sees it.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pipeline.engine import opening, restore, standby
+from pipeline.engine.batch import OpenPartition, Poll
+from pipeline.engine.errors import CorruptStoreError
+from pipeline.engine.machine import Engine
+from pipeline.engine.marker import Marker
+from pipeline.engine.opening import Stores
+from pipeline.engine.ownership import Ownership
+from pipeline.engine.ports import TopicPartition, Watermarks
+from pipeline.engine.restore import Restorer
+from pipeline.engine.store import ChangelogPosition, PartitionStore
+from simulator.agent import AUDIT
+from simulator.consumers import SimChangelogReader, SimGroupConsumer
+from simulator.group import Group
+from simulator.producer import SimProducer
+from simulator.run import Run, Verdict
+
+Switch = Callable[[], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """One guard.
+
+    Attributes:
+        name: what it does.
+        rule: of the engine's rules, the one that it keeps.
+        off: switches it off for as long as the context lasts.
+        faults: that bring its lack to light.
+    """
+
+    name: str
+    rule: int
+    off: Switch
+    faults: tuple[str, ...]
+
+    def noticed(self, seeds: range) -> Verdict | None:
+        """The first seed that complains without the guard, or None."""
+        for seed in seeds:
+            with self.off():
+                verdict = Run(seed, chosen=self.faults, storm_s_max=STORM_S_MAX).go()
+            if any(not complaint.startswith("G:") for complaint in verdict.complaints):
+                return verdict
+        return None
+
+
+STORM_S_MAX: Final = 150.0
+
+
+def _without(owner: Any, name: str, instead: Any) -> Switch:
+    """Put something else in a name's place."""
+
+    @contextmanager
+    def switched() -> Iterator[None]:
+        before = vars(owner)[name]
+        setattr(owner, name, instead)
+        try:
+            yield
+        finally:
+            setattr(owner, name, before)
+
+    return switched
+
+
+def _nothing(*_: object, **__: object) -> None:
+    """What is left of a guard that is off."""
+
+
+def _apply_first() -> AbstractContextManager[None]:
+    original = Engine._end_transaction
+
+    def end(self: Engine, poll: Poll) -> Any:
+        producer: Any = self._producer
+        producer.commit = _nothing
+        try:
+            markers, positions = original(self, poll)
+        finally:
+            del producer.commit
+        for number, marker in markers.items():
+            self._partitions.open[number].apply(marker, positions[number])
+        producer.commit()
+        return markers, positions
+
+    return _without(Engine, "_end_transaction", end)()
+
+
+def _data_after_positions() -> AbstractContextManager[None]:
+    original = PartitionStore.apply
+
+    def apply(self: PartitionStore, marker: Marker, next_offsets: Mapping[str, Any]) -> None:
+        overlay = dict(self.overlay)
+        self.overlay.clear()
+        original(self, marker, next_offsets)
+        self.disk.write(overlay.items())
+
+    return _without(PartitionStore, "apply", apply)()
+
+
+def _done_without_a_word() -> AbstractContextManager[None]:
+    original = Engine.commit
+
+    def commit(self: Engine, poll: Poll) -> None:
+        for batch in poll.batches:
+            batch.is_done, batch.error = True, None
+        original(self, poll)
+
+    return _without(Engine, "commit", commit)()
+
+
+def _never_back() -> AbstractContextManager[None]:
+    original = SimGroupConsumer.fetch
+
+    def fetch(self: SimGroupConsumer, offsets: Mapping[TopicPartition, int]) -> None:
+        original(self, {place: self._positions.get(place, at) for place, at in offsets.items()})
+
+    return _without(SimGroupConsumer, "fetch", fetch)()
+
+
+def _any_topic_id() -> Iterator[None]:
+    original = opening.misfit
+
+    def misfit(position: Any, changelog: str, topic_id: str, mark: Watermarks) -> str | None:
+        known = None if position is None else ChangelogPosition(topic_id, position.next_offset)
+        return original(known, changelog, topic_id, mark)
+
+    with _without(restore, "misfit", misfit)(), _without(standby, "misfit", misfit)():
+        yield
+
+
+def _any_end() -> AbstractContextManager[None]:
+    original = Restorer._note_ends
+
+    def note_ends(self: Restorer, ends: Mapping[TopicPartition, int]) -> None:
+        for source, end in ends.items():
+            item = self._restoring.get(source.partition)
+            if item is not None:
+                item.targets[source.topic] = min(end, item.targets[source.topic])
+        original(self, ends)
+
+    return _without(Restorer, "_note_ends", note_ends)()
+
+
+def _unstable_offsets() -> AbstractContextManager[None]:
+    def offsets(self: Group, places: Any) -> dict[tuple[str, int], int | None]:
+        return {place: self.offsets.get(place) for place in places}
+
+    return _without(Group, "stable_offsets", offsets)()
+
+
+def _from_the_start() -> AbstractContextManager[None]:
+    original = Restorer.finish
+
+    def finish(self: Restorer, partition: int, inputs: Any) -> Any:
+        item = self._restoring[partition]
+        if all(offset is None for offset in item.committed.values()):
+            item.store.marker = None
+        return original(self, partition, inputs)
+
+    return _without(Restorer, "finish", finish)()
+
+
+def _outputs_at_once() -> AbstractContextManager[None]:
+    original = SimProducer.produce
+
+    def produce(self: SimProducer, topic: str, partition: int, *rest: Any) -> None:
+        if topic == AUDIT:
+            log = self._broker.log(topic, partition)
+            log.append((rest[0], rest[1], None), int(self._process.world.now * 1000))
+        else:
+            original(self, topic, partition, *rest)
+
+    return _without(SimProducer, "produce", produce)()
+
+
+def _ledger_goes_on() -> AbstractContextManager[None]:
+    def discard(self: OpenPartition, _: Marker) -> None:
+        self.state.discard()
+
+    return _without(OpenPartition, "discard", discard)()
+
+
+def _overlay_stays() -> AbstractContextManager[None]:
+    def discard(self: OpenPartition, marker: Marker) -> None:
+        self.ledger = marker.ledger
+
+    return _without(OpenPartition, "discard", discard)()
+
+
+def _not_mended() -> AbstractContextManager[None]:
+    def mend(self: Ownership, _: int, error: CorruptStoreError) -> None:
+        raise error
+
+    return _without(Ownership, "mend", mend)()
+
+
+def _copies_count() -> AbstractContextManager[None]:
+    original = PartitionStore.restored
+
+    def restored(self: PartitionStore, *arguments: Any) -> None:
+        original(self, *arguments)
+        self.is_copy = False
+
+    return _without(PartitionStore, "restored", restored)()
+
+
+GUARDS: Final = (
+    Guard(
+        "offsets count for members of the generation only",
+        5,
+        _without(Group, "check_member", _nothing),
+        ("frozen past the session", "worker cut off"),
+    ),
+    Guard("nothing is applied before its commit", 6, _apply_first, ("killed", "done too late")),
+    Guard("only the agent's word ends a batch", 6, _done_without_a_word, ("agent fails",)),
+    Guard("what was aborted is fetched again", 6, _never_back, ("batch postponed",)),
+    Guard(
+        "records are acknowledged before the commit",
+        6,
+        _without(SimProducer, "flush", _nothing),
+        (),
+    ),
+    Guard("an abort drops the overlay", 7, _overlay_stays, ("batch postponed",)),
+    Guard("an abort takes the ledger back", 7, _ledger_goes_on, ("batch postponed",)),
+    Guard("data and position are one write", 8, _data_after_positions, ("killed",)),
+    Guard(
+        "a changelog's id is compared",
+        8,
+        contextmanager(_any_topic_id),
+        ("changelog made again", "rolling restart"),
+    ),
+    Guard(
+        "an unknown outcome rolls the store forward",
+        9,
+        _without(Ownership, "roll_forward", Ownership.discard),
+        ("no answer",),
+    ),
+    Guard(
+        "no transaction after a request that was asked twice",
+        9,
+        _without(Engine, "_leave_spent_producer", _nothing),
+        ("late copy of a request",),
+    ),
+    Guard("a restore waits for open transactions", 10, _any_end, ("killed", "rebalance storm")),
+    Guard(
+        "a restore begins at stable offsets",
+        10,
+        _unstable_offsets,
+        ("killed", "killed during a write"),
+    ),
+    Guard(
+        "changelogs are read committed",
+        10,
+        _without(SimChangelogReader, "IS_COMMITTED", False),
+        ("killed", "killed during a write"),
+    ),
+    Guard(
+        "inputs are read committed",
+        10,
+        _without(SimGroupConsumer, "IS_COMMITTED", False),
+        ("input aborted",),
+    ),
+    Guard(
+        "offsets that expired are the changelog's",
+        11,
+        _from_the_start,
+        ("group's offsets expired",),
+    ),
+    Guard(
+        "a lost changelog is written anew",
+        11,
+        _without(Restorer, "rewrites", lambda *_: []),
+        ("changelog made again",),
+    ),
+    Guard(
+        "a mere copy never replaces a changelog",
+        11,
+        _copies_count,
+        ("changelog made again", "killed", "rebalance storm"),
+    ),
+    Guard(
+        "a store that cannot be opened is set aside",
+        12,
+        _without(Stores, "open", Stores._opened),
+        ("store corrupt",),
+    ),
+    Guard("a store that breaks in use is set aside", 12, _not_mended, ("store breaks in use",)),
+    Guard(
+        "partitions are given up when they are lost",
+        13,
+        _without(Engine, "_drop", _nothing),
+        ("rebalance storm",),
+    ),
+    Guard("outputs are part of the transaction", 15, _outputs_at_once, ("killed",)),
+)
+"""Each is noticed by a seed among the first few, with its faults."""
+
+UNSEEN: Final[Mapping[str, str]] = {}
