@@ -56,7 +56,7 @@ class Application:
         app = ExceptionMiddleware(app, handlers=problems.HANDLERS)
         for each in reversed(middleware):
             app = each.cls(app, *each.args, **each.kwargs)
-        self._app: ASGIApp = Swift(Measured(app, found, parts.metrics), parts, headers)
+        self._app: ASGIApp = Swift(Measured(app, found, parts.metrics, headers), parts, headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""

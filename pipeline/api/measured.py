@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pipeline import metrics_api as m
 from pipeline.api.measures import ApiMetrics
 from pipeline.api.openapi import ApiRoute
-from pipeline.api.problems import unforeseen
+from pipeline.api.problems import answer_outside, unforeseen
 
 _METHODS: Final = frozenset(
     {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
@@ -30,10 +30,18 @@ class Measured:
 
     Args:
         app: what is measured. routes: whose templates are known.
+        headers: of every answer; what is answered here has been through no other middleware.
     """
 
-    def __init__(self, app: ASGIApp, routes: Sequence[BaseRoute], metrics: ApiMetrics) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        routes: Sequence[BaseRoute],
+        metrics: ApiMetrics,
+        headers: Sequence[tuple[bytes, bytes]],
+    ) -> None:
         self._app = app
+        self._headers = headers
         self._metrics = metrics
         self._templates: dict[int, str] = {}
         self._streams: set[str] = set()
@@ -67,7 +75,7 @@ class Measured:
             problem = unforeseen(error, self._template(scope))
             if status:
                 raise  # the answer has begun; the connection must break
-            await problem.response()(scope, receive, send_noting)
+            await answer_outside(problem, self._headers, receive, send_noting)
         finally:
             self._in_flight -= 1
             template = self._template(scope)

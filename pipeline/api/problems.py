@@ -6,7 +6,7 @@ Invariants: every answer of 400 and up is `application/problem+json`; a problem 
 trace and no internals; `type` is stable, so that a client may switch on it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -15,6 +15,7 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Message, Receive, Send
 
 from pipeline.errors import AwawayError
 
@@ -74,6 +75,26 @@ class ProblemError(AwawayError):
         content = msgspec.to_builtins(self.problem) | self.body
         headers = {"Cache-Control": "no-store"} | self.headers
         return Response(msgspec.json.encode(content), self.status, headers, MEDIA_TYPE)
+
+
+async def answer_outside(
+    error: ProblemError,
+    headers: Sequence[tuple[bytes, bytes]],
+    receive: Receive,
+    send: Send,
+) -> None:
+    """Answer with a problem where no middleware adds the headers of every answer.
+
+    Args:
+        headers: of every answer.
+    """
+
+    async def send_dressed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *headers]
+        await send(message)
+
+    await error.response()({"type": "http"}, receive, send_dressed)
 
 
 async def on_problem(request: Request, error: Exception) -> Response:

@@ -14,10 +14,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.api.parts import Parts
-from pipeline.api.problems import ProblemError, unforeseen
+from pipeline.api.problems import ProblemError, answer_outside, unforeseen
 from pipeline.api.reads import body_of, matches
 from pipeline.api.users import JSON_TYPE, PRIVATE, SCOPE
 
@@ -60,11 +60,11 @@ class Swift:
                         status = await self._answer(scope, send, user_id)
                     except ProblemError as error:
                         status = error.status // 100
-                        await self._refuse(error, scope, receive, send)
+                        await answer_outside(error, self._headers, receive, send)
                     except Exception as error:  # noqa: BLE001 - the last resort, as in measured.py
                         status = 5
                         problem = unforeseen(error, _TEMPLATE)
-                        await self._refuse(problem, scope, receive, send)
+                        await answer_outside(problem, self._headers, receive, send)
                     took_s = time.perf_counter() - started_s
                     self._answered(_TEMPLATE, "GET", status, took_s)
                     return
@@ -95,13 +95,3 @@ class Swift:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
         return 2
-
-    async def _refuse(
-        self, error: ProblemError, scope: Scope, receive: Receive, send: Send
-    ) -> None:
-        async def send_dressed(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *self._headers]
-            await send(message)
-
-        await error.response()(scope, receive, send_dressed)
