@@ -280,7 +280,7 @@ async def test_an_error_that_nobody_foresaw_is_told_without_its_reason(scene: Sc
     scene.put(person())
     scene.catch_up()
 
-    def broken(_: bytes) -> NoReturn:
+    def broken(value: bytes) -> NoReturn:
         raise ZeroDivisionError
 
     scene.source.decode = broken  # type: ignore[method-assign]
