@@ -52,7 +52,7 @@ class Proxy:
 
     Attributes:
         treat: asked what to do with a request that ends a transaction; None lets all pass.
-        slow_s: how long every request is kept back, as by a slow broker.
+        slow_s: how much later every request arrives; others may follow it meanwhile.
         repeated: ends of transactions that came while an earlier one was kept back.
         end_txns: how many came by. accepted: connections. was_cut: connections cut by `cut`. late:
             requests that arrived after their client had gone. late_answers: the broker's error
@@ -167,7 +167,8 @@ class Proxy:
                     await self._treated(treatment, frame, requests)
                     continue
             if self.slow_s:
-                await asyncio.sleep(self.slow_s)
+                self._loop.call_later(self.slow_s, requests.write, frame)
+                continue
             requests.write(frame)
             await requests.drain()
 
