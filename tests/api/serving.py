@@ -1,0 +1,144 @@
+"""A real worker and a real API on a ledger of their own, as clients see them.
+
+Owns: the API's process, tokens that it takes, HTTP against it.
+Does not own: topics, inputs and workers (tests/integration/ledger.py), expectations.
+"""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import jwt
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.integration.ledger import ROOT, Ledger, iso
+
+ISSUER = "https://issuer.example"
+AUDIENCE = "awaway"
+KEY = ec.generate_private_key(ec.SECP256R1())
+PUBLIC_PEM = KEY.public_key().public_bytes(
+    serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+)
+
+
+def token(subject: str, kind: str | None = None, **claims: Any) -> str:
+    """A token that the API takes; a user's unless `kind` says otherwise."""
+    now = int(time.time())
+    content = {"sub": subject, "iss": ISSUER, "aud": AUDIENCE, "iat": now, "exp": now + 600}
+    if kind is not None:
+        content["awaway_kind"] = kind
+    return jwt.encode(content | claims, KEY, algorithm="ES256")
+
+
+def completion(user_id: str, completion_id: str, **fields: Any) -> dict[str, Any]:
+    """A completion of twenty minutes that ended a moment ago."""
+    ended = datetime.now(UTC) - timedelta(minutes=1)
+    end_ms = int(fields.pop("at", ended).timestamp() * 1000)
+    return {
+        "completion_id": completion_id,
+        "user_id": user_id,
+        "session_id": f"session of {completion_id}",
+        "practice": "breath",
+        "started_at": iso(end_ms - 1_200_000),
+        "completed_at": iso(end_ms),
+        "tz": "Europe/Berlin",
+    } | fields
+
+
+@dataclass
+class Served:
+    """A running API."""
+
+    ledger: Ledger
+    process: subprocess.Popen[bytes]
+    log_path: Path
+    base: str = ""
+    clients: list[httpx2.Client] = field(default_factory=list)
+
+    def log(self) -> str:
+        """What it wrote so far."""
+        return self.log_path.read_text(errors="replace")
+
+    def client(self, subject: str, kind: str | None = None, **claims: Any) -> httpx2.Client:
+        """A client with a token."""
+        headers = {"Authorization": f"Bearer {token(subject, kind, **claims)}"}
+        made = httpx2.Client(base_url=self.base, headers=headers, timeout=20)
+        self.clients.append(made)
+        return made
+
+    def status(self, client: httpx2.Client, url: str) -> dict[str, Any]:
+        """A completion's status once it is not pending."""
+        found: dict[str, Any] = {}
+
+        def told() -> bool:
+            nonlocal found
+            answer = client.get(url)
+            found = answer.json()
+            return answer.status_code == 200 and found["status"] != "pending"
+
+        self.ledger.wait_for(told)
+        return found
+
+    def stop(self) -> int:
+        """Stop gracefully; returns the exit code."""
+        for each in self.clients:
+            each.close()
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(40)
+
+
+@contextmanager
+def serving(ledger: Ledger, **settings: Any) -> Iterator[Served]:
+    """An API on a ledger; at the end it is stopped, and must exit with 0."""
+    keys = ledger.folder / "keys.pem"
+    keys.write_bytes(PUBLIC_PEM)
+    given = {
+        "API_PORT": "0",
+        "API_AUTH_ISSUER": ISSUER,
+        "API_AUTH_KEYS_FILE": str(keys),
+        "LOG_FORMAT": "json",
+        "DATA_DIR": str(ledger.folder / "api"),
+    } | settings
+    log_path = ledger.folder / "api.log"
+    with log_path.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.cli.main", "api"],
+            cwd=ROOT,
+            env=ledger.environment(**given) | {"PYTHONPATH": str(ROOT)},
+            stdout=log,
+            stderr=log,
+        )
+    served = Served(ledger, process, log_path)
+    try:
+        ledger.wait_for(lambda: _is_ready(served))
+        yield served
+        assert served.stop() == 0, served.log()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait(10)
+
+
+def _is_ready(served: Served) -> bool:
+    assert served.process.poll() is None, served.log()
+    if not served.base:
+        for line in served.log().splitlines():
+            if line.startswith("{") and '"address"' in line:
+                served.base = json.loads(line)["address"]
+    if not served.base:
+        return False
+    try:
+        return httpx2.get(f"{served.base}/readyz", timeout=5).status_code == 200
+    except httpx2.HTTPError:
+        return False
