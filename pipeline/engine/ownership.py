@@ -227,6 +227,9 @@ class Ownership:
             self.refused[number] = error
             self._observer.refused(number, f"{error}. {error.fix}")
             return
+        except CorruptStoreError as error:
+            self._waiting[number] = self._stores.replace(store, str(error))
+            return
         self.open[number] = opened
         self._observer.ready(number, records, took_s)
 

@@ -237,7 +237,11 @@ class Restorer:
             item = self._restoring.get(source.partition)
             if item is None or source not in self._pending or end < item.targets[source.topic]:
                 continue
-            note_end(item.store, source.topic, self._topic_ids[source.topic], end)
+            try:
+                note_end(item.store, source.topic, self._topic_ids[source.topic], end)
+            except CorruptStoreError as error:
+                self._start_over(item, str(error))
+                return
             item.left[source.topic] = 0
             self._pending.discard(source)
 

@@ -197,18 +197,27 @@ class Standbys:
             try:
                 replay(store, table, stretch, topic_id)
             except CorruptStoreError as error:
-                self._kept[source.partition] = self._stores.replace(store, str(error))
-                self._is_assigned = False
+                self._start_over(store, str(error))
                 return True
             self._observer.at("copy")
         for source, end in ends.items():
-            if source.partition in self._followed:
-                store, topic_id = self._kept[source.partition], self._topic_ids[source.topic]
+            if source.partition not in self._followed:
+                continue
+            store, topic_id = self._kept[source.partition], self._topic_ids[source.topic]
+            try:
                 note_end(store, source.topic, topic_id, end)
+            except CorruptStoreError as error:
+                self._start_over(store, str(error))
+                return True
         for number in {tp.partition for tp in ends} | {record.partition() for record in records}:
             if number in self._followed:
                 self._observer.copied(number, self._behind(number))
         return len(records) >= records_max
+
+    def _start_over(self, store: PartitionStore, reason: str) -> None:
+        """A copy broke: the same again into an empty one."""
+        self._kept[store.partition] = self._stores.replace(store, reason)
+        self._is_assigned = False
 
     def _behind(self, number: int) -> int:
         """Changelog offsets between the copy and the end that the reader last heard of."""
