@@ -41,6 +41,14 @@ bench: install ## Measure throughput and delay against the peers (several minute
 chaos: install ## Break everything at random under load, then check (MINUTES=5 SEED=7 ARGS="--help")
 	@$(BIN)/python -m chaos $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) $(ARGS)
 
+.PHONY: simulate
+simulate: install ## Drive the engine against a simulated Kafka and disk: a thousand seeds (a minute)
+	@$(BIN)/python -m simulator $(ARGS)
+
+.PHONY: bench-api
+bench-api: install ## Measure the read API beside a bare route, and load a million users (minutes)
+	@$(BIN)/python -m bench.api $(ARGS)
+
 .PHONY: stack-up
 stack-up: install ## Start Kafka and the schema registry here, and leave them running
 	@$(AWAWAY) local up $(ARGS)

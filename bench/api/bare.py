@@ -30,6 +30,10 @@ def bare_app(size: int) -> Starlette:
     return Starlette(routes=[Route("/v1/users/{user_id}/progress", constant)])
 
 
+def _say(address: str) -> None:
+    print(address, flush=True)
+
+
 if __name__ == "__main__":
     settings = ApiSettings(api_port=0)
     app = bare_app(int(sys.argv[1]))

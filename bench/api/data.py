@@ -2,7 +2,7 @@
 
 Owns: what a user of the benchmark looks like; producing them.
 Does not own: measuring.
-Invariant: user `n` has the same record in every run of a seed; streaks, gaps, portals and keys are
+Invariant: user `n` has the same record in every run; streaks, gaps, portals and keys are
 those of ordinary people: one in three has a streak that goes on.
 """
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import confluent_kafka as ck
+import msgspec
 
 from pipeline.codec.avro import AvroEncoder
 from pipeline.codec.schemas import load_schemas
@@ -33,6 +34,9 @@ from pipeline.core.rulebook import Policy, PolicyBook
 from pipeline.core.streak import standing_of
 
 SEED: Final = 108
+DIFFERENT: Final = 5_000
+"""Lives that are made up; more users than that have the lives of others."""
+
 _ZONES: Final = ("Europe/Berlin", "America/New_York", "Asia/Tokyo", "Australia/Sydney", "UTC")
 _FLUSH_S: Final = 120.0
 
@@ -50,6 +54,13 @@ class People:
         self._catalogue = GoldenCatalogue()
         self._now_ms = now_ms
 
+    def records(self, users: int) -> Iterator[ProgressUpdated]:
+        """The progress of users 0 to `users`, exclusive; beyond `DIFFERENT` their lives repeat."""
+        lives = [self.record(number) for number in range(min(users, DIFFERENT))]
+        for number in range(users):
+            life = lives[number % DIFFERENT]
+            yield msgspec.structs.replace(life, user_id=user_of(number))
+
     def record(self, number: int, revision: int = 1) -> ProgressUpdated:
         """The progress of user `number`."""
         user_id = user_of(number)
@@ -65,7 +76,8 @@ class People:
         covered = covered_by(dates)
         standing = standing_of(covered, tz, self._now_ms, self._policy)
         variant = self._catalogue.variant_of(user_id)
-        portals, granted = [], []
+        portals: list[PortalReached] = []
+        granted: list[str] = []
         for day in range(1, standing.longest_days + 1):
             portal = self._policy.by_day[(day - 1) % self._policy.cycle_days + 1]
             if portal is None:

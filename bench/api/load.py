@@ -9,17 +9,21 @@ length are looked at; the same for whatever is measured.
 import asyncio
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 _END = b"\r\n\r\n"
 _LENGTH = b"content-length: "
-_OK = (b"HTTP/1.1 200", b"HTTP/1.1 304")
+_OK = b"HTTP/1.1 200"
 
 
 @dataclass
 class Counted:
-    """What came back. `delays_s`: of each answer. `wrong`: answers of another status than 200."""
+    """What came back.
+
+    Attributes:
+        delays_s: of each answer. wrong: answers of another status than 200.
+    """
 
     delays_s: list[float] = field(default_factory=list)
     wrong: int = 0
@@ -37,13 +41,13 @@ class Counted:
 
 
 class _Client(asyncio.Protocol):
-    def __init__(self, requests: Sequence[bytes], dice: random.Random, found: Counted) -> None:
-        self._requests = requests
-        self._dice = dice
+    def __init__(self, source: Iterator[bytes], found: Counted) -> None:
+        self._source = source
         self._found = found
         self._buffer = b""
         self._needed = 0
         self._sent_s = 0.0
+        self.ended = asyncio.get_running_loop().create_future()
         self.stopped = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -53,9 +57,18 @@ class _Client(asyncio.Protocol):
         self._transport = transport
         self._send()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing more comes."""
+        del exc
+        if not self.ended.done():
+            self.ended.set_result(None)
+
     def _send(self) -> None:
         self._buffer, self._needed = b"", 0
-        request = self._requests[int(self._dice.random() * len(self._requests))]
+        request = None if self.stopped else next(self._source, None)
+        if request is None:
+            self._transport.close()
+            return
         self._sent_s = time.perf_counter()
         self._transport.write(request)
 
@@ -76,40 +89,38 @@ class _Client(asyncio.Protocol):
         self._found.delays_s.append(time.perf_counter() - self._sent_s)
         if not buffer.startswith(_OK):
             self._found.wrong += 1
-        if self.stopped:
-            self._transport.close()
-        else:
-            self._send()
+        self._send()
 
 
-async def measure(
-    host: str, port: int, requests: Sequence[bytes], connections: int, seconds: float
+async def ask(
+    address: tuple[str, int], source: Iterator[bytes], connections: int, seconds: float
 ) -> Counted:
-    """Ask for `seconds`, each connection a random one of `requests` after the other."""
+    """Send what `source` gives until it ends or `seconds` are over."""
     found = Counted()
     loop = asyncio.get_running_loop()
-    clients: list[_Client] = []
-
-    def client() -> _Client:
-        made = _Client(requests, random.Random(len(clients)), found)
-        clients.append(made)
-        return made
-
     began_s = time.perf_counter()
-    for _ in range(connections):
-        await loop.create_connection(client, host, port)
-    await asyncio.sleep(seconds)
-    found.seconds = time.perf_counter() - began_s
-    counted = Counted(list(found.delays_s), found.wrong, found.seconds)
+    clients = [
+        (await loop.create_connection(lambda: _Client(source, found), *address))[1]
+        for _ in range(connections)
+    ]
+    await asyncio.wait([each.ended for each in clients], timeout=seconds)
+    counted = Counted(list(found.delays_s), found.wrong, time.perf_counter() - began_s)
     for each in clients:
         each.stopped = True
-    await asyncio.sleep(0.1)
+    await asyncio.wait([each.ended for each in clients], timeout=5)
     return counted
 
 
-def request_of(host: str, port: int, path: str, token: str = "") -> bytes:
+def at_random(requests: Sequence[bytes], seed: int) -> Iterator[bytes]:
+    """One of them after the other, without end, each as likely as any."""
+    dice = random.Random(seed)
+    many = len(requests)
+    while True:
+        yield requests[int(dice.random() * many)]
+
+
+def request_of(address: tuple[str, int], path: str, token: str) -> bytes:
     """The bytes of one GET."""
-    lines = [f"GET {path} HTTP/1.1", f"Host: {host}:{port}", "Accept: application/json"]
-    if token:
-        lines.append(f"Authorization: Bearer {token}")
-    return "\r\n".join([*lines, "", ""]).encode()
+    lines = [f"GET {path} HTTP/1.1", f"Host: {address[0]}:{address[1]}"]
+    lines += ["Accept: application/json", f"Authorization: Bearer {token}", "", ""]
+    return "\r\n".join(lines).encode()
