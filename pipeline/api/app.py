@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.api import assets, ingest, live, probes, problems, users
+from pipeline.api.console.routes import console_routes
 from pipeline.api.measured import Measured
 from pipeline.api.parts import Parts
 from pipeline.api.swift import Swift
@@ -34,7 +35,7 @@ def described_routes(parts: Parts) -> list[BaseRoute]:
 def routes(parts: Parts) -> list[BaseRoute]:
     """Every route there is."""
     described = described_routes(parts)
-    return [*described, *probes.routes(parts, described)]
+    return [*described, *probes.routes(parts, described), *console_routes(parts)]
 
 
 class Application:

@@ -1,0 +1,141 @@
+"""What happened to a person's inputs, as rows.
+
+Owns: how an audit entry, an alert, a dead letter and a portal are told in a line, and where each
+lies in the log.
+Does not own: the index (outcomes.py), why a day counts (ops/explain.py).
+Invariant: every row names the place of its input and its own.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Final
+
+import msgspec
+
+from pipeline.api.outcomes import Entry, Outcomes
+from pipeline.api.views import day_of
+from pipeline.core.records import (
+    AuditEntry,
+    DeadLetter,
+    Instant,
+    PortalUnlocked,
+    ReconciliationAlert,
+)
+
+PAGE: Final = 12
+TOPICS: Final = {
+    "alerts": "reconciliation", "dead-letters": "deadletters", "audit": "audit",
+}  # fmt: skip
+"""What is listed on a person's page, by its name there."""
+
+_GOOD: Final = frozenset({"accepted", "overlap", "applied"})
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One record.
+
+    Attributes:
+        kind: audit, alert, dead-letter or portal.
+        word: the verdict, reason or title. tone: good, quiet, notice or bad.
+        text: what a person wants to know. date: that it is about, where it is about one.
+        source: place of the input. published: its own.
+    """
+
+    kind: str
+    time_ms: Instant
+    word: str
+    tone: str
+    text: str
+    date: date | None
+    source: str
+    published: str
+
+
+class Rows(msgspec.Struct, frozen=True):
+    """A page of rows; `before` begins the next, empty when there is none."""
+
+    rows: Sequence[Row]
+    before: str
+
+
+def place(topic: str, partition: int, offset: int) -> str:
+    """Where a record is in the log."""
+    return f"{topic}[{partition}]@{offset}"
+
+
+def rows_of(
+    outcomes: Outcomes, prefix: str, user_id: str, name: str, before: str = "", limit: int = PAGE
+) -> Rows:
+    """What concerns a person, the newest first.
+
+    Args:
+        prefix: of the topics.
+        name: one of TOPICS.
+        before: of the page before, hexadecimal; what is none begins at the newest.
+    """
+    try:
+        since = bytes.fromhex(before)
+    except ValueError:
+        since = b""
+    entries, more = outcomes.of_user(user_id, (TOPICS[name],), before=since, limit=limit)
+    return Rows([row_of(entry, prefix) for entry in entries], more.hex())
+
+
+def row_of(entry: Entry, prefix: str) -> Row:
+    """An indexed record as a row."""
+    kind, word, tone, text, at = _told(entry.record)
+    cause = entry.cause
+    return Row(
+        kind,
+        entry.time_ms,
+        word,
+        tone,
+        text,
+        at,
+        place(cause.topic, cause.partition, cause.offset),
+        place(f"{prefix}{entry.topic}", entry.partition, entry.offset),
+    )
+
+
+def _told(
+    record: AuditEntry | ReconciliationAlert | DeadLetter | PortalUnlocked,
+) -> tuple[str, str, str, str, date | None]:
+    if isinstance(record, AuditEntry):
+        return "audit", record.verdict, _tone(record.verdict), _audited(record), _date(record)
+    if isinstance(record, ReconciliationAlert):
+        original = record.original
+        where = place(original.topic, original.partition, original.offset)
+        text = f"{record.completion_id} against {original.completion_id} at {where}"
+        if record.differing_fields:
+            text += f"; differs in {', '.join(record.differing_fields)}"
+        tone = {"error": "bad", "notice": "notice"}.get(record.severity, "quiet")
+        return "alert", record.verdict, tone, text, None
+    if isinstance(record, DeadLetter):
+        return "dead-letter", record.reason, "bad", f"{record.stage}: {record.detail}", None
+    text = f"day {record.cycle_day}, lap {record.lap + 1}; {len(record.field_keys)} Field Keys"
+    return "portal", record.title, "good", text, day_of(record.reached_on)
+
+
+def _audited(record: AuditEntry) -> str:
+    said = [record.action.replace("_", " ")]
+    if record.cause.id:
+        said.append(record.cause.id)
+    if record.actor != "user":
+        said.append(f"by {record.actor}")
+    if record.reason:
+        said.append(f"“{record.reason}”")
+    if record.ticket:
+        said.append(record.ticket)
+    if record.revision:
+        said.append(f"revision {record.revision}")
+    return ", ".join(said)
+
+
+def _tone(verdict: str) -> str:
+    if verdict in _GOOD:
+        return "good" if verdict != "overlap" else "notice"
+    return "bad" if verdict in ("dead_letter", "collision") else "quiet"
+
+
+def _date(record: AuditEntry) -> date | None:
+    return None if record.local_date is None else day_of(record.local_date)

@@ -1,0 +1,99 @@
+"""Finding people.
+
+Owns: the search by id or its beginning, what a list of people shows of each.
+Does not own: the store (store.py), one person's page (person.py).
+Invariant: a search looks at no more than a page of users, however many the store has: users lie in
+it in the order of their ids.
+"""
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from pipeline.api.parts import Parts
+from pipeline.api.views import Progress, UserNow
+from pipeline.codec.published import NotPublishedError
+from pipeline.core.reading import today
+from pipeline.core.rejection import ID_CHARS_MAX
+
+PAGE: Final = 24
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A page of people.
+
+    Attributes:
+        exact: the person of that very id, who is the first of `people`.
+        next_after: the id after which the next page begins; empty when there is none.
+    """
+
+    people: list[Progress]
+    exact: Progress | None
+    next_after: str
+
+
+def find(parts: Parts, wanted: str, after: str = "", limit: int = PAGE) -> Found:
+    """People whose id begins so, in the order of their ids.
+
+    Args:
+        wanted: an id or its beginning; empty: everybody.
+        after: where the page before ended.
+    """
+    if len(wanted) > ID_CHARS_MAX or len(after) > ID_CHARS_MAX:
+        return Found([], None, "")
+    prefix = _key(wanted)
+    start = max(prefix, _key(after) + b"\0" if after else b"")
+    found: list[Progress] = []
+    next_after = ""
+    for key, held in parts.source.store.scan(start):
+        if not key.startswith(prefix):
+            break
+        if len(found) == limit:
+            next_after = found[-1].user_id
+            break
+        shown = _progress(parts, held.value)
+        if shown is not None:
+            found.append(shown)
+    first = found[0] if found and found[0].user_id == wanted and not after else None
+    return Found(found, first, next_after)
+
+
+def known(parts: Parts, user_ids: Iterable[str], limit: int = PAGE) -> list[Progress]:
+    """These people, those left out of whom nothing was published.
+
+    Args:
+        user_ids: may repeat.
+    """
+    found: dict[str, Progress] = {}
+    for user_id in user_ids:
+        if len(found) == limit:
+            break
+        held = None if user_id in found else parts.source.store.get(user_id)
+        shown = None if held is None else _progress(parts, held.value)
+        if shown is not None:
+            found[user_id] = shown
+    return list(found.values())
+
+
+def user_at_now(parts: Parts, value: bytes) -> UserNow:
+    """A user's record as it is to be read at this instant.
+
+    Raises:
+        NotPublishedError: the store holds what it should not.
+    """
+    now_ms = parts.now_ms()
+    record = parts.source.decode(value)
+    policy = parts.policies.at(now_ms)
+    return UserNow(record, today(record, now_ms, policy), policy)
+
+
+def _progress(parts: Parts, value: bytes) -> Progress | None:
+    try:
+        return parts.reads.views.progress(user_at_now(parts, value))
+    except NotPublishedError:
+        return None
+
+
+def _key(text: str) -> bytes:
+    return text.encode("utf-8", "replace")

@@ -1,0 +1,155 @@
+"""One person's page.
+
+Owns: what it shows, and from where: the calendar, the portals as a time line, the gallery.
+Does not own: the views themselves (views.py), what happened to their inputs (history.py).
+Invariant: a page of somebody with decades of practice is bounded: the latest `YEARS` are drawn
+unless all are asked for, and what is long is paged.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Final
+
+import msgspec
+
+from pipeline.api.console.heatmap import Year, years_of
+from pipeline.api.console.history import place
+from pipeline.api.console.people import user_at_now
+from pipeline.api.freshness import AsOf
+from pipeline.api.outcomes import PAGE_MAX
+from pipeline.api.parts import Parts
+from pipeline.api.views import Keys, PortalSeen, Progress, UserNow, asset
+from pipeline.core.geometry.cycle import SPANS
+from pipeline.core.records import PortalUnlocked
+
+YEARS: Final = 2
+"""Years of the calendar that are drawn at once."""
+
+
+class Passed(msgspec.Struct, frozen=True):
+    """A portal of the time line.
+
+    Attributes:
+        source: place of the input that unlocked it; empty where the history no longer has it.
+        published: place of the record that told it.
+    """
+
+    portal: PortalSeen
+    source: str
+    published: str
+    keys: int
+
+
+class Drawn(msgspec.Struct, frozen=True):
+    """A figure of the gallery.
+
+    Attributes:
+        state: complete, begun or ahead. frame: the furthest that was reached; 0 for none.
+        days: of a run that complete it. svg: address of the frame; empty for none.
+    """
+
+    slug: str
+    title: str
+    state: str
+    frame: int
+    days: int
+    svg: str
+
+
+class Person(msgspec.Struct, frozen=True):
+    """Everything on a page.
+
+    Attributes:
+        record_place: of the published progress.
+        older_years: that are not drawn.
+    """
+
+    progress: Progress
+    keys: Keys
+    years: Sequence[Year]
+    older_years: int
+    portals: Sequence[Passed]
+    gallery: Sequence[Drawn]
+    record_place: str
+    cause: str
+    as_of: AsOf | None
+
+
+def person_of(parts: Parts, user_id: str, *, all_years: bool) -> Person | None:
+    """A person; None of whom nothing was published."""
+    held = parts.source.store.get(user_id)
+    if held is None:
+        return None
+    user = user_at_now(parts, held.value)
+    views = parts.reads.views
+    portals = _passed(parts, user)
+    years, older = _calendar(parts, user, portals, all_years)
+    cause = user.record.cause
+    return Person(
+        progress=views.progress(user),
+        keys=views.keys(user),
+        years=years,
+        older_years=older,
+        portals=portals,
+        gallery=gallery_of(parts, user),
+        record_place=place(parts.settings.topic("progress"), held.partition, held.offset),
+        cause=place(cause.topic, cause.partition, cause.offset),
+        as_of=parts.source.freshness.as_of(held.partition),
+    )
+
+
+def _calendar(
+    parts: Parts, user: UserNow, portals: Sequence[Passed], all_years: bool
+) -> tuple[list[Year], int]:
+    """Years, and how many are left out."""
+    dates = user.record.dates
+    starts = [
+        runs[0].start
+        for runs in (dates.practised, dates.bridged, dates.credited, dates.revoked)
+        if runs
+    ]
+    last = max(user.now.date, user.now.standing.last_date or user.now.date)
+    first = min([*starts, last])
+    shown = parts.reads.views.calendar(user, first, last)
+    least = 0 if all_years else shown.last.year - YEARS + 1
+    days = [day for day in shown.days if day.local_date.year >= least]
+    reached: dict[date, str] = {}
+    for one in portals:
+        reached[one.portal.reached_on] = one.portal.title
+    older = max(0, least - shown.first.year) if least else 0
+    return years_of(days, reached, shown.today), older
+
+
+def _passed(parts: Parts, user: UserNow) -> list[Passed]:
+    entries, _ = parts.outcomes.of_user(user.record.user_id, ("portals",), limit=PAGE_MAX)
+    told = {
+        (entry.record.lap, entry.record.portal): (entry, entry.record)
+        for entry in entries
+        if isinstance(entry.record, PortalUnlocked)
+    }
+    found = []
+    for portal in parts.reads.views.portals(user).portals:
+        source = published = ""
+        keys = 0
+        if (portal.lap, portal.slug) in told:
+            entry, record = told[portal.lap, portal.slug]
+            source = place(record.cause.topic, record.cause.partition, record.cause.offset)
+            published = place(parts.settings.topic("portals"), entry.partition, entry.offset)
+            keys = len(record.field_keys)
+        found.append(Passed(portal, source, published, keys))
+    return found
+
+
+def gallery_of(parts: Parts, user: UserNow) -> list[Drawn]:
+    """The thirteen figures as far as the user's longest run has drawn them."""
+    longest = user.now.standing.longest_days
+    titles = {portal.figure: portal.title for portal in user.policy.portals}
+    found, before = [], 0
+    for slug, last in SPANS:
+        frame = min(last, longest) if longest > before else 0
+        state = "ahead" if not frame else "complete" if longest >= last else "begun"
+        svg = asset(parts.catalogue.asset_id(frame, user.record.variant)).svg if frame else ""
+        title = titles.get(slug, slug.replace("-", " ").title())
+        found.append(Drawn(slug, title, state, frame, last, svg))
+        before = last
+    return found

@@ -1,0 +1,146 @@
+"""Templates to answers.
+
+Owns: the template environment, what every page is given, how values are written, static files.
+Does not own: what a page shows (the modules beside this one), who may see it (gate.py).
+Invariants: everything in a page is escaped; nothing in it is inline script or style, as the content
+security policy of the API allows neither; a static file's address changes with its bytes, so it may
+be kept for ever.
+"""
+
+import hashlib
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from importlib.resources import files
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import jinja2
+from starlette.requests import Request
+from starlette.responses import Response
+
+from pipeline.api.auth import ANYBODY, Principal
+from pipeline.api.console.heatmap import spelled_date
+
+HERE: Final = "pipeline.api.console"
+AT: Final = "/console"
+HTMX_VERSION: Final = "2.0.11"
+"""Of static/htmx.min.js, as it was released; its licence is beside it."""
+
+_MEDIA: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+_KEPT: Final = "public, max-age=31536000, immutable"
+_DIGEST_CHARS: Final = 12
+
+
+class StaticFile:
+    """One file that pages name.
+
+    Attributes:
+        address: path of its URL. content: its bytes.
+    """
+
+    def __init__(self, name: str, content: bytes) -> None:
+        digest = hashlib.sha256(content).hexdigest()[:_DIGEST_CHARS]
+        self.address = f"{AT}/static/{digest}/{name}"
+        self.content = content
+        self.media = next(m for end, m in _MEDIA.items() if name.endswith(end))
+
+    def response(self) -> Response:
+        """The file."""
+        return Response(self.content, headers={"Cache-Control": _KEPT}, media_type=self.media)
+
+
+def static_files() -> dict[str, StaticFile]:
+    """Every static file of the package, by name."""
+    found = {}
+    for each in (files(HERE) / "static").iterdir():
+        if any(each.name.endswith(end) for end in _MEDIA):
+            found[each.name] = StaticFile(each.name, each.read_bytes())
+    return found
+
+
+class Pages:
+    """Renders pages.
+
+    Args:
+        now_ms: the time of day.
+    """
+
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self.static = static_files()
+        self._now_ms = now_ms
+        self._templates = jinja2.Environment(
+            loader=jinja2.PackageLoader(HERE),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.filters |= {
+            "instant": instant,
+            "ago": self._ago,
+            "day": spelled_date,
+            "count": lambda number: f"{number:,}",
+            "plural": lambda number, word: f"{number:,} {word}{'' if number == 1 else 's'}",
+        }
+        self._templates.globals |= {
+            "at": AT,
+            "link": link,
+            "static": {name: one.address for name, one in self.static.items()},
+        }
+
+    def render(
+        self,
+        name: str,
+        request: Request,
+        principal: Principal | None,
+        status: int = 200,
+        **shown: Any,
+    ) -> Response:
+        """A page, or a part of one.
+
+        Args:
+            principal: who looks; None on the pages that anybody may see.
+            shown: what the template names.
+        """
+        text = self._templates.get_template(name).render(
+            principal=principal,
+            is_open=principal is ANYBODY,
+            is_part="hx-request" in request.headers,
+            path=request.url.path,
+            **shown,
+        )
+        headers = {"Vary": "HX-Request"}
+        return Response(text, status, headers, "text/html")
+
+    def _ago(self, instant_ms: int) -> str:
+        return ago(self._now_ms() - instant_ms)
+
+
+def instant(instant_ms: int) -> str:
+    """An instant for a person, in UTC."""
+    moment = datetime.fromtimestamp(instant_ms / 1000, UTC)
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def ago(past_ms: int) -> str:
+    """How long ago, roughly.
+
+    Args:
+        past_ms: negative is now.
+    """
+    for size_ms, unit in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")):
+        if past_ms >= size_ms:
+            return f"{past_ms // size_ms} {unit} ago"
+    return "now"
+
+
+def link(page: str, **query: str | int | date | None) -> str:
+    """The address of a page.
+
+    Args:
+        page: below the console's root; empty: the root itself.
+        query: what is None or empty is left out.
+    """
+    given = {name: str(value) for name, value in query.items() if value not in (None, "")}
+    address = f"{AT}/{page}" if page else AT
+    return f"{address}?{urlencode(given, quote_via=quote)}" if given else address
