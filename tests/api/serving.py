@@ -64,10 +64,11 @@ class Served:
     log_path: Path
     base: str = ""
     clients: list[httpx2.Client] = field(default_factory=list)
+    log_start: int = 0
 
     def log(self) -> str:
-        """What it wrote so far."""
-        return self.log_path.read_text(errors="replace")
+        """What it wrote so far; not what others wrote into the same log before."""
+        return self.log_path.read_bytes()[self.log_start :].decode(errors="replace")
 
     def client(self, subject: str, kind: str | None = None, **claims: Any) -> httpx2.Client:
         """A client with a token."""
@@ -112,6 +113,7 @@ def serving(ledger: Ledger, **settings: Any) -> Iterator[Served]:
     } | settings
     log_path = ledger.folder / "api.log"
     with log_path.open("ab") as log:
+        log_start = log.tell()
         process = subprocess.Popen(
             [sys.executable, "-m", "pipeline.cli.main", "api"],
             cwd=ROOT,
@@ -119,7 +121,7 @@ def serving(ledger: Ledger, **settings: Any) -> Iterator[Served]:
             stdout=log,
             stderr=log,
         )
-    served = Served(ledger, process, log_path)
+    served = Served(ledger, process, log_path, log_start=log_start)
     try:
         ledger.wait_for(lambda: _is_ready(served))
         yield served
