@@ -21,6 +21,8 @@ from pipeline.api.problems import ProblemError
 KEYS_MAX: Final = 100_000
 """So many principals are remembered twice over, before the ones not seen lately are forgotten."""
 
+_ROUNDING_S: Final = 1e-6
+
 REFUSED_PER_S: Final = 10.0
 REFUSED_BURST: Final = 200
 """Requests without a valid token that one address may send."""
@@ -61,7 +63,7 @@ class Allowance:
                 self._old, self._young = self._young, {}
         full_at_s = max(full_at_s, now_s) + cost * self._token_s
         wait_s = full_at_s - now_s - self._bucket_s
-        if wait_s > 0.0:
+        if wait_s > _ROUNDING_S:
             return wait_s
         self._young[key] = full_at_s
         return 0.0

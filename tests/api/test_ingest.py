@@ -1,6 +1,7 @@
 """Completions over HTTP: taken in, told about, and kept from harm."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx2
 
@@ -75,7 +76,7 @@ def test_duplicates_and_rejections_are_told_with_their_reason(served: Served) ->
 
 def test_what_cannot_count_is_refused_with_its_field(served: Served) -> None:
     dan = served.client("dan")
-    cases = {
+    cases: dict[str, tuple[dict[str, Any], str]] = {
         "missing_field": ({"tz": None}, "tz"),
         "unknown_zone": ({"tz": "Mars/Olympus"}, "tz"),
         "invalid_instant": ({"started_at": "yesterday"}, "started_at"),
