@@ -263,7 +263,7 @@ class Engine:
         try:
             markers, positions = self._end_transaction(poll)
         except BrokerError as error:
-            self._pace.took(self._now() - poll.started_at)
+            self._pace.took(started - poll.started_at, self._now() - started)
             self._recover(error, poll.records)
             return
         committed = self._now()
@@ -277,7 +277,7 @@ class Engine:
         applied = self._now()
         self._observer.committed(poll.records, committed - started, applied - committed)
         self._observer.positions(poll.next_offsets)
-        self._pace.took(applied - poll.started_at)
+        self._pace.took(started - poll.started_at, applied - started)
 
     def _end_transaction(
         self, poll: Poll
@@ -327,7 +327,7 @@ class Engine:
         if isinstance(error, SlotTakenError):
             raise error
         if isinstance(error, BrokerError) and not isinstance(error, BatchPostponedError):
-            self._pace.took(self._now() - poll.started_at)
+            self._pace.took(self._now() - poll.started_at, 0.0)
             self._recover(error, poll.records)
             return
         mended = isinstance(error, CorruptStoreError) and self._mended(batch.partition, error)

@@ -7,8 +7,12 @@ Invariant: the bound is never above the configured most.
 
 from typing import Final
 
-RECORDS_FLOOR: Final = 1
+FOLD_FLOOR: Final = 1
 """So that even an agent that takes a second for one record gets on."""
+
+COMMIT_FLOOR: Final = 100
+"""A commit's requests take their time whatever they carry: fewer records would not make it shorter, and
+with one record a transaction a slow broker would be fed one record a second."""
 
 
 class Pace:
@@ -24,9 +28,14 @@ class Pace:
         self._most = self.records_max = records_max
         self._target_s = target_s
 
-    def took(self, seconds: float) -> None:
-        """A poll took this long, from its records to its end."""
-        if seconds > self._target_s:
-            self.records_max = max(RECORDS_FLOOR, self.records_max // 2)
+    def took(self, fold_s: float, commit_s: float) -> None:
+        """A poll's records were folded in `fold_s`, and then committed and applied in `commit_s`."""
+        if fold_s > self._target_s:
+            self._shrink(FOLD_FLOOR)
+        elif fold_s + commit_s > self._target_s:
+            self._shrink(COMMIT_FLOOR)
         elif self.records_max < self._most:
             self.records_max = min(self._most, max(self.records_max * 5 // 4, self.records_max + 1))
+
+    def _shrink(self, floor: int) -> None:
+        self.records_max = min(self.records_max, max(floor, self.records_max // 2))
