@@ -173,7 +173,7 @@ class Settings(BaseSettings):
     )
     commit_linger_ms: int = _setting(
         "Batches",
-        5,
+        1,
         "How long to wait for more records before a batch that is not full is folded, in ms. Costs "
         "that much latency at low rates, saves transactions at high ones.",
         ge=0,
