@@ -11,8 +11,8 @@ FOLD_FLOOR: Final = 1
 """So that even an agent that takes a second for one record gets on."""
 
 COMMIT_FLOOR: Final = 100
-"""A commit's requests take their time whatever they carry: fewer records would not make it shorter, and
-with one record a transaction a slow broker would be fed one record a second."""
+"""A commit's requests take their time whatever they carry: fewer records would not make it shorter,
+and with one record a transaction a slow broker would be fed one record a second."""
 
 
 class Pace:
@@ -29,7 +29,7 @@ class Pace:
         self._target_s = target_s
 
     def took(self, fold_s: float, commit_s: float) -> None:
-        """A poll's records were folded in `fold_s`, and then committed and applied in `commit_s`."""
+        """A poll's records were folded in `fold_s`, then committed and applied in `commit_s`."""
         if fold_s > self._target_s:
             self._shrink(FOLD_FLOOR)
         elif fold_s + commit_s > self._target_s:
