@@ -214,18 +214,17 @@ class Materialiser:
         self.state = State.TAILING if self.is_loaded else State.LOADING
         self.reason = ""
         asked_s = checked_s = time.monotonic()
-        asked_at_ms = self._now_ms()
-        topic.ask_ends(identity.partitions)
+        asked = self._ask(topic, identity)
         waiting = True
         while not self._stop.is_set():
             self._take(topic.poll(_POLL_S))
             now_s = time.monotonic()
             if waiting and (ends := topic.ends()) is not None:
                 waiting = False
-                self._compare(ends, asked_at_ms)
+                self._compare(ends, *asked)
             elif not waiting and now_s - asked_s >= ASK_EVERY_S:
-                asked_s, asked_at_ms, waiting = now_s, self._now_ms(), True
-                topic.ask_ends(identity.partitions)
+                asked_s, waiting = now_s, True
+                asked = self._ask(topic, identity)
             if now_s - checked_s >= IDENTITY_EVERY_S:
                 checked_s = now_s
                 if topic.identity() != identity:
@@ -233,8 +232,14 @@ class Materialiser:
             if self.is_loaded:
                 self._loaded(now_s)
 
-    def _compare(self, ends: dict[int, int], asked_at_ms: int) -> None:
-        positions = self.store.positions()
+    def _ask(self, topic: ProgressTopic, identity: Identity) -> tuple[int, dict[int, int]]:
+        """Ask for the ends; gives when, and where the store stood then."""
+        asked = (self._now_ms(), self.store.positions())
+        topic.ask_ends(identity.partitions)
+        return asked
+
+    def _compare(self, ends: dict[int, int], asked_at_ms: int, positions: dict[int, int]) -> None:
+        # Where the store stood then: by now it may well be further than the answer.
         for partition, end in ends.items():
             if positions.get(partition, 0) > end:
                 raise OffsetsGoneError(
