@@ -40,6 +40,9 @@ from pipeline.engine.tablespec import TableSpec
 READ_RECORDS_MAX = 20_000
 """Changelog records applied in one write."""
 
+BULK_RECORDS_MIN = 20_000
+"""With so much to be read, opening a store for writing alone pays."""
+
 SILENCE_S_MAX = 5.0
 """A reader that has something to read and says nothing for so long is replaced."""
 
@@ -159,6 +162,8 @@ class Restorer:
                 low = marks[TopicPartition(changelog, store.partition)].low
                 item.left[changelog] = max(0, target - (position.next_offset if position else low))
         item.total = sum(item.left.values())
+        if item.total >= BULK_RECORDS_MIN:
+            item.store.expect_bulk(True)
 
     def _assign(self) -> None:
         """Point the reader at everything that still has to be read."""
@@ -178,8 +183,8 @@ class Restorer:
         """Read and write one stretch; returns the stores that now contain their changelogs."""
         if self._reader is not None and self._pending:
             records, ends = self._reader.poll(READ_RECORDS_MAX, wait_s)
-            self._write(records)
-            self._note_ends(ends)
+            if self._write(records):
+                self._note_ends(ends)
             self._watch(bool(records or ends))
         complete = [
             item.store
@@ -206,8 +211,12 @@ class Restorer:
             self._reader = None
             self._assign()
 
-    def _write(self, records: Iterable[Message]) -> None:
-        """Write a stretch of changelog records, one atomic batch a partition and changelog."""
+    def _write(self, records: Iterable[Message]) -> bool:
+        """Write a stretch of changelog records, one atomic batch a partition and changelog.
+
+        Returns:
+            Whether all of it was written; if not, the reader was pointed at the places anew.
+        """
         for source, stretch in by_source(records).items():
             item = self._restoring.get(source.partition)
             if item is None:
@@ -217,12 +226,13 @@ class Restorer:
                 reached = replay(item.store, self._tables[source.topic], stretch, topic_id)
             except CorruptStoreError as error:
                 self._start_over(item, str(error))
-                return
+                return False
             item.records += len(stretch)
             item.left[source.topic] = max(0, item.targets[source.topic] - reached)
             self._observer.at("restore")
             left = sum(item.left.values())
             self._observer.restoring(source.partition, item.total - left, item.total)
+        return True
 
     def _start_over(self, item: _Restoring, reason: str) -> None:
         """A store broke while it was restored: the same again into an empty one."""
@@ -268,6 +278,7 @@ class Restorer:
                 closed.
         """
         item = self._restoring.pop(partition)
+        item.store.expect_bulk(False)
         try:
             marker = self._checked(item, inputs)
         except PartitionRefusedError:
