@@ -268,12 +268,15 @@ class Engine:
             return
         committed = self._now()
         self._observer.at("apply")
+        is_mending = False
         for number, marker in markers.items():
             try:
                 self._partitions.open[number].apply(marker, positions[number])
             except CorruptStoreError as error:
                 self._partitions.mend(number, error)
-                self._partitions.fetch(self._consumer_now())
+                is_mending = True
+        if is_mending:  # only now do the others stand behind what they were given
+            self._partitions.fetch(self._consumer_now())
         applied = self._now()
         self._observer.committed(poll.records, committed - started, applied - committed)
         self._observer.positions(poll.next_offsets)
