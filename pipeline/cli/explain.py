@@ -1,0 +1,179 @@
+"""`awaway explain`: why a user's day counts or not.
+
+Owns: the command's options, how an explanation is printed.
+Does not own: the explanation (ops/explain.py), reading the log (ops/explain_log.py).
+Invariant: it reads, and changes nothing; lines have at most 80 columns where their words allow it.
+"""
+
+import re
+import textwrap
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline import clock
+from pipeline.cli.output import Output, OutputOption, ProgressLine, show
+from pipeline.errors import EXIT_FAILED, EXIT_OK, UsageError
+
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from rich.console import Console
+
+    from pipeline.ops.explain_records import Explanation, Story
+
+    class Line(Protocol):
+        """Prints one paragraph."""
+
+        def __call__(self, text: str = "", indent: int = 0, style: str | None = None) -> None: ...
+
+
+_COLUMNS = 80
+_LABEL = "policy    "
+"""As wide as every label of a paragraph; its further lines stand under the first."""
+
+_AGE = re.compile(r"(\d{1,5})([dh])")
+
+
+def command(
+    *,
+    user: Annotated[str, typer.Argument(metavar="USER", help="The user's id.")],
+    day: Annotated[
+        str | None, typer.Argument(metavar="[DATE]", help="A local date, such as 2026-03-01.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Read no further back: 30d, 12h, or a date. Default: all there is."),
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="YAML file of settings; else AWAWAY_CONFIG's."),
+    ] = None,
+    output: OutputOption = Output.TEXT,
+) -> int:
+    """Explain why a user's day counts or not; without a date, the latest inputs.
+
+    Reads Kafka alone, as any consumer of committed records: the user's partition of audit,
+    reconciliation, deadletters, portals and progress, then the inputs that they name. It says from
+    which record each statement comes and, when nothing is found, where it looked.
+
+    Exit codes: 0 something was found, 1 nothing was, 2 usage.
+    """
+    from pipeline.codec.registry import SchemaResolver, connect  # noqa: PLC0415 - slow to import
+    from pipeline.codec.schemas import load_schemas  # noqa: PLC0415
+    from pipeline.config_load import load_settings, read_policy  # noqa: PLC0415
+    from pipeline.ops.explain import explain  # noqa: PLC0415
+    from pipeline.ops.explain_log import LogEvidence  # noqa: PLC0415
+
+    wanted = None if day is None else _date(day)
+    since_ms = None if since is None else _since_ms(since)
+    settings = load_settings(config)
+    with ProgressLine() as progress:
+        evidence = LogEvidence(
+            settings.kafka_client(),
+            settings.topic_prefix,
+            load_schemas(settings.schemas_dir),
+            SchemaResolver(connect(settings.registry_client())).writer_schema,
+            since_ms,
+            progress,
+        )
+        home = (evidence.partition(user), evidence.partitions)
+        found = explain(evidence, read_policy(settings), user, wanted, clock.now_ms(), home)
+    show(found, output, lambda console: render(found, console))
+    return EXIT_OK if found.stories or found.standing else EXIT_FAILED
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{text!r} is no date", fix="write it as 2026-03-01") from None
+
+
+def _since_ms(text: str) -> int:
+    age = _AGE.fullmatch(text)
+    if age is not None:
+        length = timedelta(**{"d": {"days": int(age[1])}, "h": {"hours": int(age[1])}}[age[2]])
+        return clock.now_ms() - length // timedelta(milliseconds=1)
+    start = datetime.combine(_date(text), datetime.min.time(), UTC)
+    return int(start.timestamp() * 1000)
+
+
+def render(found: "Explanation", console: "Console") -> None:
+    """Print an explanation for a person."""
+
+    def line(text: str = "", indent: int = 0, style: str | None = None) -> None:
+        hanging = (
+            " " * (indent + len(_LABEL)) if text[:1].islower() and "  " in text else " " * indent
+        )
+        lines = textwrap.wrap(
+            text,
+            _COLUMNS,
+            initial_indent=" " * indent,
+            subsequent_indent=hanging,
+            break_long_words=False,
+        )
+        for each in lines or [""]:
+            console.print(each, style=style, markup=False)
+
+    about = f"{found.user_id}, {found.date}" if found.date else f"{found.user_id}, latest inputs"
+    line(about, style="bold")
+    line(f"partition {found.partition} of {found.partitions}", style="dim")
+    if found.day is not None:
+        line()
+        counts = "counts" if found.day.counts else "does not count"
+        line(f"{found.day.date} {counts}: {found.day.kind}", style="bold")
+        line(found.day.reason, 2)
+        if found.day.run is not None:
+            first, last = found.day.run
+            line(f"Day {found.day.day} of the run from {first} to {last}.", 2)
+    for story in found.stories:
+        line()
+        _story(story, line)
+    if found.left_out:
+        line(f"{found.left_out} more are left out; name a date to see those of a day.", 0, "dim")
+    line()
+    if found.standing is not None:
+        now = found.standing
+        safe = f", safe until the end of {now.safe_until}" if now.safe_until else ""
+        line(
+            f"Now: {now.streak_days} days in a row{safe}; longest {now.longest_days}, lifetime "
+            f"{now.lifetime_days}. It is {now.today} in {now.tz}."
+        )
+        line(f"revision {now.revision} ({now.generation}) at {now.place}", 2, "dim")
+    for hint in found.hints:
+        line(hint)
+    line("Looked at:", style="dim")
+    for one in found.looked:
+        since = f", since {clock.rfc3339(one.since_ms)}" if one.since_ms is not None else ""
+        note = f" ({one.note})" if one.note else ""
+        line(
+            f"{one.topic}[{one.partition}] {one.first} to {one.next_offset}{since}{note}", 2, "dim"
+        )
+
+
+def _story(story: "Story", line: "Line") -> None:
+    beside = " (the date beside)" if story.role == "beside" else ""
+    line(f"{story.verdict.upper()} {story.action} {story.id}{beside}".rstrip(), style="bold")
+    line(f"input     {story.place}", 2)
+    line(f"appended  {clock.rfc3339(story.append_time)}, {story.form}", 2)
+    for name, value in story.sent.items():
+        line(f"{name:13} {value}", 4, "dim")
+    line(f"why       {story.reason}", 2)
+    if story.repeats is not None:
+        one = story.repeats
+        line(f"original  {one.completion_id} at {one.place}", 2)
+        if one.local_date is not None:
+            line(f"which counts for {one.local_date}", 12)
+        if one.differing_fields:
+            line(f"differs in {', '.join(one.differing_fields)}", 12)
+    if story.counts_for is not None:
+        line(f"date      {story.counts_for}", 2)
+    if story.revision:
+        line(f"progress  revision {story.revision}", 2)
+    for told in story.told:
+        line(f"{told.kind:9} {told.text}", 2)
+        line(str(told.place), 12, "dim")
+    line(f"policy    {story.policy_version}: {story.policy}", 2, "dim")

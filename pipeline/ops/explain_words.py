@@ -1,0 +1,156 @@
+"""Why an input has its verdict, in words.
+
+Owns: the sentences of an explanation.
+Does not own: the rules (core/), which inputs are told (explain.py).
+Invariant: a sentence says what the recorded verdict rests on; nothing is judged anew, so it cannot
+contradict the log.
+"""
+
+from datetime import UTC, datetime
+from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+
+from pipeline.clock import rfc3339
+from pipeline.core.records import (
+    AuditEntry,
+    Command,
+    DeadLetter,
+    Instant,
+    PracticeCompleted,
+    ReconciliationAlert,
+)
+from pipeline.core.rulebook import Policy
+from pipeline.ops.explain_records import Input
+
+_DAY_MS: Final = 86_400_000
+_DUPLICATES: Final = {
+    "exact": "The same id with the same content was accepted before: a retry. It does not count "
+    "again.",
+    "twin": "The same session was accepted before under another id: a second device, or a client "
+    "that makes a new id for each try. It does not count again.",
+    "collision": "The same id was accepted before with other content: a client that uses an id "
+    "twice. It does not count.",
+}
+_COMMANDS: Final = {
+    "credit": "The date was credited, so it counts unless it is revoked too.",
+    "revoke": "The date was revoked: it does not count, whatever else there is for it.",
+    "withdraw": "An earlier credit, revocation or claim was withdrawn: it has no effect any more.",
+    "claim_key": "A Field Key was claimed. Dates are not concerned.",
+}
+
+
+def policy_text(policy: Policy) -> str:
+    """The limits of a policy that decide about completions."""
+    start = policy.day_start_minutes
+    return (
+        f"the day starts at {start // 60:02}:{start % 60:02}; sessions of "
+        f"{policy.session_ms_min // 1000} s to {policy.session_ms_max // 60_000} min count, up to "
+        f"{policy.late_ms // _DAY_MS} days late; clocks up to "
+        f"{policy.clock_ahead_ms_max // 3_600_000} h ahead are put right"
+    )
+
+
+def reason_of(
+    entry: AuditEntry | None,
+    sent: Input | None,
+    alert: ReconciliationAlert | None,
+    letter: DeadLetter | None,
+    policy: Policy,
+) -> str:
+    """Why an input has its verdict.
+
+    Args:
+        entry: of the audit; None where it was not found.
+        sent: None where the input is not there any more, or cannot be decoded.
+        policy: in force at its append.
+    """
+    if letter is not None:
+        return f"Refused at {letter.stage}, {letter.reason}: {letter.detail}."
+    verdict = entry.verdict if entry is not None else alert.verdict if alert is not None else ""
+    if verdict in _DUPLICATES:
+        return _DUPLICATES[verdict]
+    if verdict == "dead_letter":
+        return "Refused; the dead letter that says why was not found."
+    if isinstance(sent, PracticeCompleted):
+        text = _counted(sent, entry, policy)
+        if verdict == "overlap":
+            text += " It overlaps an accepted session in time; both count, and it is reported."
+        return text
+    if verdict == "repeated":
+        return "The same request was taken before; asked again it changes nothing."
+    if entry is not None and entry.action in _COMMANDS:
+        by = f" By {entry.actor}"
+        because = f": {entry.reason}" if entry.reason else ""
+        ticket = f" ({entry.ticket})" if entry.ticket else ""
+        return f"{_COMMANDS[entry.action]}{by}{because}{ticket}."
+    if verdict in ("accepted", "overlap"):
+        return "It counts for the date that the audit entry records."
+    return "Nothing that says why was found."
+
+
+def _counted(sent: PracticeCompleted, entry: AuditEntry | None, policy: Policy) -> str:
+    append_time = entry.append_time if entry is not None else sent.completed_at
+    ahead_ms = 0 if sent.sent_at is None else sent.sent_at - append_time
+    is_ahead = ahead_ms > policy.skew_tolerance_ms
+    ended = sent.completed_at - ahead_ms if is_ahead else sent.completed_at
+    local = local_time(ended, sent.tz)
+    text = f"It ended on {local:%Y-%m-%d at %H:%M} in {sent.tz}"
+    if is_ahead:
+        text += f", the device's clock put back by the {ahead_ms // 1000} s that it was ahead"
+    minutes = local.hour * 60 + local.minute
+    start = policy.day_start_minutes
+    if minutes < start:
+        text += (
+            f". That is before the day starts at {start // 60:02}:{start % 60:02}, so it counts "
+            "for the date before."
+        )
+    else:
+        text += ", and counts for that date."
+    late_ms = append_time - ended
+    if late_ms >= _DAY_MS:
+        text += f" It arrived {spelled_ms(late_ms)} later, within the limit."
+    return text
+
+
+def fields_of(sent: Input | None) -> dict[str, str]:
+    """The fields of an input as text; those that are empty are left out."""
+    if sent is None:
+        return {}
+    shown: dict[str, str] = {}
+    for name in sent.__struct_fields__:
+        value = getattr(sent, name)
+        if value is None or value == {}:
+            continue
+        if name.endswith(("_at", "_time")):
+            shown[name] = rfc3339(value)
+        elif isinstance(value, bytes):
+            shown[name] = f"{len(value)} bytes"
+        elif isinstance(value, dict):
+            shown[name] = msgspec.json.encode(value).decode()
+        else:
+            shown[name] = str(value)
+    if isinstance(sent, Command) and sent.local_date is not None:
+        shown["local_date"] = (
+            datetime.fromtimestamp(sent.local_date * 86_400, UTC).date().isoformat()
+        )
+    return shown
+
+
+def local_time(instant: Instant, tz: str) -> datetime:
+    """An instant on the wall clock of a zone; of UTC where there is no such zone."""
+    moment = datetime.fromtimestamp(instant / 1000, UTC)
+    try:
+        return moment.astimezone(ZoneInfo(tz))
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return moment
+
+
+def spelled_ms(length_ms: int) -> str:
+    """A length of time for a person: days and hours, hours and minutes, or minutes."""
+    minutes = length_ms // 60_000
+    days, hours = minutes // 1440, minutes // 60 % 24
+    if days:
+        return f"{days} d {hours} h"
+    return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"
