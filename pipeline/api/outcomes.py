@@ -166,6 +166,8 @@ class Outcomes:
         self._now_ms = now_ms
         self._db = _open(folder, history_days)
         self.complete_at_ms: int | None = None
+        self.listeners: list[Callable[[str, Entry], None]] = []
+        """Told the user and each record that was indexed, on the thread that reads; quick."""
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -213,6 +215,8 @@ class Outcomes:
                 continue
             for key, value in _rows(kind, message, record):
                 batch.put(key, value)
+            for listener in self.listeners:
+                listener(_user_of(message, record), _entry_of(kind, message, record))
         for (topic, partition), position in positions.items():
             batch.put(_position_key(self._kinds[topic], partition), _NUMBER.pack(position))
         self._db.write(batch)
@@ -334,7 +338,10 @@ def _user_of(message: Message, record: Outcome) -> str:
     if not isinstance(record, DeadLetter):
         return record.user_id or ""
     key = message.key()
-    text = (key if isinstance(key, bytes) else b"").decode("utf-8", "replace")
+    try:
+        text = key.decode() if isinstance(key, bytes) else ""
+    except UnicodeDecodeError:
+        return ""
     return text if is_id(text) else ""
 
 
@@ -344,6 +351,11 @@ def _time_of(message: Message, record: Outcome) -> int:
     if isinstance(record, ReconciliationAlert):
         return message.timestamp()[1]
     return record.append_time
+
+
+def _entry_of(kind: int, message: Message, record: Outcome) -> Entry:
+    place = message.partition() or 0, message.offset() or 0
+    return Entry(TOPICS[kind], *place, _time_of(message, record), record)
 
 
 def _entry(kind: int, partition: int, offset: int, time_ms: int, raw: bytes) -> Entry:

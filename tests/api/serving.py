@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -65,6 +66,7 @@ class Served:
     base: str = ""
     clients: list[httpx2.Client] = field(default_factory=list)
     log_start: int = 0
+    is_asked: bool = False
 
     def log(self) -> str:
         """What it wrote so far; not what others wrote into the same log before."""
@@ -90,13 +92,25 @@ class Served:
         self.ledger.wait_for(told)
         return found
 
+    def ask_to_stop(self) -> None:
+        """SIGTERM, once: a second one would end it at once."""
+        if not self.is_asked:
+            self.process.send_signal(signal.SIGTERM)
+        self.is_asked = True
+
     def stop(self) -> int:
         """Stop gracefully; returns the exit code."""
         for each in self.clients:
             each.close()
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
+        self.ask_to_stop()
         return self.process.wait(40)
+
+    def streams(self) -> int:
+        """How many clients of live streams it says that it has."""
+        with urllib.request.urlopen(f"{self.base}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+        line = next(li for li in text.splitlines() if li.startswith("awaway_api_stream_clients "))
+        return int(float(line.split()[1]))
 
 
 @contextmanager

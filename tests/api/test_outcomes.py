@@ -1,0 +1,215 @@
+"""The index of what became of each input, without brokers: pages, bounds, restarts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from confluent_kafka import Message
+
+from pipeline.api import outcomes as module
+from pipeline.api.following import Log, Place
+from pipeline.api.outcomes import Entry, OutcomeReaders, Outcomes, Receipt
+from pipeline.api.statuses import PARTS_MS_MAX, status_of
+from pipeline.codec.avro import AvroEncoder
+from pipeline.codec.schemas import load_schemas
+from pipeline.core.records import AuditEntry, Cause, DeadLetter, Header
+from tests.integration.ledger import ROOT
+
+SCHEMAS = load_schemas(ROOT / "schemas")
+IDS = {name: number for number, name in enumerate(SCHEMAS, 1)}
+DAY_MS = 86_400_000
+NOW_MS = 1_800_000_000_000
+
+
+class Clock:
+    ms = NOW_MS
+
+    def __call__(self) -> int:
+        return self.ms
+
+
+@dataclass
+class Read:
+    """A consumed message."""
+
+    name: str
+    at: int
+    record: AuditEntry | DeadLetter
+    raw_key: bytes | None = b"ana"
+    garbage: bool = False
+
+    def topic(self) -> str:
+        return f"t.{self.name}"
+
+    def partition(self) -> int:
+        return 0
+
+    def offset(self) -> int:
+        return self.at
+
+    def key(self) -> bytes | None:
+        return self.raw_key
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, NOW_MS
+
+    def value(self) -> bytes:
+        kind = type(self.record).__name__
+        whole = AvroEncoder(SCHEMAS[kind], IDS[kind]).encode(self.record)
+        return whole[:9] if self.garbage else whole
+
+
+def audit(number: int, **changed: Any) -> AuditEntry:
+    given: dict[str, Any] = {
+        "audit_id": f"audit-{number}",
+        "generation": "blue",
+        "partition": 0,
+        "sequence": number,
+        "user_id": "ana",
+        "action": "completion",
+        "actor": "ana",
+        "reason": None,
+        "ticket": None,
+        "verdict": "accepted",
+        "local_date": 20_000,
+        "unlock_ids": (),
+        "digest_before": None,
+        "digest_after": None,
+        "revision": number + 1,
+        "policy_version": "1",
+        "tzdata_version": "1",
+        "append_time": NOW_MS - 1_000 + number,
+        "cause": Cause("t.completions", 0, number, f"c{number}"),
+        "prev_hash": bytes(32),
+        "hash": bytes(32),
+    }
+    return AuditEntry(**(given | changed))
+
+
+def letter(number: int, **changed: Any) -> DeadLetter:
+    given: dict[str, Any] = {
+        "stage": "validate",
+        "reason": "too_late",
+        "detail": "it is late",
+        "key": b"ana",
+        "value": b"x" * 10_000,
+        "headers": (Header("h", b"v"),),
+        "schema_id": None,
+        "cause": Cause("t.completions", 0, number, f"c{number}"),
+        "append_time": NOW_MS - 1_000 + number,
+    }
+    return DeadLetter(**(given | changed))
+
+
+def opened(folder: Path, clock: Clock) -> Outcomes:
+    trees = {number: SCHEMAS[name].tree for name, number in IDS.items()}
+    return Outcomes(folder, "t.", {}, OutcomeReaders(SCHEMAS, trees.__getitem__), 90, clock)
+
+
+def follow(index: Outcomes, *records: Read, positions: Mapping[Place, int] | None = None) -> None:
+    index.take(cast(Sequence[Message], records), positions or {})
+
+
+def log(topic_id: str, ends: Mapping[Place, int]) -> Log:
+    return Log(dict.fromkeys(ends, 0), ends, {name: topic_id for name, _ in ends})
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def index(tmp_path: Path, clock: Clock) -> Outcomes:
+    return opened(tmp_path / "index", clock)
+
+
+def test_a_user_is_told_newest_first_in_pages(index: Outcomes) -> None:
+    follow(
+        index, *[Read("audit", n, audit(n)) for n in range(7)], Read("deadletters", 0, letter(3))
+    )
+    follow(index, Read("audit", 9, audit(9, user_id="anabel"), b"anabel"))
+    seen: list[Entry] = []
+    before = b""
+    while True:
+        page, before = index.of_user("ana", before=before, limit=3)
+        seen += page
+        if not before:
+            break
+    assert [(e.topic, e.offset) for e in seen] == [
+        ("audit", 6), ("audit", 5), ("audit", 4), ("deadletters", 0), ("audit", 3),
+        ("audit", 2), ("audit", 1), ("audit", 0),
+    ]  # fmt: skip
+    letters, _ = index.of_user("ana", ["deadletters"])
+    assert [entry.record.cause.offset for entry in letters] == [3]
+    assert index.of_user("an") == ([], b"")
+
+
+def test_a_record_that_comes_again_is_there_once_and_garbage_is_passed_over(
+    index: Outcomes,
+) -> None:
+    follow(index, Read("audit", 1, audit(1)), Read("audit", 2, audit(2), garbage=True))
+    follow(index, Read("audit", 1, audit(1)))
+    assert [entry.offset for entry in index.of_user("ana")[0]] == [1]
+    assert [entry.offset for entry in index.of_completion("ana", "c1")] == [1]
+    assert index.of_completion("ana", "c") == []
+
+
+def test_dead_letters_are_kept_short_and_by_whoever_their_key_names(index: Outcomes) -> None:
+    follow(
+        index,
+        Read("deadletters", 1, letter(1)),
+        Read("deadletters", 2, letter(2), b"\xff\xfe"),
+        Read("deadletters", 3, letter(3, value=None), None),
+    )
+    mine, nobodys = index.of_user("ana")[0], index.of_user("")[0]
+    kept = mine[0].record
+    assert isinstance(kept, DeadLetter)
+    assert (len(kept.value or b""), kept.headers) == (module.VALUE_BYTES_KEPT, ())
+    assert [entry.offset for entry in nobodys] == [3, 2]
+
+
+def test_what_is_older_than_the_history_is_not_shown(index: Outcomes, clock: Clock) -> None:
+    follow(index, Read("audit", 1, audit(1)))
+    index.remember("ana", "c1", Receipt(b"d", 0, 1, NOW_MS))
+    clock.ms += 89 * DAY_MS
+    assert index.of_completion("ana", "c1") and index.receipt("ana", "c1")
+    clock.ms += 2 * DAY_MS
+    assert index.of_user("ana") == ([], b"")
+    assert index.of_completion("ana", "c1") == []
+    assert index.receipt("ana", "c1") is None
+
+
+def test_it_reads_on_where_it_stopped_and_begins_anew_with_other_topics(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the topic has nothing within the history, it begins at the end."""
+    monkeypatch.setattr(module, "offsets_of", lambda *_: {place: -1})
+    place = ("t.audit", 0)
+    first = opened(tmp_path / "index", clock)
+    follow(first, Read("audit", 4, audit(4)), positions={place: 5})
+    first.begin(log("one", {place: 9}))
+    first.remember("ana", "c9", Receipt(b"d", 0, 9, NOW_MS))
+    first.close()
+    again = opened(tmp_path / "index", clock)
+    assert again.begin(log("one", {place: 9})) == {place: 5}
+    assert again.of_user("ana")[0] and again.receipt("ana", "c9")
+    assert again.begin(log("two", {place: 9})) == {place: 9}
+    assert again.of_user("ana") == ([], b"")
+    assert again.receipt("ana", "c9") is None
+
+
+def test_a_status_waits_for_all_that_its_audit_entry_speaks_of(index: Outcomes) -> None:
+    follow(index, Read("audit", 1, audit(1, unlock_ids=("u1",))))
+    follow(index, Read("audit", 2, audit(2, verdict="dead_letter")))
+    for name in ("c1", "c2"):
+        entries = index.of_completion("ana", name)
+        assert status_of("ana", name, entries, NOW_MS) is None
+        late = status_of("ana", name, entries, NOW_MS + PARTS_MS_MAX)
+        assert late is not None and late.verdict
+    follow(index, Read("deadletters", 1, letter(2)))
+    told = status_of("ana", "c2", index.of_completion("ana", "c2"), NOW_MS)
+    assert told is not None and told.refusal is not None
+    assert (told.status, told.refusal.reason) == ("rejected", "too_late")
