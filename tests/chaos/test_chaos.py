@@ -16,7 +16,7 @@ from chaos.ledger import ROOT
 from chaos.schedule import CATALOGUE
 
 KEYS = ["seed", "minutes", "events", "faults", "lost", "duplicated", "wrong_state", "hung"]
-SHORT = "crash_before_commit,crash_in_write,aborted_inputs,oversize_and_poison,end_txn_reordered"
+SHORT = "crash_before_commit,aborted_inputs,oversize_and_poison,end_txn_reordered"
 
 
 def chaos(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
