@@ -129,6 +129,9 @@ class _Store:
         for key in database.keys[bisect_left(database.keys, start) :]:
             yield key, database.entries[key]
 
+    def expect_bulk(self, is_bulk: bool) -> None:
+        """Nothing is to be gained here."""
+
     def size_bytes(self) -> int:
         """Bytes of all values."""
         return sum(map(len, self._database.entries.values()))

@@ -39,7 +39,7 @@ class SimProducer:
     """`TransactionalProducer` on the simulated broker.
 
     Attributes:
-        is_spent: whether a copy of an earlier request may still arrive, and end a later transaction.
+        is_spent: whether a copy of a request may still arrive, and end a later transaction.
     """
 
     def __init__(self, process: Process, broker: Broker) -> None:
@@ -49,7 +49,8 @@ class SimProducer:
         self._epoch = -1
         self._number = 0
         self._began_at = process.world.now
-        self._is_open = self._is_empty = True
+        self._is_empty = True
+        self._is_added = False
         self._sent: dict[tuple[str, int], int] = {}
         self._waiting: dict[tuple[str, int], list[Waiting]] = {}
         self._acknowledged: dict[tuple[str, int], list[int]] = {}
@@ -73,6 +74,7 @@ class SimProducer:
         self._began_at = self._process.world.now
         self._number += 1
         self._is_empty = True
+        self._is_added = False
         self._sent.clear()
         self._waiting.clear()
         self._unsent = 0
@@ -115,6 +117,9 @@ class SimProducer:
         first = self._sent.get(place, 0)
         contents: list[Content] = [content for content, _ in waiting]
         log = self._broker.log(*place)
+        if not self._is_added:
+            self._broker.transactions.add(*self._identity)
+            self._is_added = True
         offsets = self._broker.transactions.write(self._identity, log, first, contents)
         for (_, on_offset), offset in zip(waiting, offsets, strict=True):
             if on_offset is not None:
@@ -128,6 +133,7 @@ class SimProducer:
             return
         self._is_empty = False
         try:
+            self._add()
             self._wire.call("produce", self._request(), TRANSACTION_S)
         except (RefusedError, UnansweredError) as error:
             raise TransactionAbortedError(f"records were not delivered: {error}") from error
@@ -138,6 +144,13 @@ class SimProducer:
                     on_offset(offset)
             self._sent[place] = self._sent.get(place, 0) + len(waiting)
             waiting.clear()
+
+    def _add(self) -> None:
+        """Open the transaction on the broker, before the first record."""
+        identity, transactions = self._identity, self._broker.transactions
+        if not self._is_added:
+            self._wire.call("add_partitions", lambda: transactions.add(*identity), TRANSACTION_S)
+            self._is_added = True
 
     def _request(self) -> Callable[[], None]:
         """A request that holds what waits now; it may arrive later, and more than once."""
@@ -160,7 +173,7 @@ class SimProducer:
     def send_offsets(self, offsets: Mapping[TopicPartition, int], group_metadata: Any) -> None:
         """Make the inputs' offsets part of the transaction."""
         identity, transactions = self._identity, self._broker.transactions
-        wanted: dict[tuple[str, int], int] = dict(offsets)
+        wanted: dict[tuple[str, int], int] = {place: at for place, at in offsets.items()}  # noqa: C416
         self._is_empty = False
         self._call(
             "send_offsets", lambda: transactions.add_offsets(identity, group_metadata, wanted)

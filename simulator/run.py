@@ -26,13 +26,12 @@ from simulator.reader import Reader
 from simulator.storm import Storm
 from simulator.world import Trace, World
 
-STORM_S_MIN: Final = 25.0
-STORM_S_MAX: Final = 900.0
+STORM_S: Final = (25.0, 900.0)
 HEAL_S_MAX: Final = 120.0
 """After the last fault something is committed within this time, or it hangs."""
 
 CHOSEN_MAX: Final = 4
-MUST_BE_EXPLAINED: Final = {
+MUST_BE_EXPLAINED: Final[dict[type[BaseException], set[str]]] = {
     BatchFailedError: {"agent fails", "agent forgets to say done"},
     StoreUnwritableError: {"write failed"},
     StoreLockedError: {"two workers on one folder"},
@@ -108,7 +107,7 @@ class Run:
         *,
         keep_trace: bool = False,
         chosen: tuple[str, ...] | None = None,
-        storm_s_max: float = STORM_S_MAX,
+        storm_s: tuple[float, float] = STORM_S,
     ) -> None:
         """Set it up.
 
@@ -116,9 +115,10 @@ class Run:
             seed: decides everything.
             keep_trace: keep what happened, step by step.
             chosen: faults; the seed's own when not given.
-            storm_s_max: how long the storm may take until each fault had its effect.
+            storm_s: the storm's shortest and longest time; it ends between them as soon as each
+                fault had its effect.
         """
-        self._storm_s_max = storm_s_max
+        self._storm_s_max = storm_s[1]
         self.world = world = World(seed, keep_trace=keep_trace)
         if chosen is None:
             chosen = choose(world.random)
@@ -133,7 +133,7 @@ class Run:
         self.storm = Storm(world, self.broker, self.fleet, self.dice)
         self.readers = [Reader(world, log) for log in self.broker.logs(AUDIT)]
         self._has_stormed = False
-        world.later(STORM_S_MIN, self._look)
+        world.later(storm_s[0], self._look)
         self.verdict = Verdict(
             seed, slots, self.broker.partitions, chosen, world.effects, trace=world.trace
         )

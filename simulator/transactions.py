@@ -33,7 +33,12 @@ SLOW_MARKER_S = (0.2, 2.0)
 
 @dataclass(slots=True)
 class _Id:
-    """One transactional id."""
+    """One transactional id.
+
+    Attributes:
+        offsets_of: what was appended under this epoch, as sequence numbers tell it: by the
+            producer's transaction and partition. What comes twice is appended once.
+    """
 
     name: str
     timeout_s: float
@@ -43,7 +48,7 @@ class _Id:
     transaction: Transaction = field(default_factory=lambda: Transaction(""))
     began_at: float = 0.0
     logs: dict[tuple[str, int], Log] = field(default_factory=dict)
-    offsets_of: dict[tuple[str, int], list[int]] = field(default_factory=dict)
+    offsets_of: dict[tuple[int, tuple[str, int]], list[int]] = field(default_factory=dict)
     is_group_in: bool = False
 
 
@@ -88,24 +93,34 @@ class Transactions:
         known.state = "empty"
         known.timeout_s = timeout_s
         known.number = 0
+        known.offsets_of.clear()
         return known.epoch
 
-    def _open(self, name: str, epoch: int, number: int) -> _Id:
-        """The id, with a transaction open that may be written to."""
+    def add(self, name: str, epoch: int, number: int) -> None:
+        """Open a transaction, or go on with the one that is open.
+
+        Only the epoch is looked at, so a late request may open one that nobody wants.
+        """
         known = self._ids[name]
         if epoch != known.epoch:
             raise RefusedError(FENCED)
         if known.state == "prepared":
             raise RefusedError(CONCURRENT)
-        if number < known.number or (known.state != "ongoing" and number == known.number):
-            raise RefusedError(BAD_STATE)
+        known.number = max(known.number, number)
         if known.state != "ongoing":
             known.state = "ongoing"
-            known.number = number
             known.transaction = Transaction(f"{name}/{epoch}/{number}")
             known.began_at = self._world.now
-            known.logs, known.offsets_of = {}, {}
+            known.logs = {}
             known.is_group_in = False
+
+    def _open(self, name: str, epoch: int, number: int) -> _Id:
+        """The id, with just this transaction open; records tell it by their sequence numbers."""
+        known = self._ids[name]
+        if epoch != known.epoch:
+            raise RefusedError(FENCED)
+        if known.state != "ongoing" or number != known.number:
+            raise RefusedError(BAD_STATE)
         return known
 
     def write(
@@ -125,7 +140,7 @@ class Transactions:
         """
         known = self._open(*producer)
         known.logs[log.place] = log
-        offsets = known.offsets_of.setdefault(log.place, [])
+        offsets = known.offsets_of.setdefault((producer[2], log.place), [])
         at_ms = int(self._world.now * 1000)
         for content in contents[max(0, len(offsets) - first) :]:
             offsets.append(log.append(content, at_ms, known.transaction))
@@ -142,7 +157,7 @@ class Transactions:
         if known.epoch != producer[1]:
             raise RefusedError(FENCED)
         self._group.check_member(*member)
-        known = self._open(producer[0], producer[1], max(producer[2], known.number))
+        self.add(*producer)
         known.is_group_in = True
         self._group.hold(known.transaction, offsets)
 

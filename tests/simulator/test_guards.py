@@ -1,0 +1,22 @@
+"""Each guard of the engine is missed when it is off."""
+
+import pytest
+
+from simulator.guards import GUARDS, UNSEEN, Guard
+from simulator.run import Run
+from tests.simulator.test_seeds import ROOT
+
+SEEDS = range(40)
+
+
+@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.name)
+def test_a_guard_that_is_off_is_noticed(guard: Guard) -> None:
+    verdict = guard.noticed(SEEDS)
+    assert verdict is not None
+    healthy = Run(verdict.seed, chosen=guard.faults, storm_s=guard.storm_s).go()
+    assert not [said for said in healthy.complaints if not said.startswith("G:")]
+
+
+def test_what_no_seed_can_show_names_a_test_that_does() -> None:
+    assert UNSEEN
+    assert {path for path in UNSEEN.values() if not (ROOT / path).exists()} == set()
