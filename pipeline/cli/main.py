@@ -24,6 +24,7 @@ COMMANDS = {
     "demo": "Watch a simulated month of practice flow through the whole pipeline.",
     "worker": "Run the pipeline until it is stopped.",
     "api": "Serve what is known of the users, over HTTP.",
+    "token": "Make a token for the API, for development.",
     "explain": "Say why a user's day counts or not, from the log.",
     "local": "Run Kafka and a schema registry on this machine.",
     "topics": "Compare the topics with topics.yaml, and make them so.",

@@ -36,6 +36,8 @@ from pipeline.api.token_keys import (
     read_jwk_set,
     secret_keys,
 )
+from pipeline.cli.main import run
+from pipeline.clock import now_ms
 from pipeline.config_api import ApiSettings
 from pipeline.errors import ConfigError
 from tests.api.serving import KEY, PUBLIC_PEM
@@ -376,3 +378,20 @@ def test_settings_leave_no_door_open(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "AUTHORISATION IS OFF" in "".join(capsys.readouterr())
     assert opened.headers == ((b"awaway-auth", b"off"),)
     assert opened.guard.principal(connection().scope).scopes == ALL_SCOPES
+
+
+def test_a_development_token_is_taken_by_the_api_that_has_the_secret(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["token", "ana"]) == 1
+    monkeypatch.setenv("AWAWAY_API_AUTH_SECRET", SECRET)
+    monkeypatch.setenv("AWAWAY_API_AUTH_ISSUER", "dev")
+    assert run(["token", "ana", "--kind", "root"]) == 2
+    assert run(["token", "ana", "--minutes", "100000"]) == 2
+    capsys.readouterr()
+    assert run(["token", "app", "--kind", "service", "--scope", "operate", "--minutes", "5"]) == 0
+    made = capsys.readouterr().out.strip().encode()
+    verifier = Verifier(secret_keys(SECRET), Expected("dev", "awaway"), lambda: now_ms() / 1000)
+    found = verifier.principal(made)
+    assert (found.subject, found.kind, found.scopes) == ("app", Kind.SERVICE, {OPERATE})
+    assert 0 < found.ends_at_s - now_ms() / 1000 <= 5 * 60 + 30
