@@ -213,3 +213,10 @@ class ApiSettings(Settings):
         ge=0,
         le=100_000_000,
     )
+
+    api_console_worker_urls: list[str] = _setting(
+        "API console",
+        [],
+        "The `/metrics` of workers that the console's health page shows. As a variable: a JSON "
+        'list, such as `["http://127.0.0.1:8080/metrics"]`.',
+    )

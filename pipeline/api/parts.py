@@ -19,6 +19,8 @@ from pipeline.core.rulebook import PolicyBook
 if TYPE_CHECKING:
     from pipeline.api.access import Access
     from pipeline.api.auth import Principal
+    from pipeline.api.console.sampling import Sampler
+    from pipeline.api.console.watch import Watch
     from pipeline.api.materialise import Materialiser
     from pipeline.api.measures import ApiMetrics
     from pipeline.api.outcomes import Outcomes
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from pipeline.api.producing import CompletionProducer
     from pipeline.api.reads import Reads
     from pipeline.api.stream import Live
+    from pipeline.ops.explain_log import InputReader
 
 
 class Authorize(Protocol):
@@ -64,6 +67,7 @@ class Parts:
         reads: one user's record, fresh enough.
         access: whom every request is charged to. completions: sends them to the brokers.
         outcomes: what became of each input. live: the streams.
+        watch, sampler: what happened lately, for the console. inputs: by their offsets.
         stopping: set when the process is to end: what streams must end by itself then.
     """
 
@@ -81,3 +85,6 @@ class Parts:
     completions: "CompletionProducer"
     outcomes: "Outcomes"
     live: "Live"
+    watch: "Watch"
+    sampler: "Sampler"
+    inputs: "InputReader"

@@ -134,6 +134,8 @@ class Hub:
         self.epoch = ""
         self.partitions = 0
         self.count = 0
+        self.watchers: list[Callable[[bytes, int, Streamed], None]] = []
+        """Told the key, the partition and each record, whoever listens; event loop; quick."""
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -207,6 +209,8 @@ class Hub:
             self._next[topic, partition] = one.offset + 1
             for client in tuple(self._clients.get(key, ())):
                 client.offer(one)
+            for watcher in self.watchers:
+                watcher(key, partition, one)
 
     def _move(self, positions: Mapping[LogPlace, int]) -> None:
         for place, position in positions.items():

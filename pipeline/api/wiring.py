@@ -15,6 +15,8 @@ from starlette.types import ASGIApp
 from pipeline import metrics_api as m
 from pipeline.api.access import make_access, middleware
 from pipeline.api.app import Application
+from pipeline.api.console.sampling import Sampler
+from pipeline.api.console.watch import Watch
 from pipeline.api.materialise import Materialiser
 from pipeline.api.measures import ApiMetrics
 from pipeline.api.parts import Parts, Service
@@ -30,6 +32,7 @@ from pipeline.codec.schemas import load_schemas
 from pipeline.config_api import ApiSettings
 from pipeline.config_load import read_policy
 from pipeline.core.geometry.catalogue import GoldenCatalogue
+from pipeline.ops.explain_log import InputReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,9 @@ def build(settings: ApiSettings, now_ms: Callable[[], int]) -> Built:
     codecs = Codecs(schemas, resolver.writer_schema)
     taking = make_taking(settings, codecs, now_ms)
     live = make_live(settings, codecs, policies, views, metrics, now_ms)
+    watch = Watch(settings.topic_prefix, live.texts, now_ms)
+    taking.outcomes.listeners.append(watch.indexed)
+    live.hub.watchers.append(watch.streamed)
     parts = Parts(
         settings=settings,
         now_ms=now_ms,
@@ -93,8 +99,11 @@ def build(settings: ApiSettings, now_ms: Callable[[], int]) -> Built:
         completions=taking.completions,
         outcomes=taking.outcomes,
         live=live,
+        watch=watch,
+        sampler=Sampler(metrics, settings.api_console_worker_urls),
+        inputs=InputReader(settings.kafka_client(), schemas, resolver.writer_schema),
     )
     metrics.put(m.BUILD_INFO, 1, version("awaway"), catalogue.generator_version)
     app = Application(parts, middleware(settings, access), headers_of(access.headers))
     topics = [*taking.services, *live_services(settings, live, stopping)]
-    return Built(app, parts, [access.keys, source, pictures, *topics])
+    return Built(app, parts, [access.keys, source, pictures, *topics, parts.sampler])

@@ -7,7 +7,7 @@ Invariant: every statement names the place of the record that it rests on.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
+from datetime import date as Date
 from typing import Protocol
 
 import msgspec
@@ -50,6 +50,7 @@ class Looked(msgspec.Struct, frozen=True):
         first: the first offset. next_offset: the end. since_ms: that `first` was chosen by; None:
             it is the earliest that there is.
         note: why it is less than was meant; empty mostly.
+        partition: −1 is all of them, by an index that has no offsets to tell.
     """
 
     topic: str
@@ -119,7 +120,7 @@ class Repeated(msgspec.Struct, frozen=True):
     completion_id: str
     place: Place
     differing_fields: tuple[str, ...]
-    local_date: date | None
+    local_date: Date | None
 
 
 class Story(msgspec.Struct, frozen=True):
@@ -142,7 +143,7 @@ class Story(msgspec.Struct, frozen=True):
     action: str
     verdict: str
     reason: str
-    counts_for: date | None
+    counts_for: Date | None
     policy_version: str
     policy: str
     revision: int
@@ -158,11 +159,11 @@ class DayAnswer(msgspec.Struct, frozen=True):
         run: the run that it is in, `day` of it; None and 0 without one.
     """
 
-    date: date
+    date: Date
     kind: str
     counts: bool
     reason: str
-    run: tuple[date, date] | None
+    run: tuple[Date, Date] | None
     day: int
 
 
@@ -173,13 +174,13 @@ class Standing(msgspec.Struct, frozen=True):
     revision: int
     generation: str
     updated_at: Instant
-    today: date
+    today: Date
     tz: str
     streak_days: int
     longest_days: int
     lifetime_days: int
-    safe_until: date | None
-    last_date: date | None
+    safe_until: Date | None
+    last_date: Date | None
     policy_version: str
 
 
@@ -193,7 +194,7 @@ class Explanation(msgspec.Struct, frozen=True):
     """
 
     user_id: str
-    date: date | None
+    date: Date | None
     partition: int
     partitions: int
     standing: Standing | None

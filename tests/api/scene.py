@@ -102,7 +102,11 @@ class Scene:
             pictures=Pictures(catalogue, 1, 1 << 20, self.metrics),
             stopping=asyncio.Event(),
             **{
-                name: cast(Any, Nothing()) for name in ("access", "completions", "outcomes", "live")
+                name: cast(Any, Nothing())
+                for name in (
+                    *("access", "completions", "outcomes", "live"),
+                    *("watch", "sampler", "inputs"),
+                )
             },
         )
         shield = Middleware(Shield, body_bytes_max=1_000, request_s_max=5.0)

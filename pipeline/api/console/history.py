@@ -28,7 +28,11 @@ TOPICS: Final = {
 }  # fmt: skip
 """What is listed on a person's page, by its name there."""
 
-_GOOD: Final = frozenset({"accepted", "overlap", "applied"})
+TONES: Final = {
+    "accepted": "good", "applied": "good", "overlap": "notice", "dead_letter": "bad",
+    "collision": "bad",
+}  # fmt: skip
+"""How a verdict is coloured; others are quiet."""
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -101,7 +105,13 @@ def _told(
     record: AuditEntry | ReconciliationAlert | DeadLetter | PortalUnlocked,
 ) -> tuple[str, str, str, str, date | None]:
     if isinstance(record, AuditEntry):
-        return "audit", record.verdict, _tone(record.verdict), _audited(record), _date(record)
+        return (
+            "audit",
+            record.verdict,
+            TONES.get(record.verdict, "quiet"),
+            _audited(record),
+            _date(record),
+        )
     if isinstance(record, ReconciliationAlert):
         original = record.original
         where = place(original.topic, original.partition, original.offset)
@@ -129,12 +139,6 @@ def _audited(record: AuditEntry) -> str:
     if record.revision:
         said.append(f"revision {record.revision}")
     return ", ".join(said)
-
-
-def _tone(verdict: str) -> str:
-    if verdict in _GOOD:
-        return "good" if verdict != "overlap" else "notice"
-    return "bad" if verdict in ("dead_letter", "collision") else "quiet"
 
 
 def _date(record: AuditEntry) -> date | None:

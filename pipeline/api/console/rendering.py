@@ -19,6 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from pipeline.api.auth import ANYBODY, Principal
+from pipeline.api.console.health import seconds
 from pipeline.api.console.heatmap import spelled_date
 
 HERE: Final = "pipeline.api.console"
@@ -80,6 +81,7 @@ class Pages:
             "ago": self._ago,
             "day": spelled_date,
             "count": lambda number: f"{number:,}",
+            "seconds": seconds,
             "plural": lambda number, word: f"{number:,} {word}{'' if number == 1 else 's'}",
         }
         self._templates.globals |= {
@@ -90,7 +92,7 @@ class Pages:
 
     def render(
         self,
-        name: str,
+        template: str,
         request: Request,
         principal: Principal | None,
         status: int = 200,
@@ -102,7 +104,7 @@ class Pages:
             principal: who looks; None on the pages that anybody may see.
             shown: what the template names.
         """
-        text = self._templates.get_template(name).render(
+        text = self._templates.get_template(template).render(
             principal=principal,
             is_open=principal is ANYBODY,
             is_part="hx-request" in request.headers,

@@ -6,23 +6,40 @@ Invariants: every page is a GET that changes nothing; what a script asks for has
 the page that works without scripts.
 """
 
+from datetime import date, timedelta
+from itertools import islice
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from pipeline.api.auth import Principal
+from pipeline.api.console.explaining import Explainer
 from pipeline.api.console.gate import Gate
-from pipeline.api.console.history import TOPICS, Rows, rows_of
-from pipeline.api.console.people import find
+from pipeline.api.console.health import health_of
+from pipeline.api.console.history import TONES, TOPICS, Rows, rows_of
+from pipeline.api.console.people import find, known, user_at_now
 from pipeline.api.console.person import person_of
 from pipeline.api.console.rendering import AT, Pages
+from pipeline.api.console.tail import Tail, filter_of, kinds_shown
 from pipeline.api.openapi import Answer, ApiRoute, Operation
 from pipeline.api.parts import Parts
 from pipeline.api.problems import ProblemError
+from pipeline.api.reads import date_of_query
+from pipeline.api.views import Frame, day_of
+from pipeline.codec.errors import RegistryUnavailableError
+from pipeline.core.calendar import date_of
 from pipeline.core.rejection import ID_CHARS_MAX, is_id
+from pipeline.ops.committed_log import UnreadableLogError
+from pipeline.ops.explain_records import Explanation
 
 _HTML: Final = "text/html"
+_EVENTS: Final = Operation(
+    "tailEvents", "Follow everybody", "console", {200: Answer("Rows.", media="text/event-stream")}
+)
+_AGAIN: Final = {"Retry-After": "2"}
+DATE_MIN: Final = date_of(date(1, 1, 9))
+DATE_MAX: Final = date_of(date(9999, 12, 1))
 
 
 def console_routes(parts: Parts) -> list[ApiRoute]:
@@ -45,6 +62,10 @@ def console_routes(parts: Parts) -> list[ApiRoute]:
         page("", "people", gate.guarded(shown.people)),
         page("/user", "person", gate.guarded(shown.person)),
         page("/history", "history", gate.guarded(shown.history)),
+        page("/live", "live", gate.guarded(shown.live)),
+        ApiRoute(f"{AT}/live/events", gate.guarded(shown.tail.events), _EVENTS, hidden=True),
+        page("/health", "health", gate.guarded(shown.health)),
+        page("/explain", "explain", gate.guarded(shown.explain)),
         page("/sign-in", "signInPage", gate.show_sign_in),
         page("/sign-in", "signIn", gate.sign_in, "POST"),
         page("/sign-out", "signOut", gate.sign_out, "POST"),
@@ -58,6 +79,8 @@ class Console:
     def __init__(self, parts: Parts, pages: Pages) -> None:
         self._parts = parts
         self._pages = pages
+        self.tail = Tail(parts)
+        self._explainer = Explainer(parts)
 
     async def people(self, request: Request, principal: Principal) -> Response:
         """The search."""
@@ -65,10 +88,8 @@ class Console:
         wanted = request.query_params.get("q", "").strip()
         after = request.query_params.get("after", "")
         found = find(parts, wanted, after)
-        if wanted and not after:
-            heading = f"Ids that begin with “{wanted}”"
-        else:
-            heading = "Everybody, by id"
+        heading = f"Ids that begin with “{wanted}”" if wanted else "Everybody, by id"
+        lately = [] if wanted or after else known(parts, islice(parts.watch.people(), 500), 6)
         part = "people_cards.html" if after else "people_found.html"
         return self._pages.render(
             part if "hx-request" in request.headers else "people.html",
@@ -80,6 +101,7 @@ class Console:
             heading=heading,
             users=parts.source.store.users,
             note=_loading(parts),
+            lately=lately,
         )
 
     async def person(self, request: Request, principal: Principal) -> Response:
@@ -117,6 +139,74 @@ class Console:
         return self._pages.render(
             template, request, principal, user_id=user_id, name=name, listed=listed
         )
+
+    async def live(self, request: Request, principal: Principal) -> Response:
+        """The tail."""
+        wanted = filter_of(request)
+        after = self._parts.watch.end
+        rows = self.tail.rows(wanted)
+        query = f"?{wanted.query}&after={after}" if wanted.query else f"?after={after}"
+        return self._pages.render(
+            "live.html",
+            request,
+            principal,
+            rows=rows,
+            user=wanted.user,
+            kinds=kinds_shown(wanted),
+            events=f"{AT}/live/events{query}",
+        )
+
+    async def health(self, request: Request, principal: Principal) -> Response:
+        """How it does."""
+        template = "health_part.html" if "hx-request" in request.headers else "health.html"
+        return self._pages.render(template, request, principal, health=health_of(self._parts))
+
+    async def explain(self, request: Request, principal: Principal) -> Response:
+        """Why a day counts or not."""
+        given = request.query_params.get("date", "")
+        user_id = user_of(request, "user") if request.query_params.get("user") else ""
+        day = self._day(given)
+        found = await self._explained(user_id, day) if user_id else None
+        return self._pages.render(
+            "explain.html",
+            request,
+            principal,
+            200 if found is None or found.stories or found.standing else 404,
+            user=user_id,
+            date=given,
+            found=found,
+            frame=self._frame(user_id, day),
+            before=None if day is None else day - timedelta(1),
+            after=None if day is None else day + timedelta(1),
+            tones=TONES,
+        )
+
+    async def _explained(self, user_id: str, day: date | None) -> Explanation:
+        try:
+            return await self._explainer.explain(user_id, day)
+        except (UnreadableLogError, RegistryUnavailableError) as error:
+            raise ProblemError(
+                503, "not-readable", "The log cannot be read", str(error), headers=_AGAIN
+            ) from error
+
+    def _frame(self, user_id: str, day: date | None) -> Frame | None:
+        """The figure of a date."""
+        held = self._parts.source.store.get(user_id) if user_id and day is not None else None
+        if held is None or day is None:
+            return None
+        user = user_at_now(self._parts, held.value)
+        number = date_of(day)
+        page = self._parts.reads.views.geometry(user, number + 1, 1).snapshots
+        return page[0] if page and page[0].local_date == day else None
+
+    def _day(self, text: str) -> date | None:
+        if not text:
+            return None
+        query = {"date": text}
+        number = date_of_query(query, "date", 0)
+        if not DATE_MIN < number < DATE_MAX:
+            raise ProblemError(400, "bad-query", "Bad query", "the date is out of range")
+        return day_of(number)
 
     def _rows(self, user_id: str, name: str, before: str = "") -> Rows:
         prefix = self._parts.settings.topic_prefix

@@ -1,0 +1,97 @@
+"""Charts as inline SVG.
+
+Owns: shapes: columns, a line, bars.
+Does not own: what they show (health.py), colours (static/console.css).
+Invariants: a chart is shapes alone and stretches to any width; its words stand beside it as text,
+so that they are read at any size, and by those who do not see it.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from markupsafe import Markup
+
+WIDTH: Final = 600
+HEIGHT: Final = 120
+_GAP: Final = 0.18
+
+
+def columns(
+    stacks: Sequence[Sequence[float]], tones: Sequence[str], label: str, mark: float | None = None
+) -> Markup:
+    """Columns side by side, each a stack from the bottom up.
+
+    Args:
+        stacks: as many values each as there are tones.
+        tones: class names.
+        label: what is to be seen, in words.
+        mark: where a line crosses, in columns from the left; None: there is none.
+    """
+    highest = max((sum(stack) for stack in stacks), default=0) or 1
+    wide = WIDTH / max(1, len(stacks))
+    shapes = []
+    for number, stack in enumerate(stacks):
+        y = float(HEIGHT)
+        for tone, value in zip(tones, stack, strict=True):
+            tall = value / highest * (HEIGHT - 2)
+            if value <= 0:
+                continue
+            y -= tall
+            x = (number + _GAP / 2) * wide
+            shapes.append(_rect(x, y, wide * (1 - _GAP), tall, tone))
+    if mark is not None:
+        x = mark * wide
+        shapes.append(f'<line class="mark" x1="{x:.1f}" y1="0" x2="{x:.1f}" y2="{HEIGHT}"/>')
+    return _svg(shapes, label, HEIGHT)
+
+
+def line(values: Sequence[float | None], label: str, highest: float = 0.0) -> Markup:
+    """A line with the area below it; a gap where there is no value.
+
+    Args:
+        highest: of the axis; 0: the highest value.
+    """
+    top = highest or max((value for value in values if value is not None), default=0) or 1
+    step = WIDTH / max(1, len(values) - 1)
+    shapes = []
+    for stretch in _stretches(values):
+        points = [
+            f"{number * step:.1f},{HEIGHT - 2 - value / top * (HEIGHT - 6):.1f}"
+            for number, value in stretch
+        ]
+        first, last = stretch[0][0] * step, stretch[-1][0] * step
+        area = f"{first:.1f},{HEIGHT} {' '.join(points)} {last:.1f},{HEIGHT}"
+        shapes.append(f'<polygon class="area" points="{area}"/>')
+        shapes.append(f'<polyline class="line" points="{" ".join(points)}"/>')
+    return _svg(shapes, label, HEIGHT)
+
+
+def bar(share: float, tone: str, label: str) -> Markup:
+    """One bar of a row.
+
+    Args:
+        share: 0 to 1 of the width.
+    """
+    wide = min(1.0, max(0.0, share)) * WIDTH
+    shapes = [_rect(0, 0, WIDTH, 10, "ground"), _rect(0, 0, max(wide, 2 if share else 0), 10, tone)]
+    return _svg(shapes, label, 10)
+
+
+def _stretches(values: Sequence[float | None]) -> list[list[tuple[int, float]]]:
+    found: list[list[tuple[int, float]]] = [[]]
+    for number, value in enumerate(values):
+        if value is None:
+            found.append([])
+        else:
+            found[-1].append((number, value))
+    return [stretch for stretch in found if stretch]
+
+
+def _rect(x: float, y: float, wide: float, tall: float, tone: str) -> str:
+    return f'<rect class="{tone}" x="{x:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{tall:.1f}"/>'
+
+
+def _svg(shapes: Sequence[str], label: str, height: int) -> Markup:
+    head = Markup('<svg class="chart" role="img" preserveAspectRatio="none" ')
+    box = Markup('viewBox="0 0 {} {}" aria-label="{}">').format(WIDTH, height, label)
+    return head + box + Markup("".join(shapes)) + Markup("</svg>")

@@ -1,0 +1,93 @@
+"""Explanations from the API's own index.
+
+Owns: the index and the store as evidence, bounds on how many explanations are made at once.
+Does not own: the explanation (ops/explain.py), the index (outcomes.py).
+Invariant: it runs on a thread, and what it reads is bounded, so no explanation slows the reads.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Final
+
+from pipeline.api.outcomes import PAGE_MAX, TOPICS
+from pipeline.api.parts import Parts
+from pipeline.codec.partitioner import partition_of
+from pipeline.core.records import AuditEntry, DeadLetter, PortalUnlocked, ReconciliationAlert
+from pipeline.ops.explain import explain
+from pipeline.ops.explain_records import Explanation, Findings, Looked, Place, RawInput
+
+ENTRIES_MAX: Final = 5_000
+AT_ONCE: Final = 2
+
+
+class IndexEvidence:
+    """What the API has of a user; the inputs themselves are read from Kafka."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def findings(self, user_id: str) -> Findings:
+        """Everything about a user within the history, the latest `ENTRIES_MAX` at most."""
+        parts = self._parts
+        found = Findings()
+        before, read = b"", 0
+        prefix = parts.settings.topic_prefix
+        while read < ENTRIES_MAX:
+            entries, before = parts.outcomes.of_user(user_id, before=before, limit=PAGE_MAX)
+            read += len(entries)
+            for entry in entries:
+                place = Place(f"{prefix}{entry.topic}", entry.partition, entry.offset)
+                record = entry.record
+                if isinstance(record, AuditEntry):
+                    found.audit.append((place, record))
+                elif isinstance(record, ReconciliationAlert):
+                    found.alerts.append((place, record))
+                elif isinstance(record, DeadLetter):
+                    found.letters.append((place, record))
+                elif isinstance(record, PortalUnlocked):
+                    found.portals.append((place, record))
+            if not before:
+                break
+        held = parts.source.store.get(user_id)
+        if held is not None:
+            place = Place(parts.settings.topic("progress"), held.partition, held.offset)
+            found.progress = (place, parts.source.decode(held.value))
+        found.looked = self._looked(bool(before))
+        return found
+
+    def inputs(self, places: Sequence[Place]) -> Mapping[Place, RawInput]:
+        """Inputs by their places."""
+        return self._parts.inputs.read(places)
+
+    def _looked(self, is_cut: bool) -> list[Looked]:
+        parts = self._parts
+        since_ms = parts.now_ms() - parts.settings.api_history_days * 86_400_000
+        note = f"the latest {ENTRIES_MAX:,} entries only" if is_cut else ""
+        if parts.outcomes.complete_at_ms is None:
+            note = "the index is still being filled"
+        return [Looked(parts.settings.topic(name), -1, 0, 0, since_ms, note) for name in TOPICS]
+
+
+class Explainer:
+    """Makes explanations, a few at a time."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._evidence = IndexEvidence(parts)
+        self._turn = asyncio.Semaphore(AT_ONCE)
+
+    async def explain(self, user_id: str, day: date | None) -> Explanation:
+        """As ops/explain.py.
+
+        Raises:
+            UnreadableLogError: the brokers do not answer.
+            RegistryUnavailableError: a schema could not be asked for.
+        """
+        parts = self._parts
+        partitions = max(1, parts.source.freshness.partitions)
+        home = (partition_of(user_id.encode(), partitions), partitions)
+        async with self._turn:
+            return await asyncio.to_thread(
+                explain, self._evidence, parts.policies, user_id, day, parts.now_ms(), home
+            )
