@@ -62,7 +62,9 @@ def command(
         "iat": now_s,
         "exp": ends_s,
         "awaway_kind": kind,
-    } | ({"scope": scope} if scope else {})
+    }
+    if scope:
+        claims["scope"] = scope
     made = jwt.encode(claims, settings.api_auth_secret.get_secret_value(), "HS256")
     if output is Output.JSON:
         print_json({"token": made, "expires_at": clock.rfc3339(ends_s * 1000)})
