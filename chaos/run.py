@@ -26,11 +26,11 @@ from chaos.schedule import in_order
 from chaos.stores import check_stores
 from chaos.watch import Watch
 
-PROGRESS_S: Final = 90.0
+PROGRESS_S: Final = 120.0
 """After healing, what was in the log by then must be processed within this."""
 
-CATCH_UP_S: Final = 60.0
-START_S: Final = 60.0
+CATCH_UP_S: Final = 120.0
+START_S: Final = 240.0
 CHECK_S: Final = 0.5
 EVENTS_PER_USER: Final = 25
 USERS_MIN: Final = 50

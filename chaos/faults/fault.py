@@ -21,8 +21,8 @@ from pipeline.oracle.events import Place
 
 SESSION_S: Final = 6.0
 TRANSACTION_S: Final = 5.0
-EFFECT_S: Final = 60.0
-"""A worker starts, restores and folds within this on a busy machine."""
+EFFECT_S: Final = 120.0
+"""A worker starts, restores and folds within this on a busy machine; it costs nothing else."""
 
 
 @dataclass
