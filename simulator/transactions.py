@@ -153,12 +153,10 @@ class Transactions:
         offsets: dict[tuple[str, int], int],
     ) -> None:
         """Make offsets of the group part of a transaction; nobody sees them before it ends."""
-        known = self._ids[producer[0]]
-        if known.epoch != producer[1]:
-            raise RefusedError(FENCED)
-        self._group.check_member(*member)
         self.add(*producer)
+        known = self._ids[producer[0]]
         known.is_group_in = True
+        self._group.check_member(*member)
         self._group.hold(known.transaction, offsets)
 
     def end(self, name: str, epoch: int, is_commit: bool) -> None:
