@@ -120,6 +120,7 @@ class Run:
         self._load.start()
         fleet = self._scene.fleet
         fleet.start_all()
+        self._say("the workers are starting")
         for slot in range(fleet.slots):
             self._await(fleet.running[slot].has_partitions, "no partitions at the start", START_S)
         self._await_progress("the start")
