@@ -27,6 +27,7 @@ _SAMPLED_UNTIL_S: Final = 2_600_000_000
 """2052; offsets further ahead are only repetitions of the last rule."""
 
 _SAMPLE_EVERY_S: Final = 180 * _DAY_S
+_HOURS_MAX: Final = 4_096
 _SKIP_S_MIN: Final = 20 * _HOUR_S
 """A change of offset this large moves a place over the date line; daylight saving never comes
 near."""
@@ -41,12 +42,30 @@ class Zone:
         skipped: dates since 1970 that never came in this zone, because it moved over the date line.
     """
 
-    __slots__ = ("info", "name", "skipped")
+    __slots__ = ("_steady", "info", "name", "skipped")
 
     def __init__(self, name: str, info: ZoneInfo) -> None:
         self.name = name
         self.info = info
         self.skipped = frozenset(_skipped_dates(info))
+        self._steady: dict[int, int | None] = {}
+
+    def offset_s(self, at_s: int) -> int:
+        """Return how far the wall clock is ahead of UTC at a second since 1970.
+
+        Events come close together, so whole hours without a change are kept. An hour has one change
+        at most, so that the same offset at both its ends means none.
+        """
+        hour = at_s // _HOUR_S
+        try:
+            offset = self._steady[hour]
+        except KeyError:
+            if len(self._steady) >= _HOURS_MAX:
+                self._steady.clear()
+            first = _offset_s(hour * _HOUR_S, self.info)
+            last = _offset_s(hour * _HOUR_S + _HOUR_S - 1, self.info)
+            offset = self._steady[hour] = first if first == last else None
+        return _offset_s(at_s, self.info) if offset is None else offset
 
 
 def _offset_s(at_s: int, info: ZoneInfo) -> int:
@@ -111,9 +130,8 @@ def local_date(instant: Instant, zone: Zone, day_start_minutes: int) -> LocalDat
         zone: where the user was.
         day_start_minutes: wall-clock time, 0..720, before which it is still the previous date.
     """
-    wall = datetime.fromtimestamp(instant // 1000, zone.info)
-    on_the_wall = wall.toordinal() - _EPOCH_ORDINAL
-    return on_the_wall if wall.hour * 60 + wall.minute >= day_start_minutes else on_the_wall - 1
+    at_s = instant // 1000
+    return (at_s + zone.offset_s(at_s) - day_start_minutes * 60) // _DAY_S
 
 
 def utc_date(instant: Instant) -> LocalDate:

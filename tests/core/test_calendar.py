@@ -1,5 +1,7 @@
 """Local dates where clocks and calendars are at their worst."""
 
+from datetime import datetime
+
 import pytest
 
 from pipeline.core.calendar import DAY_MS, local_date, utc_date, zone_names, zone_of
@@ -95,3 +97,15 @@ def test_dates_that_a_zone_skipped() -> None:
 def test_utc_date_is_floored() -> None:
     assert utc_date(-1) == -1
     assert utc_date(0) == 0
+
+
+@pytest.mark.parametrize("name", ["Australia/Lord_Howe", "Europe/Berlin", "Africa/Monrovia"])
+def test_the_offset_is_the_zones_own_at_every_second(name: str) -> None:
+    """Around changes at full and at half hours, and for more hours than are kept."""
+    found = zone(name)
+    changes = (at("2026-04-04T15:30:00Z"), at("2026-03-29T01:00:00Z"), at("1972-01-07T00:44:30Z"))
+    seconds = [ms // 1000 + step for ms in changes for step in (-1801, -1, 0, 1, 1799, 1801, 3600)]
+    for at_s in [*seconds, *range(0, 6_000 * 3_600, 3_600), *seconds]:
+        offset = datetime.fromtimestamp(at_s, found.info).utcoffset()
+        assert offset is not None
+        assert found.offset_s(at_s) == offset.total_seconds()
