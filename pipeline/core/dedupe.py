@@ -4,7 +4,8 @@ Owns: the verdict on a completion against what was accepted of the same user wit
 what the window has to remember of an accepted one.
 Does not own: where that is kept and when it expires (engine), what a verdict leads to (fold.py).
 Invariants: only accepted completions are remembered. The cost of a verdict is bounded, however many
-completions a user has in the window: two look-ups and a cover for each cell.
+completions a user has in the window: two look-ups and a cover for each cell, and none
+for what left no traces (traces.py).
 
 A completion is told by its id and by its session. Content is (user, session, start, end, practice),
 so the same content implies the same session: there is nothing else to look for.
@@ -128,12 +129,13 @@ def duplicate_of(
 
 
 def admit(
-    seen: SeenView, user_id: str, session: Session
+    seen: SeenView, user_id: str, session: Session, last_cell: int
 ) -> tuple[Session | None, tuple[tuple[int, Cover], ...]]:
     """Take an accepted session into the covers of its cells.
 
     Args:
         session: longer than nothing, at most a day, so a few cells.
+        last_cell: cells after it are known to have no cover.
 
     Returns:
         The earliest accepted session that it overlaps (touching is not overlapping), None without
@@ -142,7 +144,7 @@ def admit(
     crossed: Session | None = None
     changed: list[tuple[int, Cover]] = []
     for cell in range(session.start // CELL_MS, (session.end - 1) // CELL_MS + 1):
-        cover = seen.cover(user_id, cell)
+        cover = seen.cover(user_id, cell) if cell <= last_cell else ()
         if not cover:
             changed.append((cell, (session,)))
             continue

@@ -12,6 +12,7 @@ from pipeline.core.bridging import kept_from, observe
 from pipeline.core.commands import Request, examine_command, grown_by
 from pipeline.core.completion import Sitting, examine
 from pipeline.core.dedupe import (
+    CELL_MS,
     SeenCompletion,
     SeenUpdate,
     SeenView,
@@ -37,6 +38,7 @@ from pipeline.core.runs import with_number
 from pipeline.core.sets import Sets
 from pipeline.core.settling import Change, Grown, settle
 from pipeline.core.state import UserState
+from pipeline.core.traces import Traces, may_be_seen, trace_of, with_trace
 
 __all__ = ["Outcome", "Rejection", "World", "fold_command", "fold_completion"]
 
@@ -68,10 +70,13 @@ def fold_completion(
     sitting = examine(completion, append_time, policy)
     if isinstance(sitting, Rejection):
         return _aside(completion, state, sitting, policy.version)
-    duplicate = duplicate_of(seen, completion)
-    if duplicate is not None:
-        return _duplicate(completion, state, duplicate, cause, policy.version)
     user_id, completion_id = completion.user_id, completion.completion_id
+    traces = state.traces
+    trace = trace_of(completion_id, completion.session_id)
+    if may_be_seen(traces, trace):
+        duplicate = duplicate_of(seen, completion)
+        if duplicate is not None:
+            return _duplicate(completion, state, duplicate, cause, policy.version)
     session = Session(
         sitting.started_at,
         sitting.completed_at,
@@ -80,21 +85,13 @@ def fold_completion(
         cause.partition,
         cause.offset,
     )
-    crossed, covers = admit(seen, user_id, session)
-    entry = SeenCompletion(
-        completion_id,
-        completion.session_id,
-        completion.practice,
-        completion.started_at,
-        completion.completed_at,
-        cause.topic,
-        cause.partition,
-        cause.offset,
-        append_time,
-    )
+    crossed, covers = admit(seen, user_id, session, traces.last_cell)
     keep_from = kept_from(append_time, world.policies.late_ms_max)
     change = Change(user_id, completion.practice, world.origin, cause, append_time, policy)
-    settled = settle(state, _grown(state, completion, sitting, keep_from), change, world)
+    last_cell = (session.end - 1) // CELL_MS
+    traces = with_trace(traces, trace, last_cell, append_time, world.policies.window_ms)
+    grown = _grown(state, completion, sitting, keep_from, traces)
+    settled = settle(state, grown, change, world)
     alert = None if crossed is None else _overlap(seen, completion, crossed, cause)
     return Outcome(
         _COMPLETION,
@@ -106,7 +103,7 @@ def fold_completion(
         sitting.local_date,
         settled.state,
         settled.standing,
-        SeenUpdate(entry, covers),
+        SeenUpdate(_remembered(completion, cause, append_time), covers),
         settled.unlocks,
         settled.geometry,
         alert,
@@ -118,7 +115,11 @@ def fold_completion(
 
 
 def _grown(
-    state: UserState, completion: PracticeCompleted, sitting: Sitting, keep_from: LocalDate
+    state: UserState,
+    completion: PracticeCompleted,
+    sitting: Sitting,
+    keep_from: LocalDate,
+    traces: Traces,
 ) -> Grown:
     """Return the sets, zone and crossing with an accepted completion in them."""
     sets, date = state.sets, sitting.local_date
@@ -142,7 +143,23 @@ def _grown(
     tz, tz_at, tz_id = state.tz, state.tz_at, state.tz_id
     if (sitting.completed_at, completion.completion_id) > (tz_at, tz_id):
         tz, tz_at, tz_id = completion.tz, sitting.completed_at, completion.completion_id
-    return Grown(sets, tz, tz_at, tz_id, crossing)
+    return Grown(sets, tz, tz_at, tz_id, crossing, traces)
+
+
+def _remembered(
+    completion: PracticeCompleted, cause: Cause, append_time: Instant
+) -> SeenCompletion:
+    return SeenCompletion(
+        completion.completion_id,
+        completion.session_id,
+        completion.practice,
+        completion.started_at,
+        completion.completed_at,
+        cause.topic,
+        cause.partition,
+        cause.offset,
+        append_time,
+    )
 
 
 def _aside(
@@ -220,7 +237,7 @@ def fold_command(
         return _asked(command, state, "dead_letter", policy.version, grown)
     origin = "adjustment" if world.origin == "live" else world.origin
     change = Change(command.user_id, None, origin, cause, append_time, policy)
-    kept = Grown(grown, state.tz, state.tz_at, state.tz_id, state.crossing)
+    kept = Grown(grown, state.tz, state.tz_at, state.tz_id, state.crossing, state.traces)
     settled = settle(state, kept, change, world)
     return msgspec.structs.replace(
         _asked(command, state, "applied", policy.version),

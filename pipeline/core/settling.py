@@ -26,6 +26,7 @@ from pipeline.core.rulebook import Policy
 from pipeline.core.sets import Sets, claimed_keys, covered, digest_of, with_unlocked
 from pipeline.core.state import Unlocked, UserState
 from pipeline.core.streak import Standing, standing_of
+from pipeline.core.traces import Traces
 
 FRAMES: Final = 108
 """Frames that the catalogue draws."""
@@ -55,6 +56,7 @@ class Grown(msgspec.Struct, frozen=True, gc=False):
     tz_at: Instant
     tz_id: str
     crossing: Crossing
+    traces: Traces
 
 
 class Settled(msgspec.Struct, frozen=True, gc=False):
@@ -104,6 +106,7 @@ def settle(before: UserState, grown: Grown, change: Change, world: World) -> Set
         standing.cycle_day or before.frame_told,
         checked_days,
         policy.version,
+        grown.traces,
     )
     return Settled(
         state,

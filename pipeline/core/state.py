@@ -13,6 +13,7 @@ import msgspec
 from pipeline.core.bridging import Crossing
 from pipeline.core.records import Instant, PortalReached
 from pipeline.core.sets import Sets, digest_of
+from pipeline.core.traces import NO_TRACES, Traces
 
 NO_SETS: Final = Sets()
 
@@ -33,6 +34,7 @@ class UserState(msgspec.Struct, frozen=True, array_like=True, gc=False):
         frame_told: the current frame that geometry was last told of; 0 before the first.
         checked_days, checked_policy: up to this length of a run, the portals of that policy version
             are unlocked.
+        traces: of what the window may hold.
     """
 
     revision: int = 0
@@ -47,7 +49,8 @@ class UserState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     frame_told: int = 0
     checked_days: int = 0
     checked_policy: str = ""
+    traces: Traces = Traces()
 
 
-EMPTY: Final = UserState()
+EMPTY: Final = UserState(traces=NO_TRACES)
 """Nobody yet."""

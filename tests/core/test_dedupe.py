@@ -17,6 +17,7 @@ from pipeline.core.dedupe import (
 )
 from pipeline.core.identity import uuid_of
 from pipeline.core.records import OriginalCompletion
+from pipeline.core.traces import CELL_UNKNOWN
 from tests.core.scenes import (
     BOOK,
     DAY,
@@ -208,7 +209,7 @@ def test_an_overlap_with_any_accepted_session_is_seen(ticks: list[tuple[int, int
     accepted: list[Session] = []
     for start, end in ticks:
         new = session(start * TICK, end * TICK)
-        crossed, covers = admit(memory, USER, new)
+        crossed, covers = admit(memory, USER, new, CELL_UNKNOWN)
         expected = any(one.start < new.end and new.start < one.end for one in accepted)
         assert (crossed is not None) == expected
         if crossed is not None:
@@ -224,9 +225,9 @@ def test_the_earliest_overlapped_session_is_named() -> None:
     memory = Memory(BOOK.window_ms)
     edge = 10 * CELL_MS
     for one in (session(edge + 5, edge + 9), session(edge - 9, edge - 5)):
-        for cell, cover in admit(memory, USER, one)[1]:
+        for cell, cover in admit(memory, USER, one, CELL_UNKNOWN)[1]:
             memory.covers[USER, cell] = (0, cover)
-    crossed, _ = admit(memory, USER, session(edge - 20, edge + 20))
+    crossed, _ = admit(memory, USER, session(edge - 20, edge + 20), CELL_UNKNOWN)
     assert crossed == session(edge - 9, edge - 5)
 
 

@@ -17,6 +17,7 @@ from pipeline.codec.state import (
 from pipeline.core.dedupe import SeenCompletion, Session
 from pipeline.core.sets import digest_of
 from pipeline.core.state import EMPTY, UserState
+from pipeline.core.traces import Traces
 from tests.core.scenes import DAY, NOW, Log, completion, credit, revoke, withdraw
 
 
@@ -50,16 +51,18 @@ def test_golden_bytes() -> None:
     )
     assert encode_cover(COVER[:1]).hex() == "0191960102a26331ab636f6d706c6574696f6e730007"
     assert encode_state(EMPTY).hex() == (
-        "019c00b0" + EMPTY.digest.encode().hex() + "979090909090909090"
+        "019d00b0" + EMPTY.digest.encode().hex() + "979090909090909090"
         "90a3555443d3c000000000000000a0929090"
-        "0000a0"
+        "0000a09400c400c400d3ffffff0000000000"
     )
 
 
 def test_a_state_of_an_older_release_has_the_defaults_of_what_was_added() -> None:
     whole = msgspec.msgpack.decode(encode_state(a_user())[1:])
-    older = b"\x01" + msgspec.msgpack.encode(whole[:-1])
-    assert decode_state(older) == msgspec.structs.replace(a_user(), checked_policy="")
+    older = b"\x01" + msgspec.msgpack.encode(whole[:-2])
+    assert decode_state(older) == msgspec.structs.replace(
+        a_user(), checked_policy="", traces=Traces()
+    )
 
 
 @pytest.mark.parametrize("decode", [decode_state, decode_seen, decode_cover])

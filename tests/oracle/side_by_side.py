@@ -15,7 +15,7 @@ from pipeline.core.geometry.catalogue import GoldenCatalogue
 from pipeline.core.policy import load_policy
 from pipeline.core.progress import progress_of
 from pipeline.core.records import Cause, Command, PracticeCompleted
-from pipeline.core.state import UserState
+from pipeline.core.state import EMPTY, UserState
 from pipeline.demo.expected import EPOCH, days, expected_progress, shown_progress
 from pipeline.oracle import (
     Completion,
@@ -83,7 +83,7 @@ class SideBySide:
         """Fold and judge one event, compare, and return both answers."""
         self.events += 1
         self.memory.now = append_time
-        state = self.states.get(event.user_id, UserState())
+        state = self.states.get(event.user_id, EMPTY)
         if isinstance(event, PracticeCompleted):
             cause = Cause("completions", 0, self.events, event.completion_id)
             outcome = fold_completion(state, self.memory, event, cause, append_time, self.world)

@@ -1,0 +1,122 @@
+"""Traces spare look-ups, and never change what is found."""
+
+import msgspec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.codec.state import encode_state
+from pipeline.core.traces import (
+    MARGIN_MS,
+    NO_TRACES,
+    TRACES_MAX,
+    Traces,
+    may_be_seen,
+    trace_of,
+    with_trace,
+)
+from tests.core.scenes import BOOK, DAY, HOUR, NOW, Log, Memory, completion
+
+WINDOW_MS = BOOK.window_ms
+PERIOD_MS = WINDOW_MS + MARGIN_MS
+
+
+class Counted(Memory):
+    """A memory that counts how often it is asked."""
+
+    asked = 0
+
+    def by_id(self, user_id: str, completion_id: str):  # type: ignore[no-untyped-def]
+        self.asked += 1
+        return super().by_id(user_id, completion_id)
+
+    def cover(self, user_id: str, cell: int):  # type: ignore[no-untyped-def]
+        self.asked += 1
+        return super().cover(user_id, cell)
+
+
+def counted_log() -> tuple[Log, Counted]:
+    log, memory = Log(), Counted(WINDOW_MS)
+    log.memory = memory
+    return log, memory
+
+
+def test_what_left_no_traces_is_not_looked_up() -> None:
+    log, memory = counted_log()
+    for n in range(20):
+        log.take(completion(n, NOW + n * DAY), NOW + n * DAY)
+    assert log.verdicts == ["accepted"] * 20
+    assert memory.asked == 0
+    log.take(completion(19, NOW + 19 * DAY), NOW + 19 * DAY)
+    assert log.verdicts[-1] == "exact"
+    assert memory.asked == 1
+
+
+def test_a_state_from_before_there_were_traces_is_looked_up() -> None:
+    log, memory = counted_log()
+    log.take(completion(1, NOW), NOW)
+    log.state = msgspec.structs.replace(log.state, traces=Traces())
+    log.take(completion(1, NOW), NOW + 1)
+    log.take(completion(2, NOW + DAY), NOW + DAY)
+    assert log.verdicts == ["accepted", "exact", "accepted"]
+    assert memory.asked >= 3
+
+
+def test_more_than_a_period_holds_is_looked_up_until_it_has_expired() -> None:
+    traces = NO_TRACES
+    for n in range(TRACES_MAX + 1):
+        assert not may_be_seen(traces, trace_of("new", "new"))
+        traces = with_trace(traces, trace_of(f"c{n}", f"s{n}"), n, NOW, WINDOW_MS)
+    assert may_be_seen(traces, trace_of("new", "new"))
+    traces = with_trace(traces, trace_of("c", "s"), 0, NOW + 1, WINDOW_MS)
+    assert traces.recent is None
+    traces = with_trace(traces, trace_of("d", "s"), 0, NOW + PERIOD_MS + 1, WINDOW_MS)
+    assert may_be_seen(traces, trace_of("new", "new"))
+    traces = with_trace(traces, trace_of("e", "s"), 0, NOW + 2 * PERIOD_MS + 2, WINDOW_MS)
+    assert not may_be_seen(traces, trace_of("new", "new"))
+    assert traces.last_cell == TRACES_MAX
+
+
+def test_a_trace_stays_for_as_long_as_the_window() -> None:
+    first = trace_of("c", "s")
+    traces = with_trace(NO_TRACES, first, 0, NOW, WINDOW_MS)
+    for days in range(1, (WINDOW_MS + MARGIN_MS) // DAY):
+        traces = with_trace(traces, trace_of(f"{days}", f"{days}"), 0, NOW + days * DAY, WINDOW_MS)
+        assert may_be_seen(traces, trace_of("c", "other"))
+        assert may_be_seen(traces, trace_of("other", "s"))
+
+
+def test_traces_are_bounded() -> None:
+    log = Log()
+    sizes = []
+    for n in range(4 * TRACES_MAX):
+        log.take(completion(n, NOW + n * 6 * HOUR), NOW + n * 6 * HOUR)
+        sizes.append(len(encode_state(msgspec.structs.replace(log.state, granted=(), portals=()))))
+    assert max(sizes) < min(sizes) + 2 * 8 * TRACES_MAX + 500
+
+
+moments = st.lists(
+    st.tuples(
+        st.integers(0, 5),
+        st.integers(0, 5),
+        st.integers(-20, 3 * PERIOD_MS // HOUR),
+        st.integers(0, 20),
+    ),
+    max_size=25,
+)
+
+
+@given(moments)
+def test_no_verdict_depends_on_traces(history: list[tuple[int, int, int, int]]) -> None:
+    """Append times grow, but for steps back of less than a day."""
+    log, plain = Log(), Log()
+    for number, session, hours, back in sorted(history, key=lambda one: one[2]):
+        append_time = NOW + (hours - back) * HOUR
+        event = msgspec.structs.replace(
+            completion(number, append_time - session * HOUR), session_id=f"s{session}"
+        )
+        plain.state = msgspec.structs.replace(plain.state, traces=Traces())
+        outcomes = log.take(event, append_time), plain.take(event, append_time)
+        one, other = (
+            msgspec.structs.replace(outcome, state=None, standing=None) for outcome in outcomes
+        )
+        assert one == other
