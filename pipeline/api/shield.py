@@ -32,14 +32,15 @@ CONTENT_SECURITY_POLICY: Final = (
 _ALWAYS: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
 )
 _UNLESS_GIVEN: Final = (
     (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+    (b"cross-origin-resource-policy", b"same-origin"),
     (b"cache-control", b"no-store"),
 )
+_BITS: Final = {name: 1 << place for place, (name, _) in enumerate(_UNLESS_GIVEN)}
 _READS: Final = ("GET", "HEAD")
 
 
@@ -49,7 +50,7 @@ def headers_of(given: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]
     Args:
         given: more, for every answer.
     """
-    return [*_ALWAYS, *given, _UNLESS_GIVEN[0]]
+    return [*_ALWAYS, *given, *_UNLESS_GIVEN[:-1]]
 
 
 class Shield:
@@ -72,26 +73,28 @@ class Shield:
         self._app = app
         self._body_bytes_max = body_bytes_max
         self._request_s_max = request_s_max
-        self._always = [*_ALWAYS, *headers]
+        self._more = [
+            (*_ALWAYS, *headers, *(one for one in _UNLESS_GIVEN if not given & _BITS[one[0]]))
+            for given in range(1 << len(_UNLESS_GIVEN))
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; what is no HTTP passes untouched."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        always = self._always
+        more = self._more
         begun = False
 
         async def send_shielded(message: Message) -> None:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
-                headers = [*message["headers"], *always]
-                names = {name for name, _ in headers}
-                for default in _UNLESS_GIVEN:
-                    if default[0] not in names:
-                        headers.append(default)
-                message["headers"] = headers
+                headers, given = message["headers"], 0
+                for name, _ in headers:
+                    if name in _BITS:
+                        given |= _BITS[name]
+                message["headers"] = [*headers, *more[given]]
             await send(message)
 
         try:

@@ -49,6 +49,7 @@ class Answered:
     status: int
     headers: dict[str, str]
     body: bytes
+    names: tuple[str, ...] = ()
 
     @property
     def json(self) -> Any:
@@ -154,7 +155,8 @@ class Scene:
         await self.app(scope, receive, send)
         shown = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
         body = b"".join(message.get("body", b"") for message in sent[1:])
-        return Answered(sent[0]["status"], shown, body)
+        names = tuple(name.decode() for name, _ in sent[0]["headers"])
+        return Answered(sent[0]["status"], shown, body, names)
 
 
 def person(

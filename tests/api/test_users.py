@@ -273,7 +273,18 @@ async def test_frames_may_be_kept_for_ever(scene: Scene) -> None:
     assert (svg.status, svg.headers["content-type"]) == (200, "image/svg+xml")
     assert svg.headers["etag"] == f'"{asset["id"]}"'
     assert "immutable" in svg.headers["cache-control"]
+    assert svg.headers["cross-origin-resource-policy"] == "cross-origin"
+    assert unknown.headers["cross-origin-resource-policy"] == "same-origin"
     assert (await scene.get(asset["svg"], if_none_match=svg.headers["etag"])).status == 304
+
+
+async def test_no_answer_says_a_thing_twice(scene: Scene) -> None:
+    scene.put(person())
+    scene.catch_up()
+    asset = (await scene.get(PROGRESS)).json["asset"]
+    for path in (PROGRESS, "/v1/users/ann/keys", asset["svg"], "/nowhere", "/metrics"):
+        names = (await scene.get(path)).names
+        assert len(names) == len(set(names)), path
 
 
 async def test_an_error_that_nobody_foresaw_is_told_without_its_reason(scene: Scene) -> None:
