@@ -84,12 +84,17 @@ class Principal(msgspec.Struct, frozen=True):
         subject: the user id of a user; a person's or service's name otherwise.
         scopes: what it may; a user only for itself.
         ends_at_s: when its token ends, s since the epoch; infinity without one.
+        name: of kind and subject; what its allowance and its streams are counted by.
     """
 
     subject: str
     kind: Kind
     scopes: frozenset[str]
     ends_at_s: float = math.inf
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "name", f"{self.kind}/{self.subject}")
 
 
 ANYBODY: Final = Principal("development", Kind.OPERATOR, ALL_SCOPES)

@@ -121,7 +121,7 @@ def _check_media(request: Request) -> None:
 
 
 def _headers(request: Request, principal: Principal) -> Headers:
-    headers: Headers = [("awaway-sent-by", f"{principal.kind}/{principal.subject}".encode())]
+    headers: Headers = [("awaway-sent-by", principal.name.encode())]
     trace = request.headers.get("traceparent", "")
     if _TRACEPARENT.fullmatch(trace):
         headers.append(("traceparent", trace.encode()))

@@ -94,7 +94,7 @@ class Limits:
             ProblemError: 429, with `Retry-After`.
         """
         allowance = self._services if principal.kind is Kind.SERVICE else self._people
-        wait_s = allowance.take(f"{principal.kind}/{principal.subject}", cost)
+        wait_s = allowance.take(principal.name, cost)
         if wait_s:
             raise too_many("this token's principal sends too many requests", wait_s)
 

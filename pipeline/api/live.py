@@ -133,7 +133,7 @@ def routes(parts: Parts) -> list[ApiRoute]:
         user_id = request.path_params["user_id"]
         principal = parts.authorize(request, user_id, PROGRESS_READ)
         _check_room(parts, principal)
-        client = hub.join(user_id.encode(), _owner(principal))
+        client = hub.join(user_id.encode(), principal.name)
         stream = Stream(parts, client)
         given = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
         try:
@@ -155,7 +155,7 @@ def _check_room(parts: Parts, principal: Principal) -> None:
         raise _not_now("stopping", "Stopping", "this server is about to end; try again")
     if hub.count >= settings.api_stream_clients_max:
         raise _not_now("too-many-streams", "Too many streams", "try again later")
-    if hub.streams_of(_owner(principal)) >= settings.api_stream_clients_each:
+    if hub.streams_of(principal.name) >= settings.api_stream_clients_each:
         raise ProblemError(
             429,
             "too-many-own-streams",
@@ -163,10 +163,6 @@ def _check_room(parts: Parts, principal: Principal) -> None:
             f"{settings.api_stream_clients_each} streams are open already; close one",
             headers={"Retry-After": "5"},
         )
-
-
-def _owner(principal: Principal) -> str:
-    return f"{principal.kind}/{principal.subject}"
 
 
 def _not_now(slug: str, title: str, detail: str) -> ProblemError:
