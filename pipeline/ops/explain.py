@@ -299,7 +299,7 @@ def _why(kind: DayKind, stories: Sequence[Story]) -> str:
     about = [one for one in stories if one.role == "about"]
     counted = [one for one in about if one.verdict in ("accepted", "overlap")]
     if kind is DayKind.PRACTISED:
-        return f"Practised: {_many(len(counted), 'accepted completion')} count for it."
+        return f"Practised: {_many(len(counted), 'accepted completion')} for it."
     if kind is DayKind.CREDITED:
         return "Credited by support; nobody practised on it."
     if kind is DayKind.REVOKED:

@@ -179,7 +179,8 @@ def _latency(last: Reading) -> Chart:
         )
         bounds.append(bound)
         before = count
-    mark = sum(bound <= LATENCY_OBJECTIVE_S for bound in bounds)
+    within = sum(bound <= LATENCY_OBJECTIVE_S for bound in bounds)
+    mark = within if before else None
     half, most = quantile(cumulative, 0.5), quantile(cumulative, 0.99)
     said = (
         "no input yet"

@@ -23,6 +23,10 @@ LEVELS: Final = (7, 21, 51)
 """Days of a run from which a cell is a shade deeper."""
 
 
+OUTSIDE: Final = "outside"
+"""Stands for a date of the year that is before the first date or after today."""
+
+
 class Cell(msgspec.Struct, frozen=True):
     """One date.
 
@@ -51,13 +55,13 @@ class Year(msgspec.Struct, frozen=True):
     """One year.
 
     Attributes:
-        rows: a weekday each; None where the year has no date, or none that is shown.
+        rows: a weekday each; None where the year has no date.
         counts: dates by kind, those with nothing left out.
     """
 
     year: int
     months: Sequence[Month]
-    rows: Sequence[tuple[str, Sequence[Cell | None]]]
+    rows: Sequence[tuple[str, Sequence[Cell | str | None]]]
     counts: Mapping[str, int]
 
     @property
@@ -89,7 +93,7 @@ def _year(year: int, days: Mapping[date, Day], portals: Mapping[date, str], toda
     before = start.weekday()
     length = (date(year + 1, 1, 1) - start).days
     columns = (before + length - 1) // 7 + 1
-    rows: list[list[Cell | None]] = [[None] * columns for _ in range(7)]
+    rows: list[list[Cell | str | None]] = [[None] * columns for _ in range(7)]
     counts = {kind.value: 0 for kind in DayKind if kind is not DayKind.NOTHING}
     first_columns: list[int] = []
     for number in range(length):
@@ -99,6 +103,7 @@ def _year(year: int, days: Mapping[date, Day], portals: Mapping[date, str], toda
             first_columns.append(column)
         day = days.get(at)
         if day is None:
+            rows[row][column] = OUTSIDE
             continue
         rows[row][column] = _cell(day, portals.get(at, ""), today)
         if day.kind is not DayKind.NOTHING:

@@ -18,7 +18,7 @@ from pipeline.api.console.people import user_at_now
 from pipeline.api.freshness import AsOf
 from pipeline.api.outcomes import PAGE_MAX
 from pipeline.api.parts import Parts
-from pipeline.api.views import Keys, PortalSeen, Progress, UserNow, asset
+from pipeline.api.views import FieldKey, Keys, PortalSeen, Progress, UserNow, asset
 from pipeline.core.geometry.cycle import SPANS
 from pipeline.core.records import PortalUnlocked
 
@@ -38,6 +38,14 @@ class Passed(msgspec.Struct, frozen=True):
     source: str
     published: str
     keys: int
+
+
+class Grant(msgspec.Struct, frozen=True):
+    """The Field Keys of one portal; `lap` counts from 1, as people do."""
+
+    title: str
+    lap: int | str
+    keys: Sequence[FieldKey]
 
 
 class Drawn(msgspec.Struct, frozen=True):
@@ -66,6 +74,7 @@ class Person(msgspec.Struct, frozen=True):
 
     progress: Progress
     keys: Keys
+    grants: Sequence[Grant]
     years: Sequence[Year]
     older_years: int
     portals: Sequence[Passed]
@@ -85,9 +94,11 @@ def person_of(parts: Parts, user_id: str, *, all_years: bool) -> Person | None:
     portals = _passed(parts, user)
     years, older = _calendar(parts, user, portals, all_years)
     cause = user.record.cause
+    keys = views.keys(user)
     return Person(
         progress=views.progress(user),
-        keys=views.keys(user),
+        keys=keys,
+        grants=_grants(keys, portals),
         years=years,
         older_years=older,
         portals=portals,
@@ -138,6 +149,19 @@ def _passed(parts: Parts, user: UserNow) -> list[Passed]:
             keys = len(record.field_keys)
         found.append(Passed(portal, source, published, keys))
     return found
+
+
+def _grants(keys: Keys, portals: Sequence[Passed]) -> list[Grant]:
+    """Keys by the portal that granted them, in the order in which portals were told."""
+    by_portal: dict[tuple[int | None, str | None], list[FieldKey]] = {}
+    for key in keys.granted:
+        by_portal.setdefault((key.lap, key.portal), []).append(key)
+    found = []
+    for one in portals:
+        granted = by_portal.pop((one.portal.lap, one.portal.slug), [])
+        if granted:
+            found.append(Grant(one.portal.title, one.portal.lap + 1, granted))
+    return [*found, *(Grant("unknown", "", rest) for rest in by_portal.values())]
 
 
 def gallery_of(parts: Parts, user: UserNow) -> list[Drawn]:

@@ -63,10 +63,11 @@ class Pages:
     """Renders pages.
 
     Args:
+        prefix: of the topics; places are shown without it.
         now_ms: the time of day.
     """
 
-    def __init__(self, now_ms: Callable[[], int]) -> None:
+    def __init__(self, prefix: str, now_ms: Callable[[], int]) -> None:
         self.static = static_files()
         self._now_ms = now_ms
         self._templates = jinja2.Environment(
@@ -82,11 +83,13 @@ class Pages:
             "day": spelled_date,
             "count": lambda number: f"{number:,}",
             "seconds": seconds,
+            "short": lambda place: str(place).removeprefix(prefix),
             "plural": lambda number, word: f"{number:,} {word}{'' if number == 1 else 's'}",
         }
         self._templates.globals |= {
             "at": AT,
             "link": link,
+            "prefix": prefix,
             "static": {name: one.address for name, one in self.static.items()},
         }
 

@@ -44,7 +44,7 @@ DATE_MAX: Final = date_of(date(9999, 12, 1))
 
 def console_routes(parts: Parts) -> list[ApiRoute]:
     """Every page, and what pages need."""
-    pages = Pages(parts.now_ms)
+    pages = Pages(parts.settings.topic_prefix, parts.now_ms)
     gate = Gate(parts, pages)
     shown = Console(parts, pages)
 

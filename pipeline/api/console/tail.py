@@ -165,7 +165,7 @@ def _rows(watch: Watch, events: list[Event]) -> list[dict[str, Any]]:
             "word": one.word.replace("_", " "),
             "tone": one.tone,
             "text": one.text,
-            "source": one.source,
+            "source": one.source.removeprefix(watch.prefix),
         }
         for one in told
         if one is not None

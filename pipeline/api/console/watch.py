@@ -68,7 +68,7 @@ class Watch:
     """
 
     def __init__(self, prefix: str, texts: EventTexts, now_ms: Callable[[], int]) -> None:
-        self._prefix = prefix
+        self.prefix = prefix
         self._texts = texts
         self._now_ms = now_ms
         self._epoch = f"{now_ms():x}"
@@ -141,14 +141,14 @@ class Watch:
         """An event for a person; None of a record that is none of ours."""
         content = event.content
         if isinstance(content, Entry):
-            row = row_of(content, self._prefix)
+            row = row_of(content, self.prefix)
             return Told(
                 *(event.number, event.kind, event.user, row.time_ms, row.word, row.tone),
                 *(row.text, row.source),
             )
         record: Any = self._texts.read(content)
         word, text = _streamed(record)
-        topic = f"{self._prefix}{event.kind}"
+        topic = f"{self.prefix}{event.kind}"
         source = place(topic, event.partition, content.offset)
         tone = "quiet" if content.value is not None else "notice"
         return Told(
