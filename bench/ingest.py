@@ -35,7 +35,7 @@ from pipeline.local.stack import LocalStack
 SECRET: Final = "a secret of this benchmark alone, and of no use elsewhere"
 ISSUER: Final = "bench"
 WARM_S: Final = 5
-CONNECTIONS: Final = 64
+CONNECTIONS: Final = 256
 SESSION_MS: Final = 1_200_000
 READY_S_MAX: Final = 120.0
 READABLE_S_MAX: Final = 60.0

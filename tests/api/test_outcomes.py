@@ -186,8 +186,8 @@ def test_it_reads_on_where_it_stopped_and_begins_anew_with_other_topics(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where the topic has nothing within the history, it begins at the end."""
-    monkeypatch.setattr(module, "offsets_of", lambda *_: {place: -1})
     place = ("t.audit", 0)
+    monkeypatch.setattr(module, "offsets_of", lambda *_: {place: -1})
     first = opened(tmp_path / "index", clock)
     follow(first, Read("audit", 4, audit(4)), positions={place: 5})
     first.begin(log("one", {place: 9}))
