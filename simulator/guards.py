@@ -276,8 +276,8 @@ GUARDS: Final = (
 """Each is noticed by a seed among the first few, with its faults."""
 
 UNSEEN: Final[Mapping[str, str]] = {
-    "2: one transactional id for each slot": "tests/contract/test_fencing.py",
-    "4: init_transactions before subscribe": "tests/contract/test_fencing.py",
+    "2: one transactional id for each slot": "tests/contract/test_contract.py",
+    "4: init_transactions before subscribe": "tests/contract/test_contract.py",
     "5: the epoch of a batch": "tests/simulator/test_unseen_guards.py",
     "11: state agrees with the group's offsets": "tests/integration/test_lost_state.py",
     "11: a mere copy never replaces a changelog": "tests/simulator/test_unseen_guards.py",
@@ -285,7 +285,7 @@ UNSEEN: Final[Mapping[str, str]] = {
     "13: a worker that lost its slot fences nobody": "tests/integration/test_many_workers.py",
     "16: the breaker": "tests/integration/test_rejects.py",
     "17: nothing is delivered twice": "tests/simulator/test_unseen_guards.py",
-    "18: librdkafka's errors are told apart": "tests/contract/test_fencing.py",
+    "18: librdkafka's errors are told apart": "tests/contract/test_contract.py",
 }
 """Guards that need a client library, a whole worker, or more bad luck than seeds have; by rule,
 with the tests that see them."""

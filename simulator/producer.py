@@ -28,7 +28,7 @@ from simulator.refusal import (
 from simulator.wire import Answer, Wire
 
 TRANSACTION_S: Final = 5.0
-SEND_EVERY: Final = 6
+SEND_EVERY: Final = 3
 ABORTING: Final = frozenset({FENCED_MEMBER, OLD_GENERATION, UNKNOWN_MEMBER})
 
 Content = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]] | None]

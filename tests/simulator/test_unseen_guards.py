@@ -114,10 +114,9 @@ def test_a_mere_copy_never_replaces_a_changelog() -> None:
         engine.start()
         engine.commit(next_poll(engine))
         store = engine.partitions.open[0].state
-        committed = {TopicPartition(*place): at for place, at in broker.group.offsets.items()}
-        offsets = {
-            TopicPartition(topic, 0): committed.get(TopicPartition(topic, 0), 0) for topic in INPUTS
-        }
+        consumer = engine._consumer
+        assert consumer is not None
+        offsets = consumer.committed([TopicPartition(topic, 0) for topic in INPUTS])
         broker.make_topic(USERS.changelog)
         restorer = engine._restorer
         restorer.start({0: store}, offsets)
