@@ -113,6 +113,9 @@ class MemoryStore:
         """Entries in key order."""
         yield from sorted(item for item in self._entries.items() if item[0] >= start)
 
+    def expect_bulk(self, is_bulk: bool) -> None:
+        """Nothing is to be gained here."""
+
     def size_bytes(self) -> int:
         """Not known."""
         return 0

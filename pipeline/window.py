@@ -49,12 +49,11 @@ def expand(key: bytes, value: bytes | None) -> Entries:
         return ((key, value),)
     append_time, session_id, seen, covers = _decode(value)
     user, _, completion_id = key[1:].partition(b"\0")
-    stamp = _pack_stamp(append_time)
-    return (
-        (key, stamp + seen),
-        (b"s" + user + b"\0" + session_id.encode(), stamp + completion_id),
-        *((b"o" + user + b"\0" + _pack_stamp(cell), stamp + cover) for cell, cover in covers),
-    )
+    stamp, user = _pack_stamp(append_time), user + b"\0"
+    entry = (key, stamp + seen)
+    session = (b"s" + user + session_id.encode(), stamp + completion_id)
+    cells = b"o" + user
+    return (entry, session, *[(cells + _pack_stamp(cell), stamp + cover) for cell, cover in covers])
 
 
 def records(entries: Stored) -> Stored:

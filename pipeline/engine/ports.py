@@ -191,6 +191,14 @@ class KeyValueStore(Protocol):
         """
         ...
 
+    def expect_bulk(self, is_bulk: bool) -> None:
+        """A hint: from now on many writes and no reads, or both as usual again.
+
+        May close the store and open it anew, so `get` has to be taken from the store again, and
+        the errors of `Disk.open` may come.
+        """
+        ...
+
     def size_bytes(self) -> int: ...
     def close(self) -> None: ...
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pipeline.engine.marker import MARKER_KEY, REWRITING_KEY, Marker, decode_marker
 from pipeline.engine.ports import Message, TopicPartition
 from pipeline.engine.store import ChangelogPosition, PartitionStore, partial_key
-from pipeline.engine.tablespec import TableSpec
+from pipeline.engine.tablespec import TableSpec, one_entry
 
 
 def by_source(records: Iterable[Message]) -> dict[TopicPartition, list[Message]]:
@@ -57,7 +57,8 @@ def _entries(
     """Local entries of a stretch, and its last marker if the changelog keeps markers."""
     marker = None
     entries: list[tuple[bytes, bytes | None]] = []
-    prefix, expand = table.prefix, table.expand
+    prefix, expand, add = table.prefix, table.expand, entries.append
+    is_plain = expand is one_entry
     for record in stretch:
         key, value = record.key(), record.value()
         if key is None:
@@ -68,8 +69,11 @@ def _entries(
             elif key == MARKER_KEY and value is not None and table.compacted_only:
                 marker = value
             continue
-        for local, content in expand(key, value):
-            entries.append((prefix + local, content))
+        if is_plain:
+            add((prefix + key, value))
+        else:
+            for local, content in expand(key, value):
+                add((prefix + local, content))
     if marker is None:
         return None, entries
     return decode_marker(marker, generation=generation), entries

@@ -33,6 +33,7 @@ from pipeline.engine.observer import EngineObserver
 from pipeline.engine.opening import Stores, misfit
 from pipeline.engine.ports import ChangelogReader, Cluster, TopicPartition, Watermarks
 from pipeline.engine.replay import by_source, note_end, replay
+from pipeline.engine.restore import BULK_RECORDS_MIN
 from pipeline.engine.store import PartitionStore
 
 ASK_AGAIN_S: Final = 60.0
@@ -179,6 +180,7 @@ class Standbys:
             store = self._stores.replace(store, reason)
         self._kept[number] = store
         if number not in self._followed:
+            store.expect_bulk(self._behind(number) >= BULK_RECORDS_MIN)
             self._followed.add(number)
             self._is_assigned = False
 
@@ -211,7 +213,10 @@ class Standbys:
                 return True
         for number in {tp.partition for tp in ends} | {record.partition() for record in records}:
             if number in self._followed:
-                self._observer.copied(number, self._behind(number))
+                behind = self._behind(number)
+                if behind == 0:
+                    self._kept[number].expect_bulk(False)
+                self._observer.copied(number, behind)
         return len(records) >= records_max
 
     def _start_over(self, store: PartitionStore, reason: str) -> None:

@@ -125,6 +125,11 @@ class PartitionStore:
         self.marker, self.positions = marker, positions
         self._overlay.clear()
 
+    def expect_bulk(self, is_bulk: bool) -> None:
+        """Many writes of changelogs and no reads from now on, or both as usual again."""
+        self._disk.expect_bulk(is_bulk)
+        self._get = self._disk.get
+
     def settle(self) -> None:
         """What was read from the changelogs is the group's state: this is no mere copy any more."""
         if self.is_copy:
