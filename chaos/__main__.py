@@ -118,8 +118,7 @@ def _scene(arguments: argparse.Namespace, seed: int, folder: Path) -> Iterator[S
     _say("starting Kafka and the registry")
     with prepared(folder) as ground:
         ledger = ground.ledger("chaos.")
-        proxied = frozenset({arguments.workers - 1})
-        fleet = Fleet(ledger, arguments.workers, proxied, ground.proxy.address)
+        fleet = Fleet(ledger, arguments.workers, ground.proxy.address, _say)
         try:
             yield Scene(
                 ground.stack, ledger, fleet, ground.proxy, random.Random(seed), ledger.folder

@@ -8,7 +8,6 @@ Invariant: a slot that is held by a fault is left alone; every other one runs, o
 import re
 import subprocess
 import time
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,20 +59,20 @@ class Fleet:
     Args:
         ledger: theirs.
         slots: how many are to run, 1 and up.
-        proxied: the slots that reach the broker through `proxy_address`.
+        proxy_address: through which the last slot reaches the broker.
+        tell: told of each worker that ended and is started again.
     """
 
     def __init__(
-        self, ledger: Ledger, slots: int, proxied: frozenset[int], proxy_address: str
+        self, ledger: Ledger, slots: int, proxy_address: str, tell: Callable[[str], None]
     ) -> None:
         self._ledger = ledger
-        self.proxied = proxied
+        self.proxied = slots - 1
         self._proxy_address = proxy_address
+        self._tell = tell
         self._held: set[int] = set()
         self.slots = slots
         self.running: dict[int, Worker] = {}
-        self.ended: Counter[int] = Counter()
-        """Exit codes of workers that ended by themselves."""
 
     def data_dir(self, slot: int) -> Path:
         """Where the slot keeps its stores."""
@@ -84,7 +83,7 @@ class Fleet:
         log_file = self._ledger.log_file(slot)
         began_at = log_file.stat().st_size if log_file.exists() else 0
         given = SETTINGS | {"DATA_DIR": str(self.data_dir(slot))}
-        if slot in self.proxied:
+        if slot == self.proxied:
             given["BOOTSTRAP_SERVERS"] = self._proxy_address
         process = self._ledger.start_worker(slot, plan, **(given | settings))
         self.running[slot] = worker = Worker(slot, process, log_file, began_at)
@@ -136,7 +135,7 @@ class Fleet:
             if worker is not None and worker.process.poll() is None:
                 continue
             if worker is not None:
-                self.ended[worker.process.returncode] += 1
+                self._tell(f"the worker of slot {slot} had ended: {worker.process.returncode}")
             self.start(slot)
 
     def wait_for(self, met: Callable[[], bool], what: str, deadline_s: float) -> None:

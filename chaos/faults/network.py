@@ -29,7 +29,7 @@ class NetworkFault(Fault):
     def worker(self) -> Worker:
         """The worker behind the proxy, once it has partitions."""
         fleet = self.scene.fleet
-        slot = max(fleet.proxied)
+        slot = fleet.proxied
         worker = fleet.running[slot]
         self.scene.wait_for(worker.has_partitions, "partitions behind the proxy")
         return worker

@@ -74,7 +74,7 @@ class BrokerAtEndTxn(BrokerClean):
 
     def end_broker(self) -> None:
         scene = self.scene
-        self._worker = scene.fleet.running[max(scene.fleet.proxied)]
+        self._worker = scene.fleet.running[scene.fleet.proxied]
         self._log_before = len(self._worker.log)
         if scene.rng.random() < 0.5:
             treatment = Treatment(before=self._kill)
