@@ -209,7 +209,7 @@ class Engine:
                 self._partitions.advance(consumer, self._producer, self._metadata, wait_s)
             except (ProducerLostError, TransactionAbortedError) as error:
                 self._recover(error, 0)  # a changelog that was being written anew
-                raise
+                busy = False  # the poll below tells whether the partition is still ours
         else:
             busy = self._partitions.copy(max(COPY_RECORDS_MIN, 3 * self._records))
         try:
