@@ -30,7 +30,7 @@ from pipeline import metrics_api as m
 from pipeline.api.freshness import Freshness
 from pipeline.api.measures import ApiMetrics
 from pipeline.api.progress_topic import OffsetsGoneError, ProgressTopic, TopicUnreadableError
-from pipeline.api.store import Change, Identity, ProgressStore, ReadStoreError
+from pipeline.api.store import Change, Identity, ProgressStore
 from pipeline.codec.errors import CodecError, RegistryUnavailableError
 from pipeline.codec.published import (
     NotPublishedError,
@@ -148,14 +148,12 @@ class Materialiser:
                 self._once()
             self.state = State.STOPPED
             self._flush()
-        except ReadStoreError as error:
-            self._fail(error)
+            self.store.close()
         except Exception as error:  # noqa: BLE001 - the thread's last words; /livez tells
             self._fail(error)
-        finally:
-            self.store.close()
 
     def _fail(self, error: Exception) -> None:
+        """Stay open: until the supervisor comes, reads are answered as of what there is."""
         self.state = State.FAILED
         self.reason = str(error)
         _log.error("the store cannot go on", reason=str(error), exc_info=error)

@@ -26,6 +26,7 @@ All but `_forget` runs on the event loop's thread.
 import asyncio
 import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import date
 from typing import Final
 from urllib.parse import parse_qsl
@@ -257,7 +258,9 @@ class Reads:
         if self._changes != changes:
             answers.pop(user_id, None)
         while len(answers) > self._answers_max:
-            answers.pop(next(iter(answers), user_id), None)
+            # The reader's thread may forget one between the two steps; then once more.
+            with suppress(RuntimeError):
+                answers.pop(next(iter(answers), user_id), None)
         return made
 
     def _forget(self, users: Sequence[bytes]) -> None:
