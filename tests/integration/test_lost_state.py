@@ -1,5 +1,6 @@
 """Changelogs, offsets and disks that were lost or put back: restored, or refused, never guessed."""
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -123,3 +124,32 @@ def test_a_corrupt_disk_is_set_aside_and_restored(ledger: Ledger, tmp_path: Path
     check_exact(ledger)
     aside = store.with_name("1.aside-0")
     assert (aside / "WHY.txt").read_text(encoding="utf-8")
+
+
+def test_killed_while_a_changelog_is_written_anew(ledger: Ledger, tmp_path: Path) -> None:
+    send_load(ledger, seed=31, events=300)
+    run(ledger)
+    make_again(ledger, CHANGELOGS)
+    worker = ledger.start_worker(plan={"crash": {"step": "rewrite", "nth": 3}})
+    assert worker.wait(60) == -signal.SIGKILL, ledger.log()
+    run(ledger)
+    send_load(ledger, seed=31, events=100)
+    run(ledger, DATA_DIR=str(tmp_path / "an empty disk"))
+    check_exact(ledger)
+
+
+def test_a_disk_that_breaks_in_use_is_set_aside_and_restored(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    send_load(ledger, seed=32, events=1_500)
+    run(ledger)
+    store = tmp_path / "data" / f"{ledger.prefix}blue" / "1"
+    for table in store.glob("*.sst"):
+        content = bytearray(table.read_bytes())
+        end = len(content) * 3 // 4  # the blocks of data; what is needed to open it comes last
+        content[200:end] = bytes(byte ^ 0xFF for byte in content[200:end])
+        table.write_bytes(content)
+    send_load(ledger, seed=32, events=200)
+    run(ledger)
+    check_exact(ledger)
+    assert "cannot be read" in (store.with_name("1.aside-0") / "WHY.txt").read_text("utf-8")
