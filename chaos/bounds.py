@@ -30,6 +30,7 @@ DRAIN_S: Final = 3_600.0
 WINDOW_MS: Final = 12 * DAY_MS
 SLOW_S: Final = 0.1
 LIVE_PER_S: Final = 50
+SHORT_QUEUE_MIB: Final = 2
 POISON_EVERY: Final = 50
 NOISE: Final = b"\xff" * 200
 MIB: Final = 1 << 20
@@ -75,6 +76,7 @@ class Scenes:
             "hot_user": self.hot_user,
             "slow_broker": self.slow_broker,
             "one_partition_behind": self.one_partition_behind,
+            "behind_short_queue": self.behind_short_queue,
         }
 
     def idle(self) -> Row:
@@ -121,6 +123,13 @@ class Scenes:
 
     def one_partition_behind(self) -> Row:
         """One partition has the flood; fifty events a second come in beside, everywhere."""
+        return self._behind("one_partition_behind")
+
+    def behind_short_queue(self) -> Row:
+        """The same, with less fetched ahead."""
+        return self._behind("behind_short_queue", FETCH_QUEUE_MIB_MAX=SHORT_QUEUE_MIB)
+
+    def _behind(self, name: str, **settings: Any) -> Row:
         ledger = self._ledger()
         flooded = [
             record
@@ -129,7 +138,7 @@ class Scenes:
         ]
         _preload(ledger, flooded)
         load = Load(ledger, Mixture(1, 1_000, ledger.partitions), LIVE_PER_S)
-        with _worker(ledger) as (watch, started_at):
+        with _worker(ledger, **settings) as (watch, started_at):
             load.start()
             seconds = _drain(ledger, started_at, len(flooded), ledger.topic("completions"), 0)
             load.stop()
@@ -137,7 +146,7 @@ class Scenes:
         delays = _delays(ledger, lambda partition: partition != 0)
         told = (round(delays[len(delays) // 2], 2), round(delays[-1], 2))
         rate = int(len(flooded) / seconds)
-        return Row("one_partition_behind", len(flooded), rate, peak // MIB, told)
+        return Row(name, len(flooded), rate, peak // MIB, told)
 
     def _drained(self, name: str, records: Iterator[Record], **settings: Any) -> Row:
         ledger = self._ledger()
