@@ -232,7 +232,8 @@ GUARDS: Final = (
         "a restore begins at stable offsets",
         10,
         _unstable_offsets,
-        ("killed", "killed during a write"),
+        ("rolling restart", "rebalance storm"),
+        (100.0, 200.0),
     ),
     Guard(
         "changelogs are read committed",

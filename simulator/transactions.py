@@ -27,7 +27,7 @@ from simulator.world import World
 
 SWEEP_S = 1.0
 MARKER_S = (0.001, 0.03)
-SLOW_MARKERS = 0.03
+SLOW_MARKERS = 0.08
 SLOW_MARKER_S = (0.2, 2.0)
 
 
