@@ -106,10 +106,11 @@ class Fleet:
     def release(self, slot: int) -> None:
         """The slot is to run as usual again; beyond the usual slots it is to end."""
         self._held.discard(slot)
-        self.tend()
         if slot >= self.slots:
             self.stop(slot)
             self.running.pop(slot, None)
+        elif self.running[slot].process.poll() is not None:
+            self.start(slot)
 
     def stop(self, slot: int) -> int | None:
         """Stop a slot's worker gracefully; returns its exit code, None when there is none."""
