@@ -141,6 +141,8 @@ class Worker:
         """The agent, and what may be wrong with it."""
         process = self.process
         fault = process.dice.at_fold()
+        if fault == "slow agent":
+            process.rest(process.world.between(0.1, 3.0))  # the transaction before is over by then
         half = len(batch.records) // 2
         try:
             fold(batch, half if fault in HALF_WAY else len(batch.records))
