@@ -7,13 +7,18 @@ Invariant: exit code 0 says that pipeline, oracle and plan agree in everything.
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
 
 from pipeline.cli.output import Output, OutputOption, ProgressLine, show, stderr
 from pipeline.errors import EXIT_FAILED, EXIT_OK
+
+if TYPE_CHECKING:
+    from pipeline.config import Settings
+    from pipeline.demo.stage import Say
+    from pipeline.local.stack import LocalStack
 
 
 def command(  # noqa: PLR0913 - one for each option
@@ -22,7 +27,8 @@ def command(  # noqa: PLR0913 - one for each option
     days: Annotated[int, typer.Option(min=1, max=400, help="How many days they practise.")] = 30,
     seed: Annotated[int, typer.Option(help="Another one makes other people.")] = 1,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Leave Kafka and the registry up, to look around.")
+        bool,
+        typer.Option("--keep", help="Leave Kafka, the registry and a console up, to look around."),
     ] = False,
     kill: Annotated[
         int, typer.Option(min=0, max=50, hidden=True, help="Kill the worker so many times.")
@@ -61,6 +67,7 @@ def command(  # noqa: PLR0913 - one for each option
         result = run_demo(stack, options, files, say, LiveView(console))
         if keep:
             stack.release()
+            result = msgspec.structs.replace(result, console=_console(result.settings, stack, say))
             say(
                 f"Kafka stays up at {stack.bootstrap_servers}, the registry at {stack.registry_url}"
             )
@@ -68,3 +75,22 @@ def command(  # noqa: PLR0913 - one for each option
     result = msgspec.structs.replace(result, seconds=time.monotonic() - began)
     show(result.as_dict(), output, lambda out: render(result, out))
     return EXIT_OK if result.right else EXIT_FAILED
+
+
+def _console(settings: "Settings", stack: "LocalStack", say: "Say") -> str | None:
+    """The address of a console over the run; None where it did not start, which is said."""
+    from pipeline.demo.console import start_console  # noqa: PLC0415 - slow to import
+    from pipeline.demo.errors import ConsoleNotStartedError  # noqa: PLC0415
+
+    say("starting the console")
+    try:
+        return start_console(settings, settings.data_dir.parent, stack)
+    except ConsoleNotStartedError as error:
+        say(f"{error.what}: {error.why}")
+        say(
+            "start it yourself: AWAWAY_API_AUTH_OFF=true AWAWAY_DEVELOPMENT_BROKER=true "
+            f"AWAWAY_BOOTSTRAP_SERVERS={settings.bootstrap_servers} "
+            f"AWAWAY_REGISTRY_URL={settings.registry_url} "
+            f"AWAWAY_TOPIC_PREFIX={settings.topic_prefix} awaway api"
+        )
+        return None

@@ -25,3 +25,11 @@ class WorkerEndedError(DemoError):
 
     Operator action: read the worker's log; its end is in the message, its path in `log_path`.
     """
+
+
+class ConsoleNotStartedError(DemoError):
+    """The console over a demonstration that is kept did not come up.
+
+    **Operator action**: read the log that the message names; `awaway api` over the run's topics
+    starts it by hand, as the demo says.
+    """

@@ -103,6 +103,7 @@ def _play(options: Options, stage: Stage, say: Say, live: LiveView, began: float
         page=str(page),
         pipeline_s=pipeline_s,
         seconds=time.monotonic() - began,
+        settings=stage.settings,
     )
 
 

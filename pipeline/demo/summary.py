@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.config import Settings
 from pipeline.demo.comparing import Differences
 from pipeline.demo.live import WIDTH_MAX
 from pipeline.demo.planted import DUPLICATES, Planted
@@ -28,6 +29,7 @@ class Result(msgspec.Struct, frozen=True):
         alerts, dead_letters, portals: records in these topics.
         assets: different figures that outputs refer to.
         pipeline_s: from the worker's start to lag 0. seconds: all of it.
+        settings: of the worker. console: its address, where one was started.
     """
 
     users: int
@@ -45,6 +47,8 @@ class Result(msgspec.Struct, frozen=True):
     page: str
     pipeline_s: float
     seconds: float
+    settings: Settings
+    console: str | None = None
 
     @property
     def right(self) -> bool:
@@ -80,6 +84,7 @@ class Result(msgspec.Struct, frozen=True):
             "days": self.days,
             "seed": self.seed,
             "page": self.page,
+            "console": self.console,
         }
 
 
@@ -114,6 +119,8 @@ def render(result: Result, console: Console) -> None:
     for example in result.differences.examples:
         console.print(f"  {example}", markup=False)
     console.print(f"figures   {result.page}", markup=False)
+    if result.console is not None:
+        console.print(f"console   {result.console}", markup=False)
     console.print(
         f"{result.seconds:.0f} s in all, {result.pipeline_s:.1f} s from the worker's start to lag 0"
     )

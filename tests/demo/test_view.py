@@ -6,6 +6,7 @@ from collections import Counter
 import pytest
 from rich.console import Console
 
+from pipeline.config import Settings
 from pipeline.demo.comparing import Differences
 from pipeline.demo.live import LiveView, line, panel
 from pipeline.demo.planted import Planted
@@ -51,6 +52,8 @@ def _result(differences: Differences) -> Result:
         page="/somewhere/figures.html",
         pipeline_s=71.3,
         seconds=102.9,
+        settings=Settings(),
+        console="http://127.0.0.1:8090/console",
     )
 
 

@@ -87,7 +87,7 @@ def rows_of(
 
 def row_of(entry: Entry, prefix: str) -> Row:
     """An indexed record as a row."""
-    kind, word, tone, text, at = _told(entry.record)
+    kind, word, tone, text, at = _told(entry.record, prefix)
     cause = entry.cause
     return Row(
         kind,
@@ -102,7 +102,7 @@ def row_of(entry: Entry, prefix: str) -> Row:
 
 
 def _told(
-    record: AuditEntry | ReconciliationAlert | DeadLetter | PortalUnlocked,
+    record: AuditEntry | ReconciliationAlert | DeadLetter | PortalUnlocked, prefix: str
 ) -> tuple[str, str, str, str, date | None]:
     if isinstance(record, AuditEntry):
         return (
@@ -114,7 +114,7 @@ def _told(
         )
     if isinstance(record, ReconciliationAlert):
         original = record.original
-        where = place(original.topic, original.partition, original.offset)
+        where = place(original.topic.removeprefix(prefix), original.partition, original.offset)
         text = f"{record.completion_id} against {original.completion_id} at {where}"
         if record.differing_fields:
             text += f"; differs in {', '.join(record.differing_fields)}"

@@ -1,0 +1,194 @@
+"""`awaway explain` on a real broker: each way in which a day can come to count, or not to."""
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from pipeline import clock
+from pipeline.cli import main
+from pipeline.codec.registry import SchemaResolver
+from pipeline.codec.schemas import load_schemas
+from pipeline.core.policy import load_policy
+from pipeline.local.stack import LocalStack
+from pipeline.ops.assets import open_store, publish
+from pipeline.ops.explain import explain
+from pipeline.ops.explain_log import LogEvidence
+from tests.integration.ledger import ROOT, Ledger, iso
+
+NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)
+BECAUSE = {"reason": "lost phone", "ticket": "T-9"}
+
+
+def before(days: int) -> datetime:
+    return NOON - timedelta(days=days)
+
+
+def day(days: int) -> date:
+    return before(days).date()
+
+
+def ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1000)
+
+
+@pytest.fixture(scope="module")
+def told(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    """A ledger with one user for each case, processed."""
+    assets = tmp_path_factory.mktemp("assets")
+    publish(open_store(str(assets), create=True))
+    prefix = f"t{uuid.uuid4().hex[:8]}."
+    ledger = Ledger(stack, prefix, tmp_path_factory.mktemp("told"), assets)
+    ledger.set_up()
+    try:
+        for days in (2, 1, 0):
+            ledger.complete("ada", f"a{days}", before(days), tz="UTC")
+        ledger.complete("ada", "a1", before(1), tz="UTC")
+        ledger.complete("ada", "again", before(1), tz="UTC", session_id="session of a1")
+        ledger.complete("ada", "a0", before(0), tz="UTC", practice="walking")
+        ledger.complete("ada", "late", before(60), tz="UTC")
+        ledger.send("completions", b"ada", b"{no json")
+        ledger.complete("bob", "b0", before(0), tz="UTC")
+        ledger.command("bob", "r1", "revoke", local_date=day(0).isoformat(), **BECAUSE)
+        ledger.command("bob", "r2", "credit", local_date=day(3).isoformat(), **BECAUSE)
+        ledger.complete("cay", "c1", before(1) + timedelta(hours=18), tz="Pacific/Honolulu")
+        ledger.complete("cay", "c2", before(0) + timedelta(hours=4), tz="Pacific/Kiritimati")
+        overlapping = {"started_at": iso(ms(before(0)) - 600_000), "tz": "UTC"}
+        ledger.complete("ada", "b-overlap", before(0) + timedelta(minutes=5), **overlapping)
+        ledger.flush()
+        with ledger.worker() as worker:
+            ledger.drain(worker)
+        yield ledger
+    finally:
+        ledger.close()
+
+
+def run(ledger: Ledger, *words: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of `awaway explain`."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli.main", "explain", *words],
+        cwd=ROOT,
+        env=os.environ | ledger.environment() | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def explained(ledger: Ledger, user_id: str, wanted: date | None = None) -> dict[str, Any]:
+    """As the command's JSON, without its process."""
+    evidence = LogEvidence(
+        {"bootstrap.servers": ledger.bootstrap},
+        ledger.prefix,
+        load_schemas(ROOT / "schemas"),
+        SchemaResolver(ledger.registry).writer_schema,
+    )
+    policies = load_policy((ROOT / "policy.yaml").read_text())
+    home = (evidence.partition(user_id), evidence.partitions)
+    found = explain(evidence, policies, user_id, wanted, clock.now_ms(), home)
+    made: dict[str, Any] = msgspec.to_builtins(found)
+    return made
+
+
+def by_verdict(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {story["verdict"]: story for story in found["stories"]}
+
+
+def test_a_day_that_counts_with_its_retries(told: Ledger) -> None:
+    found = explained(told, "ada", day(1))
+    assert found["day"]["kind"] == "practised" and found["day"]["counts"]
+    assert found["day"]["day"] == 2
+    assert [story["verdict"] for story in found["stories"]] == ["accepted", "exact", "twin"]
+    stories = by_verdict(found)
+    accepted, twin = stories["accepted"], stories["twin"]
+    assert accepted["sent"]["completion_id"] == "a1"
+    assert "counts for that date" in accepted["reason"]
+    assert accepted["counts_for"] == day(1).isoformat()
+    assert accepted["policy_version"] == "2026-01"
+    assert [one["kind"] for one in accepted["told"]] == ["audit"]
+    assert twin["id"] == "again"
+    assert twin["repeats"]["place"] == accepted["place"]
+    assert twin["repeats"]["local_date"] == day(1).isoformat()
+    assert [one["kind"] for one in twin["told"]] == ["audit", "alert"]
+
+
+def test_a_collision_and_an_overlap_name_the_original(told: Ledger) -> None:
+    stories = by_verdict(explained(told, "ada", day(0)))
+    # What cannot be read names no date; it is told with those around its arrival.
+    assert set(stories) - {"dead_letter"} == {"accepted", "collision", "overlap"}
+    assert stories["collision"]["repeats"]["differing_fields"] == ["practice"]
+    assert "overlaps" in stories["overlap"]["reason"]
+    assert stories["overlap"]["repeats"]["place"] == stories["accepted"]["place"]
+    (portal,) = [one for one in stories["accepted"]["told"] if one["kind"] == "portal"]
+    assert "Vesica Piscis" in portal["text"]
+    assert portal["place"]["topic"] == told.topic("portals")
+
+
+def test_a_completion_that_was_too_late_is_found_by_the_date_it_claims(told: Ledger) -> None:
+    found = explained(told, "ada", day(60))
+    assert not found["day"]["counts"]
+    (story,) = found["stories"]
+    assert (story["verdict"], story["id"]) == ("dead_letter", "late")
+    assert "too_late" in story["reason"] and "14" in story["reason"]
+    assert story["sent"]["completed_at"].startswith(day(60).isoformat())
+
+
+def test_what_cannot_be_read_is_among_the_latest(told: Ledger) -> None:
+    found = explained(told, "ada")
+    broken = [story for story in found["stories"] if "refused" in story["sent"]]
+    assert [story["verdict"] for story in broken] == ["dead_letter"]
+    assert {one["kind"] for one in broken[0]["told"]} == {"audit", "dead letter"}
+    assert found["standing"]["streak_days"] == 3
+
+
+def test_a_revoked_and_a_credited_day(told: Ledger) -> None:
+    revoked = explained(told, "bob", day(0))
+    assert revoked["day"]["kind"] == "revoked" and not revoked["day"]["counts"]
+    assert {story["action"] for story in revoked["stories"]} == {"completion", "revoke"}
+    command = by_verdict(revoked)["applied"]
+    assert "lost phone" in command["reason"] and "T-9" in command["reason"]
+    credited = explained(told, "bob", day(3))
+    assert credited["day"]["kind"] == "credited" and credited["day"]["counts"]
+
+
+def test_a_bridged_day_shows_the_days_beside_it(told: Ledger) -> None:
+    found = explained(told, "cay", day(0))
+    assert found["day"]["kind"] == "bridged", found["day"]
+    assert found["day"]["counts"] and "23 h" in found["day"]["reason"]
+    assert {(story["id"], story["role"]) for story in found["stories"]} == {
+        ("c1", "beside"),
+        ("c2", "beside"),
+    }
+
+
+def test_nothing_found_says_where_it_looked(told: Ledger) -> None:
+    code, out, _ = run(told, "nobody", day(0).isoformat(), "--since", "30d")
+    assert code == 1
+    assert "Nothing at all was found" in out
+    home = f"{told.topic('audit')}["
+    assert home in out and ", since " in out
+    assert all(f"{told.topic('deadletters')}[{n}]" in out for n in range(told.partitions))
+
+
+def test_text_fits_eighty_columns_and_names_every_place(told: Ledger) -> None:
+    code, out, err = run(told, "ada", day(1).isoformat())
+    assert code == 0, err
+    assert max(len(line) for line in out.splitlines()) <= 80
+    for wanted in ("TWIN completion again", "original  a1", "partition ", "policy    2026-01"):
+        assert wanted in out
+    assert "reading the log" in err
+
+
+def test_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["ada", "yesterday"], ["ada", "--since", "long ago"]):
+        assert main.run(["explain", *words, "-o", "json"]) == 2
+        assert "2026-03-01" in json.loads(capsys.readouterr().out)["fix"]
