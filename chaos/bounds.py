@@ -127,7 +127,7 @@ class Scenes:
 
     def behind_short_queue(self) -> Row:
         """The same, with less fetched ahead."""
-        return self._behind("behind_short_queue", FETCH_QUEUE_MIB_MAX=SHORT_QUEUE_MIB)
+        return self._behind("behind_short_queue", FETCH_QUEUE_MIB_MAX=str(SHORT_QUEUE_MIB))
 
     def _behind(self, name: str, **settings: Any) -> Row:
         ledger = self._ledger()
@@ -249,14 +249,15 @@ def main(argv: list[str]) -> int:
                 if arguments.only and name not in arguments.only.split(","):
                     continue
                 print(f"  {name}", file=sys.stderr, flush=True)
-                rows.append(scene())
+                row = scene()
+                rows.append(row)
+                print(
+                    f"| {row.scene} | {row.events} | {row.events_per_s} | {row.peak_mib} |"
+                    f" {row.delay_s or ''} |",
+                    flush=True,
+                )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    for row in rows:
-        print(
-            f"| {row.scene} | {row.events} | {row.events_per_s} | {row.peak_mib} |"
-            f" {row.delay_s or ''} |"
-        )
     print(json.dumps([asdict(row) for row in rows]))
     return 0
 
