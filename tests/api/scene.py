@@ -73,6 +73,8 @@ class Scene:
     wait_ms_max: int = 200
     answers_max: int = 10
     guard: Guard = field(default_factory=lambda: Guard(None))
+    given: dict[str, Any] = field(default_factory=dict)
+    """Parts of a test's own, by name."""
 
     def __post_init__(self) -> None:
         settings = ApiSettings(
@@ -102,13 +104,16 @@ class Scene:
             reads=reads,
             pictures=Pictures(catalogue, 1, 1 << 20, self.metrics),
             stopping=asyncio.Event(),
-            **{
-                name: cast(Any, Nothing())
-                for name in (
-                    *("access", "completions", "outcomes", "live"),
-                    *("watch", "sampler", "inputs"),
-                )
-            },
+            **(
+                {
+                    name: cast(Any, Nothing())
+                    for name in (
+                        *("access", "completions", "outcomes", "live"),
+                        *("watch", "sampler", "inputs"),
+                    )
+                }
+                | self.given
+            ),
         )
         shield = Middleware(Shield, body_bytes_max=1_000, request_s_max=5.0)
         self.app = Application(parts, [shield], headers_of(()))

@@ -125,7 +125,7 @@ def test_a_collision_and_an_overlap_name_the_original(told: Ledger) -> None:
     stories = by_verdict(explained(told, "ada", day(0)))
     # What cannot be read names no date; it is told with those around its arrival.
     assert set(stories) - {"dead_letter"} == {"accepted", "collision", "overlap"}
-    assert stories["collision"]["repeats"]["differing_fields"] == ["practice"]
+    assert stories["collision"]["repeats"]["differing_fields"] == ("practice",)
     assert "overlaps" in stories["overlap"]["reason"]
     assert stories["overlap"]["repeats"]["place"] == stories["accepted"]["place"]
     (portal,) = [one for one in stories["accepted"]["told"] if one["kind"] == "portal"]

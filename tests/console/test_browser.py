@@ -1,0 +1,159 @@
+"""The console's main paths in a real browser, by keyboard and by mouse, in both themes."""
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from tests.api.serving import Served, token
+from tests.console.conftest import DAYS, NOW
+
+TODAY = NOW.date()
+WAIT_MS = 30_000
+# Contrast of what is drawn over a picture or a gradient cannot be told by axe; it says so.
+AXE = {"resultTypes": ["violations"]}
+
+
+@pytest.fixture
+def page(browser: Browser, served: Served) -> Iterator[Page]:
+    """A page that is signed in, and in which no script and no policy complains."""
+    context = browser.new_context(base_url=served.base, color_scheme="dark")
+    context.set_default_timeout(WAIT_MS)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    page.goto("/console")
+    expect(page).to_have_title(re.compile("Sign in"))
+    page.get_by_label("Token").fill(token("sam", "support"))
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("people")
+    yield page
+    assert complaints == []
+    context.close()
+
+
+def find_ada(page: Page, served: Served) -> None:
+    """Wait for the index to be whole, and open ada's page."""
+    page.goto("/console/user?id=ada")
+    served.ledger.wait_for(lambda: _has_audit(page))
+
+
+def _has_audit(page: Page) -> bool:
+    page.reload()
+    return page.locator("#audit ~ .scroll tbody tr").count() > DAYS
+
+
+def test_from_the_search_to_an_explanation(page: Page, served: Served) -> None:
+    page.get_by_role("searchbox").press_sequentially("ada")
+    found = page.locator("#found")
+    expect(found.get_by_role("link", name="adam <i>")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"\?q=ada$"))
+    page.get_by_role("searchbox").fill("Ada")
+    expect(found).to_contain_text("Nobody’s id begins with “Ada”")
+    find_ada(page, served)
+    expect(page.locator(".streak")).to_contain_text(f"{DAYS + 1} days in a row")
+    for portal in ("Bindu", "Vesica Piscis", "Tripod of Life"):
+        expect(page.locator(".timeline").get_by_role("heading", name=portal)).to_be_visible()
+    figure = page.locator("figure.now img")
+    assert figure.evaluate("image => image.complete && image.naturalWidth > 0")
+    assert page.locator(".gallery li.complete").count() == 3
+    expect(page.locator("#alerts ~ .scroll")).to_contain_text("exact")
+    expect(page.locator("#dead-letters ~ .scroll")).to_contain_text("too late")
+    # By keyboard: the calendar is one stop, arrows move, Enter explains.
+    days = page.locator("table.year a.cell")
+    assert days.evaluate_all("all => all.filter(one => one.tabIndex === 0).length") == 1
+    page.locator("table.year a[tabindex='0']").focus()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"/explain\?user=ada&date="))
+    expect(page.locator(".answer h2")).to_contain_text("counts")
+    page.goto(f"/console/explain?user=ada&date={TODAY - timedelta(days=1)}")
+    expect(page.locator(".story")).to_have_count(2)
+    expect(page.locator(".story").nth(1)).to_contain_text("Original: a1")
+    page.goto("/console/explain?user=nobody")
+    expect(page.locator("main")).to_contain_text("Nothing at all was found of this id")
+
+
+def test_the_tail_follows_pauses_and_filters(page: Page, served: Served) -> None:
+    page.goto("/console/live?user=ada&kind=audit")
+    expect(page.locator("#tail-state")).to_have_text("Following")
+    rows = page.locator("#tail tbody tr")
+    before = rows.count()
+
+    def practise(number: int) -> None:
+        served.ledger.complete("ada", f"live{number}", NOW - timedelta(seconds=number), tz="UTC")
+        served.ledger.complete("bob", f"other{number}", NOW, tz="UTC")
+        served.ledger.flush()
+
+    practise(1)
+    expect(rows.first).to_contain_text("live1")
+    expect(page.locator("#tail")).not_to_contain_text("bob")
+    page.get_by_role("button", name="Pause").click()
+    practise(2)
+    expect(page.locator("#tail-state")).to_contain_text("waiting")
+    expect(page.locator("#tail")).not_to_contain_text("live2")
+    page.get_by_role("button", name="Go on").click()
+    expect(page.locator("#tail")).to_contain_text("live2")
+    assert rows.count() >= before + 2
+    page.get_by_label("progress").check()
+    page.get_by_role("button", name="Filter").click()
+    expect(page).to_have_url(re.compile(r"kind=audit&kind=progress&user=ada$"))
+    expect(page.locator("#tail")).to_contain_text("revision")
+
+
+def test_no_page_has_a_barrier_in_either_theme(page: Page, served: Served) -> None:
+    find_ada(page, served)
+    paths = {
+        "people": "/console",
+        "person": "/console/user?id=ada",
+        "explain": f"/console/explain?user=ada&date={TODAY - timedelta(days=1)}",
+        "live": "/console/live",
+        "health": "/console/health",
+        "sign in": "/console/sign-in",
+    }
+    axe = Axe()
+    found = {}
+    for scheme in ("dark", "light"):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        for name, path in paths.items():
+            page.goto(path)
+            result = axe.run(page, options=AXE)
+            if result.violations_count:
+                found[f"{name}, {scheme}"] = result.generate_report()
+            wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            assert wide <= 0, f"{name} scrolls sideways"
+    assert not found, "\n".join(f"{where}: {report}" for where, report in found.items())
+
+
+def test_the_theme_is_chosen_and_kept(page: Page) -> None:
+    ground = "getComputedStyle(document.documentElement).backgroundColor"
+    dark = page.evaluate(ground)
+    page.get_by_role("button", name="Light theme").click()
+    assert page.evaluate(ground) != dark
+    page.goto("/console/health")
+    expect(page.get_by_role("button", name="Dark theme")).to_be_visible()
+    expect(page.locator(".facts")).to_contain_text("Readable within 1 s")
+    assert page.evaluate(ground) != dark
+    expect(page.locator("main")).to_contain_text("No worker’s metrics are asked for")
+
+
+def test_a_token_of_a_user_opens_nothing(browser: Browser, served: Served) -> None:
+    context = browser.new_context(base_url=served.base)
+    page = context.new_page()
+    page.goto("/console/user?id=ada")
+    page.get_by_label("Token").fill(token("ada"))
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("scope")
+    assert context.cookies() == []
+    page.get_by_label("Token").fill(token("sam", "support"))
+    page.get_by_role("button", name="Sign in").click()
+    expect(page).to_have_url(re.compile(r"/console/user\?id=ada$"))
+    (cookie,) = context.cookies()
+    assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Strict", "/console")
+    page.get_by_role("button", name="Sign out").click()
+    assert context.cookies() == []
+    context.close()
