@@ -45,7 +45,13 @@ def replay(
 
 
 def note_end(store: PartitionStore, changelog: str, topic_id: str, end: int) -> None:
-    """A changelog was read up to `end`, which may stand behind the last record and its control."""
+    """A changelog was read up to `end`, which may stand behind the last record and its control.
+
+    One of which no record was ever read leaves no position: what aborted transactions left in a
+    changelog that was made again is not a state.
+    """
+    if changelog not in store.positions:
+        return
     position = ChangelogPosition(topic_id, end)
     if store.positions.get(changelog) != position:
         store.restored([], None, changelog, position)

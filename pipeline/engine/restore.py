@@ -54,6 +54,7 @@ class _Restoring:
     Attributes:
         committed: the group's offset of each input.
         targets: by changelog, the offset up to which it has to be contained.
+        lows: by changelog, its first offset that is still there.
         left, total: changelog offsets, those still to be read and all that were to be read.
         records: read so far.
         rewrite: tables whose changelog is written anew from this store.
@@ -64,6 +65,7 @@ class _Restoring:
     committed: dict[str, int | None]
     started_at: float
     targets: dict[str, int] = field(default_factory=dict)
+    lows: dict[str, int] = field(default_factory=dict)
     left: dict[str, int] = field(default_factory=dict)
     total: int = 0
     records: int = 0
@@ -141,7 +143,7 @@ class Restorer:
         reasons = []
         for changelog, table in self._tables.items():
             mark = marks[TopicPartition(changelog, store.partition)]
-            item.targets[changelog] = mark.high
+            item.targets[changelog], item.lows[changelog] = mark.high, mark.low
             position = store.positions.get(changelog)
             reason = misfit(position, changelog, self._topic_ids[changelog], mark)
             if reason is None:
@@ -316,7 +318,13 @@ class Restorer:
                 fix="start the worker whose disk has the partition's state, or restore the"
                 " changelog from a backup",
             )
-        lost = [c for c, end in item.targets.items() if end == 0 and c not in item.rewritten]
+        lost = [
+            changelog
+            for changelog, low in item.lows.items()
+            if low == 0
+            and changelog not in item.rewritten
+            and item.store.positions.get(changelog) is None
+        ]
         if marker.next_offsets and lost:
             raise PartitionRefusedError(
                 f"partition {partition}: there is state, but nothing was ever written to"
