@@ -13,6 +13,7 @@ from tests.console.conftest import DAYS, NOW
 
 TODAY = NOW.date()
 WAIT_MS = 30_000
+expect.set_options(timeout=WAIT_MS)
 # Contrast of what is drawn over a picture or a gradient cannot be told by axe; it says so.
 AXE = {"resultTypes": ["violations"]}
 
@@ -50,8 +51,8 @@ def _has_audit(page: Page) -> bool:
 def test_from_the_search_to_an_explanation(page: Page, served: Served) -> None:
     page.get_by_role("searchbox").press_sequentially("ada")
     found = page.locator("#found")
-    expect(found.get_by_role("link", name="adam <i>")).to_be_visible()
     expect(page).to_have_url(re.compile(r"\?q=ada$"))
+    expect(found.get_by_role("link", name="adam <i>")).to_be_visible()
     page.get_by_role("searchbox").fill("Ada")
     expect(found).to_contain_text("Nobody’s id begins with “Ada”")
     find_ada(page, served)

@@ -115,6 +115,18 @@ async def test_a_page_shows_the_person_and_the_place_of_each_record(tmp_path: Pa
     assert rest.body.decode().count("<tr>") == 8
 
 
+async def test_decades_are_drawn_two_years_at_a_time(tmp_path: Path) -> None:
+    one = scene(tmp_path)
+    one.put(person("ann", days=4_000))
+    page = (await one.get("/console/user", "id=ann")).body.decode()
+    assert re.findall(r"<caption>(\d+):", page) == ["2026", "2025"]
+    assert 'href="/console/user?id=ann&amp;until=2024#calendar"' in page
+    older = (await one.get("/console/user", "id=ann&until=2016")).body.decode()
+    assert re.findall(r"<caption>(\d+):", older) == ["2016", "2015"]
+    assert "Earlier years" not in older
+    assert (await one.get("/console/user", "id=ann&until=x")).status == 400
+
+
 async def test_somebody_unknown_still_has_a_history(tmp_path: Path) -> None:
     one = scene(tmp_path, [Entry("audit", 0, 1, NOON, audited(1, verdict="dead_letter"))])
     answer = await one.get("/console/user", "id=zoe")

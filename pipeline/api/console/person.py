@@ -2,8 +2,8 @@
 
 Owns: what it shows, and from where: the calendar, the portals as a time line, the gallery.
 Does not own: the views themselves (views.py), what happened to their inputs (history.py).
-Invariant: a page of somebody with decades of practice is bounded: the latest `YEARS` are drawn
-unless all are asked for, and what is long is paged.
+Invariant: a page of somebody with decades of practice is bounded: `YEARS` are drawn at once, and
+what is long is paged.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,8 @@ from pipeline.api.console.people import user_at_now
 from pipeline.api.freshness import AsOf
 from pipeline.api.outcomes import PAGE_MAX
 from pipeline.api.parts import Parts
-from pipeline.api.views import FieldKey, Keys, PortalSeen, Progress, UserNow, asset
+from pipeline.api.views import FieldKey, Keys, PortalSeen, Progress, UserNow, asset, day_of
+from pipeline.core.calendar import date_of
 from pipeline.core.geometry.cycle import SPANS
 from pipeline.core.records import PortalUnlocked
 
@@ -69,14 +70,14 @@ class Person(msgspec.Struct, frozen=True):
 
     Attributes:
         record_place: of the published progress.
-        older_years: that are not drawn.
+        older_year: the latest before those that are drawn; None when there is none.
     """
 
     progress: Progress
     keys: Keys
     grants: Sequence[Grant]
     years: Sequence[Year]
-    older_years: int
+    older_year: int | None
     portals: Sequence[Passed]
     gallery: Sequence[Drawn]
     record_place: str
@@ -84,15 +85,19 @@ class Person(msgspec.Struct, frozen=True):
     as_of: AsOf | None
 
 
-def person_of(parts: Parts, user_id: str, *, all_years: bool) -> Person | None:
-    """A person; None of whom nothing was published."""
+def person_of(parts: Parts, user_id: str, until_year: int) -> Person | None:
+    """A person; None of whom nothing was published.
+
+    Args:
+        until_year: the calendar's latest year; one that is still to come is this year.
+    """
     held = parts.source.store.get(user_id)
     if held is None:
         return None
     user = user_at_now(parts, held.value)
     views = parts.reads.views
     portals = _passed(parts, user)
-    years, older = _calendar(parts, user, portals, all_years)
+    years, older = _calendar(parts, user, portals, until_year)
     cause = user.record.cause
     keys = views.keys(user)
     return Person(
@@ -100,7 +105,7 @@ def person_of(parts: Parts, user_id: str, *, all_years: bool) -> Person | None:
         keys=keys,
         grants=_grants(keys, portals),
         years=years,
-        older_years=older,
+        older_year=older,
         portals=portals,
         gallery=gallery_of(parts, user),
         record_place=place(parts.settings.topic("progress"), held.partition, held.offset),
@@ -110,9 +115,9 @@ def person_of(parts: Parts, user_id: str, *, all_years: bool) -> Person | None:
 
 
 def _calendar(
-    parts: Parts, user: UserNow, portals: Sequence[Passed], all_years: bool
-) -> tuple[list[Year], int]:
-    """Years, and how many are left out."""
+    parts: Parts, user: UserNow, portals: Sequence[Passed], until_year: int
+) -> tuple[list[Year], int | None]:
+    """Some years, and the latest that is before them."""
     dates = user.record.dates
     starts = [
         runs[0].start
@@ -121,14 +126,16 @@ def _calendar(
     ]
     last = max(user.now.date, user.now.standing.last_date or user.now.date)
     first = min([*starts, last])
-    shown = parts.reads.views.calendar(user, first, last)
-    least = 0 if all_years else shown.last.year - YEARS + 1
-    days = [day for day in shown.days if day.local_date.year >= least]
-    reached: dict[date, str] = {}
-    for one in portals:
-        reached[one.portal.reached_on] = one.portal.title
-    older = max(0, least - shown.first.year) if least else 0
-    return years_of(days, reached, shown.today), older
+    year = min(until_year, day_of(last).year)
+    least = date(max(1, year - YEARS + 1), 1, 1)
+    shown_first = max(first, date_of(least))
+    shown_last = min(last, date_of(date(year, 12, 31)))
+    if shown_first > shown_last:
+        return [], None
+    shown = parts.reads.views.calendar(user, shown_first, shown_last)
+    reached = {one.portal.reached_on: one.portal.title for one in portals}
+    older = least.year - 1 if day_of(first) < least else None
+    return years_of(shown.days, reached, shown.today), older
 
 
 def _passed(parts: Parts, user: UserNow) -> list[Passed]:

@@ -25,7 +25,7 @@ from pipeline.api.console.tail import Tail, filter_of, kinds_shown
 from pipeline.api.openapi import Answer, ApiRoute, Operation
 from pipeline.api.parts import Parts
 from pipeline.api.problems import ProblemError
-from pipeline.api.reads import date_of_query
+from pipeline.api.reads import date_of_query, number_of
 from pipeline.api.views import Frame, day_of
 from pipeline.codec.errors import RegistryUnavailableError
 from pipeline.core.calendar import date_of
@@ -108,9 +108,10 @@ class Console:
         """One person's page."""
         parts = self._parts
         user_id = user_of(request, "id")
-        all_years = request.query_params.get("years") == "all"
+        query = {"until": request.query_params.get("until", "9999")}
+        until_year = number_of(query, "until", 9999, 1, 9999)
         listed = {name: self._rows(user_id, name) for name in TOPICS}
-        found = person_of(parts, user_id, all_years=all_years)
+        found = person_of(parts, user_id, until_year)
         if found is None:
             said = _loading(parts) or "Nothing was published about this id."
             return self._pages.render(
