@@ -119,7 +119,7 @@ def test_no_page_has_a_barrier_in_either_theme(page: Page, served: Served) -> No
     axe = Axe()
     found = {}
     for scheme in ("dark", "light"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=scheme)
         for name, path in paths.items():
             page.goto(path)
             result = axe.run(page, options=AXE)
