@@ -87,6 +87,9 @@ class Telemetry(EngineObserver):
         self._metrics.producer_renewed()
         _log.warning("producer made again", reason=reason)
 
+    def rejoined(self, reason: str) -> None:
+        _log.warning("joining the group again", reason=reason)
+
     def stalled(self, reason: str) -> None:
         self._metrics.client_stalled()
         _log.warning("a client stalled", reason=reason)
