@@ -32,6 +32,9 @@ PROGRESS_S: Final = 120.0
 CATCH_UP_S: Final = 120.0
 START_S: Final = 240.0
 CHECK_S: Final = 0.5
+FAULT_S: Final = 20.0
+"""What one fault takes, more or less."""
+
 EVENTS_PER_USER: Final = 25
 USERS_MIN: Final = 50
 Say = Callable[[str], None]
@@ -108,7 +111,8 @@ class Run:
         self._say = say
         self._result = Result(options.seed)
         self._injected: list[Fault] = []
-        users = max(USERS_MIN, int(options.events_per_s * options.seconds / EVENTS_PER_USER))
+        seconds = options.seconds or FAULT_S * len(options.faults)
+        users = max(USERS_MIN, int(options.events_per_s * seconds / EVENTS_PER_USER))
         mixture = Mixture(options.seed, users, scene.ledger.partitions)
         self._load = Load(scene.ledger, mixture, options.events_per_s)
         self._watch = Watch(scene.ledger)
