@@ -97,10 +97,13 @@ class KafkaGroupConsumer:
         self._polled_at = time.monotonic()
         try:
             records = self._client.consume(1, wait_s)
-            if records and records_max > 1:
-                records += self._client.consume(records_max - 1, self._linger_s)
         except KafkaException as error:
             raise broker_error("polling", error) from error
+        if records and records_max > 1:
+            try:
+                records += self._client.consume(records_max - 1, self._linger_s)
+            except KafkaException as error:  # what came before it must not be lost with it
+                logger.warning("polling: %s", error.args[0].str())
         return self._without_events(records)
 
     def _without_events(self, records: list[Any]) -> list[Message]:
