@@ -59,6 +59,8 @@ def line(values: Sequence[float | None], label: str, highest: float = 0.0) -> Ma
             f"{number * step:.1f},{HEIGHT - 2 - value / top * (HEIGHT - 6):.1f}"
             for number, value in stretch
         ]
+        if len(points) == 1:  # a point alone would not be seen
+            points.append(f"{(stretch[0][0] + 0.5) * step:.1f},{points[0].partition(',')[2]}")
         first, last = stretch[0][0] * step, stretch[-1][0] * step
         area = f"{first:.1f},{HEIGHT} {' '.join(points)} {last:.1f},{HEIGHT}"
         shapes.append(f'<polygon class="area" points="{area}"/>')
