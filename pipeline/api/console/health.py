@@ -11,7 +11,6 @@ from itertools import pairwise
 from typing import Final
 
 import msgspec
-from markupsafe import Markup
 
 from pipeline import metrics as w
 from pipeline import metrics_api as m
@@ -53,7 +52,7 @@ class Chart(msgspec.Struct, frozen=True):
 
     title: str
     said: str
-    drawing: Markup
+    drawing: str
     ends: tuple[str, str]
 
 
@@ -63,7 +62,7 @@ class Lag(msgspec.Struct, frozen=True):
     partition: str
     records: int | None
     age_s: float
-    drawing: Markup
+    drawing: str
 
 
 class Worker(msgspec.Struct, frozen=True):
@@ -128,7 +127,7 @@ def _figures(
     since = "since the start"
     refused = verdicts.get("dead_letter", 0)
     return [
-        Figure("Inputs", f"{inputs:,}", "appended in the last hour"),
+        Figure("Inputs", f"{inputs:,}", "of the last hour, as this process saw them"),
         Figure(
             f"Readable within {LATENCY_OBJECTIVE_S:g} s",
             "no input yet" if share is None else f"{share:.2%}",

@@ -1,0 +1,67 @@
+"""The console that a demonstration leaves behind: it answers, and goes with its stack."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from pipeline.config import Settings
+from pipeline.demo.console import start_console
+from pipeline.demo.errors import ConsoleNotStartedError
+from pipeline.local.process import end, identify
+from pipeline.local.stack import LocalStack
+from pipeline.local.state import Layout, StackState, write_whole
+from tests.demo.month import ROOT
+from tests.integration.ledger import Ledger
+
+GONE_S_MAX = 40.0
+
+
+def is_up(address: str) -> bool:
+    try:
+        return httpx2.get(address, timeout=5).status_code == 200
+    except httpx2.HTTPError:
+        return False
+
+
+def test_it_answers_and_ends_with_the_stack(
+    stack: LocalStack, topic_prefix: str, tmp_path: Path
+) -> None:
+    ledger = Ledger(stack, topic_prefix, tmp_path, tmp_path)
+    ledger.set_up()
+    settings = Settings(
+        bootstrap_servers=stack.bootstrap_servers,
+        registry_url=stack.registry_url,
+        topic_prefix=topic_prefix,
+        topics_file=ROOT / "topics.yaml",
+        policy_file=ROOT / "policy.yaml",
+        schemas_dir=ROOT / "schemas",
+        assets_url=str(tmp_path),
+    )
+    # Something that lives stands in for the supervisor: the run's own must not end here.
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as standing_in:
+        supervisor = identify(standing_in.pid)
+        assert supervisor is not None
+        kept = LocalStack(tmp_path / "kept")
+        kept.root.mkdir()
+        state = StackState(supervisor, (), "", 0, 0, None)
+        write_whole(Layout(kept.root).state_file, state)
+        try:
+            address = start_console(settings, tmp_path, kept)
+            page = httpx2.get(address, timeout=20)
+            assert (page.status_code, address.startswith("http://127.0.0.1:")) == (200, True)
+            assert "Authorisation is off" in page.text
+        finally:
+            end(supervisor, 0)
+    deadline_s = time.monotonic() + GONE_S_MAX
+    while is_up(address):
+        assert time.monotonic() < deadline_s, (tmp_path / "api.log").read_text()
+        time.sleep(0.2)
+
+
+def test_a_stack_that_is_down_has_none(tmp_path: Path) -> None:
+    with pytest.raises(ConsoleNotStartedError):
+        start_console(Settings(), tmp_path, LocalStack(tmp_path / "none"))
