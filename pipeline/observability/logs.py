@@ -147,7 +147,8 @@ def _is_no_service_step(record: logging.LogRecord) -> bool:
 
 def _template(record: logging.LogRecord) -> str:
     if isinstance(record.msg, dict):
-        return str(record.msg.get("event", ""))
+        # One partition's lines must not hide another's: that it is ready is told of each.
+        return f"{record.msg.get('event', '')} {record.msg.get('partition', '')}"
     return str(record.msg)
 
 
