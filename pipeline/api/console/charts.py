@@ -2,13 +2,14 @@
 
 Owns: shapes: columns, a line, bars.
 Does not own: what they show (health.py), colours (static/console.css).
-Invariants: what comes out is safe in a page: words are escaped; a chart is shapes alone and stretches to any width; its words stand beside it as text,
+Invariants: a chart is shapes alone and stretches to any width; its words stand beside it as text,
 so that they are read at any size, and by those who do not see it.
 """
 
 from collections.abc import Sequence
-from html import escape
 from typing import Final
+
+from markupsafe import Markup
 
 WIDTH: Final = 600
 HEIGHT: Final = 120
@@ -17,7 +18,7 @@ _GAP: Final = 0.18
 
 def columns(
     stacks: Sequence[Sequence[float]], tones: Sequence[str], label: str, mark: float | None = None
-) -> str:
+) -> Markup:
     """Columns side by side, each a stack from the bottom up.
 
     Args:
@@ -44,7 +45,7 @@ def columns(
     return _svg(shapes, label, HEIGHT)
 
 
-def line(values: Sequence[float | None], label: str, highest: float = 0.0) -> str:
+def line(values: Sequence[float | None], label: str, highest: float = 0.0) -> Markup:
     """A line with the area below it; a gap where there is no value.
 
     Args:
@@ -67,7 +68,7 @@ def line(values: Sequence[float | None], label: str, highest: float = 0.0) -> st
     return _svg(shapes, label, HEIGHT)
 
 
-def bar(share: float, tone: str, label: str) -> str:
+def bar(share: float, tone: str, label: str) -> Markup:
     """One bar of a row.
 
     Args:
@@ -92,8 +93,7 @@ def _rect(x: float, y: float, wide: float, tall: float, tone: str) -> str:
     return f'<rect class="{tone}" x="{x:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{tall:.1f}"/>'
 
 
-def _svg(shapes: Sequence[str], label: str, height: int) -> str:
-    return (
-        '<svg class="chart" role="img" preserveAspectRatio="none" '
-        f'viewBox="0 0 {WIDTH} {height}" aria-label="{escape(label)}">{"".join(shapes)}</svg>'
-    )
+def _svg(shapes: Sequence[str], label: str, height: int) -> Markup:
+    head = Markup('<svg class="chart" role="img" preserveAspectRatio="none" ')
+    box = Markup('viewBox="0 0 {} {}" aria-label="{}">').format(WIDTH, height, label)
+    return head + box + Markup("".join(shapes)) + Markup("</svg>")

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Final
 
 import msgspec
+from markupsafe import Markup
 
 from pipeline import metrics as w
 from pipeline import metrics_api as m
@@ -52,7 +53,7 @@ class Chart(msgspec.Struct, frozen=True):
 
     title: str
     said: str
-    drawing: str
+    drawing: Markup
     ends: tuple[str, str]
 
 
@@ -62,7 +63,7 @@ class Lag(msgspec.Struct, frozen=True):
     partition: str
     records: int | None
     age_s: float
-    drawing: str
+    drawing: Markup
 
 
 class Worker(msgspec.Struct, frozen=True):
