@@ -23,6 +23,7 @@ Invariants:
   stale or cut-off one costs time and nothing else.
 """
 
+import math
 from collections.abc import Collection, Iterable, Sequence
 from itertools import combinations
 from typing import Final
@@ -86,7 +87,8 @@ class Standbys:
         self._to_open: list[int] = []
         self._followed: set[int] = set()
         self._is_assigned = True
-        self._ask_at = 0.0
+        self._ask_at = math.inf
+        self._is_asking = self._is_outdated = False
 
     @property
     def partitions(self) -> frozenset[int]:
@@ -110,6 +112,7 @@ class Standbys:
         """The group was assigned anew: find out what to copy now."""
         self._to_open.clear()
         self._ask_at = self._now()
+        self._is_outdated = self._is_asking
 
     def step(self, owned: Collection[int], records_max: int) -> bool:
         """Go a little further; returns whether there is more to do at once.
@@ -129,6 +132,7 @@ class Standbys:
                 return True
             return self._follow(records_max)
         except BrokerError as error:
+            self._is_asking = self._is_outdated = False
             self._ask_at = self._now() + RETRY_S
             self._observer.standbys_wait(str(error))
             return False
@@ -136,7 +140,11 @@ class Standbys:
     def _consider(self, owned: Collection[int]) -> None:
         """Decide what to copy; what does not fit its changelog any more is begun again."""
         slots = self._cluster.live_slots() if self._losses else ()
+        self._is_asking = slots is None
         if slots is None:
+            return
+        if self._is_outdated:
+            self._is_outdated = False  # asked before the last assignment
             return
         wanted: frozenset[int] = frozenset()
         if slots:
