@@ -41,8 +41,16 @@ def _probe(name: str, summary: str) -> Operation:
     return Operation(id=name, summary=summary, tag="health", answers=answers)
 
 
-def not_live(source: Materialiser) -> list[str]:
+def not_alive(parts: Parts) -> list[str]:
     """Reasons to kill the process; it cannot mend itself."""
+    found = not_live(parts.source)
+    if parts.completions.is_dead:
+        found.append("no acknowledgement of a completion is served any more; the log says why")
+    return found
+
+
+def not_live(source: Materialiser) -> list[str]:
+    """Reasons why reads cannot go on in this process."""
     if source.state is State.FAILED:
         return [f"the store cannot go on: {source.reason}"]
     return []
@@ -69,7 +77,6 @@ def routes(parts: Parts, described: Sequence[BaseRoute]) -> list[BaseRoute]:
     Args:
         described: what the document describes.
     """
-    source = parts.source
 
     async def scrape(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
@@ -81,10 +88,10 @@ def routes(parts: Parts, described: Sequence[BaseRoute]) -> list[BaseRoute]:
         del request
         return Response(content, media_type="application/json")
 
-    def probe(reasons: Callable[[Materialiser], list[str]]) -> Callable[[Request], object]:
+    def probe(reasons: Callable[[], list[str]]) -> Callable[[Request], object]:
         async def answer(request: Request) -> Response:
             del request
-            found = reasons(source)
+            found = reasons()
             body = msgspec.json.encode(Verdict(not found, found))
             return Response(body, 503 if found else 200, media_type="application/json")
 
@@ -96,9 +103,9 @@ def routes(parts: Parts, described: Sequence[BaseRoute]) -> list[BaseRoute]:
     started = _probe("getStartupz", "Has it begun?")
     return [
         ApiRoute("/v1/openapi.json", describe, _DOCUMENT),
-        ApiRoute("/livez", probe(not_live), live, hidden=True),
-        ApiRoute("/readyz", probe(not_ready), ready, hidden=True),
-        ApiRoute("/startupz", probe(lambda _: []), started, hidden=True),
+        ApiRoute("/livez", probe(lambda: not_alive(parts)), live, hidden=True),
+        ApiRoute("/readyz", probe(lambda: not_ready(parts.source)), ready, hidden=True),
+        ApiRoute("/startupz", probe(lambda: []), started, hidden=True),
         ApiRoute("/metrics", scrape, metrics, hidden=True),
     ]
 

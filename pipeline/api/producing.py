@@ -97,6 +97,12 @@ class CompletionProducer:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._producer: Any = None
 
+    @property
+    def is_dead(self) -> bool:
+        """Whether acknowledgements are not served any more, and never will be; False at a stop."""
+        began = self._thread.ident is not None
+        return began and not self._thread.is_alive() and not self._stopping.is_set()
+
     async def start(self) -> None:
         """Connect, and serve acknowledgements."""
         self._loop = asyncio.get_running_loop()
@@ -137,18 +143,18 @@ class CompletionProducer:
         """
         if self._loop is None:
             raise NotAcknowledgedError("the producer was not started")
-        loop, size = self._loop, len(key) + len(value)
+        loop, producer, size = self._loop, self._producer, len(key) + len(value)
         answer: asyncio.Future[Acknowledged] = loop.create_future()
 
         def delivered(error: KafkaError | None, message: Any) -> None:
-            loop.call_soon_threadsafe(self._settle, answer, size, error, message)
+            loop.call_soon_threadsafe(self._settle, producer, answer, size, error, message)
 
         try:
-            self._producer.produce(self.topic, value, key, headers=headers, on_delivery=delivered)
+            producer.produce(self.topic, value, key, headers=headers, on_delivery=delivered)
         except BufferError as error:
             raise BusyError("the queue to the brokers is full") from error
         except KafkaException as error:
-            self._renew_if_dead(error.args[0])
+            self._renew_if_dead(producer, error.args[0])
             raise NotAcknowledgedError("it cannot be produced", why=error.args[0].str()) from error
         if not self._records:
             self._moved_s = self._now_s()
@@ -158,6 +164,7 @@ class CompletionProducer:
 
     def _settle(
         self,
+        producer: Any,
         answer: "asyncio.Future[Acknowledged]",
         size: int,
         error: KafkaError | None,
@@ -168,7 +175,7 @@ class CompletionProducer:
         if error is None:
             self._moved_s = self._now_s()
         else:
-            self._renew_if_dead(error)
+            self._renew_if_dead(producer, error)
         if answer.done():
             return
         if error is None:
@@ -178,12 +185,13 @@ class CompletionProducer:
             answer.set_exception(failure)
             answer.exception()  # told, even when nobody waits any more
 
-    def _renew_if_dead(self, error: KafkaError) -> None:
+    def _renew_if_dead(self, producer: Any, error: KafkaError) -> None:
         """An idempotent producer that may have lost its sequence is dead for good: make another.
 
         What the old one has in flight is answered by it, with this error.
         """
-        if error.fatal() or error.code() == KafkaError._FATAL:
+        is_fatal = error.fatal() or error.code() == KafkaError._FATAL
+        if is_fatal and producer is self._producer:
             _log.error("the producer is made again", reason=error.str())
             self._producer = self._make()
 
@@ -210,8 +218,15 @@ class CompletionProducer:
         while not self._stopping.is_set():
             producer = self._producer
             served.add(producer)
-            producer.poll(_POLL_S)
+            self._poll(producer, _POLL_S)
             for old in list(served - {producer}):
-                old.poll(0)
+                self._poll(old, 0)
                 if not len(old):
                     served.discard(old)
+
+    def _poll(self, producer: Any, wait_s: float) -> None:
+        try:
+            producer.poll(wait_s)
+        except KafkaException as error:  # how a fatal error is told
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._renew_if_dead, producer, error.args[0])

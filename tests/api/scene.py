@@ -58,7 +58,10 @@ class Answered:
 
 
 class Nothing:
-    """Stands in for the parts that reads do not use."""
+    """Stands in for the parts that reads do not use; says no to whatever it is asked."""
+
+    def __bool__(self) -> bool:
+        return False
 
     def __getattr__(self, name: str) -> Any:
         return self
