@@ -75,6 +75,9 @@ class Planted(EngineObserver):
     def producer_renewed(self, reason: str) -> None:
         logging.warning("producer made again: %s", reason)
 
+    def restores_wait(self, reason: str) -> None:
+        logging.warning("the restores wait for the broker: %s", reason)
+
     def stalled(self, reason: str) -> None:
         logging.warning("a client stalled: %s", reason)
 

@@ -158,6 +158,9 @@ class Telemetry(EngineObserver):
     def copied(self, partition: int, behind: int) -> None:
         self._metrics.copied(partition, behind)
 
+    def restores_wait(self, reason: str) -> None:
+        _log.warning("the restores wait for the broker", reason=reason)
+
     def standbys_wait(self, reason: str) -> None:
         _log.warning("the copies for a fail-over wait", reason=reason)
 

@@ -1,16 +1,17 @@
 """What one engine works on, and whether the topics fit it.
 
-Owns: the engine's settings as values, and the check of partition counts.
+Owns: the engine's settings as values, and the checks of partition counts and of an assignment.
 Does not own: where the values come from (app.py), what is done with them (machine.py).
 Invariant: partition numbers mean the same in every input and every changelog.
 """
 
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from pipeline.engine.errors import IncompatibleTopicsError
-from pipeline.engine.ports import Cluster
+from pipeline.engine.ports import Cluster, TopicPartition
 from pipeline.engine.tablespec import TableSpec
 
 
@@ -60,3 +61,21 @@ def check_partition_counts(config: EngineConfig, cluster: Cluster) -> None:
             fix="a key's partition cannot change while there is state: set the counts back,"
             " or start a new generation with new topics",
         )
+
+
+def assigned_numbers(partitions: Iterable[TopicPartition], inputs: Sequence[str]) -> list[int]:
+    """The numbers of the assigned partitions, in order; each has to be there for every input.
+
+    Raises:
+        IncompatibleTopicsError: one is not.
+    """
+    topics_of: dict[int, set[str]] = defaultdict(set)
+    for topic, number in partitions:
+        topics_of[number].add(topic)
+    for number, topics in topics_of.items():
+        if topics != set(inputs):
+            raise IncompatibleTopicsError(
+                f"partition {number} was assigned for {sorted(topics)} only",
+                fix="all workers of a group must subscribe to the same topics: stop others",
+            )
+    return sorted(topics_of)

@@ -36,14 +36,17 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from pipeline.engine.batch import Batch, Poll
-from pipeline.engine.engine_config import EngineConfig, check_partition_counts
+from pipeline.engine.engine_config import (
+    EngineConfig,
+    assigned_numbers,
+    check_partition_counts,
+)
 from pipeline.engine.errors import (
     BatchFailedError,
     BatchPostponedError,
     BrokerError,
     ConsumerLostError,
     CorruptStoreError,
-    IncompatibleTopicsError,
     ProducerLostError,
     SlotTakenError,
     TransactionAbortedError,
@@ -65,8 +68,10 @@ from pipeline.engine.stall import StallWatch
 from pipeline.engine.standby import Standbys
 
 COPY_RECORDS_MIN: Final = 2_000
-"""Changelog records that a poll reads for copies at least; when it is busy, more, so that they keep
-up: three for each input of the poll before."""
+"""Changelog records read for copies in a poll, at least: three for each input of the one before."""
+
+RESTORE_AGAIN_S: Final = 0.5
+"""After the broker did not answer about a restore; the open partitions go on meanwhile."""
 
 
 class Engine:
@@ -88,6 +93,7 @@ class Engine:
         self._epoch = 0
         self._metadata: Any = None
         self._records = 0
+        self._restore_at = 0.0
         self._pace = Pace(config.records_max, config.batch_s_target)
         self._stall = StallWatch(config, cluster)
         self._now = config.clock
@@ -160,19 +166,11 @@ class Engine:
 
     def on_assigned(self, partitions: Sequence[TopicPartition]) -> None:
         """Take over partitions; they are restored before anything of them is processed."""
-        numbers: dict[int, set[str]] = defaultdict(set)
-        for topic, number in partitions:
-            numbers[number].add(topic)
-        for number, topics in numbers.items():
-            if topics != set(self._config.inputs):
-                raise IncompatibleTopicsError(
-                    f"partition {number} was assigned for {sorted(topics)} only",
-                    fix="all workers of a group must subscribe to the same topics: stop others",
-                )
+        numbers = assigned_numbers(partitions, self._config.inputs)
         self._epoch += 1
         self._metadata = self._consumer_now().group_metadata()
         self._partitions.take(numbers)
-        self._observer.assigned(sorted(numbers))
+        self._observer.assigned(numbers)
 
     def on_revoked(self, partitions: Sequence[TopicPartition]) -> None:
         """Give partitions back: drop what is not committed."""
@@ -202,23 +200,14 @@ class Engine:
         self._leave_spent_producer()
         if self._producer is None:
             self._producer = self._renewed_producer()
-        busy = bool(self._partitions.restoring)
-        if busy:
-            wait_s = self._config.wait_s
-            try:
-                self._partitions.advance(consumer, self._producer, self._metadata, wait_s)
-            except (ProducerLostError, TransactionAbortedError) as error:
-                self._recover(error, 0)  # a changelog that was being written anew
-                busy = False  # the poll below tells whether the partition is still ours
-        else:
-            busy = self._partitions.copy(max(COPY_RECORDS_MIN, 3 * self._records))
+        busy = self._advance(consumer, self._producer)
         try:
             records = consumer.poll(self._pace.records_max, 0.0 if busy else self._config.wait_s)
         except ConsumerLostError as error:
             self._rejoin(error)
             return None
         self._records = len(records)
-        if self._stall.is_stalled(self._partitions.next_offsets, is_heard=bool(records)):
+        if self._stall.is_stalled(self._partitions.next_offsets, len(records)):
             self._observer.stalled("the consumer delivers nothing, though there are records")
             self._rejoin(ConsumerLostError("the consumer stalled"))
             return None
@@ -245,6 +234,26 @@ class Engine:
             epoch=self._epoch,
             started_at=self._now(),
         )
+
+    def _advance(self, consumer: GroupConsumer, producer: TransactionalProducer) -> bool:
+        """Take restores or copies further; returns whether there is more to do at once.
+
+        Trouble with them never keeps the consumer from being polled: it has others as well.
+        """
+        if not self._partitions.restoring:
+            return self._partitions.copy(max(COPY_RECORDS_MIN, 3 * self._records))
+        if self._now() < self._restore_at:
+            return False
+        try:
+            self._partitions.advance(consumer, producer, self._metadata, self._config.wait_s)
+        except (ProducerLostError, TransactionAbortedError) as error:
+            self._recover(error, 0)  # a changelog that was being written anew
+        except BrokerError as error:
+            self._restore_at = self._now() + RESTORE_AGAIN_S
+            self._observer.restores_wait(str(error))
+        else:
+            return True
+        return False
 
     def commit(self, poll: Poll) -> None:
         """Commit the transaction of a poll whose batches are all finished, then apply it.
@@ -317,6 +326,7 @@ class Engine:
 
     def _rejoin(self, error: ConsumerLostError) -> None:
         """Join the group anew; the partitions come back with an assignment."""
+        self._stall = StallWatch(self._config, self._cluster)
         self._partitions.give_up({number for _, number in self._partitions.places})
         self._consumer_now().close()
         self._consumer = self._cluster.consumer()

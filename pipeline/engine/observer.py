@@ -41,6 +41,9 @@ class EngineObserver:
     def ready(self, partition: int, records: int, restore_s: float) -> None:
         """A partition is up to date and is processed from now on."""
 
+    def restores_wait(self, reason: str) -> None:
+        """The broker did not answer; the restores wait."""
+
     def refused(self, partition: int, reason: str) -> None:
         """A partition is not processed; the reason says what to do."""
 

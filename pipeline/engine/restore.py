@@ -43,8 +43,9 @@ READ_RECORDS_MAX = 20_000
 BULK_RECORDS_MIN = 20_000
 """With so much to be read, opening a store for writing alone pays."""
 
-SILENCE_S_MAX = 5.0
-"""A reader that has something to read and says nothing for so long is replaced."""
+SILENCE_S, SILENCE_S_MAX = 5.0, 60.0
+"""A reader that has something to read and says nothing for so long is replaced; when the next one
+is silent too, after twice as long, up to the second."""
 
 
 @dataclass(slots=True)
@@ -88,6 +89,7 @@ class Restorer:
         self._observer = observer
         self._reader: ChangelogReader | None = None
         self._heard_at = 0.0
+        self._patience_s = SILENCE_S
         self._pending: set[TopicPartition] = set()
         self._topic_ids: dict[str, str] = {}
         self._restoring: dict[int, _Restoring] = {}
@@ -206,9 +208,10 @@ class Restorer:
         """
         now = self._now()
         if is_heard:
-            self._heard_at = now
-        elif self._reader is not None and self._pending and now - self._heard_at > SILENCE_S_MAX:
-            self._observer.stalled(f"nothing of the changelogs came for {SILENCE_S_MAX:.0f} s")
+            self._heard_at, self._patience_s = now, SILENCE_S
+        elif self._reader is not None and self._pending and now - self._heard_at > self._patience_s:
+            self._observer.stalled(f"nothing of the changelogs came for {self._patience_s:.0f} s")
+            self._patience_s = min(SILENCE_S_MAX, 2 * self._patience_s)  # a slow broker is no stall
             self._reader.close()
             self._reader = None
             self._assign()

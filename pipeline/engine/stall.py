@@ -20,8 +20,9 @@ from pipeline.engine.ports import Cluster, TopicPartition
 
 LOOK_EVERY_S: Final = 5.0
 
-BUSY_S: Final = 60.0
-"""While others are delivered, a partition may have to wait for its turn."""
+BUSY_RECORDS: Final = 1_000_000
+"""While others are delivered, a partition waits for its turn: all share one queue, and this is more
+than fits into it (64 MiB of records that take more than 64 bytes each)."""
 
 PROBE_S: Final = 3.0
 """A reader is given this long to find a record."""
@@ -38,20 +39,22 @@ class StallWatch:
         self._wait_s = config.wait_s
         self._look_at = 0.0
         self._heard_at = 0.0
-        self._since: dict[TopicPartition, tuple[int, float]] = {}
+        self._heard = 0
+        self._since: dict[TopicPartition, tuple[int, float, int]] = {}
         self._due: dict[TopicPartition, tuple[int, int]] = {}
         self._empty: dict[TopicPartition, tuple[int, int]] = {}
 
-    def is_stalled(self, next_offsets: Mapping[TopicPartition, int], *, is_heard: bool) -> bool:
+    def is_stalled(self, next_offsets: Mapping[TopicPartition, int], records: int) -> bool:
         """Whether something is due that the consumer does not deliver.
 
         Args:
             next_offsets: where it should go on, for each partition that it fetches.
-            is_heard: it delivered records just now.
+            records: that it delivered just now.
         """
         now = self._now()
-        if is_heard:
+        if records:
             self._heard_at = now
+            self._heard += records
         if now < self._look_at:
             return False
         self._look_at = now + LOOK_EVERY_S
@@ -71,10 +74,15 @@ class StallWatch:
         since = {}
         for source, start in next_offsets.items():
             known = self._since.get(source)
-            since[source] = known if known is not None and known[0] == start else (start, now)
+            is_still = known is not None and known[0] == start
+            since[source] = known if known and is_still else (start, now, self._heard)
         self._since = since
-        patience_s = LOOK_EVERY_S if now - self._heard_at >= LOOK_EVERY_S else BUSY_S
-        return {source: start for source, (start, at) in since.items() if now - at >= patience_s}
+        is_silent = now - self._heard_at >= LOOK_EVERY_S
+        return {
+            source: start
+            for source, (start, at, heard) in since.items()
+            if (is_silent and now - at >= LOOK_EVERY_S) or self._heard - heard > BUSY_RECORDS
+        }
 
     def _is_overdue(self, quiet: Mapping[TopicPartition, int]) -> bool:
         due = {s: (start, end) for s, (start, end) in self._due.items() if quiet.get(s) == start}

@@ -153,9 +153,10 @@ class Standbys:
             wanted = copies_of(self._slot, slots, count, self._losses) - set(owned)
         if wanted:
             places = [TopicPartition(topic, n) for n in sorted(wanted) for topic in self._tables]
-            self._topic_ids = self._cluster.topic_ids(changelogs)
-            if len(self._topic_ids) < len(changelogs):
+            topic_ids = self._cluster.topic_ids(changelogs)
+            if len(topic_ids) < len(changelogs):
                 raise BrokerError("there is nothing to copy from", why="a changelog is gone")
+            self._topic_ids = topic_ids
             self._marks = self._cluster.watermarks(places)
         self._ask_at = self._now() + ASK_AGAIN_S
         for number in [number for number in self._kept if number not in wanted]:

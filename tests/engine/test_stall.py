@@ -7,7 +7,7 @@ from typing import Any
 from pipeline.engine.engine_config import EngineConfig
 from pipeline.engine.errors import BrokerError
 from pipeline.engine.ports import TopicPartition, Watermarks
-from pipeline.engine.stall import BUSY_S, LOOK_EVERY_S, StallWatch
+from pipeline.engine.stall import BUSY_RECORDS, LOOK_EVERY_S, StallWatch
 
 A, B = TopicPartition("in", 0), TopicPartition("in", 1)
 
@@ -67,12 +67,12 @@ def watching(log: Log) -> StallWatch:
 
 
 def looks(
-    watch: StallWatch, log: Log, offsets: dict[TopicPartition, int], heard: bool = False
+    watch: StallWatch, log: Log, offsets: dict[TopicPartition, int], records: int = 0
 ) -> list[bool]:
     """Four looks, each as long after the one before as it takes."""
     answers = []
     for _ in range(4):
-        answers.append(watch.is_stalled(offsets, is_heard=heard))
+        answers.append(watch.is_stalled(offsets, records))
         log.now += LOOK_EVERY_S
     return answers
 
@@ -109,33 +109,41 @@ def test_a_record_that_has_only_just_come_is_not_due() -> None:
     watch = watching(log)
     looks(watch, log, {A: 7})
     log.ends[A] = 9
-    watch.is_stalled({A: 7}, is_heard=False)
+    watch.is_stalled({A: 7}, records=0)
     log.records.append(Record(A, 9))
     log.now += LOOK_EVERY_S
-    assert not watch.is_stalled({A: 7}, is_heard=False)
+    assert not watch.is_stalled({A: 7}, records=0)
 
 
 def test_a_partition_that_moves_is_left_alone() -> None:
     log = Log({A: 100}, [Record(A, 50)])
     watch = watching(log)
     for offset in range(10):
-        assert not watch.is_stalled({A: offset}, is_heard=False)
+        assert not watch.is_stalled({A: offset}, records=0)
         log.now += LOOK_EVERY_S
     assert log.probes == 0
 
 
-def test_one_partition_waits_longer_while_others_are_delivered() -> None:
-    log = Log({A: 8, B: 10_000}, [Record(A, 7)])
-    watch = watching(log)
-    found_after_s = None
-    began = log.now
-    for offset in range(40):
-        if watch.is_stalled({A: 7, B: offset}, is_heard=True):
-            found_after_s = log.now - began
-            break
+def heard_until_stalled(log: Log, watch: StallWatch, records: int) -> int | None:
+    """How many records of B were delivered before A, which stands still, was called stalled."""
+    for turn in range(1, 50):
+        if watch.is_stalled({A: 7, B: turn}, records):
+            return turn * records
         log.now += LOOK_EVERY_S
-    assert found_after_s is not None
-    assert BUSY_S <= found_after_s <= BUSY_S + 3 * LOOK_EVERY_S
+    return None
+
+
+def test_a_partition_waits_for_its_turn_while_others_are_delivered() -> None:
+    log = Log({A: 8, B: 10_000}, [Record(A, 7)])
+    assert heard_until_stalled(log, watching(log), 1_000) is None
+    assert log.probes == 0
+
+
+def test_a_partition_that_more_passed_than_can_wait_is_stalled() -> None:
+    log = Log({A: 8, B: 10_000}, [Record(A, 7)])
+    heard = heard_until_stalled(log, watching(log), 100_000)
+    assert heard is not None
+    assert BUSY_RECORDS < heard <= BUSY_RECORDS + 500_000
 
 
 def test_a_broker_that_is_away_is_no_stall() -> None:
