@@ -14,7 +14,9 @@ from tests.api.serving import Served, serving
 from tests.integration.ledger import Ledger
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-NOW = datetime.now(UTC)
+NOW = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)
+"""Noon of a day that is over: its date is the same whenever a day begins."""
+
 DAYS = 9
 
 
