@@ -8,7 +8,9 @@ Invariants:
 - Records are keyed by their user, in the partition where every client's would be, with the bytes
   that were sent; so it does not matter to the pipeline which way a completion came.
 - A repeat of what this process sent within the history is answered with the first answer and not
-  sent again, so a phone that tries twice raises no alert. Another process, or one that lost its
+  sent again, so a phone that tries twice raises no alert. What was sent with a warning is not
+  remembered: the log may have rejected it for its instant, and the same may count when it comes
+  again. Another process, or one that lost its
   index, does not know: it sends the repeat on, and the pipeline calls it an exact duplicate, which
   counts once and is reported at the lowest severity. The same id with other content is always sent
   on: that is a collision, which somebody has to hear of.
@@ -143,16 +145,16 @@ class Intake:
         except (BusyError, NotAcknowledgedError) as error:
             return Fault("not_acknowledged", f"{error}; send it again")
         self._going[(*place, one.digest)] = answer
-        answer.add_done_callback(lambda done: self._settled(place, one.digest, done))
+        answer.add_done_callback(lambda done: self._settled(place, one, done))
         return answer
 
     def _settled(
-        self, place: tuple[str, str], digest: bytes, done: "asyncio.Future[Acknowledged]"
+        self, place: tuple[str, str], one: Received, done: "asyncio.Future[Acknowledged]"
     ) -> None:
-        self._going.pop((*place, digest), None)
-        if done.cancelled() or done.exception() is not None:
+        self._going.pop((*place, one.digest), None)
+        if one.warning is not None or done.cancelled() or done.exception() is not None:
             return
-        receipt = Receipt(digest, *done.result(), self._parts.now_ms())
+        receipt = Receipt(one.digest, *done.result(), self._parts.now_ms())
         self._parts.outcomes.remember(*place, receipt)
 
     async def _item(
