@@ -9,7 +9,7 @@ the topics all stand on several, and no replica that is behind may become leader
 cannot promise that, so it is refused unless the worker is told that it is one for development.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -61,12 +61,6 @@ class _Need:
     is_met: Callable[[str], bool]
     needed: str
     otherwise: str
-
-    def unmet(self, where: str, settings: Mapping[str, str]) -> str | None:
-        found = settings.get(self.setting)
-        if found is None or self.is_met(found):
-            return None  # a setting that a broker does not have cannot be wrong
-        return f"{where}: {self.setting}={found}, needs {self.needed}: {self.otherwise}"
 
 
 def _at_least(setting: str, least: int, otherwise: str) -> _Need:
@@ -134,12 +128,11 @@ def check_brokers(
     impossible = _unmet(_possible(times), settings, "broker")
     unsafe = _unmet(DURABILITY, settings, "broker")
     unsafe += _unmet(TOPIC_DURABILITY, brokers.topic_settings(topics), "topic")
-    unsafe += [
-        f"topic {topic}: replication factor {found}, needs {REPLICAS_MIN} and up: its records could"
-        " be lost with one broker"
+    replicas = {
+        topic: {_REPLICAS.setting: str(found)}
         for topic, found in brokers.replication_factors(topics).items()
-        if found < REPLICAS_MIN
-    ]
+    }
+    unsafe += _unmet((_REPLICAS,), replicas, "topic")
     if impossible or (unsafe and not is_development):
         raise UnsafeBrokerError(
             "the brokers' settings would break exactly-once",
@@ -150,6 +143,9 @@ def check_brokers(
     return _unmet((_SLOW_SWEEP,), settings, "broker") + unsafe
 
 
+_REPLICAS: Final = _at_least(
+    "replication factor", REPLICAS_MIN, "its records could be lost with one broker"
+)
 _SLOW_SWEEP: Final = _at_most(
     SWEEP, SWEEP_MS_MAX, "what a dead worker left open keeps its partitions waiting for as long"
 )
@@ -178,5 +174,25 @@ def _possible(times: Times) -> tuple[_Need, ...]:
 def _unmet(
     needs: Iterable[_Need], settings: Mapping[str, Mapping[str, str]], what: str
 ) -> list[str]:
-    found = (need.unmet(f"{what} {name}", its) for need in needs for name, its in settings.items())
-    return [problem for problem in found if problem is not None]
+    """What is wrong, one line for each setting and value, however many have it.
+
+    A setting that a broker does not have cannot be wrong.
+    """
+    problems = []
+    for need in needs:
+        wrong: dict[str, list[str]] = {}
+        for name, its in settings.items():
+            found = its.get(need.setting)
+            if found is not None and not need.is_met(found):
+                wrong.setdefault(found, []).append(name)
+        problems += [
+            f"{_named(what, names)}: {need.setting}={found}, needs {need.needed}: {need.otherwise}"
+            for found, names in wrong.items()
+        ]
+    return problems
+
+
+def _named(what: str, names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"{what} {names[0]}"
+    return f"{len(names)} {what}s, as {names[0]}"
