@@ -20,6 +20,8 @@ from typing import Final, TextIO
 
 import structlog
 
+from pipeline.errors import AwawayError
+
 REPEATS_MAX: Final = 10
 """Lines of one kind (logger, level, message before its arguments) in one window."""
 
@@ -81,6 +83,7 @@ def configure_logging(form: str, level: str, stream: TextIO | None = None) -> No
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=last)
     )
+    handler.addFilter(_is_no_expected_crash)
     handler.addFilter(RepeatFilter(time.monotonic))
     logging.root.handlers[:] = [handler]
     logging.root.setLevel(level.upper())
@@ -100,6 +103,12 @@ def configure_logging(form: str, level: str, stream: TextIO | None = None) -> No
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def _is_no_expected_crash(record: logging.LogRecord) -> bool:
+    """False for mode's traceback of an error that the command tells with its cause and fix."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not (isinstance(error, AwawayError) and str(record.msg).startswith(_SERVICE_STEP))
 
 
 class RepeatFilter(logging.Filter):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from pipeline.errors import AwawayError
 from pipeline.observability.logs import (
     REPEATS_MAX,
     REPEATS_WINDOW_S,
@@ -50,6 +51,19 @@ def test_an_exception_stays_on_one_line(stream: io.StringIO) -> None:
         logging.getLogger("x").exception("it failed")
     (line,) = lines(stream)
     assert "ValueError: broken" in str(line["exception"])
+
+
+def test_a_crash_that_the_command_explains_is_not_told_by_the_framework(
+    stream: io.StringIO,
+) -> None:
+    configure_logging("json", "info", stream)
+    for error in (AwawayError("the topic is gone", fix="make it"), ValueError("a bug")):
+        try:
+            raise error
+        except Exception:
+            logging.getLogger("pipeline.engine.faust_app").exception("[^EngineApp]: Crashed %r", 1)
+    assert "the topic is gone" not in stream.getvalue()
+    assert "a bug" in stream.getvalue()
 
 
 def test_below_the_level_nothing_is_written(stream: io.StringIO) -> None:
