@@ -350,7 +350,9 @@ def _hints(
         return
     if not cases and found.progress is None:
         yield "Nothing at all was found of this id. Ids are case-sensitive; is it spelled so?"
-        yield "A client that hashes otherwise would show as dead letters with reason wrong_partition."
+        yield (
+            "A client that hashes otherwise would show as dead letters with reason wrong_partition."
+        )
         yield "What has not reached Kafka cannot be seen here: look at the client and the gateway."
     elif day is not None:
         near = sorted(

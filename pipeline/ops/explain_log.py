@@ -10,7 +10,7 @@ are looked at.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import confluent_kafka as ck
@@ -45,9 +45,23 @@ SILENCE_S_MAX: Final = 15.0
 
 _AT_ONCE: Final = 5_000
 _POLL_S: Final = 0.2
-_INPUT_S: Final = 5.0
+_CONNECT_S: Final = 5.0
+_INPUT_S: Final = 0.2
+"""All inputs that are read at once may take this long each, and the time to connect, together."""
+
 _NEAR: Final = 200
 """An input this many offsets on is reached by reading, one further on by seeking."""
+
+_NOT_THERE: Final = frozenset(
+    {
+        KafkaError._PARTITION_EOF,
+        KafkaError._AUTO_OFFSET_RESET,
+        KafkaError._UNKNOWN_PARTITION,
+        KafkaError._UNKNOWN_TOPIC,
+        KafkaError.OFFSET_OUT_OF_RANGE,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+    }
+)
 
 Say = Callable[[str, int | None, int | None], None]
 """Told how far it is: a step, and how much of how much of it is done."""
@@ -298,26 +312,38 @@ def consumer_of(client: Mapping[str, Any]) -> Any:
     )
 
 
-def _each(consumer: Any, places: Iterable[Place]) -> Iterator[tuple[Place, Message]]:
+def _each(consumer: Any, places: Sequence[Place]) -> Iterator[tuple[Place, Message]]:
     """Records by their places, in the order of the log."""
     at: tuple[str, int, int] | None = None
+    deadline_s = time.monotonic() + _CONNECT_S + _INPUT_S * len(places)
     for place in sorted(set(places)):
         reached = at is not None and at[:2] == (place.topic, place.partition)
         if not reached or at is None or not 0 <= place.offset - at[2] <= _NEAR:
             consumer.assign([ck.TopicPartition(place.topic, place.partition, place.offset)])
-        message = _until(consumer, place)
+        message = _until(consumer, place, deadline_s)
         at = (place.topic, place.partition, place.offset + 1) if message is not None else None
         if message is not None:
             yield place, message
 
 
-def _until(consumer: Any, place: Place) -> Message | None:
-    """The record of a place, reading on to it; None where there is none."""
-    deadline_s = time.monotonic() + _INPUT_S
+def _until(consumer: Any, place: Place, deadline_s: float) -> Message | None:
+    """The record of a place, reading on to it; None where there is none.
+
+    Raises:
+        UnreadableLogError: neither was told by the deadline.
+    """
     while time.monotonic() < deadline_s:
         for message in consumer.consume(1, _POLL_S):
-            if message.error() is not None or message.offset() > place.offset:
+            error = message.error()
+            if error is not None and error.code() not in _NOT_THERE:
+                raise KafkaException(error)
+            if error is not None or message.offset() > place.offset:
                 return None
             if message.offset() == place.offset:
                 return message  # type: ignore[no-any-return]
-    return None
+    raise UnreadableLogError(
+        "the inputs cannot be read",
+        why="the brokers did not answer for the partition in time",
+        fix="see whether they run, and ask again",
+        topic=place.topic,
+    )

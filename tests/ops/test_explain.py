@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -19,8 +20,10 @@ from pipeline.codec.schemas import load_schemas
 from pipeline.core.policy import load_policy
 from pipeline.local.stack import LocalStack
 from pipeline.ops.assets import open_store, publish
+from pipeline.ops.committed_log import UnreadableLogError
 from pipeline.ops.explain import explain
-from pipeline.ops.explain_log import LogEvidence
+from pipeline.ops.explain_log import InputReader, LogEvidence
+from pipeline.ops.explain_records import Place
 from tests.integration.ledger import ROOT, Ledger, iso
 
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)
@@ -177,6 +180,18 @@ def test_nothing_found_says_where_it_looked(told: Ledger) -> None:
     home = f"{told.topic('audit')}["
     assert home in out and ", since " in out
     assert all(f"{told.topic('deadletters')}[{n}]" in out for n in range(told.partitions))
+
+
+def test_an_input_that_is_gone_is_not_an_input_that_nobody_tells_of(told: Ledger) -> None:
+    codecs = load_schemas(ROOT / "schemas"), SchemaResolver(told.registry).writer_schema
+    topic = f"{told.prefix}completions"
+    gone = [Place(topic, 0, 10**9), Place(topic, 1, 10**9)]
+    assert InputReader({"bootstrap.servers": told.bootstrap}, *codecs).read(gone) == {}
+    away = InputReader({"bootstrap.servers": "127.0.0.1:1"}, *codecs)
+    began_s = time.monotonic()
+    with pytest.raises(UnreadableLogError, match="did not answer"):
+        away.read([Place(topic, 0, offset * 1_000) for offset in range(10)])
+    assert time.monotonic() - began_s < 30  # not five seconds for each
 
 
 def test_text_fits_eighty_columns_and_names_every_place(told: Ledger) -> None:
