@@ -34,6 +34,13 @@ _COLUMNS = 80
 _LABEL = "policy    "
 """As wide as every label of a paragraph; its further lines stand under the first."""
 
+_KINDS = {
+    "practised": "practised",
+    "bridged": "bridged over the date line",
+    "credited": "credited by support",
+    "revoked": "revoked by support",
+    "nothing": "there is nothing for it",
+}
 _AGE = re.compile(r"(\d{1,5})([dh])")
 
 
@@ -55,11 +62,11 @@ def command(
 ) -> int:
     """Explain why a user's day counts or not; without a date, the latest inputs.
 
-    Reads Kafka alone, as any consumer of committed records: the user's partition of audit,
-    reconciliation, deadletters, portals and progress, then the inputs that they name. It says from
-    which record each statement comes and, when nothing is found, where it looked.
+    Reads Kafka and the registry, as any consumer of committed records: the user's partition of
+    audit, reconciliation, deadletters, portals and progress, then the inputs that they name. It
+    says from which record each statement comes and, when nothing is found, where it looked.
 
-    Exit codes: 0 something was found, 1 nothing was, 2 usage.
+    Exit codes: 0 something was found, 1 nothing was or an error (which is printed), 2 usage.
     """
     from pipeline.codec.registry import SchemaResolver, connect  # noqa: PLC0415 - slow to import
     from pipeline.codec.schemas import load_schemas  # noqa: PLC0415
@@ -124,14 +131,21 @@ def render(found: "Explanation", console: "Console") -> None:
     if found.day is not None:
         line()
         counts = "counts" if found.day.counts else "does not count"
-        line(f"{found.day.date} {counts}: {found.day.kind}", style="bold")
+        line(f"{found.day.date} {counts}: {_KINDS[found.day.kind]}", style="bold")
         line(found.day.reason, 2)
         if found.day.run is not None:
             first, last = found.day.run
             line(f"Day {found.day.day} of the run from {first} to {last}.", 2)
+    policies = {story.policy_version: story.policy for story in found.stories}
     for story in found.stories:
         line()
         _story(story, line)
+        if len(policies) > 1:
+            line(f"policy    {story.policy_version}", 2, "dim")
+    if policies:
+        line()
+    for version, policy in policies.items():
+        line(f"policy    {version}: {policy}", 0, "dim")
     if found.left_out:
         line(f"{found.left_out} more are left out; name a date to see those of a day.", 0, "dim")
     line()
@@ -139,7 +153,7 @@ def render(found: "Explanation", console: "Console") -> None:
         now = found.standing
         safe = f", safe until the end of {now.safe_until}" if now.safe_until else ""
         line(
-            f"Now: {now.streak_days} days in a row{safe}; longest {now.longest_days}, lifetime "
+            f"Now: {_days(now.streak_days)} in a row{safe}; longest {now.longest_days}, lifetime "
             f"{now.lifetime_days}. It is {now.today} in {now.tz}."
         )
         line(f"revision {now.revision} ({now.generation}) at {now.place}", 2, "dim")
@@ -152,6 +166,10 @@ def render(found: "Explanation", console: "Console") -> None:
         line(
             f"{one.topic}[{one.partition}] {one.first} to {one.next_offset}{since}{note}", 2, "dim"
         )
+
+
+def _days(count: int) -> str:
+    return "1 day" if count == 1 else f"{count} days"
 
 
 def _story(story: "Story", line: "Line") -> None:
@@ -176,4 +194,3 @@ def _story(story: "Story", line: "Line") -> None:
     for told in story.told:
         line(f"{told.kind:9} {told.text}", 2)
         line(str(told.place), 12, "dim")
-    line(f"policy    {story.policy_version}: {story.policy}", 2, "dim")
