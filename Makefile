@@ -82,8 +82,15 @@ lock-jars: install ## Pin the files of Kafka and the registry, with hashes
 	@$(BIN)/python -m pipeline.local.pinning
 
 .PHONY: clean
-clean: ## Stop the local stack; remove its data, caches and build leftovers
-	@if [ -x $(AWAWAY) ]; then $(AWAWAY) local down; fi
+clean: ## Stop the local stack and a kept demo; remove their data, caches and build leftovers
+	@if [ -x $(AWAWAY) ]; then \
+		$(AWAWAY) local down; \
+		if [ -d .local/demo/stack ]; then \
+			echo "a demo's:"; \
+			$(AWAWAY) local down --root .local/demo/stack; \
+			$(BIN)/python -m pipeline.demo.console end .local/demo; \
+		fi; \
+	fi
 	@rm -rf .local .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .grimp_cache \
 		.import_linter_cache .hypothesis build dist *.egg-info
 	@find . -path ./.venv -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf

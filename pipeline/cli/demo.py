@@ -5,6 +5,8 @@ Does not own: the demonstration (pipeline/demo/).
 Invariant: exit code 0 says that pipeline, oracle and plan agree in everything.
 """
 
+import shlex
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -25,7 +27,9 @@ def command(  # noqa: PLR0913 - one for each option
     *,
     users: Annotated[int, typer.Option(min=1, max=200_000, help="How many people.")] = 3_000,
     days: Annotated[int, typer.Option(min=1, max=400, help="How many days they practise.")] = 30,
-    seed: Annotated[int, typer.Option(help="Another one makes other people.")] = 1,
+    seed: Annotated[
+        int, typer.Option(help="Fixes the people and what they do; the days end now.")
+    ] = 1,
     keep: Annotated[
         bool,
         typer.Option("--keep", help="Leave Kafka, the registry and a console up, to look around."),
@@ -38,7 +42,7 @@ def command(  # noqa: PLR0913 - one for each option
     ] = Path(".local/demo"),
     output: OutputOption = Output.TEXT,
 ) -> int:
-    """Watch a simulated month of practice flow through the whole pipeline.
+    """Watch simulated practice, a month of it or --days, flow through the whole pipeline.
 
     Starts Kafka and a schema registry of its own, makes up people who practise, lapse, travel, go
     offline and send garbage, runs a worker on what they send, and compares everything that comes
@@ -51,7 +55,7 @@ def command(  # noqa: PLR0913 - one for each option
     from pipeline.demo.live import LiveView  # noqa: PLC0415
     from pipeline.demo.run import run_demo  # noqa: PLC0415
     from pipeline.demo.stage import Options, read_files, start_stack  # noqa: PLC0415
-    from pipeline.demo.summary import render  # noqa: PLC0415
+    from pipeline.demo.summary import kept_lines, render  # noqa: PLC0415
 
     began = time.monotonic()
     console = stderr()
@@ -68,12 +72,12 @@ def command(  # noqa: PLR0913 - one for each option
         if keep:
             stack.release()
             result = msgspec.structs.replace(result, console=_console(result.settings, stack, say))
-            say(
-                f"Kafka stays up at {stack.bootstrap_servers}, the registry at {stack.registry_url}"
-            )
-            say(f"end them with `awaway local down --root {stack.root}`")
     result = msgspec.structs.replace(result, seconds=time.monotonic() - began)
     show(result.as_dict(), output, lambda out: render(result, out))
+    if keep:
+        place = shlex.quote(_seen_from_here(stack.root))
+        for line in kept_lines(result, called_as(), place):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
     return EXIT_OK if result.right else EXIT_FAILED
 
 
@@ -87,10 +91,19 @@ def _console(settings: "Settings", stack: "LocalStack", say: "Say") -> str | Non
         return start_console(settings, settings.data_dir.parent, stack)
     except ConsoleNotStartedError as error:
         say(f"{error.what}: {error.why}")
-        say(
-            "start it yourself: AWAWAY_API_AUTH_OFF=true AWAWAY_DEVELOPMENT_BROKER=true "
-            f"AWAWAY_BOOTSTRAP_SERVERS={settings.bootstrap_servers} "
-            f"AWAWAY_REGISTRY_URL={settings.registry_url} "
-            f"AWAWAY_TOPIC_PREFIX={settings.topic_prefix} awaway api"
-        )
         return None
+
+
+def called_as() -> str:
+    """How this command is called from this folder, for lines that are to be pasted."""
+    program = Path(sys.argv[0]).absolute()
+    if program.name == "awaway":
+        # By its path also where it is on PATH for now: the next shell may have another one.
+        return shlex.quote(_seen_from_here(program))
+    return f"{shlex.quote(_seen_from_here(Path(sys.executable)))} -m pipeline.cli.main"
+
+
+def _seen_from_here(path: Path) -> str:
+    """A path relative to this folder where it is below it."""
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

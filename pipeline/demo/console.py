@@ -1,12 +1,15 @@
 """The console over a demonstration that is kept.
 
-Owns: starting the API over a run's topics, and the small process that ends it with the stack.
+Owns: starting the API over a run's topics, the small process that ends it with the stack, and who
+that is.
 Does not own: the API and its console (api/), the stack (local/).
 Invariants: the API listens on loopback alone, as it asks for no token. It never outlives the
 stack: its guardian ends it as soon as the stack's supervisor is gone, however that went, and on
-Linux the kernel ends it with its guardian. What fails to start leaves no process behind.
+Linux the kernel ends it with its guardian. What fails to start leaves no process behind, and a
+demo's folder has one console at most.
 
-Run as `python -m pipeline.demo.console PID STARTED`, which name the supervisor.
+Run as `python -m pipeline.demo.console guard PID STARTED`, which name the supervisor, or as
+`python -m pipeline.demo.console end ROOT`, which ends the console of the demo in a folder.
 """
 
 import json
@@ -19,28 +22,31 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
+import msgspec
+
 from pipeline.config import ENV_PREFIX, Settings
 from pipeline.demo.errors import ConsoleNotStartedError
 from pipeline.demo.worker_process import environment
-from pipeline.local.ports import LOOPBACK, is_free
+from pipeline.local.ports import LOOPBACK
 from pipeline.local.process import ProcessId, dying_with_parent, end, identify
 from pipeline.local.stack import LocalStack
-from pipeline.local.state import Layout, read_state
+from pipeline.local.state import Layout, read_state, write_whole
 
-PORT: Final = 8090
 START_S_MAX: Final = 90.0
 _STOP_S_MAX: Final = 30.0
 _POLL_S: Final = 0.25
 _LOG_LINES_SHOWN: Final = 8
+_RECORD: Final = "console.json"
+"""In a demo's folder: the console's guardian, once and for all."""
 
 
 def start_console(settings: Settings, run_dir: Path, stack: LocalStack) -> str:
-    """Start the API over a run, to end with its stack.
+    """Start the API over a run, to end with its stack; an earlier run's console ends first.
 
     Args:
         settings: of the run's worker.
         run_dir: where its data and log go.
-        stack: is up, and stays up after this process.
+        stack: is up, and stays up after this process. Its folder is in the demo's.
 
     Returns:
         The console's address, which answers.
@@ -54,17 +60,19 @@ def start_console(settings: Settings, run_dir: Path, stack: LocalStack) -> str:
     given = {
         "api_auth_off": "true",
         "api_host": LOOPBACK,
-        "api_port": str(PORT if is_free(PORT) else 0),
+        "api_port": "0",  # the API's own port is for one that asks for tokens
         "data_dir": str(run_dir / "api"),
         "log_format": "json",
     }
     named = {ENV_PREFIX + name.upper(): value for name, value in given.items()}
     log_path = run_dir / "api.log"
+    root = stack.root.parent
+    end_console(root)
     supervisor = state.supervisor
     with log_path.open("ab") as log:
         guardian = subprocess.Popen(
             [
-                *(sys.executable, "-m", "pipeline.demo.console"),
+                *(sys.executable, "-m", "pipeline.demo.console", "guard"),
                 *(str(supervisor.pid), supervisor.started),
             ],
             env=environment(settings) | named,
@@ -75,6 +83,9 @@ def start_console(settings: Settings, run_dir: Path, stack: LocalStack) -> str:
         )
     is_up = False
     try:
+        started = identify(guardian.pid)
+        if started is not None:
+            write_whole(root / _RECORD, started)
         address = _await_address(guardian, log_path)
         is_up = True
         return f"{address}/console"
@@ -82,6 +93,23 @@ def start_console(settings: Settings, run_dir: Path, stack: LocalStack) -> str:
         process = None if is_up else identify(guardian.pid)
         if process is not None:
             end(process, _STOP_S_MAX)
+
+
+def end_console(root: Path) -> None:
+    """End the console that a demo left behind, and wait until it has ended.
+
+    Args:
+        root: the demo's folder. Where nothing is written down, or another process has the number
+            since, nothing is ended.
+    """
+    record = root / _RECORD
+    try:
+        left = msgspec.json.decode(record.read_bytes(), type=ProcessId)
+    except (OSError, msgspec.DecodeError):
+        return
+    # The guardian has as long for the API as it may take, and a little more for itself.
+    end(left, _STOP_S_MAX + 1)
+    record.unlink(missing_ok=True)
 
 
 def _await_address(guardian: "subprocess.Popen[bytes]", log_path: Path) -> str:
@@ -146,5 +174,8 @@ def guard(supervisor: ProcessId) -> int:
 
 
 if __name__ == "__main__":
-    os.chdir("/")  # the folder that it was started in may go
-    sys.exit(guard(ProcessId(int(sys.argv[1]), sys.argv[2])))
+    if sys.argv[1] == "end":
+        end_console(Path(sys.argv[2]))
+    else:
+        os.chdir("/")  # the folder that it was started in may go
+        sys.exit(guard(ProcessId(int(sys.argv[2]), sys.argv[3])))

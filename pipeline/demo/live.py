@@ -103,4 +103,5 @@ def panel(view: View, width: int) -> Panel:
         figures.add_row(*cells)
     bar = ProgressBar(total=view.total, completed=view.done, width=width - 4)
     body = Group(head, bar, Text(), figures)
-    return Panel(body, title="a month of practice", width=width, border_style="dim")
+    days = "1 day" if view.days == 1 else f"{view.days} days"
+    return Panel(body, title=f"{days} of practice", width=width, border_style="dim")

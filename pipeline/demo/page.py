@@ -49,7 +49,7 @@ def write_page(path: Path, outputs: Outputs, stage: Stage, days: int) -> Path:
     """Write the page and return its path.
 
     Args:
-        days: of the month, 1 and up.
+        days: how many were simulated, 1 and up.
 
     Raises:
         DemoError: an asset is not what its id says.
@@ -76,9 +76,8 @@ def write_page(path: Path, outputs: Outputs, stage: Stage, days: int) -> Path:
     page = (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>A month of practice</title>\n<style>\n{style}</style>\n</head>\n<body>\n"
-        + "\n".join(part for part in parts if part)
-        + "\n</body>\n</html>\n"
+        f"<title>{_spelled_days(days)} of practice</title>\n<style>\n{style}</style>\n"
+        "</head>\n<body>\n" + "\n".join(part for part in parts if part) + "\n</body>\n</html>\n"
     )
     path.write_text(page, encoding="utf-8")
     return path.resolve()
@@ -102,10 +101,14 @@ def reached_portals(records: list[Decoded]) -> list[Reached]:
     return reached
 
 
+def _spelled_days(days: int) -> str:
+    return "1 day" if days == 1 else f"{days} days"
+
+
 def _head(outputs: Outputs, people: int, days: int) -> str:
     counted = sum(entry["verdict"] in ("accepted", "overlap") for _, entry in outputs.audit)
     return (
-        f"<header><h1>{days} days of practice</h1>"
+        f"<header><h1>{_spelled_days(days)} of practice</h1>"
         f'<p class="lead">{people:,} people sat down {counted:,} times. This is what their streaks '
         "unlocked, as the pipeline told it: each portal once, for ever.</p></header>\n<main>"
     )
@@ -164,7 +167,7 @@ def _months(outputs: Outputs, days: int) -> str:
         )
     )
     return (
-        "<h2>Some of their months</h2>"
+        "<h2>Some of their days</h2>"
         "<p>Streaks come from sets of dates. Travel, credits and revocations all end in the same "
         "picture, in whatever order they arrive.</p>"
         f'<ul class="legend">{legend}</ul><ul class="months">{"".join(map(_strip, chosen))}</ul>'

@@ -74,7 +74,7 @@ def _play(options: Options, stage: Stage, say: Say, live: LiveView, began: float
         records = _month(options, stage, rules)
         say(f"sending {len(records):,} records")
         send(records, stage)
-        view = View(total=len(records))
+        view = View(total=len(records), days=options.days)
         killing = Killing.planned(options.kills, len(records), options.seed)
         with live.open():
             watch(stage, worker, view, killing, live.show)
@@ -104,7 +104,14 @@ def _play(options: Options, stage: Stage, say: Say, live: LiveView, began: float
         pipeline_s=pipeline_s,
         seconds=time.monotonic() - began,
         settings=stage.settings,
+        telling=_telling(outputs),
     )
+
+
+def _telling(outputs: Outputs) -> str | None:
+    """The user with the most alerts of those who have progress; the first by name of several."""
+    alerts = Counter(alert["user_id"] for alert in outputs.alerts)
+    return max(sorted(outputs.progress), key=alerts.__getitem__, default=None)
 
 
 def _month(options: Options, stage: Stage, rules: Rules) -> list[ToSend]:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.config import Settings
+from pipeline.config import ENV_PREFIX, Settings
 from pipeline.demo.comparing import Differences
 from pipeline.demo.live import WIDTH_MAX
 from pipeline.demo.planted import DUPLICATES, Planted
@@ -30,6 +30,7 @@ class Result(msgspec.Struct, frozen=True):
         assets: different figures that outputs refer to.
         pipeline_s: from the worker's start to lag 0. seconds: all of it.
         settings: of the worker. console: its address, where one was started.
+        telling: a user of the run about whom there is much to explain; None where there is none.
     """
 
     users: int
@@ -49,6 +50,7 @@ class Result(msgspec.Struct, frozen=True):
     seconds: float
     settings: Settings
     console: str | None = None
+    telling: str | None = None
 
     @property
     def right(self) -> bool:
@@ -104,7 +106,7 @@ def render(result: Result, console: Console) -> None:
         told, judged, meant = (
             counts[word] for counts in (result.verdicts, result.judged, result.planted.verdicts)
         )
-        _row(table, _NAMES.get(word, word), (told, judged, meant))
+        _row(table, _NAMES[word], (told, judged, meant))
     table.add_section()
     totals = (result.verdicts, result.judged, result.planted.verdicts)
     _row(table, "all", [sum(counts.values()) for counts in totals])
@@ -126,13 +128,38 @@ def render(result: Result, console: Console) -> None:
     )
 
 
+def kept_lines(result: Result, awaway: str, root: str) -> list[str]:
+    """What to type to look around in a run whose stack stays up.
+
+    Args:
+        awaway: how the command is called from here. root: the stack's folder, seen from here.
+    """
+    settings = result.settings
+    lines = [
+        "Kafka and the registry stay up. To look around:",
+        f"  export {ENV_PREFIX}BOOTSTRAP_SERVERS={settings.bootstrap_servers}",
+        f"  export {ENV_PREFIX}REGISTRY_URL={settings.registry_url}",
+        f"  export {ENV_PREFIX}TOPIC_PREFIX={settings.topic_prefix}",
+    ]
+    if result.telling is not None:
+        lines.append(f"  {awaway} explain {result.telling}")
+    if result.console is None:
+        lines += [
+            "The console did not start. To start it yourself, after these:",
+            f"  export {ENV_PREFIX}API_AUTH_OFF=true {ENV_PREFIX}DEVELOPMENT_BROKER=true",
+            f"  {awaway} api",
+        ]
+    return [*lines, "To end everything:", f"  {awaway} local down --root {root}"]
+
+
 _NAMES = {
-    "exact": "  exact duplicate",
-    "twin": "  twin (two devices)",
-    "collision": "  collision of ids",
-    "overlap": "  overlap (counts)",
+    "accepted": "accepted",
+    "exact": "exact duplicate",
+    "twin": "twin (two devices)",
+    "collision": "collision of ids",
+    "overlap": "overlap (counts too)",
     "applied": "commands applied",
-    "repeated": "  repeated",
+    "repeated": "commands repeated",
     "dead_letter": "dead letters",
 }
 

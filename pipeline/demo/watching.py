@@ -40,6 +40,7 @@ class View(msgspec.Struct):
         rate: inputs a second, lately.
         kills: how often the worker was killed with inputs left to do.
         seen: every audit record, as it came by.
+        days: how many are simulated, 1 and up.
     """
 
     total: int
@@ -50,6 +51,7 @@ class View(msgspec.Struct):
     rate: float = 0.0
     kills: int = 0
     seen: Seen = msgspec.field(default_factory=dict)
+    days: int = 30
 
 
 class Killing(msgspec.Struct):

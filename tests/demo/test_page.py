@@ -68,6 +68,7 @@ def test_the_page_shows_what_was_reached_and_needs_nothing_else(tmp_path: Path) 
     assert seen.tags.count("figure") == len(reached_portals(run.outputs.portals)) >= 5
     assert seen.tags.count("h1") == seen.tags.count("main") == 1
     assert len(seen.ids) == len(set(seen.ids))
+    assert "<title>30 days of practice</title>" in text and "<h1>30 days of practice" in text
     assert "sri yantra" in text and "Still ahead" in text
     assert f"{len(run.outputs.portals):,}" in text
 

@@ -1,16 +1,20 @@
 """What is shown during a run and after it, in eighty columns."""
 
 import io
+import sys
 from collections import Counter
+from pathlib import Path
 
+import msgspec
 import pytest
 from rich.console import Console
 
+from pipeline.cli.demo import called_as
 from pipeline.config import Settings
 from pipeline.demo.comparing import Differences
 from pipeline.demo.live import LiveView, line, panel
 from pipeline.demo.planted import Planted
-from pipeline.demo.summary import Result, render
+from pipeline.demo.summary import Result, kept_lines, render
 from pipeline.demo.watching import Killing, View
 
 VERDICTS = Counter(
@@ -29,7 +33,7 @@ def _shown(console: Console) -> str:
 
 
 def _view() -> View:
-    view = View(total=1_500_000, done=1_343_065, verdicts=VERDICTS, portals=123_456)
+    view = View(total=1_500_000, done=1_343_065, verdicts=VERDICTS, portals=123_456, days=20)
     view.lag, view.rate, view.kills = 156_935, 18_240.4, 3
     return view
 
@@ -53,7 +57,7 @@ def _result(differences: Differences) -> Result:
         pipeline_s=71.3,
         seconds=102.9,
         settings=Settings(),
-        console="http://127.0.0.1:8090/console",
+        console="http://127.0.0.1:39999/console",
     )
 
 
@@ -81,7 +85,7 @@ def test_a_terminal_is_left_as_it_was() -> None:
     console = _console()
     with LiveView(console).open() as live:
         live.show(_view())
-    assert "a month of practice" in _shown(console)
+    assert "20 days of practice" in _shown(console)
 
 
 def test_the_summary_fits_eighty_columns_and_says_when_it_is_exact() -> None:
@@ -107,6 +111,55 @@ def test_the_summary_names_what_differs() -> None:
     assert told["oracle"] == {"portals_missing": 1, "portals_extra": 0, "users_wrong": 0}
     assert told["differences"] == {"portals_missing": 1}
     assert told["duplicates"]["twin"] == 9_876
+
+
+def test_no_row_of_the_summary_looks_like_a_part_of_another() -> None:
+    console = _console()
+    render(_result(Differences()), console)
+    rows = [one for one in _shown(console).splitlines() if one.startswith("│")]
+    assert len(rows) == 9
+    assert all(one[1] == " " and one[2] != " " for one in rows)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:39999/console", None])
+def test_what_is_kept_can_be_pasted_into_a_shell(address: str | None) -> None:
+    settings = Settings(
+        bootstrap_servers="127.0.0.1:1",
+        registry_url="http://127.0.0.1:2/apis/ccompat/v7",
+        topic_prefix="demo-1-1795422222222.",
+    )
+    run = msgspec.structs.replace(
+        _result(Differences()), settings=settings, console=address, telling="seeker-00142"
+    )
+    lines = kept_lines(run, ".venv/bin/awaway", ".local/demo/stack")
+    for wanted in (
+        "export AWAWAY_BOOTSTRAP_SERVERS=127.0.0.1:1",
+        "export AWAWAY_REGISTRY_URL=http://127.0.0.1:2/apis/ccompat/v7",
+        "export AWAWAY_TOPIC_PREFIX=demo-1-1795422222222.",
+        ".venv/bin/awaway explain seeker-00142",
+        ".venv/bin/awaway local down --root .local/demo/stack",
+    ):
+        assert f"  {wanted}" in lines
+    assert max(map(len, lines)) <= 80
+    assert ("  .venv/bin/awaway api" in lines) == (address is None)
+
+
+@pytest.mark.parametrize(
+    ("started", "called"),
+    [
+        (".venv/bin/awaway", ".venv/bin/awaway"),
+        ("/opt/a b/awaway", "'/opt/a b/awaway'"),
+        ("pipeline/cli/main.py", f"{sys.executable} -m pipeline.cli.main"),
+    ],
+)
+def test_commands_are_printed_as_they_can_be_called(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, started: str, called: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [started, "demo"])
+    assert called_as() == called
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "bin" / "awaway"), "demo"])
+    assert called_as() == "bin/awaway"
 
 
 def test_the_moments_of_kills_are_seeded_and_before_the_end() -> None:
