@@ -26,8 +26,8 @@ _TAIL: Final = "/progress"
 _HEAD_CHARS: Final = len(_HEAD)
 _TAIL_CHARS: Final = len(_TAIL)
 _TEMPLATE: Final = "/v1/users/{user_id}/progress"
-_NO_ID: Final = "/completions"
-"""What no user id in a path ends with, see user_path.py."""
+_NO_ID: Final = "/completions/"
+"""Where a user id in a path ends, see user_path.py."""
 
 
 class Swift:
@@ -54,7 +54,8 @@ class Swift:
             if path[-_TAIL_CHARS:] == _TAIL and path[:_HEAD_CHARS] == _HEAD:
                 user_id = path[_HEAD_CHARS:-_TAIL_CHARS]
                 names = [name for name, _ in scope["headers"]]
-                if b"origin" not in names and not user_id.endswith(_NO_ID) and user_id:
+                is_user = user_id and path.find(_NO_ID, _HEAD_CHARS) < 0
+                if is_user and b"origin" not in names:
                     started_s = time.perf_counter()
                     try:
                         status = await self._answer(scope, send, user_id)

@@ -3,8 +3,8 @@
 Owns: the part of a path that is a user id: `{user_id:user}` in a route's template.
 Does not own: whether it can be an id (core/rejection.py), which the route asks first.
 Invariant: an id may hold what an id may, a slash too (`%2F` in a URL, which the server undoes); the
-one thing that is not taken for a part of it is a `/completions` at its end, which belongs to the
-path of a completion.
+one thing that is not taken for a part of it is a `/completions/`, after which everything is a
+completion's id, which may hold slashes as well.
 """
 
 from typing import Final
@@ -13,7 +13,7 @@ from starlette.convertors import Convertor, register_url_convertor
 
 
 class _UserId(Convertor[str]):
-    regex = r"[\s\S]+?(?<!/completions)"
+    regex = r"(?:(?!/completions/)[\s\S])+?"
 
     def convert(self, value: str) -> str:
         return value

@@ -163,6 +163,15 @@ def test_an_unknown_completion_is_unknown_unless_its_position_is_given(served: S
     assert served.status(hal, url)["status"] == "accepted"
 
 
+def test_a_completion_id_may_end_like_a_path_of_its_user(served: Served) -> None:
+    jan = served.client("jan")
+    for name in ("j/progress", "/completions/keys", "completions"):
+        url = post(jan, completion("jan", name)).headers["location"]
+        told = served.status(jan, url)
+        assert (told["user_id"], told["completion_id"]) == ("jan", name)
+        assert jan.get(url.partition("?")[0]).json()["completion_id"] == name
+
+
 def test_no_token_reaches_the_log(served: Served) -> None:
     secret = token("ida")
     for value in (f"Bearer {secret}", f"Bearer {secret}x", f"Basic {secret}"):

@@ -193,6 +193,15 @@ async def test_an_id_may_hold_a_slash(scene: Scene) -> None:
         assert (await scene.get(f"/v1/users/team/ann é/{what}")).json["user_id"] == "team/ann é"
 
 
+async def test_an_id_may_be_what_paths_are_made_of(scene: Scene) -> None:
+    scene.put(person("completions"), person("x/progress"))
+    scene.catch_up()
+    for user_id in ("completions", "x/progress"):
+        for what in ("progress", "calendar"):
+            answer = await both_ways(scene, f"/v1/users/{user_id}/{what}")
+            assert answer.json["user_id"] == user_id
+
+
 async def test_head_answers_without_a_body(scene: Scene) -> None:
     scene.put(person())
     scene.catch_up()
