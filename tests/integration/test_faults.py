@@ -26,7 +26,14 @@ def crash(ledger: Ledger, step: str, nth: int, **settings: Any) -> None:
     assert worker.wait(60) == -signal.SIGKILL, ledger.log()
 
 
-@pytest.mark.parametrize("step", ["begin", "produce", "send_offsets", "commit", "apply"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        "send_offsets",
+        "apply",
+        *(pytest.param(step, marks=pytest.mark.verify) for step in ("begin", "produce", "commit")),
+    ],
+)
 def test_killed_at_a_step(ledger: Ledger, step: str) -> None:
     send_load(ledger, seed=1, events=500)
     crash(ledger, step, 3, **SMALL_BATCHES)
