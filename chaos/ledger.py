@@ -49,6 +49,7 @@ STARTING: Final = (
     ck.KafkaError._TRANSPORT,
     ck.KafkaError._ALL_BROKERS_DOWN,
     ck.KafkaError.NOT_LEADER_FOR_PARTITION,
+    ck.KafkaError.FENCED_LEADER_EPOCH,
 )
 """What a broker answers that has only just started, or that waits for an open transaction."""
 

@@ -92,7 +92,8 @@ def _copy(source: Path, target: Path) -> None:
             copy.write_bytes(path.read_bytes())
 
 
-@pytest.mark.parametrize("hard", [pytest.param(False, marks=pytest.mark.verify), True])
+@pytest.mark.verify
+@pytest.mark.parametrize("hard", [False, True])
 def test_broker_restart(
     own_stack: LocalStack, topic_prefix: str, tmp_path: Path, assets: Path, hard: bool
 ) -> None:
