@@ -7,6 +7,7 @@ Invariant: checks only read.
 
 import hashlib
 import time
+from collections.abc import Mapping
 from typing import Final
 
 from pipeline.config import Settings
@@ -45,21 +46,24 @@ def check_topics(
     if missing:
         raise IncompatibleTopicsError(f"topics that are not there: {', '.join(missing)}", fix=_FIX)
     seen = settings.topic(f"{settings.generation}.seen-changelog")
-    retention_ms = int(cluster.topic_setting(seen, "retention.ms"))
+    inputs = (
+        [] if settings.development else [settings.topic(n) for n in ("completions", "commands")]
+    )
+    found = cluster.topic_settings([seen, *inputs])
+    retention_ms = int(found[seen]["retention.ms"])
     if 0 <= retention_ms <= window_ms:
         raise IncompatibleTopicsError(
             f"{seen} keeps records for {retention_ms} ms, the policy remembers completions for"
             f" {window_ms} ms: a duplicate could count after a restore",
             fix="make its retention in topics.yaml longer than the policy's window_days; " + _FIX,
         )
-    if not settings.development:
-        for name in (settings.topic("completions"), settings.topic("commands")):
-            _check_input(cluster, name)
+    for name in inputs:
+        _check_input(name, found[name])
 
 
-def _check_input(cluster: KafkaCluster, name: str) -> None:
+def _check_input(name: str, settings: Mapping[str, str]) -> None:
     for setting, (needed, otherwise) in INPUT_SETTINGS.items():
-        found = cluster.topic_setting(name, setting)
+        found = settings[setting]
         if found != needed:
             raise IncompatibleTopicsError(
                 f"{name} has {setting}={found}, it needs {needed}: otherwise {otherwise}",

@@ -123,12 +123,6 @@ class Fleet:
         for worker in list(self.extra):
             worker.process.end()
 
-    def reboot(self) -> None:
-        """Restart what gave up on a partition: an operator does that once the cause is mended."""
-        for worker in list(self.running.values()):
-            if worker.engine.partitions.refused:
-                worker.stop()
-
     # --- disks -----------------------------------------------------------------------------------
 
     def _change_disk(self, slot: str) -> None:

@@ -41,10 +41,10 @@ from rocksdict import (
     DBCompressionType,
     Options,
     Rdict,
-    WriteBatch,
     WriteOptions,
 )
 
+from pipeline.engine.rocks import batch_of
 from pipeline.errors import AwawayError
 
 FORMAT: Final = 1
@@ -301,13 +301,7 @@ class ProgressStore:
         return db
 
     def _write(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
-        batch = WriteBatch(raw_mode=True)
-        put, delete = batch.put, batch.delete
-        for key, value in entries:
-            if value is None:
-                delete(key)
-            else:
-                put(key, value)
+        batch = batch_of(entries)
         try:
             self._db.write(batch)
         except Exception as error:  # rocksdict raises bare Exception

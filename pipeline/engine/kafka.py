@@ -110,12 +110,8 @@ class KafkaCluster:
                     raise self._failed("describing topics", error) from error
         return found
 
-    def topic_setting(self, topic: str, name: str) -> str:
-        """A topic's setting as the broker applies it, its own or a default."""
-        return self.topic_settings([topic])[topic][name]
-
     def topic_settings(self, topics: Iterable[str]) -> dict[str, dict[str, str]]:
-        """Every setting of each topic as the broker applies it."""
+        """Every setting of each topic as the broker applies it, its own or a default."""
         return self._settings(ResourceType.TOPIC, topics)
 
     def broker_settings(self) -> dict[str, dict[str, str]]:

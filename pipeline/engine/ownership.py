@@ -152,7 +152,6 @@ class Ownership:
             ready[TopicPartition(topic, number)] = group
         return ready
 
-    @property
     def next_offsets(self) -> dict[TopicPartition, int]:
         """Where each input of an open partition goes on, after what is applied."""
         return {
@@ -163,7 +162,7 @@ class Ownership:
 
     def fetch(self, consumer: GroupConsumer) -> None:
         """Fetch the open partitions, each from after what is applied."""
-        consumer.fetch(self.next_offsets)
+        consumer.fetch(self.next_offsets())
 
     def mend(self, number: int, error: CorruptStoreError) -> None:
         """A store could not be read: set it aside and restore the partition.

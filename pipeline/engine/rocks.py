@@ -70,6 +70,18 @@ def _options(cache: Cache, *, is_bulk: bool = False) -> Options:
     return options
 
 
+def batch_of(entries: Iterable[tuple[bytes, bytes | None]]) -> WriteBatch:
+    """One atomic write of raw entries; a value of None deletes."""
+    batch = WriteBatch(raw_mode=True)
+    put, delete = batch.put, batch.delete
+    for key, value in entries:
+        if value is None:
+            delete(key)
+        else:
+            put(key, value)
+    return batch
+
+
 class RocksStore:
     """One open database."""
 
@@ -109,13 +121,7 @@ class RocksStore:
 
     def write(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
         """Write all of the entries or none; a value of None deletes."""
-        batch = WriteBatch(raw_mode=True)
-        put, delete = batch.put, batch.delete
-        for key, value in entries:
-            if value is None:
-                delete(key)
-            else:
-                put(key, value)
+        batch = batch_of(entries)
         try:
             self._db.write(batch)
         except Exception as error:  # rocksdict raises bare Exception

@@ -11,8 +11,8 @@ ones are never delivered; so a silence is tested with a reader from where the co
 While every partition moves, it costs one comparison a poll.
 """
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
 
 from pipeline.engine.engine_config import EngineConfig
 from pipeline.engine.errors import BrokerError
@@ -26,6 +26,8 @@ than fits into it (64 MiB of records that take more than 64 bytes each)."""
 
 PROBE_S: Final = 3.0
 """A reader is given this long to find a record."""
+
+NextOffsets: TypeAlias = Callable[[], Mapping[TopicPartition, int]]
 
 _PROBE_RECORDS: Final = 100
 
@@ -44,11 +46,12 @@ class StallWatch:
         self._due: dict[TopicPartition, tuple[int, int]] = {}
         self._empty: dict[TopicPartition, tuple[int, int]] = {}
 
-    def is_stalled(self, next_offsets: Mapping[TopicPartition, int], records: int) -> bool:
+    def is_stalled(self, next_offsets: NextOffsets, records: int) -> bool:
         """Whether something is due that the consumer does not deliver.
 
         Args:
-            next_offsets: where it should go on, for each partition that it fetches.
+            next_offsets: says where it should go on, for each partition that it fetches; asked
+                only when it is time to look.
             records: that it delivered just now.
         """
         now = self._now()
@@ -58,7 +61,7 @@ class StallWatch:
         if now < self._look_at:
             return False
         self._look_at = now + LOOK_EVERY_S
-        quiet = self._quiet(next_offsets, now)
+        quiet = self._quiet(next_offsets(), now)
         if not quiet:
             self._due = {}
             return False

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from pipeline.engine.engine_config import EngineConfig
@@ -72,7 +73,7 @@ def looks(
     """Four looks, each as long after the one before as it takes."""
     answers = []
     for _ in range(4):
-        answers.append(watch.is_stalled(offsets, records))
+        answers.append(watch.is_stalled(lambda: offsets, records))
         log.now += LOOK_EVERY_S
     return answers
 
@@ -109,17 +110,17 @@ def test_a_record_that_has_only_just_come_is_not_due() -> None:
     watch = watching(log)
     looks(watch, log, {A: 7})
     log.ends[A] = 9
-    watch.is_stalled({A: 7}, records=0)
+    watch.is_stalled(lambda: {A: 7}, records=0)
     log.records.append(Record(A, 9))
     log.now += LOOK_EVERY_S
-    assert not watch.is_stalled({A: 7}, records=0)
+    assert not watch.is_stalled(lambda: {A: 7}, records=0)
 
 
 def test_a_partition_that_moves_is_left_alone() -> None:
     log = Log({A: 100}, [Record(A, 50)])
     watch = watching(log)
     for offset in range(10):
-        assert not watch.is_stalled({A: offset}, records=0)
+        assert not watch.is_stalled(partial(dict, {A: offset}), records=0)
         log.now += LOOK_EVERY_S
     assert log.probes == 0
 
@@ -127,7 +128,7 @@ def test_a_partition_that_moves_is_left_alone() -> None:
 def heard_until_stalled(log: Log, watch: StallWatch, records: int) -> int | None:
     """How many records of B were delivered before A, which stands still, was called stalled."""
     for turn in range(1, 50):
-        if watch.is_stalled({A: 7, B: turn}, records):
+        if watch.is_stalled(partial(dict, {A: 7, B: turn}), records):
             return turn * records
         log.now += LOOK_EVERY_S
     return None
