@@ -114,10 +114,13 @@ clean-all: clean ## The same, and remove .venv too
 	echo "making .venv with $$("$$python" --version)"; \
 	"$$python" -m venv --clear .venv
 
+# The locks name everything, so pip resolves nothing (--no-deps): given the choice, an old pip takes a
+# newer release for `coverage[toml]` than the one that is pinned, and then misses its hash.
 .venv/.dependencies: .venv/bin/python requirements/dev.txt
 	@echo "installing the locked packages (the first time takes a minute or two)"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
 		-r requirements/dev.txt
+	@found=$$($(BIN)/python -m pip check --disable-pip-version-check) || { echo "$$found" >&2; exit 1; }
 	@touch $@
 
 # The build backend is among the locked packages, so this fetches nothing.
@@ -128,6 +131,6 @@ clean-all: clean ## The same, and remove .venv too
 
 .venv/.locker: .venv/bin/python requirements/lock.txt
 	@$(BIN)/python -m venv --clear .venv-lock
-	@.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-		-r requirements/lock.txt
+	@.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check --no-deps \
+		--require-hashes -r requirements/lock.txt
 	@touch $@
