@@ -28,6 +28,7 @@ SHORT_NAMES = {
     "raw-stdlib": "raw_loop_stdlib",
     "faust": "faust_naive",
     "collapsed": "ours_collapsed",
+    "two": "ours_two_workers",
     "latency": "latency",
 }
 
@@ -81,7 +82,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     add(
         "--only",
         default="",
-        help="some of raw,raw-stdlib,ours,collapsed,faust,latency; all if not given",
+        help="some of raw,raw-stdlib,ours,collapsed,two,faust,latency; all if not given",
     )
     add("--profile", action="store_true", help="sample the worker in one more run")
     add("--bootstrap-servers", help="a running Kafka, instead of one of the run's own")

@@ -15,7 +15,7 @@ since the start.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -132,10 +132,10 @@ class CommitWatch:
 
 
 class ProcessWatch:
-    """What a process and its children take. Memory is sampled on a thread."""
+    """What some processes and their children take. Memory is sampled on a thread."""
 
-    def __init__(self, pid: int) -> None:
-        self._process = psutil.Process(pid)
+    def __init__(self, pids: Sequence[int]) -> None:
+        self._processes = [psutil.Process(pid) for pid in pids]
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample, name="memory-watch", daemon=True)
         self.peak_bytes = 0
@@ -160,7 +160,11 @@ class ProcessWatch:
         return self.peak_bytes
 
     def _family(self) -> list[psutil.Process]:
-        return [self._process, *self._process.children(recursive=True)]
+        return [
+            member
+            for process in self._processes
+            for member in (process, *process.children(recursive=True))
+        ]
 
     def _sample(self) -> None:
         while not self._stop.wait(MEMORY_POLL_S):

@@ -76,8 +76,14 @@ def prepare(env: Mapping[str, str]) -> None:
             )
 
 
-def worker_peer(name: str, prefix: str, env: Mapping[str, str], events: int) -> Peer:
-    """The worker as a peer; its topics must be there and loaded."""
+def worker_peer(
+    name: str, prefix: str, env: Mapping[str, str], events: int, workers: int = 1
+) -> Peer:
+    """The worker as a peer; its topics must be there and loaded.
+
+    Args:
+        workers: how many share the partitions, 1 and up, each with a slot and a folder of its own.
+    """
     return Peer(
         name=name,
         argv=[*COMMAND, "worker"],
@@ -85,6 +91,14 @@ def worker_peer(name: str, prefix: str, env: Mapping[str, str], events: int) -> 
         group=f"{prefix}{GENERATION}",
         topic=f"{prefix}completions",
         events=events,
+        more=[
+            {
+                "AWAWAY_SLOT": str(slot),
+                "AWAWAY_DATA_DIR": f"{env['AWAWAY_DATA_DIR']}-{slot}",
+                "AWAWAY_HTTP_PORT": str(_free_port()),
+            }
+            for slot in range(1, workers)
+        ],
     )
 
 

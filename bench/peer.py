@@ -1,6 +1,6 @@
 """Starting a peer, watching it through the whole input, stopping it.
 
-Owns: a peer's process and its log.
+Owns: a peer's processes and their logs.
 Does not own: what it is measured by (measure.py), what its results should be (outcome.py).
 Invariant: no process of ours outlives `run_peer`, whatever happens in it.
 """
@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -33,6 +33,7 @@ class Peer:
         group: its consumer group. topic: its input.
         events: how many records there are in it.
         events_per_s_min: slower than this, start-up aside, and it is given up.
+        more: a further process of the program for each of these, with it added to `env`.
     """
 
     name: str
@@ -42,6 +43,15 @@ class Peer:
     topic: str
     events: int
     events_per_s_min: float = 1_000.0
+    more: Sequence[Mapping[str, str]] = ()
+
+    def processes(self, folder: Path) -> list["PeerProcess"]:
+        """Its processes, not yet started, each with a log of its own in the folder."""
+        names = [self.name, *(f"{self.name}-{n}" for n in range(2, len(self.more) + 2))]
+        return [
+            PeerProcess(name, self.argv, {**self.env, **extra}, folder / f"{name}.log")
+            for name, extra in zip(names, ({}, *self.more), strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -121,8 +131,8 @@ def run_peer(
     """Run a peer until it has committed the whole input.
 
     Args:
-        folder: for its log, `<name>.log`.
-        while_running: called once with its process id when the first commit was seen.
+        folder: for its logs, `<name>.log`.
+        while_running: called once with its (first) process's id when the first commit was seen.
 
     Raises:
         PeerDiedError: it ended by itself or did not finish in time.
@@ -130,12 +140,12 @@ def run_peer(
     watch = CommitWatch(bootstrap, peer.group, peer.topic)
     try:
         watch.look(lambda: 0.0)  # connects, so that the next look is as quick as any
-        process = PeerProcess(peer.name, peer.argv, peer.env, folder / f"{peer.name}.log")
         watch.started()
-        with process:
-            taken = ProcessWatch(process.pid)
+        with ExitStack() as ended:
+            running = [ended.enter_context(process) for process in peer.processes(folder)]
+            taken = ProcessWatch([process.pid for process in running])
             try:
-                _follow(peer, process, taken, watch, while_running)
+                _follow(peer, running, taken, watch, while_running)
             finally:
                 peak_bytes = taken.close()
     finally:
@@ -147,7 +157,7 @@ def run_peer(
 
 def _follow(
     peer: Peer,
-    process: PeerProcess,
+    running: Sequence[PeerProcess],
     taken: ProcessWatch,
     watch: CommitWatch,
     while_running: Callable[[int], None] | None,
@@ -156,10 +166,11 @@ def _follow(
     deadline = time.monotonic() + timeout_s
     committed = 0
     while committed < peer.events:
-        process.check_alive()
+        for process in running:
+            process.check_alive()
         if time.monotonic() > deadline:
-            raise process.died(f"committed {committed} of {peer.events} in {timeout_s:.0f} s")
+            raise running[0].died(f"committed {committed} of {peer.events} in {timeout_s:.0f} s")
         before, committed = committed, watch.look(taken.cpu_s)
         if while_running is not None and committed and not before:
-            while_running(process.pid)
+            while_running(running[0].pid)
         time.sleep(POLL_S)

@@ -19,8 +19,13 @@ TITLES: Final = {
     "raw_loop_stdlib": "the same, JSON by the standard library",
     "ours": "this pipeline, exactly-once",
     "ours_collapsed": "this pipeline, collapsing",
+    "ours_two_workers": "this pipeline, shared by two workers",
     "faust_naive": "naive Faust app, at least once",
 }
+
+JSON_ORDER: Final = (
+    *("ours", "ours_collapsed", "ours_two_workers", "faust_naive", "raw_loop", "raw_loop_stdlib"),
+)
 
 
 @dataclass(frozen=True)
@@ -76,9 +81,7 @@ def delay_lines(latency: Latency, events_per_s: int) -> list[str]:
 def json_line(rows: Mapping[str, Row], latency: Latency | None) -> str:
     """The last line: events per second by peer, delays in milliseconds."""
     found: dict[str, object] = {
-        name: round(rows[name].measured.rate.events_per_s, 1)
-        for name in ("ours", "ours_collapsed", "faust_naive", "raw_loop", "raw_loop_stdlib")
-        if name in rows
+        name: round(rows[name].measured.rate.events_per_s, 1) for name in JSON_ORDER if name in rows
     }
     if latency is not None:
         delays: Delays = summary(latency.delays_ms)

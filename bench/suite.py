@@ -29,8 +29,10 @@ from bench.peer import Peer, PeerProcess, run_peer
 from bench.profiler import finish, sample
 from bench.report import Row
 
-PEERS: Final = ("raw_loop", "raw_loop_stdlib", "ours", "ours_collapsed", "faust_naive")
-OURS: Final = frozenset({"ours", "ours_collapsed"})
+OURS: Final = {"ours": 1, "ours_collapsed": 1, "ours_two_workers": 2}
+"""How many workers share the input."""
+
+PEERS: Final = ("raw_loop", "raw_loop_stdlib", *OURS, "faust_naive")
 WARMING_SHARE: Final = 0.1
 PROFILE_SECONDS_MAX: Final = 10.0
 
@@ -131,7 +133,7 @@ class Suite:
         env = environment(self._ground, prefix, collapse=collapse)
         prepare(env)
         load(self._ground.bootstrap, f"{prefix}completions", data.events)
-        return worker_peer(name, prefix, env, len(data.events)), prefix
+        return worker_peer(name, prefix, env, len(data.events), OURS.get(name, 1)), prefix
 
     def _check_ours(self, name: str, prefix: str, data: Data, *, collapse: bool) -> None:
         decode = progress_decoder()
