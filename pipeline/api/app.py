@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.api import assets, ingest, live, probes, problems, users
 from pipeline.api.console.routes import console_routes
+from pipeline.api.leftover import Leftover
 from pipeline.api.measured import Measured
 from pipeline.api.parts import Parts
 from pipeline.api.swift import Swift
@@ -57,7 +58,9 @@ class Application:
         app = ExceptionMiddleware(app, handlers=problems.HANDLERS)
         for each in reversed(middleware):
             app = each.cls(app, *each.args, **each.kwargs)
-        self._app: ASGIApp = Swift(Measured(app, found, parts.metrics, headers), parts, headers)
+        app = Measured(app, found, parts.metrics, headers)
+        app = Leftover(app, parts.settings.api_body_bytes_max)
+        self._app: ASGIApp = Swift(app, parts, headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
