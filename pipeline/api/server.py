@@ -1,6 +1,6 @@
 """The API's process: serve until told to stop.
 
-Owns: the HTTP server and its settings, the order of start and stop, signals.
+Owns: the HTTP server and its settings, the order of start and stop, signals, the way out.
 Does not own: the application (app.py), its parts (wiring.py).
 Invariants: it listens before anything is connected, so that probes are answered; at a stop no new
 request is taken, those in hand end first, then the services stop in the reverse order; after a
@@ -12,11 +12,13 @@ what we use of it, start, stop and ASGI, is held by the tests of this project.
 """
 
 import asyncio
+import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, NoReturn
 
 import structlog
 from granian.constants import HTTPModes, Interfaces
@@ -111,6 +113,17 @@ async def serve(
             await serving
         for service in reversed(started):
             await service.stop()
+
+
+def leave(code: int) -> NoReturn:
+    """End the process here and now; what it has written is kept.
+
+    Not by the interpreter's own way out: the server's threads know no end of theirs, and one that
+    asks for the interpreter while it goes aborts the process: a clean stop would look like a crash.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _server(app: ASGIApp, settings: ApiSettings, port: int) -> Server:

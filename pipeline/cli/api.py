@@ -9,11 +9,10 @@ Invariants: an error that ends it is a log line with its fix; after a signal it 
 import asyncio
 import os
 import platform
-import sys
 import threading
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn
 
 import typer
 
@@ -75,10 +74,10 @@ def _show(settings: "ApiSettings", output: Output) -> None:
     typer.echo(yaml.safe_dump(settings.shown(), sort_keys=False, allow_unicode=True), nl=False)
 
 
-def _run(settings: "ApiSettings", complaints: list[str]) -> int:
+def _run(settings: "ApiSettings", complaints: list[str]) -> NoReturn:
     import structlog  # noqa: PLC0415 - slow to import
 
-    from pipeline.api.server import serve  # noqa: PLC0415 - slow to import
+    from pipeline.api.server import leave, serve  # noqa: PLC0415 - slow to import
     from pipeline.api.wiring import build  # noqa: PLC0415
     from pipeline.core.errors import CoreError  # noqa: PLC0415
 
@@ -115,17 +114,14 @@ def _run(settings: "ApiSettings", complaints: list[str]) -> int:
         log.error("failed", error=type(error).__name__, reason=str(error), fix=error.fix)
         raise
     log.info("stopped")
-    return EXIT_OK
+    leave(EXIT_OK)
 
 
 async def _leave_in_time(stopping: asyncio.Event, settings: "ApiSettings") -> None:
+    """End the process although something hangs; nothing is lost by it."""
+    from pipeline.api.server import leave  # noqa: PLC0415 - slow to import
+
     await stopping.wait()
-    last = threading.Timer(settings.api_stop_timeout_s + _LEAVE_EXTRA_S, _leave)
+    last = threading.Timer(settings.api_stop_timeout_s + _LEAVE_EXTRA_S, leave, (EXIT_FAILED,))
     last.daemon = True
     last.start()
-
-
-def _leave() -> None:
-    """End the process although something hangs; nothing is lost by it."""
-    sys.stderr.flush()
-    os._exit(EXIT_FAILED)

@@ -1,53 +1,52 @@
 """Answers that come before the request's end, over a real connection: heard, and not its ruin."""
 
-import asyncio
 import socket
-import threading
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
 
-from pipeline.api import leftover, problems
-from pipeline.api.leftover import Leftover
-from pipeline.api.problems import ProblemError
-from pipeline.api.server import _server, find_port
-from pipeline.api.shield import Shield
-from pipeline.config_api import ApiSettings
+from tests.integration.ledger import ROOT
 
 LIMIT = 50_000
-TRIES = 30
+TRIES = 15
 
 
-async def echo(request: Request) -> Response:
-    return PlainTextResponse(str(len(await request.body())))
-
-
-async def refuse(_: Request) -> Response:
-    raise ProblemError(401, "no", "No")
+@contextmanager
+def server(rest_bytes_max: int, rest_s_max: float) -> Iterator[int]:
+    """The port of a server that lets go so much of a rest."""
+    words = [str(LIMIT), str(rest_bytes_max), str(rest_s_max)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.api.refusing", *words],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            port = int(process.stdout.readline().rpartition(":")[2])
+            deadline_s = time.monotonic() + 30
+            while True:
+                with socket.socket() as probe:
+                    if not probe.connect_ex(("127.0.0.1", port)):
+                        break
+                assert time.monotonic() < deadline_s
+                time.sleep(0.02)
+            yield port
+            process.terminate()
+            assert process.wait(60) == 0
+        finally:
+            process.kill()
 
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    """Of a server with these two routes."""
-    found = find_port("127.0.0.1", 0)
-    routes = [Route("/echo", echo, methods=["POST"]), Route("/refuse", refuse, methods=["POST"])]
-    app = Starlette(routes=routes, exception_handlers=dict(problems.HANDLERS))
-    shielded = Leftover(Shield(app, LIMIT, 10.0), LIMIT)
-    server = _server(shielded, ApiSettings(api_stop_timeout_s=5), found)
-    running = threading.Thread(target=lambda: asyncio.run(server.serve()))
-    running.start()
-    deadline_s = time.monotonic() + 20
-    while socket.socket().connect_ex(("127.0.0.1", found)) and time.monotonic() < deadline_s:
-        time.sleep(0.02)
-    yield found
-    server.stop()  # type: ignore[no-untyped-call]
-    running.join(20)
-    assert not running.is_alive()
+    """Of a server with the product's bounds."""
+    with server(16_777_216, 5.0) as found:
+        yield found
 
 
 class Phone:
@@ -99,9 +98,9 @@ def phone(port: int) -> Iterator[Phone]:
 def test_who_sends_too_much_hears_it_and_that_the_connection_is_over(port: int) -> None:
     for _ in range(TRIES):
         said, unsaid = Phone(port), Phone(port)
-        said.begin("/echo", f"Content-Length: {LIMIT * 40}")
+        said.begin("/echo", f"Content-Length: {LIMIT * 20}")
         unsaid.begin("/echo", "Transfer-Encoding: chunked")
-        for _ in range(40):
+        for _ in range(20):
             said.send(b"x" * LIMIT)
             unsaid.send_chunk(b"x" * LIMIT)
         unsaid.send_chunk(b"")
@@ -137,18 +136,18 @@ def test_who_waits_to_be_asked_for_the_body_is_not_asked(phone: Phone) -> None:
     assert phone.is_closed()
 
 
-def test_the_rest_is_taken_within_bounds(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leftover, "REST_S_MAX", 0.2)
-    late = Phone(port)
-    late.begin("/refuse", f"Content-Length: {LIMIT}")
-    assert late.hear() == (401, False)
-    assert late.is_closed()
-    late.close()
-    monkeypatch.setattr(leftover, "REST_S_MAX", 60.0)
-    monkeypatch.setattr(leftover, "REST_BYTES_MAX", LIMIT * 3)
-    endless = Phone(port)
-    endless.begin("/echo", "Transfer-Encoding: chunked")
-    with pytest.raises(OSError, match=r"reset|pipe"):
-        for _ in range(10_000):
-            endless.send_chunk(b"x" * LIMIT)
-    endless.close()
+def test_the_rest_is_taken_within_bounds() -> None:
+    with server(LIMIT * 3, 2.0) as port:
+        late, endless = Phone(port), Phone(port)
+        late.begin("/refuse", f"Content-Length: {LIMIT}")
+        assert late.hear() == (401, False)
+        endless.begin("/echo", "Transfer-Encoding: chunked")
+        sent = 0
+        with pytest.raises(OSError, match=r"reset|pipe"):
+            while sent < 1_000:
+                endless.send_chunk(b"x" * LIMIT)
+                sent += 1
+        assert sent < 400
+        assert late.is_closed()
+        late.close()
+        endless.close()

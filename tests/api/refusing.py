@@ -1,0 +1,45 @@
+"""Two routes on the real server: `/echo` reads a body, `/refuse` does not.
+
+Run as a program with the body's limit and the bounds of what is let go; prints its port.
+"""
+
+import asyncio
+import sys
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from pipeline.api import leftover, problems
+from pipeline.api.leftover import Leftover
+from pipeline.api.problems import ProblemError
+from pipeline.api.server import leave, serve
+from pipeline.api.shield import Shield
+from pipeline.config_api import ApiSettings
+
+
+async def echo(request: Request) -> Response:
+    """Say how long the body was."""
+    return PlainTextResponse(str(len(await request.body())))
+
+
+async def refuse(_: Request) -> Response:
+    """Say no without a look at the body."""
+    raise ProblemError(401, "no", "No")
+
+
+def main(limit: int, rest_bytes_max: int, rest_s_max: float) -> None:
+    """Serve until told to stop."""
+    leftover.REST_BYTES_MAX = rest_bytes_max  # type: ignore[misc]
+    leftover.REST_S_MAX = rest_s_max  # type: ignore[misc]
+    routes = [Route("/echo", echo, methods=["POST"]), Route("/refuse", refuse, methods=["POST"])]
+    app = Starlette(routes=routes, exception_handlers=dict(problems.HANDLERS))
+    shielded = Leftover(Shield(app, limit, 10.0), limit)
+    settings = ApiSettings(api_port=0)
+    asyncio.run(serve(shielded, [], settings, asyncio.Event(), lambda at: print(at, flush=True)))
+    leave(0)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
