@@ -5,6 +5,7 @@ Does not own: what is to be changed (topic_plan.py), when (topics.py).
 Invariant: each request is bounded in time, and each can be made again.
 """
 
+import time
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
@@ -24,6 +25,7 @@ from pipeline.errors import AwawayError
 from pipeline.ops.topic_plan import Change, ChangeKind, ClusterTopic, Plan
 
 _REQUEST_TIMEOUT_S: Final = 15.0
+_AGAIN_S: Final = 0.1
 
 
 class TopicsError(AwawayError):
@@ -47,6 +49,16 @@ def read_cluster(
     Raises:
         TopicsError: the broker does not answer.
     """
+    deadline_s = time.monotonic() + _REQUEST_TIMEOUT_S
+    while (found := _read_once(admin, prefix, also, time.monotonic() < deadline_s)) is None:
+        time.sleep(_AGAIN_S)
+    return found
+
+
+def _read_once(
+    admin: AdminClient, prefix: str, also: Collection[str], may_be_changing: bool
+) -> dict[str, ClusterTopic] | None:
+    """The topics, or None where one that was listed has no settings: it has just come or gone."""
     try:
         metadata = admin.list_topics(timeout=_REQUEST_TIMEOUT_S)
     except KafkaException as error:
@@ -60,9 +72,12 @@ def read_cluster(
     futures = (
         admin.describe_configs(resources, request_timeout=_REQUEST_TIMEOUT_S) if resources else {}
     )
+    tolerated = (KafkaError.UNKNOWN_TOPIC_OR_PART,) if may_be_changing else ()
     found = {}
     for resource, future in futures.items():
-        entries = _result(future, "a topic's settings cannot be read", resource.name, tolerated=())
+        entries = _result(future, "a topic's settings cannot be read", resource.name, tolerated)
+        if entries is None:
+            return None
         parts = metadata.topics[resource.name].partitions
         found[resource.name] = ClusterTopic(
             name=resource.name,

@@ -25,7 +25,10 @@ def awaway(
     def _run(*words: str) -> tuple[int, str]:
         capsys.readouterr()
         code = run(words)
-        return code, capsys.readouterr().out
+        out, err = capsys.readouterr()
+        print("$ awaway", *words)  # what a failed assertion shows
+        print(f"{out}{err}exit code {code}")
+        return code, out
 
     return _run
 

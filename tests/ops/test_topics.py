@@ -1,12 +1,14 @@
 """Topics as code: the plan, and a real cluster that follows it."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
 import pytest
 import yaml
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from pipeline.local.stack import LocalStack
 from pipeline.ops import topics
@@ -15,6 +17,7 @@ from pipeline.ops.topics import PlanRefusedError, Target, TopicsError, TopicsFil
 
 FILE = topics.load_topics(Path(__file__).parents[2] / "topics.yaml")
 NOTHING = Permissions()
+READS = 60
 
 
 def cluster_as_wanted(target: Target = Target()) -> dict[str, ClusterTopic]:  # noqa: B008 - frozen
@@ -169,6 +172,27 @@ def test_partitions_and_deletes_on_a_real_cluster(stack: LocalStack, topic_prefi
     deleted = topics.apply(admin, FILE, green, Permissions(delete=frozenset({old})))
     assert [(change.kind, change.topic) for change in deleted.changes] == [("delete", old)]
     assert old not in topics.dump(admin, topic_prefix)
+
+
+def test_topics_that_come_and_go_while_it_reads(stack: LocalStack, topic_prefix: str) -> None:
+    admin, other = admin_of(stack), admin_of(stack)
+    names = [f"{topic_prefix}{number}" for number in range(8)]
+    is_over = threading.Event()
+
+    def come_and_go() -> None:
+        while not is_over.is_set():
+            for made in other.create_topics([NewTopic(name, 1) for name in names]).values():
+                made.exception()
+            for gone in other.delete_topics(names).values():
+                gone.exception()
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(come_and_go)
+        try:
+            seen = [len(topics.read_cluster(admin, topic_prefix)) for _ in range(READS)]
+        finally:
+            is_over.set()
+    assert any(seen)
 
 
 def test_a_setting_that_the_broker_refuses(stack: LocalStack, topic_prefix: str) -> None:
