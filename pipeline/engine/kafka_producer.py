@@ -123,7 +123,7 @@ class KafkaProducer:
             self._make_room()
             self.produce(topic, partition, key, value, headers, on_offset)
         except KafkaException as error:
-            raise self._judged(error) from error
+            raise self._judged(self._behind(error)) from error
 
     def _delivery(
         self, on_offset: Callable[[int], None]
@@ -235,13 +235,25 @@ class KafkaProducer:
 
     def _hidden(self, error: Exception) -> KafkaException:
         """The fatal error behind one about the logger: the client tells it at each later call."""
-        if isinstance(error.__cause__, KafkaException):
-            return error.__cause__
+        told = error.__cause__ if isinstance(error.__cause__, KafkaException) else self._told()
+        if told is None:
+            raise error
+        return told
+
+    def _behind(self, error: KafkaException) -> KafkaException:
+        """The fatal error of which producing says only that there was one.
+
+        A producer that was fenced must not be made again: that would fence whoever has the slot.
+        """
+        is_unnamed = error.args[0].code() == KafkaError._FATAL
+        return (self._told() if is_unnamed else None) or error
+
+    def _told(self) -> KafkaException | None:
         try:
             self._client.begin_transaction()  # refused, as one is open
         except KafkaException as told:
             return told
-        raise error
+        return None
 
     def _judged(self, error: KafkaException) -> Exception:
         cause: KafkaError = error.args[0]
