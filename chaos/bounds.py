@@ -190,7 +190,7 @@ def _worker(ledger: Ledger, **settings: Any) -> Iterator[tuple[ProcessWatch, flo
     """The product's own worker, with its default settings; its memory, and when it was started."""
     worker = Worker(0, ledger.start_worker(**settings), ledger.log_file(0), 0)
     started_at = time.monotonic()
-    watch = ProcessWatch(worker.process.pid)
+    watch = ProcessWatch([worker.process.pid])
     try:
         ledger.wait_for(worker.has_partitions)
         yield watch, started_at

@@ -7,6 +7,7 @@ Invariant: it only asks; nothing on the cluster is changed through it.
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Any, Final, cast
 
 import confluent_kafka as ck
@@ -30,6 +31,8 @@ from pipeline.engine.ports import (
 
 _EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+ASKS_MAX: Final = 3
+"""So often it is asked who has the slot, within the time of one request."""
 
 
 class KafkaCluster:
@@ -58,7 +61,7 @@ class KafkaCluster:
         return KafkaGroupConsumer(self._config, self._slot_holder)
 
     def _slot_holder(self) -> SlotHolder | None:
-        for member in self._members(self._describe_group()):
+        for member in self._members_in_time():
             if member.group_instance_id == self._config.slot_id:
                 return SlotHolder(str(member.client_id), str(member.member_id))
         return None
@@ -73,11 +76,17 @@ class KafkaCluster:
             member.group_instance_id for member in self._members(asked) if member.group_instance_id
         )
 
-    def _describe_group(self) -> "Future[Any]":
+    def _members_in_time(self) -> Sequence[Any]:
+        """Ask again, with a new client, where one finds the group's coordinator no more."""
+        for _ in range(ASKS_MAX - 1):
+            with suppress(BrokerError):
+                return self._members(self._describe_group(REQUEST_TIMEOUT_S / ASKS_MAX))
+        return self._members(self._describe_group(REQUEST_TIMEOUT_S / ASKS_MAX))
+
+    def _describe_group(self, timeout_s: float = REQUEST_TIMEOUT_S) -> "Future[Any]":
         group_id = self._config.group_id
-        return self._admin.describe_consumer_groups([group_id], request_timeout=REQUEST_TIMEOUT_S)[
-            group_id
-        ]
+        asked = self._admin.describe_consumer_groups([group_id], request_timeout=timeout_s)
+        return asked[group_id]
 
     def _members(self, asked: "Future[Any]") -> Sequence[Any]:
         try:
