@@ -205,15 +205,6 @@ class ApiSettings(Settings):
         "API streams", 3_600.0, "A stream ends after this long, in s; its client resumes.",
         gt=0, le=86_400,
     )  # fmt: skip
-    api_stream_replay_max: int = _setting(
-        "API streams",
-        1_000_000,
-        "Records that are read again for a client that resumes; one further behind gets a "
-        "snapshot.",
-        ge=0,
-        le=100_000_000,
-    )
-
     api_console_worker_urls: list[str] = _setting(
         "API console",
         [],

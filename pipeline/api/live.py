@@ -3,9 +3,10 @@
 Owns: `GET /v1/users/{user_id}/events`: who may listen, how many, when a stream ends.
 Does not own: what a stream sends (stream.py), who gets which record (stream_hub.py).
 
-Invariants: where a stream begins is settled before its first byte, so what is wrong is answered as
-a problem. It may be ended at any time, as its client resumes, and is: at a stop, when its client is
-slow, when its token ends, after `api_stream_s_max`.
+Invariants: who may listen is settled before the first byte, so what is wrong is answered as a
+problem. A stream may be ended at any time, as its client resumes, and is: at a stop, when its
+client is slow, when its token ends, after `api_stream_s_max`. It is never silent for longer than
+the heartbeat, whatever is read for it meanwhile.
 """
 
 import asyncio
@@ -23,7 +24,7 @@ from pipeline.api.openapi import Answer, ApiRoute, Operation, Parameter
 from pipeline.api.parts import Parts
 from pipeline.api.problems import ProblemError
 from pipeline.api.stream import Stream
-from pipeline.api.stream_events import event
+from pipeline.api.stream_events import event, heartbeat
 from pipeline.api.stream_hub import Client, End, Hub
 from pipeline.api.user_path import USERS
 from pipeline.api.users import USER_ID
@@ -93,6 +94,9 @@ class EventStream(Response):
             await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS]})
             await _send(send, self._opening)
             while client.ended is None:
+                if client.is_behind:
+                    await self._catch_up(send)
+                    continue
                 records = await client.next(self._heartbeat_s)
                 if records:
                     await _send(send, b"".join(self._stream.texts(records)))
@@ -112,6 +116,27 @@ class EventStream(Response):
             watch.cancel()
             with suppress(asyncio.CancelledError):
                 await watch
+
+    async def _catch_up(self, send: Send) -> None:
+        """Send a part of what was missed, with signs of life while it is read."""
+        client = self._stream.client
+        reading = asyncio.create_task(self._stream.catch_up())
+        over = asyncio.create_task(client.over.wait())
+        try:
+            while not reading.done() and not over.done():
+                waited, _ = await asyncio.wait(
+                    {reading, over},
+                    timeout=self._heartbeat_s,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if not waited:
+                    await _send(send, heartbeat(client.place))
+            if reading.done() and (text := reading.result()):
+                await _send(send, text)
+        finally:
+            for task in (reading, over):
+                task.cancel()
+            await asyncio.gather(reading, over, return_exceptions=True)
 
 
 async def _until_gone(receive: Receive, client: Client) -> None:
@@ -137,7 +162,7 @@ def routes(parts: Parts) -> list[ApiRoute]:
         stream = Stream(parts, client)
         given = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
         try:
-            opening = await stream.opening(given)
+            opening = stream.opening(given)
         except BaseException:
             hub.leave(client)
             raise

@@ -1,18 +1,21 @@
-"""One client's stream: where it begins, and the events of what comes.
+"""One client's stream: where it begins, what it missed, and the events of what comes.
 
 Owns: resuming from an id, the snapshot where that cannot be, the place of the client.
-Does not own: who gets which record (stream_hub.py), what an event says (stream_events.py), HTTP and
-when a stream ends (live.py).
+Does not own: who gets which record (stream_hub.py), reading a topic again (stream_replay.py), what
+an event says (stream_events.py), HTTP and when a stream ends (live.py).
 
 Invariants:
 - A stream that resumes from an id sends every record of its user above it, once: from memory, else
-  from the topics. Where that cannot be, it begins with a snapshot that says why (`reason`), and
-  goes on from exactly where the snapshot stands.
+  from the topics, a page at a time and however many there are. Where the topics no longer have
+  them, a snapshot says why (`reason`), and the stream goes on from exactly where it stands.
+- While the brokers do not answer nothing is given up: a snapshot that moves no id says so, and what
+  was missed is sent when they do.
 - A user's progress never goes back within a stream: an older revision than was sent is left out.
 - The client's place is that of the last event that it was given; what it was not given is above.
 """
 
 import asyncio
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -20,7 +23,6 @@ from typing import Final, Literal
 import msgspec
 
 from pipeline.api.parts import Parts
-from pipeline.api.problems import ProblemError
 from pipeline.api.stream_events import (
     KINDS,
     EventTexts,
@@ -31,7 +33,13 @@ from pipeline.api.stream_events import (
     place_of,
 )
 from pipeline.api.stream_hub import Client, Hub
-from pipeline.api.stream_replay import NotReplayedError, Replay, Stretch
+from pipeline.api.stream_replay import (
+    NotReplayedError,
+    Replay,
+    ReplayPage,
+    Stretch,
+    in_order,
+)
 from pipeline.api.views import Progress
 from pipeline.codec.partitioner import partition_of
 from pipeline.core.records import ProgressUpdated
@@ -39,6 +47,10 @@ from pipeline.core.records import ProgressUpdated
 RETRY_MS: Final = 1_000
 """How long a client waits before it resumes."""
 
+AGAIN_S: Final = 1.0
+"""Between two tries to read what was missed."""
+
+Reason = Literal["start", "gone", "reset", "unknown-id", "unavailable"]
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -47,12 +59,12 @@ class Snapshot(msgspec.Struct, frozen=True):
 
     Attributes:
         reason: start (there was no id), or why what was missed is not told: gone (the topics no
-            longer have it), too-far (it is too much), reset (the topics were made again),
-            unknown-id, unavailable (the brokers do not answer).
+            longer have it), reset (the topics were made again), unknown-id; or unavailable: the
+            brokers do not answer, what was missed comes later.
         progress: as it is now; null for a user of whom nothing was published.
     """
 
-    reason: Literal["start", "gone", "too-far", "reset", "unknown-id", "unavailable"]
+    reason: Reason
     progress: Progress | None
 
 
@@ -82,38 +94,54 @@ class Stream:
         self._live = parts.live
         self.client = client
         self._revision = 0
+        self._is_unavailable = False
 
-    async def opening(self, given: str | None) -> bytes:
-        """What it begins with.
+    def opening(self, given: str | None) -> bytes:
+        """What it begins with; the client is behind then.
 
         Args:
             given: the last id that the client has.
-
-        Raises:
-            ProblemError: 503, it cannot begin now.
         """
         head = f"retry: {RETRY_MS}\n\n".encode()
         if not given:
-            return head + await self._snapshot("start")
+            return head + self._snapshot("start")
         last = place_of(given)
         if last is None:
-            return head + await self._snapshot("unknown-id")
+            return head + self._snapshot("unknown-id")
         if last.epoch != self.client.place.epoch:
-            return head + await self._snapshot("reset")
-        try:
-            missed = await self._missed(last)
-        except NotReplayedError as error:
-            return head + await self._snapshot(error.what)
-        until = self.client.place
+            return head + self._snapshot("reset")
         self.client.place = last
-        text = head + b"".join(self.texts(missed))
-        highest = [max(pair) for pair in zip(last.offsets, until.offsets, strict=True)]
-        self.client.place = Place(until.epoch, (highest[0], highest[1], highest[2]))
-        return text + heartbeat(self.client.place)
+        return head
 
-    async def _snapshot(self, reason: str) -> bytes:
-        source, until = self._parts.source, self.client.place
-        partition = partition_of(self.client.user, self._live.hub.partitions)
+    async def catch_up(self) -> bytes:
+        """The next part of what was missed; once all of it is told, the client is not behind.
+
+        It may be cancelled at any time: the place moves when it returns.
+        """
+        client, hub = self.client, self._live.hub
+        records = hub.follow(client)
+        if records is not None:
+            now = hub.place(client.user)
+            text = b"".join(self.texts(in_order(records)))
+            client.place = _furthest(client.place, now.offsets)
+            return text + heartbeat(client.place)
+        try:
+            page = await self._page()
+        except NotReplayedError as error:
+            if error.what == "gone":
+                await asyncio.sleep(AGAIN_S if self._is_unavailable else 0)
+                return self._snapshot("gone")
+            return await self._unavailable()
+        self._is_unavailable = False
+        text = b"".join(self.texts(page.records))
+        reached = [page.reached.get(n, offset) for n, offset in enumerate(client.place.offsets)]
+        client.place = _furthest(client.place, (reached[0], reached[1], reached[2]))
+        return text + heartbeat(client.place)
+
+    def _snapshot(self, reason: Reason) -> bytes:
+        """The user as the store has them; the stream goes on from where that stands."""
+        source, hub = self._parts.source, self._live.hub
+        partition = partition_of(self.client.user, hub.partitions)
         stored = source.store.positions().get(partition, 0)
         raw = source.store.raw(self.client.user)
         progress = None
@@ -121,43 +149,36 @@ class Stream:
             user = self._parts.reads.user_now(raw)
             progress = self._parts.reads.views.progress(user)
             self._revision = user.record.revision
-        since = min(stored, until.offsets[0])
-        self.client.place = Place(until.epoch, (since, *until.offsets[1:]))
-        try:
-            missed = await self._missed(self.client.place, until)
-        except NotReplayedError as error:
-            raise ProblemError(
-                503,
-                "still-loading",
-                "Still loading",
-                f"the store is too far behind the topic to begin a stream ({error}); try again",
-                headers={"Retry-After": "2"},
-            ) from error
-        data = msgspec.to_builtins(Snapshot("start", progress)) | {"reason": reason}
-        text = event("snapshot", _encode(data), self.client.place) + b"".join(self.texts(missed))
-        self.client.place = until
-        return text + heartbeat(until)
+        if reason != "unavailable":
+            now = hub.place(self.client.user)
+            self.client.place = Place(now.epoch, (min(stored, now.offsets[0]), *now.offsets[1:]))
+        return event("snapshot", _encode(Snapshot(reason, progress)), self.client.place)
 
-    async def _missed(self, since: Place, until: Place | None = None) -> list[Streamed]:
-        """This user's records from a place to where the client listens."""
-        hub, user = self._live.hub, self.client.user
-        offsets = (until or self.client.place).offsets
-        found: list[Streamed] = []
-        far: list[Stretch] = []
-        for topic, name in enumerate(hub.topics):
-            first, end = since.offsets[topic], offsets[topic]
-            if first >= end:
-                continue
-            remembered = hub.remembered(user, topic, first, end)
-            if remembered is None:
-                far.append(Stretch(topic, name, first, end))
-            else:
-                found += remembered
-        if far:
-            partition = partition_of(user, hub.partitions)
-            async with self._live.replaying:
-                found += await asyncio.to_thread(self._live.replay.read, user, partition, far)
-        return sorted(found, key=lambda one: (one.time_ms, one.topic, one.offset))
+    async def _unavailable(self) -> bytes:
+        """Say so once, then try again."""
+        if not self._is_unavailable:
+            self._is_unavailable = True
+            return self._snapshot("unavailable")
+        await asyncio.sleep(AGAIN_S)
+        return b""
+
+    async def _page(self) -> ReplayPage:
+        hub, client = self._live.hub, self.client
+        partition = partition_of(client.user, hub.partitions)
+        pairs = zip(client.place.offsets, hub.place(client.user).offsets, strict=True)
+        stretches = [
+            Stretch(topic, hub.topics[topic], since, until)
+            for topic, (since, until) in enumerate(pairs)
+            if since < until
+        ]
+        unwanted = threading.Event()
+        async with self._live.replaying:
+            try:
+                return await asyncio.to_thread(
+                    self._live.replay.page, client.user, partition, stretches, unwanted
+                )
+            finally:
+                unwanted.set()
 
     def texts(self, records: Sequence[Streamed]) -> Iterator[bytes]:
         """The events of some records; the client's place moves with each."""
@@ -180,9 +201,11 @@ class Stream:
         """A sign of life, for a client with nothing waiting: all that was passed on was sent."""
         client, hub = self.client, self._live.hub
         if hub.epoch == client.place.epoch:
-            highest = [
-                max(pair)
-                for pair in zip(client.place.offsets, hub.place(client.user).offsets, strict=True)
-            ]
-            client.place = Place(hub.epoch, (highest[0], highest[1], highest[2]))
+            client.place = _furthest(client.place, hub.place(client.user).offsets)
         return heartbeat(client.place)
+
+
+def _furthest(place: Place, offsets: tuple[int, int, int]) -> Place:
+    """The place that has all that either has."""
+    first, second, third = (max(pair) for pair in zip(place.offsets, offsets, strict=True))
+    return Place(place.epoch, (first, second, third))

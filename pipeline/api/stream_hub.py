@@ -6,8 +6,9 @@ Does not own: reading the topics (following.py), what an event says (stream_even
 
 Invariants:
 - One consumer serves all clients. A client that listens from a place gets every record of its user
-  from there on, in the order of each topic: from memory, from the topic (stream_replay.py), or it
-  is told that something is missing.
+  from there on, in the order of each topic. While it is further back than memory it is *behind*: it
+  is given nothing here, and reads the topic (stream_replay.py) until `follow` finds the rest in
+  memory; that and what comes later meet without a gap, as the event loop does it in one step.
 - Clients, what waits for each, and what is remembered are bounded. A client that does not keep up
   is dropped; what it was not sent is above the id that it was sent last, so it can resume.
 - Only the event loop touches clients and memory; the thread that reads hands over one batch at a
@@ -55,21 +56,26 @@ class Client:
         place: where it stands: all below was sent, or is of no use to it.
 
     Attributes:
-        ended: why it gets no more; None while it does.
+        is_behind: what it missed is not in memory, so nothing is queued for it yet.
+        ended: why it gets no more; None while it does. over: set when it has ended.
     """
 
     def __init__(self, user: bytes, owner: str, place: Place, waiting_max: int) -> None:
         self.user = user
         self.owner = owner
         self.place = place
+        self.is_behind = True
         self.ended: End | None = None
+        self.over = asyncio.Event()
         self._waiting: deque[Streamed] = deque()
         self._waiting_max = waiting_max
         self._woken = asyncio.Event()
 
     def offer(self, one: Streamed) -> None:
         """Queue a record; a client with too many waiting is dropped."""
-        if self.ended is not None or one.offset < self.place.offsets[one.topic]:
+        if self.ended is not None or self.is_behind:
+            return
+        if one.offset < self.place.offsets[one.topic]:
             return
         if len(self._waiting) >= self._waiting_max:
             self._waiting.clear()
@@ -82,6 +88,7 @@ class Client:
         """Give it nothing more than what waits."""
         if self.ended is None:
             self.ended = why
+        self.over.set()
         self._woken.set()
 
     async def next(self, wait_s: float) -> list[Streamed]:
@@ -108,6 +115,9 @@ class _Memory:
         if len(self.records) > REMEMBERED_MAX:
             _, dropped = self.records.popleft()
             self.start = dropped.offset + 1
+
+    def of(self, user: bytes, since: int) -> list[Streamed]:
+        return [one for key, one in self.records if key == user and one.offset >= since]
 
 
 class Hub:
@@ -226,7 +236,7 @@ class Hub:
         return Place(self.epoch, (first, second, third))
 
     def join(self, user: bytes, owner: str) -> Client:
-        """Listen from now on; end with `leave`."""
+        """Be counted as one who listens, behind until `follow`; end with `leave`."""
         client = Client(user, owner, self.place(user), self._waiting_max)
         self._clients.setdefault(user, set()).add(client)
         self._owners[owner] = self._owners.get(owner, 0) + 1
@@ -252,13 +262,23 @@ class Hub:
         """How many streams a principal has."""
         return self._owners.get(owner, 0)
 
-    def remembered(self, user: bytes, topic: int, since: int, until: int) -> list[Streamed] | None:
-        """A user's records of a topic from `since` to before `until`; None where memory begins
-        later than that."""
-        memory = self._memory[topic, partition_of(user, self.partitions)]
-        if since < memory.start:
-            return None
-        return [one for key, one in memory.records if key == user and since <= one.offset < until]
+    def follow(self, client: Client) -> list[Streamed] | None:
+        """Queue for a client from now on.
+
+        Returns:
+            Its records from its place to now, in the order of each topic; None where memory begins
+            later, and it stays behind.
+        """
+        partition = partition_of(client.user, self.partitions)
+        found: list[Streamed] = []
+        for topic, since in enumerate(client.place.offsets):
+            memory = self._memory[topic, partition]
+            if since < self._next[topic, partition]:
+                if since < memory.start:
+                    return None
+                found += memory.of(client.user, since)
+        client.is_behind = False
+        return found
 
     def end(self, why: End) -> None:
         """End every stream."""

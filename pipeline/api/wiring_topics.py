@@ -105,7 +105,7 @@ def make_live(
     return Live(
         Hub(settings.topic_prefix, settings.api_stream_queue_max, counted),
         EventTexts(codecs.schemas, codecs.writer_schema, policies, views, now_ms),
-        Replay(settings.kafka_client(), settings.api_stream_replay_max),
+        Replay(settings.kafka_client()),
         asyncio.Semaphore(REPLAYS_AT_ONCE),
     )
 

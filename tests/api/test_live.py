@@ -91,18 +91,18 @@ def days_ago(user_id: str, days: int) -> dict[str, Any]:
 
 
 def test_a_stream_tells_what_a_completion_did_and_the_read_has_it(served: Served) -> None:
-    ana = served.client("ana")
-    with stream(ana, "ana") as events:
+    amy = served.client("amy")
+    with stream(amy, "amy") as events:
         first = next(events)
         assert first.kind == "snapshot"
         assert first.data == {"reason": "start", "progress": None}
-        post(served, days_ago("ana", 0))
+        post(served, days_ago("amy", 0))
         told = take(events, "progress", "portal", "geometry")
     progress = told["progress"].data
     assert (progress["streak_days"], progress["revision"]) == (1, 1)
     assert told["portal"].data["portal"] == "bindu"
     assert told["geometry"].data["asset"]["id"] == progress["asset"]["id"]
-    read = ana.get("/v1/users/ana/progress?min_revision=1").json()
+    read = amy.get("/v1/users/amy/progress?min_revision=1").json()
     assert {name: read[name] for name in progress} == progress
     assert len({event.id for event in told.values()}) == 3
 
