@@ -1,7 +1,8 @@
 """What became of every input, by user and by completion.
 
 Owns: the index of audit entries, alerts, dead letters and portals in RocksDB, and what it answers.
-Does not own: reading the topics (following.py), how an outcome is told over HTTP (statuses.py).
+Does not own: what its rows are (outcome_rows.py), reading the topics (following.py), how an outcome
+is told over HTTP (statuses.py).
 
 Invariants:
 - Rows and the positions that they stand for are one write, so every record is indexed once; one
@@ -12,21 +13,11 @@ Invariants:
 
 One writer, the thread that follows, and the event loop, which writes receipts. Any thread reads.
 
-Layout, with `u` the user id in UTF-8, which holds no zero byte, and numbers big endian:
-
-| key | value |
-|---|---|
-| `r` u 0 time kind partition offset | the record, as msgpack |
-| `c` u 0 completion id 0 kind partition offset | its time |
-| `p` u 0 completion id | Receipt: what this process sent itself |
-| `o` kind partition | the next offset |
-| `i` | ids of the topics |
 """
 
-import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 import structlog
@@ -35,41 +26,36 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 from rocksdict import AccessType, DBCompressionType, Options, Rdict, WriteBatch
 
 from pipeline.api.following import Log, Place, offsets_of
+from pipeline.api.outcome_rows import (
+    HIGHEST,
+    KINDS,
+    NUMBER,
+    PLACE,
+    ROW,
+    TOPICS,
+    Entry,
+    Outcome,
+    completion_key,
+    entry_from,
+    entry_of,
+    position_key,
+    row_of,
+    row_prefix,
+    rows_of,
+    user_of,
+)
+from pipeline.api.recent import Recent
 from pipeline.codec.published import NotPublishedError, PublishedReader, WriterSchemas
 from pipeline.codec.schemas import Schema
-from pipeline.core.records import (
-    AuditEntry,
-    Cause,
-    DeadLetter,
-    Instant,
-    PortalUnlocked,
-    ReconciliationAlert,
-)
-from pipeline.core.rejection import is_id
+from pipeline.core.records import AuditEntry, DeadLetter
 from pipeline.errors import AwawayError
 
-Outcome = AuditEntry | ReconciliationAlert | DeadLetter | PortalUnlocked
-
-KINDS: Final[tuple[tuple[str, type[Any]], ...]] = (
-    ("audit", AuditEntry),
-    ("reconciliation", ReconciliationAlert),
-    ("deadletters", DeadLetter),
-    ("portals", PortalUnlocked),
-)
-"""Topics that are indexed; a kind is a place in this list, so the list only grows."""
-
-TOPICS: Final = tuple(name for name, _ in KINDS)
 VALUE_BYTES_KEPT: Final = 4_096
 """Of a dead letter's input; all of it is at its source offset."""
 
 PAGE_MAX: Final = 1_000
 _DAY_MS: Final = 86_400_000
-_ROW: Final = struct.Struct(">QBIQ")
-_PLACE: Final = struct.Struct(">BIQ")
-_POSITION: Final = struct.Struct(">BI")
-_NUMBER: Final = struct.Struct(">Q")
 _WRITE_BUFFER_BYTES: Final = 16 << 20
-_HIGHEST: Final = b"\xff" * _ROW.size
 _log = structlog.get_logger("awaway.api.outcomes")
 
 
@@ -80,26 +66,6 @@ class OutcomeStoreError(AwawayError):
     that uses the same `AWAWAY_DATA_DIR`. The folder may be deleted: it is built anew from the
     topics, as far back as the history goes.
     """
-
-
-class Entry(NamedTuple):
-    """One indexed record and where it lies.
-
-    Attributes:
-        topic: short name, one of TOPICS.
-        time_ms: append time of the input; of an alert, its own record's time.
-    """
-
-    topic: str
-    partition: int
-    offset: int
-    time_ms: Instant
-    record: Outcome
-
-    @property
-    def cause(self) -> Cause:
-        """The input."""
-        return self.record.cause
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -165,9 +131,10 @@ class Outcomes:
         self._history_ms = history_days * _DAY_MS
         self._now_ms = now_ms
         self._db = _open(folder, history_days)
+        self.recent = Recent(self._db, now_ms)
         self.complete_at_ms: int | None = None
         self.listeners: list[Callable[[str, Entry], None]] = []
-        """Told the user and each record that was indexed, on the thread that reads; quick."""
+        """Told the user and each record once it is indexed, on the thread that reads; quick."""
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -186,9 +153,9 @@ class Outcomes:
             self._db.delete_range(b"\x00", b"\xff")
         self._db.put(b"i", identity)
         kept = {
-            place: _NUMBER.unpack(raw)[0]
+            place: NUMBER.unpack(raw)[0]
             for place in ends
-            if (raw := self._db.get(_position_key(self._kinds[place[0]], place[1]))) is not None
+            if (raw := self._db.get(position_key(self._kinds[place[0]], place[1]))) is not None
         }
         fresh = [place for place in ends if place not in kept]
         if not fresh:
@@ -200,6 +167,7 @@ class Outcomes:
     def take(self, records: Sequence[Message], positions: Mapping[Place, int]) -> None:
         """Index records."""
         batch = WriteBatch(raw_mode=True)
+        told: list[tuple[str, Entry]] = []
         for message in records:
             kind = self._kinds[message.topic() or ""]
             try:
@@ -213,13 +181,24 @@ class Outcomes:
                     reason=str(error),
                 )
                 continue
-            for key, value in _rows(kind, message, record):
+            for key, value in rows_of(kind, message, record):
                 batch.put(key, value)
-            for listener in self.listeners:
-                listener(_user_of(message, record), _entry_of(kind, message, record))
+            told.append((user_of(message, record), entry_of(kind, message, record)))
+        self.recent.add(
+            batch,
+            [(user, row_of(entry)) for user, entry in told],
+            [
+                (entry.record.append_time, entry.record.verdict)
+                for _, entry in told
+                if isinstance(entry.record, AuditEntry)
+            ],
+        )
         for (topic, partition), position in positions.items():
-            batch.put(_position_key(self._kinds[topic], partition), _NUMBER.pack(position))
+            batch.put(position_key(self._kinds[topic], partition), NUMBER.pack(position))
         self._db.write(batch)
+        for user, entry in told:
+            for listener in self.listeners:
+                listener(user, entry)
 
     def caught_up(self) -> None:
         """What was committed until now is indexed."""
@@ -247,43 +226,53 @@ class Outcomes:
             The entries, and where the next page begins; empty when there is none.
         """
         wanted = {TOPICS.index(name) for name in topics}
-        prefix = _row_prefix(user_id)
-        last = prefix + (before if len(before) == _ROW.size else _HIGHEST)
+        prefix = row_prefix(user_id)
+        last = prefix + (before if len(before) == ROW.size else HIGHEST)
         oldest_ms = self._now_ms() - self._history_ms
         found: list[Entry] = []
         for key, value in self._scan(last, backwards=True):
-            if not key.startswith(prefix) or len(key) != len(prefix) + _ROW.size:
+            if not key.startswith(prefix) or len(key) != len(prefix) + ROW.size:
                 break
             if key == last:
                 continue
             place = key[len(prefix) :]
-            time_ms, kind, partition, offset = _ROW.unpack(place)
+            time_ms, kind, partition, offset = ROW.unpack(place)
             if time_ms < oldest_ms:
                 break
             if kind in wanted:
-                found.append(_entry(kind, partition, offset, time_ms, value))
+                found.append(entry_from(kind, partition, offset, time_ms, value))
                 if len(found) >= min(limit, PAGE_MAX):
                     return found, place
         return found, b""
 
+    def latest(self) -> list[tuple[str, Entry]]:
+        """Users and entries that were indexed last, the newest last; at most LATEST_MAX."""
+        found = []
+        for one in self.recent.latest():
+            time_ms, kind, partition, offset = ROW.unpack(one.row)
+            value = self._db.get(row_prefix(one.user) + one.row)
+            if value is not None:
+                found.append((one.user, entry_from(kind, partition, offset, time_ms, value)))
+        return found
+
     def of_completion(self, user_id: str, completion_id: str) -> list[Entry]:
         """What became of a completion of a user, in no order; at most PAGE_MAX entries."""
-        prefix = _completion_key(b"c", user_id, completion_id) + b"\x00"
+        prefix = completion_key(b"c", user_id, completion_id) + b"\x00"
         oldest_ms = self._now_ms() - self._history_ms
         found: list[Entry] = []
         for key, value in self._scan(prefix):
             if not key.startswith(prefix) or len(found) >= PAGE_MAX:
                 break
-            kind, partition, offset = _PLACE.unpack(key[len(prefix) :])
-            time_ms = _NUMBER.unpack(value)[0]
-            row = self._db.get(_row_prefix(user_id) + _ROW.pack(time_ms, kind, partition, offset))
+            kind, partition, offset = PLACE.unpack(key[len(prefix) :])
+            time_ms = NUMBER.unpack(value)[0]
+            row = self._db.get(row_prefix(user_id) + ROW.pack(time_ms, kind, partition, offset))
             if row is not None and time_ms >= oldest_ms:
-                found.append(_entry(kind, partition, offset, time_ms, row))
+                found.append(entry_from(kind, partition, offset, time_ms, row))
         return found
 
     def receipt(self, user_id: str, completion_id: str) -> Receipt | None:
         """What this process sent of that id last, if it did within the history."""
-        raw = self._db.get(_completion_key(b"p", user_id, completion_id))
+        raw = self._db.get(completion_key(b"p", user_id, completion_id))
         if raw is None:
             return None
         found = msgspec.msgpack.decode(raw, type=Receipt)
@@ -291,7 +280,7 @@ class Outcomes:
 
     def remember(self, user_id: str, completion_id: str, receipt: Receipt) -> None:
         """Keep what was sent."""
-        key = _completion_key(b"p", user_id, completion_id)
+        key = completion_key(b"p", user_id, completion_id)
         self._db.put(key, msgspec.msgpack.encode(receipt))
 
     def close(self) -> None:
@@ -319,57 +308,3 @@ def _open(folder: Path, history_days: int) -> Rdict:
         raise OutcomeStoreError(
             f"the index {folder} cannot be used", why=str(error), fix=fix, path=str(folder)
         ) from error
-
-
-def _rows(kind: int, message: Message, record: Outcome) -> Iterator[tuple[bytes, bytes]]:
-    user = _user_of(message, record)
-    partition, offset = message.partition() or 0, message.offset() or 0
-    time_ms = max(0, _time_of(message, record))
-    place = _ROW.pack(time_ms, kind, partition, offset)
-    yield _row_prefix(user) + place, msgspec.msgpack.encode(record)
-    completion_id = record.cause.id
-    if is_id(completion_id):
-        key = _completion_key(b"c", user, completion_id) + b"\x00"
-        yield key + _PLACE.pack(kind, partition, offset), _NUMBER.pack(time_ms)
-
-
-def _user_of(message: Message, record: Outcome) -> str:
-    """Whose row it is; a dead letter's key is as its sender made it, so it may be anything."""
-    if not isinstance(record, DeadLetter):
-        return record.user_id or ""
-    key = message.key()
-    try:
-        text = key.decode() if isinstance(key, bytes) else ""
-    except UnicodeDecodeError:
-        return ""
-    return text if is_id(text) else ""
-
-
-def _time_of(message: Message, record: Outcome) -> int:
-    if isinstance(record, PortalUnlocked):
-        return record.unlocked_at
-    if isinstance(record, ReconciliationAlert):
-        return message.timestamp()[1]
-    return record.append_time
-
-
-def _entry_of(kind: int, message: Message, record: Outcome) -> Entry:
-    place = message.partition() or 0, message.offset() or 0
-    return Entry(TOPICS[kind], *place, _time_of(message, record), record)
-
-
-def _entry(kind: int, partition: int, offset: int, time_ms: int, raw: bytes) -> Entry:
-    name, record = KINDS[kind]
-    return Entry(name, partition, offset, time_ms, msgspec.msgpack.decode(raw, type=record))
-
-
-def _row_prefix(user_id: str) -> bytes:
-    return b"r" + user_id.encode() + b"\x00"
-
-
-def _completion_key(kind: bytes, user_id: str, completion_id: str) -> bytes:
-    return kind + user_id.encode() + b"\x00" + completion_id.encode()
-
-
-def _position_key(kind: int, partition: int) -> bytes:
-    return b"o" + _POSITION.pack(kind, partition)

@@ -19,7 +19,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from pipeline.api.outcomes import Entry
+from pipeline.api.outcome_rows import Entry
 from pipeline.api.views import EPOCH_ORDINAL, InstantText
 from pipeline.clock import rfc3339
 from pipeline.core.dedupe import SEVERITIES

@@ -146,6 +146,8 @@ class Hub:
         self.count = 0
         self.watchers: list[Callable[[bytes, int, Streamed], None]] = []
         """Told the key, the partition and each record, whoever listens; event loop; quick."""
+        self.at_end: list[Callable[[], None]] = []
+        """Called once, when everything until now has come; event loop."""
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -178,7 +180,10 @@ class Hub:
         self._read_to.update(positions)
 
     def caught_up(self) -> None:
-        """Nothing is waiting for that."""
+        """Everything until now has come."""
+        waiting, self.at_end = self.at_end, []
+        for each in waiting:
+            self._hand_over(each)
 
     def bind(self) -> None:
         """Say which event loop serves; called on it, before the thread starts."""

@@ -82,8 +82,10 @@ def build(settings: ApiSettings, now_ms: Callable[[], int]) -> Built:
     taking = make_taking(settings, codecs, now_ms)
     live = make_live(settings, codecs, policies, views, metrics, now_ms)
     watch = Watch(settings.topic_prefix, live.texts, now_ms)
+    watch.begin(taking.outcomes.latest())
     taking.outcomes.listeners.append(watch.indexed)
     live.hub.watchers.append(watch.streamed)
+    live.hub.at_end.append(watch.streamed_to_end)
     parts = Parts(
         settings=settings,
         now_ms=now_ms,

@@ -9,8 +9,10 @@ import pytest
 from confluent_kafka import Message
 
 from pipeline.api import outcomes as module
+from pipeline.api import recent
 from pipeline.api.following import Log, Place
-from pipeline.api.outcomes import Entry, OutcomeReaders, Outcomes, Receipt
+from pipeline.api.outcome_rows import Entry
+from pipeline.api.outcomes import OutcomeReaders, Outcomes, Receipt
 from pipeline.api.statuses import PARTS_MS_MAX, status_of
 from pipeline.codec.avro import AvroEncoder
 from pipeline.codec.schemas import load_schemas
@@ -199,6 +201,37 @@ def test_it_reads_on_where_it_stopped_and_begins_anew_with_other_topics(
     assert again.begin(log("two", {place: 9})) == {place: 9}
     assert again.of_user("ana") == ([], b"")
     assert again.receipt("ana", "c9") is None
+
+
+def test_what_came_last_and_the_counts_of_verdicts_outlive_a_restart(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recent, "LATEST_MAX", 5)
+    first = opened(tmp_path / "index", clock)
+    early = NOW_MS - 59 * 60_000
+    for number in range(4):
+        follow(
+            first,
+            Read("audit", 2 * number, audit(2 * number, verdict="exact", append_time=early)),
+            Read("audit", 2 * number + 1, audit(2 * number + 1)),
+        )
+    follow(first, Read("audit", 8, audit(8, append_time=NOW_MS - DAY_MS)))
+    follow(first, Read("deadletters", 0, letter(9)))
+    told = first.latest()
+    assert [(user, entry.offset) for user, entry in told] == [
+        ("ana", 5), ("ana", 6), ("ana", 7), ("ana", 8), ("ana", 0),
+    ]  # fmt: skip
+    counts = [count for _, count in first.recent.minutes() if count]
+    assert counts == [{"exact": 4}, {"accepted": 4}]
+    first.close()
+    again = opened(tmp_path / "index", clock)
+    assert again.latest() == told
+    assert [count for _, count in again.recent.minutes() if count] == counts
+    follow(again, Read("audit", 10, audit(10)))
+    assert [entry.offset for _, entry in again.latest()] == [6, 7, 8, 0, 10]
+    clock.ms += 30 * 60_000
+    assert [count for _, count in again.recent.minutes() if count] == [{"accepted": 5}]
+    assert len(again.recent.minutes()) == recent.MINUTES_MAX
 
 
 def test_a_status_waits_for_all_that_its_audit_entry_speaks_of(index: Outcomes) -> None:

@@ -4,10 +4,10 @@ The application is the real one over a store that is filled by hand (tests/api/s
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jwt
 import pytest
@@ -19,7 +19,9 @@ from pipeline.api.console.rendering import HTMX_VERSION, ago, link, static_files
 from pipeline.api.console.sampling import Sampler, buckets, grown, quantile, reading_of
 from pipeline.api.console.watch import EVENTS_MAX, KINDS, Watch
 from pipeline.api.measures import ApiMetrics
-from pipeline.api.outcomes import Entry
+from pipeline.api.outcome_rows import Entry
+from pipeline.api.recent import Recent
+from pipeline.api.stream_events import Streamed
 from pipeline.api.token_keys import secret_keys
 from pipeline.api.views import Day
 from pipeline.core.reading import DayKind
@@ -39,10 +41,19 @@ def audited(number: int, **fields: Any) -> AuditEntry:
     )
 
 
+class Empty:
+    """A database."""
+
+    def items(self, from_key: bytes) -> Iterator[Any]:
+        """Nothing."""
+        return iter(())
+
+
 class Index:
     """Outcomes of a test's own."""
 
     complete_at_ms = NOON
+    recent = Recent(cast(Any, Empty()), lambda: NOON)
 
     def __init__(self, entries: Sequence[Entry] = ()) -> None:
         self.entries = list(entries)
@@ -215,10 +226,26 @@ def test_the_watch_is_bounded_and_tells_what_is_gone() -> None:
     assert watch.last(frozenset({"portal"}), "", 9) == []
     assert watch.number_of(watch.place(7)) == 7
     assert watch.number_of("other-7") == watch.number_of("") == 0
-    assert watch.minutes()[-1][1] == {"accepted": 1005, "exact": 1005}
-    assert len(watch.minutes()) == 60
     row = watch.tell(found[-1])
     assert row is not None and row.source == f"awaway.completions[0]@{EVENTS_MAX + 9}"
+
+
+def test_the_watch_begins_with_what_was_there_in_the_order_of_time() -> None:
+    watch = Watch("awaway.", None, lambda: NOON)  # type: ignore[arg-type] # nothing is told here
+    watch.begin([("ann", Entry(*_at(1, "accepted"))), ("bob", Entry(*_at(2, "exact")))])
+    for partition in (0, 1):
+        for number in range(EVENTS_MAX):
+            time_ms = NOON - 10 * EVENTS_MAX + 2 * number + partition
+            watch.streamed(b"cy", partition, Streamed(0, number, time_ms, b""))
+    everything = frozenset(KINDS)
+    assert {one.kind for one in watch.last(everything, "", 9)} == {"audit"}
+    watch.streamed_to_end()
+    _, end, _ = watch.since(0, everything, "", 1)
+    kept = [one.time_ms for one in watch.last(frozenset({"progress"}), "", 2 * EVENTS_MAX)]
+    assert kept == list(range(NOON - 9 * EVENTS_MAX, NOON - 8 * EVENTS_MAX))
+    watch.streamed(b"di", 0, Streamed(2, 0, NOON, b""))
+    assert [one.user for one in watch.since(end, everything, "", 9)[0]] == ["di"]
+    assert len(watch.last(frozenset({"audit"}), "", 9)) == 2
 
 
 def _at(number: int, verdict: str) -> tuple[str, int, int, int, AuditEntry]:

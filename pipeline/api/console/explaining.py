@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Final
 
-from pipeline.api.outcomes import PAGE_MAX, TOPICS
+from pipeline.api.outcome_rows import TOPICS
+from pipeline.api.outcomes import PAGE_MAX
 from pipeline.api.parts import Parts
 from pipeline.codec.partitioner import partition_of
 from pipeline.core.records import AuditEntry, DeadLetter, PortalUnlocked, ReconciliationAlert

@@ -98,7 +98,7 @@ def health_of(parts: Parts) -> Health:
     samples = list(parts.sampler.samples)
     first, last = samples[0], samples[-1]
     over_s = (len(samples) - 1) * EVERY_S
-    minutes = parts.watch.minutes()
+    minutes = parts.outcomes.recent.minutes()
     verdicts: dict[str, int] = {}
     for _, counts in minutes:
         for verdict, count in counts.items():
@@ -128,7 +128,7 @@ def _figures(
     since = "since the start"
     refused = verdicts.get("dead_letter", 0)
     return [
-        Figure("Inputs", f"{inputs:,}", "of the last hour, as this process saw them"),
+        Figure("Inputs", f"{inputs:,}", "appended in the last hour"),
         Figure(
             f"Readable within {LATENCY_OBJECTIVE_S:g} s",
             "no input yet" if share is None else f"{share:.2%}",

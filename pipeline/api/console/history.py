@@ -12,7 +12,8 @@ from typing import Final
 
 import msgspec
 
-from pipeline.api.outcomes import Entry, Outcomes
+from pipeline.api.outcome_rows import Entry
+from pipeline.api.outcomes import Outcomes
 from pipeline.api.views import day_of
 from pipeline.core.records import (
     AuditEntry,

@@ -1,27 +1,31 @@
 """What has happened lately, to whomever.
 
-Owns: the last events in memory, how many inputs had which verdict in each minute.
-Does not own: reading the topics (outcomes.py, stream_hub.py), the stream to a browser (tail.py).
-Invariants: memory is bounded. Events have numbers that only grow; who reads on from a number gets
-every later event that is still there, and learns how many are not.
+Owns: the last events in memory, what it begins with after a restart.
+Does not own: reading the topics (outcomes.py, stream_hub.py), what is kept on disk (recent.py), the
+stream to a browser (tail.py).
+Invariants: memory is bounded, and what comes from the index cannot push out what comes from the
+streamed topics, nor the other way round. Events have numbers that only grow; who reads on from a
+number gets every later event that is still there, and learns how many are not.
 
-Threads: the one that indexes outcomes and the event loop add, each by one operation on a deque;
-the event loop reads.
+Threads: the one that indexes outcomes and the event loop add, each to a deque of its own; the event
+loop reads. One lock keeps numbers in the order in which they can be seen, so nobody reads past one.
 """
 
+import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from itertools import count
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count, takewhile
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from pipeline.api.console.history import place, row_of
-from pipeline.api.outcomes import Entry
+from pipeline.api.outcome_rows import Entry
 from pipeline.api.stream_events import EventTexts, Streamed
-from pipeline.core.records import AuditEntry, GeometryUpdated, Instant, ProgressUpdated
+from pipeline.core.records import GeometryUpdated, Instant, ProgressUpdated
 
 EVENTS_MAX: Final = 2_000
-MINUTES_MAX: Final = 60
-_MINUTE_MS: Final = 60_000
+"""Of the index, and as many of the streamed topics."""
+
 _STREAMED: Final = {0: "progress", 2: "geometry"}
 """What is taken from the streamed topics; portals come from the index."""
 
@@ -43,6 +47,10 @@ class Event(NamedTuple):
     user: str
     partition: int
     content: Entry | Streamed
+
+    @property
+    def time_ms(self) -> Instant:
+        return self.content.time_ms
 
 
 class Told(NamedTuple):
@@ -70,26 +78,45 @@ class Watch:
     def __init__(self, prefix: str, texts: EventTexts, now_ms: Callable[[], int]) -> None:
         self.prefix = prefix
         self._texts = texts
-        self._now_ms = now_ms
-        self._epoch = f"{now_ms():x}"
+        self._started_ms = now_ms()
+        self._epoch = f"{self._started_ms:x}"
         self._numbers = count(1)
-        self._events: deque[Event] = deque(maxlen=EVENTS_MAX)
-        self._minutes: dict[int, dict[str, int]] = {}
+        self._indexed: deque[Event] = deque(maxlen=EVENTS_MAX)
+        self._streamed: deque[Event] = deque(maxlen=EVENTS_MAX)
+        self._lock = threading.Lock()
+        self._before: list[Event] | None = []
+
+    def begin(self, entries: Iterable[tuple[str, Entry]]) -> None:
+        """Begin with what was indexed before the start, the newest last."""
+        for user, entry in entries:
+            self.indexed(user, entry)
 
     def indexed(self, user: str, entry: Entry) -> None:
         """A record of the outcomes was indexed."""
-        record = entry.record
-        if isinstance(record, AuditEntry):
-            self._count(record)
         kind = _KIND_OF_TOPIC[entry.topic]
-        self._events.append(Event(next(self._numbers), kind, user, entry.partition, entry))
+        self._add(self._indexed, Event(0, kind, user, entry.partition, entry))
 
     def streamed(self, key: bytes, partition: int, one: Streamed) -> None:
         """A record of the streamed topics came."""
         kind = _STREAMED.get(one.topic)
-        if kind is not None:
-            user = key.decode("utf-8", "replace")
-            self._events.append(Event(next(self._numbers), kind, user, partition, one))
+        if kind is None:
+            return
+        event = Event(0, kind, key.decode("utf-8", "replace"), partition, one)
+        if self._before is not None and one.time_ms < self._started_ms:
+            self._before.append(event)
+            return
+        self.streamed_to_end()
+        self._add(self._streamed, event)
+
+    def streamed_to_end(self) -> None:
+        """What was streamed before the start has come, partition by partition: put it in order."""
+        before, self._before = self._before or [], None
+        for one in sorted(before, key=attrgetter("time_ms"))[-EVENTS_MAX:]:
+            self._add(self._streamed, one)
+
+    def _add(self, events: deque[Event], event: Event) -> None:
+        with self._lock:
+            events.append(event._replace(number=next(self._numbers)))
 
     def place(self, number: int) -> str:
         """A number as it is told to a browser: another process's numbers are others."""
@@ -98,8 +125,7 @@ class Watch:
     @property
     def end(self) -> str:
         """The place after everything that came."""
-        events = self._snapshot()
-        return self.place(events[-1].number if events else 0)
+        return self.place(max((one.number for one in self._after(0)), default=0))
 
     def number_of(self, given: str) -> int:
         """The number of a place; 0 of what is none of ours: then everything is later."""
@@ -108,13 +134,13 @@ class Watch:
         return int(number) if is_ours and len(number) < 19 else 0
 
     def last(self, kinds: frozenset[str], user: str, limit: int) -> list[Event]:
-        """The latest events, the newest last.
+        """The latest events by their time, the newest last.
 
         Args:
             kinds: of KINDS. user: an id; empty: everybody's.
         """
-        found = [one for one in self._snapshot() if _fits(one, kinds, user)]
-        return found[-limit:]
+        found = [one for one in self._after(0) if _fits(one, kinds, user)]
+        return sorted(found, key=attrgetter("time_ms"))[-limit:]
 
     def since(
         self, number: int, kinds: frozenset[str], user: str, limit: int
@@ -124,16 +150,19 @@ class Watch:
         Returns:
             The events, the number to read on from, and how many are left out.
         """
-        later = [one for one in self._snapshot() if one.number > number]
+        later = self._after(number)
         if not later:
             return [], number, 0
         found = [one for one in later if _fits(one, kinds, user)]
-        gone = later[0].number - number - 1 if number else 0
-        return found[-limit:], later[-1].number, max(0, len(found) - limit) + gone
+        last = later[-1].number
+        gone = last - number - len(later) if number else 0
+        return found[-limit:], last, max(0, len(found) - limit) + gone
 
     def people(self) -> Iterator[str]:
         """Users of the latest audit entries, the newest first; they repeat."""
-        for one in reversed(self._snapshot()):
+        with self._lock:
+            found = _above(0, self._indexed)
+        for one in found:
             if one.kind == "audit" and one.user:
                 yield one.user
 
@@ -155,35 +184,15 @@ class Watch:
             *(event.number, event.kind, event.user, content.time_ms, word, tone, text, source)
         )
 
-    def minutes(self) -> list[tuple[int, dict[str, int]]]:
-        """Inputs by verdict in each of the last `MINUTES_MAX` minutes, by append; oldest first.
+    def _after(self, number: int) -> list[Event]:
+        """Events above a number, by their numbers."""
+        with self._lock:
+            found = [_above(number, events) for events in (self._indexed, self._streamed)]
+        return sorted(found[0] + found[1], key=attrgetter("number"))
 
-        Each is the minute's first instant and its counts.
-        """
-        last = self._now_ms() // _MINUTE_MS
-        return [
-            (minute * _MINUTE_MS, dict(self._minutes.get(minute, {})))
-            for minute in range(last - MINUTES_MAX + 1, last + 1)
-        ]
 
-    def _count(self, record: AuditEntry) -> None:
-        minute = record.append_time // _MINUTE_MS
-        last = self._now_ms() // _MINUTE_MS
-        if minute <= last - MINUTES_MAX:
-            return
-        verdicts = self._minutes.get(minute)
-        if verdicts is None:
-            kept = {m: v for m, v in self._minutes.items() if m > last - MINUTES_MAX}
-            verdicts = kept[minute] = {}
-            self._minutes = kept
-        verdicts[record.verdict] = verdicts.get(record.verdict, 0) + 1
-
-    def _snapshot(self) -> list[Event]:
-        while True:
-            try:
-                return list(self._events)
-            except RuntimeError:  # it was added to meanwhile
-                continue
+def _above(number: int, events: deque[Event]) -> list[Event]:
+    return list(takewhile(lambda one: one.number > number, reversed(events)))
 
 
 def _fits(event: Event, kinds: frozenset[str], user: str) -> bool:
