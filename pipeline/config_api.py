@@ -184,6 +184,14 @@ class ApiSettings(Settings):
         ge=1,
         le=3_650,
     )
+    api_outcomes_wait_s: float = _setting(
+        "API ingest",
+        600.0,
+        "How long `/readyz` waits after a start for the index of what became of inputs, in s; then "
+        "reads go on without it. A new index takes about a minute for a million inputs.",
+        ge=0,
+        le=86_400,
+    )
 
     api_stream_clients_max: int = _setting(
         "API streams", 1_000, "Clients of live streams at once.", ge=1, le=100_000

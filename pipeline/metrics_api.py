@@ -97,6 +97,24 @@ WAITING: Final = Metric("awaway_api_reads_waiting", Kind.GAUGE, "Reads that wait
 STREAM_CLIENTS: Final = Metric(
     "awaway_api_stream_clients", Kind.GAUGE, "Clients of the live stream."
 )
+OUTCOMES_LAG: Final = Metric(
+    "awaway_api_outcomes_lag_seconds",
+    Kind.GAUGE,
+    "What was published about inputs longer ago than this is in the index of what became of them, "
+    "at the scrape; infinity until it has caught up after a start.",
+)
+IN_FLIGHT_COMPLETIONS: Final = Metric(
+    "awaway_api_completions_in_flight",
+    Kind.GAUGE,
+    "Completions that the brokers have not acknowledged yet.",
+)
+COMPLETIONS: Final = Metric(
+    "awaway_api_completions_total",
+    Kind.COUNTER,
+    "Completions handed to the brokers, by what they said: acknowledged, failed (not within "
+    "api_delivery_ms_max, or refused).",
+    ("outcome",),
+)
 PICTURES: Final = Metric(
     "awaway_api_pictures_total",
     Kind.COUNTER,
@@ -107,6 +125,6 @@ PICTURES: Final = Metric(
 API_METRICS: Final = (
     BUILD_INFO, REQUESTS, REQUEST_DURATION, IN_FLIGHT, READS, ANSWERS, READABLE, RECORDS,
     OFFSET_LAG, TIME_LAG, USERS, STORE_BYTES, LOAD_DURATION, STORES_SET_ASIDE, WAITING,
-    STREAM_CLIENTS, PICTURES,
+    STREAM_CLIENTS, OUTCOMES_LAG, IN_FLIGHT_COMPLETIONS, COMPLETIONS, PICTURES,
 )  # fmt: skip
 """Every metric of the API, in the order in which they are exposed and documented."""

@@ -103,7 +103,7 @@ def middleware(settings: ApiSettings, access: Access) -> list[Middleware]:
                 allow_origins=settings.api_cors_origins,
                 allow_methods=["GET", "POST"],
                 allow_headers=["authorization", "content-type", "if-none-match", "last-event-id"],
-                expose_headers=["etag", "retry-after"],
+                expose_headers=["etag", "location", "retry-after", "awaway-as-of", "awaway-lag-ms"],
             )
         )
     return found

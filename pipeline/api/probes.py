@@ -3,7 +3,8 @@
 Owns: `/livez`, `/readyz`, `/startupz`, `/metrics`, `/v1/openapi.json`.
 Does not own: the values of metrics (measures.py), the document's making (openapi.py).
 Invariant: no token is needed, and no user is named. A broker that is away makes nothing unready:
-reads are answered from the store.
+reads are answered from the store. Nor does an index of outcomes that takes long to build: it is
+waited for, so that no restart forgets what became of a completion, but not for ever.
 """
 
 from collections.abc import Callable, Sequence
@@ -71,6 +72,19 @@ def not_ready(source: Materialiser) -> list[str]:
     return ["the store is not up to date yet", *not_live(source)]
 
 
+def index_not_ready(parts: Parts, waited_s: float) -> list[str]:
+    """Reasons to ask others what became of a completion.
+
+    Args:
+        waited_s: how long the index was waited for.
+    """
+    is_known = parts.outcomes.complete_at_ms is not None
+    is_broker_away = parts.source.state is State.CONNECTING and parts.source.reason
+    if is_known or is_broker_away or waited_s > parts.settings.api_outcomes_wait_s:
+        return []
+    return ["the index of what became of completions is not up to date yet"]
+
+
 def routes(parts: Parts, described: Sequence[BaseRoute]) -> list[BaseRoute]:
     """The routes.
 
@@ -81,6 +95,12 @@ def routes(parts: Parts, described: Sequence[BaseRoute]) -> list[BaseRoute]:
     async def scrape(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(parts.metrics.registry), headers={"Content-Type": content_type})
+
+    started_ms = parts.now_ms()
+
+    def ready() -> list[str]:
+        waited_s = (parts.now_ms() - started_ms) / 1000
+        return [*not_ready(parts.source), *index_not_ready(parts, waited_s)]
 
     content = encode_document(document(described, version("awaway")))
 
@@ -99,12 +119,12 @@ def routes(parts: Parts, described: Sequence[BaseRoute]) -> list[BaseRoute]:
 
     text = {200: Answer("Prometheus text or OpenMetrics.", media="text/plain")}
     metrics = Operation(id="getMetrics", summary="Metrics", tag="health", answers=text)
-    live, ready = _probe("getLivez", "Is it alive?"), _probe("getReadyz", "May reads come?")
+    alive, may = _probe("getLivez", "Is it alive?"), _probe("getReadyz", "May requests come?")
     started = _probe("getStartupz", "Has it begun?")
     return [
         ApiRoute("/v1/openapi.json", describe, _DOCUMENT),
-        ApiRoute("/livez", probe(lambda: not_alive(parts)), live, hidden=True),
-        ApiRoute("/readyz", probe(lambda: not_ready(parts.source)), ready, hidden=True),
+        ApiRoute("/livez", probe(lambda: not_alive(parts)), alive, hidden=True),
+        ApiRoute("/readyz", probe(ready), may, hidden=True),
         ApiRoute("/startupz", probe(lambda: []), started, hidden=True),
         ApiRoute("/metrics", scrape, metrics, hidden=True),
     ]

@@ -91,11 +91,18 @@ class CompletionProducer:
         self._now_s = monotonic_s
         self._records = 0
         self._bytes = 0
+        self.told = {"acknowledged": 0, "failed": 0}
+        """How many records the brokers took or did not take."""
         self._moved_s = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="completions", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._producer: Any = None
+
+    @property
+    def in_flight(self) -> int:
+        """Records that are not acknowledged yet."""
+        return self._records
 
     @property
     def is_dead(self) -> bool:
@@ -172,6 +179,7 @@ class CompletionProducer:
     ) -> None:
         self._records -= 1
         self._bytes -= size
+        self.told["acknowledged" if error is None else "failed"] += 1
         if error is None:
             self._moved_s = self._now_s()
         else:

@@ -79,7 +79,7 @@ def build(settings: ApiSettings, now_ms: Callable[[], int]) -> Built:
     views = Views(policies, catalogue)
     stopping = asyncio.Event()
     codecs = Codecs(schemas, resolver.writer_schema)
-    taking = make_taking(settings, codecs, now_ms)
+    taking = make_taking(settings, codecs, metrics, now_ms)
     live = make_live(settings, codecs, policies, views, metrics, now_ms)
     watch = Watch(settings.topic_prefix, live.texts, now_ms)
     watch.begin(taking.outcomes.latest())

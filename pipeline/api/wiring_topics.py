@@ -61,7 +61,9 @@ class OutcomesService:
         self._outcomes.close()
 
 
-def make_taking(settings: ApiSettings, codecs: Codecs, now_ms: Callable[[], int]) -> Taking:
+def make_taking(
+    settings: ApiSettings, codecs: Codecs, metrics: ApiMetrics, now_ms: Callable[[], int]
+) -> Taking:
     """The producer and the index.
 
     Raises:
@@ -85,6 +87,16 @@ def make_taking(settings: ApiSettings, codecs: Codecs, now_ms: Callable[[], int]
             settings.api_delivery_ms_max,
         ),
     )
+
+    def measure() -> None:
+        complete_at_ms = outcomes.complete_at_ms
+        lag_ms = float("inf") if complete_at_ms is None else max(0, now_ms() - complete_at_ms)
+        metrics.put(m.OUTCOMES_LAG, lag_ms / 1000)
+        metrics.put(m.IN_FLIGHT_COMPLETIONS, completions.in_flight)
+        for outcome, count in completions.told.items():
+            metrics.put(m.COMPLETIONS, count, outcome)
+
+    metrics.before_scrape.append(measure)
     thread = TopicThread(Followed(client, "outcomes", outcomes.topics), outcomes)
     return Taking(completions, outcomes, [OutcomesService(outcomes, thread), completions])
 

@@ -7,6 +7,7 @@ Invariant: the application is the real one, with every layer but the server.
 
 import asyncio
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn, cast
@@ -79,6 +80,8 @@ class Scene:
     given: dict[str, Any] = field(default_factory=dict)
     """Parts of a test's own, by name."""
 
+    within: Sequence[Middleware] = (Middleware(Shield, body_bytes_max=1_000, request_s_max=5.0),)
+
     def __post_init__(self) -> None:
         settings = ApiSettings(
             api_wait_ms_max=self.wait_ms_max, api_waiting_max=2, api_answers_max=self.answers_max
@@ -118,8 +121,7 @@ class Scene:
                 | self.given
             ),
         )
-        shield = Middleware(Shield, body_bytes_max=1_000, request_s_max=5.0)
-        self.app = Application(parts, [shield], headers_of(()))
+        self.app = Application(parts, self.within, headers_of(()))
 
     def clock(self) -> int:
         """The time of day."""
@@ -146,13 +148,19 @@ class Scene:
         self, path: str, query: str = "", method: str = "GET", **headers: str
     ) -> Answered:
         """One request; in header names `_` stands for `-`."""
+        return await self.ask(method, path, query, b"", headers)
+
+    async def ask(
+        self, method: str, path: str, query: str, body: bytes, headers: Mapping[str, str]
+    ) -> Answered:
+        """The same with a body."""
         sent: list[Any] = []
 
         async def send(message: Any) -> None:
             sent.append(message)
 
         async def receive() -> Any:
-            return {"type": "http.request", "body": b"", "more_body": False}
+            return {"type": "http.request", "body": body, "more_body": False}
 
         named = [(n.replace("_", "-").encode(), v.encode()) for n, v in headers.items()]
         scope = {
@@ -162,9 +170,9 @@ class Scene:
         }  # fmt: skip
         await self.app(scope, receive, send)
         shown = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-        body = b"".join(message.get("body", b"") for message in sent[1:])
+        content = b"".join(message.get("body", b"") for message in sent[1:])
         names = tuple(name.decode() for name, _ in sent[0]["headers"])
-        return Answered(sent[0]["status"], shown, body, names)
+        return Answered(sent[0]["status"], shown, content, names)
 
 
 def person(

@@ -89,6 +89,31 @@ async def test_it_is_ready_when_reads_do_not_go_back(
     scene.store.close()
 
 
+class Index:
+    """Of outcomes; as far as probes ask."""
+
+    complete_at_ms: int | None = None
+
+
+async def test_it_waits_for_the_index_of_outcomes_but_not_for_ever(tmp_path: Path) -> None:
+    index = Index()
+    scene = Scene(tmp_path / "store", given={"outcomes": index})
+    scene.source.freshness.told({0: 0, 1: 0}, NOON)
+    scene.source.state = State.TAILING
+    answer = await scene.get("/readyz")
+    assert (answer.status, len(answer.json["reasons"])) == (503, 1)
+    assert "what became of completions" in answer.json["reasons"][0]
+    index.complete_at_ms = NOON
+    assert (await scene.get("/readyz")).status == 200
+    index.complete_at_ms = None
+    scene.now_ms += 601_000
+    assert (await scene.get("/readyz")).status == 200
+    scene.now_ms -= 601_000
+    scene.source.state, scene.source.reason = State.CONNECTING, "no broker"
+    assert (await scene.get("/readyz")).status == 200
+    scene.store.close()
+
+
 async def test_the_description_is_served(tmp_path: Path) -> None:
     scene = Scene(tmp_path / "store")
     answer = await scene.get("/v1/openapi.json")
