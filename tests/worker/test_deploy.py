@@ -12,8 +12,12 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
+from pipeline.api.access import make_access
 from pipeline.config import ENV_PREFIX, Settings
+from pipeline.config_api import ApiSettings
+from pipeline.config_load import load_settings_of
 from pipeline.metrics import LATENCY_OBJECTIVE_S, METRICS, Kind
+from pipeline.metrics_api import API_METRICS
 from pipeline.ops.strict_yaml import parse_yaml
 from pipeline.ops.topics_file import Target, load_topics
 
@@ -35,8 +39,13 @@ def kubernetes_objects() -> list[dict[str, Any]]:
     return [made for path in files if path.name != "kustomization.yaml" for made in documents(path)]
 
 
-def of_kind(kind: str) -> dict[str, Any]:
-    (found,) = [made for made in kubernetes_objects() if made["kind"] == kind]
+def of_kind(kind: str, name: str = "awaway-worker") -> dict[str, Any]:
+    """One object; kinds of which there is one for the whole pipeline are called `awaway`."""
+    (found,) = [
+        made
+        for made in kubernetes_objects()
+        if made["kind"] == kind and made["metadata"]["name"] in (name, "awaway")
+    ]
     return found
 
 
@@ -138,18 +147,62 @@ def test_scaling_stays_within_the_partitions_and_follows_the_group() -> None:
     assert trigger["topic"] == settings.topic("completions")
 
 
-def test_labels_select_the_pods() -> None:
-    labels = of_kind("StatefulSet")["spec"]["template"]["metadata"]["labels"]
+@pytest.mark.parametrize("name", ["awaway-worker", "awaway-api"])
+def test_labels_select_the_pods(name: str) -> None:
+    labels = of_kind("StatefulSet", name)["spec"]["template"]["metadata"]["labels"]
     selectors = [
-        of_kind("StatefulSet")["spec"]["selector"]["matchLabels"],
-        of_kind("Service")["spec"]["selector"],
-        of_kind("PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
-        of_kind("NetworkPolicy")["spec"]["podSelector"]["matchLabels"],
+        of_kind("StatefulSet", name)["spec"]["selector"]["matchLabels"],
+        of_kind("Service", name)["spec"]["selector"],
+        of_kind("PodDisruptionBudget", name)["spec"]["selector"]["matchLabels"],
+        of_kind("NetworkPolicy", name)["spec"]["podSelector"]["matchLabels"],
     ]
     for selector in selectors:
         assert selector.items() <= labels.items()
-    monitored = of_kind("ServiceMonitor")["spec"]["selector"]["matchLabels"]
-    assert monitored.items() <= of_kind("Service")["metadata"]["labels"].items()
+    monitored = of_kind("ServiceMonitor", name)["spec"]["selector"]["matchLabels"]
+    assert monitored.items() <= of_kind("Service", name)["metadata"]["labels"].items()
+
+
+def test_the_api_is_reached_where_it_listens_and_stops_in_time() -> None:
+    settings = ApiSettings.model_fields
+    pod = of_kind("StatefulSet", "awaway-api")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    (port,) = container["ports"]
+    (served,) = of_kind("Service", "awaway-api")["spec"]["ports"]
+    allowed = of_kind("NetworkPolicy", "awaway-api")["spec"]["ingress"][0]["ports"][0]["port"]
+    assert (port["name"], port["containerPort"]) == ("http", settings["api_port"].default)
+    assert (served["port"], served["targetPort"], allowed) == (8090, "http", 8090)
+    pause_s = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert pod["terminationGracePeriodSeconds"] > pause_s + settings["api_stop_timeout_s"].default
+    assert pod["enableServiceLinks"] is False
+    probes = {name: container[name]["httpGet"]["path"] for name in container if "Probe" in name}
+    assert probes == {
+        "startupProbe": "/startupz",
+        "livenessProbe": "/livez",
+        "readinessProbe": "/readyz",
+    }
+
+
+def test_the_api_starts_with_what_the_objects_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("awaway", "awaway-api"):
+        (made,) = [
+            one
+            for one in kubernetes_objects()
+            if one["kind"] == "ConfigMap" and one["metadata"]["name"] == name
+        ]
+        for variable, value in made["data"].items():
+            monkeypatch.setenv(variable, value)
+    settings = load_settings_of(ApiSettings)
+    make_access(settings, lambda: 0)
+    assert not settings.api_auth_off
+    workers = of_kind("StatefulSet")
+    count = workers["spec"]["replicas"]
+    service = workers["spec"]["serviceName"]
+    assert settings.api_console_worker_urls == [
+        f"http://awaway-worker-{number}.{service}:8080/metrics" for number in range(count)
+    ]
+    peers = of_kind("NetworkPolicy")["spec"]["ingress"][0]["from"]
+    labels = of_kind("StatefulSet", "awaway-api")["spec"]["template"]["metadata"]["labels"]
+    assert {"podSelector": {"matchLabels": labels}} in peers
 
 
 # Settings that deploy files name exist.
@@ -165,7 +218,7 @@ def named_settings() -> set[str]:
 def test_every_variable_is_a_setting() -> None:
     named = named_settings()
     assert {"AWAWAY_SLOT", "AWAWAY_BOOTSTRAP_SERVERS"} <= named
-    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields}
+    known = {ENV_PREFIX + name.upper() for name in ApiSettings.model_fields}
     assert {name for name in named if name.split("__")[0] not in known} == set()
 
 
@@ -191,7 +244,8 @@ def test_compose_says_nothing_twice() -> None:
 def test_compose_names_what_it_uses() -> None:
     made = compose()
     services = made["services"]
-    assert {"kafka", "registry", "setup", "worker-0", "worker-1", "prometheus"} == set(services)
+    ours = {"setup", "worker-0", "worker-1", "api"}
+    assert {"kafka", "registry", "prometheus", *ours} == set(services)
     for name, service in services.items():
         assert "image" in service, name
         tag = service["image"].rpartition(":")[2]
@@ -257,16 +311,18 @@ def test_the_image_build_sees_what_it_copies() -> None:
 def test_prometheus_loads_the_rules_that_are_there() -> None:
     (made,) = documents(PROMETHEUS / "prometheus.yml")
     assert [(PROMETHEUS / name).exists() for name in made["rule_files"]] == [True]
-    (job,) = made["scrape_configs"]
-    targets = job["static_configs"][0]["targets"]
+    jobs = {job["job_name"]: job["static_configs"][0] for job in made["scrape_configs"]}
+    assert set(jobs) == {"awaway-worker", "awaway-api"}
     services = compose()["services"]
-    assert {target.split(":")[0] for target in targets} <= set(services)
-    assert job["job_name"] == "awaway-worker"
+    for job in jobs.values():
+        assert {target.split(":")[0] for target in job["targets"]} <= set(services)
+    asked = {name for rule in rules() for name in re.findall(r'job="([^"]+)"', rule["expr"])}
+    assert asked == set(jobs)
 
 
 def test_expressions_ask_only_for_metrics_that_exist() -> None:
     known = set()
-    for metric in METRICS:
+    for metric in (*METRICS, *API_METRICS):
         suffixes = ("_bucket", "_sum", "_count") if metric.kind is Kind.HISTOGRAM else ("",)
         known |= {metric.name + suffix for suffix in suffixes}
     asked = {name for rule in rules() for name in re.findall(r"\bawaway_[a-z_]+", rule["expr"])}
@@ -275,7 +331,10 @@ def test_expressions_ask_only_for_metrics_that_exist() -> None:
 
 
 def test_labels_in_expressions_are_those_of_the_metric() -> None:
-    labels = {metric.name: {*metric.labels, "job", "instance", "le"} for metric in METRICS}
+    labels = {
+        metric.name: {*metric.labels, "job", "instance", "le"}
+        for metric in (*METRICS, *API_METRICS)
+    }
     for rule in rules():
         for name, matchers in re.findall(r"(awaway_[a-z_]+)\{([^}]*)\}", rule["expr"]):
             used = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", matchers))
@@ -284,10 +343,12 @@ def test_labels_in_expressions_are_those_of_the_metric() -> None:
 
 def test_the_objective_is_the_bucket_that_the_code_has() -> None:
     recordings = [r for r in rules() if r.get("record", "").startswith("slo:sli_error")]
+    (late,) = [rule for rule in rules() if rule.get("alert") == "AwawayApiReadableLate"]
     windows = {r["labels"]["sloth_window"] for r in recordings}
     assert windows == {"5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d"}
     bucket = f'le="{float(LATENCY_OBJECTIVE_S)!r}"'
     assert sum(bucket in r["expr"] for r in recordings) == 7
+    assert late["expr"].count(bucket) == 2
 
 
 def test_burn_rates_are_the_usual_four() -> None:
