@@ -16,7 +16,10 @@ from bench.loading import PARTITIONS
 from bench.peer import Peer
 
 RAW_LOOP: Final = (sys.executable, "-m", "bench.raw_loop")
-FAUST_NAIVE: Final = (sys.executable, "-m", "bench.faust_naive", "worker", "--loglevel=warn")
+FAUST_NAIVE: Final = (
+    *(sys.executable, "-m", "bench.faust_naive"),
+    *("worker", "--loglevel=warn", "--without-web"),  # else one port for all there are, open to all
+)
 FAUST_EVENTS_PER_S_MIN: Final = 40.0
 EVENTS_PER_S_MIN: Final = 1_000.0
 

@@ -58,6 +58,7 @@ class EngineApp(faust.App):  # type: ignore[misc]
             Table=EngineTable,
             TableManager=Tables,
             web_enabled=False,
+            web_bind="127.0.0.1",  # `faust worker` turns it on unless told; it asks for no token
             topic_disable_leader=True,
             topic_allow_declare=False,
             stream_wait_empty=False,

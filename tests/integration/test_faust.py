@@ -1,9 +1,13 @@
 """The worker is a real Faust app: Faust's own commands know it."""
 
+import random
 import subprocess
 import sys
 from datetime import UTC, datetime
 
+import psutil
+
+from pipeline.local.ports import choose
 from tests.integration.ledger import ROOT, Ledger
 
 FAUST = [sys.executable, "-m", "faust", "-A", "pipeline.app"]
@@ -31,12 +35,13 @@ def test_agents_and_tables_are_listed(ledger: Ledger) -> None:
     assert "seen" in tables
 
 
-def test_fausts_worker_processes(ledger: Ledger) -> None:
+def test_fausts_worker_processes_and_listens_to_this_machine_only(ledger: Ledger) -> None:
     ledger.complete("ada", "c1", datetime.now(UTC))
     ledger.flush()
+    (port,) = choose(1, random.Random())
     with (ledger.folder / "worker-0.log").open("wb") as log:
         worker = subprocess.Popen(
-            [*FAUST, "worker", "--without-web"],
+            [*FAUST, "worker", "--web-port", str(port)],
             cwd=ROOT,
             env=ledger.environment(),
             stdout=log,
@@ -44,6 +49,12 @@ def test_fausts_worker_processes(ledger: Ledger) -> None:
         )
     ledger.workers.append(worker)
     ledger.drain(worker)
+    listening = [
+        place.laddr
+        for place in psutil.Process(worker.pid).net_connections("inet")
+        if place.status == psutil.CONN_LISTEN
+    ]
+    assert {ip for ip, _ in listening} == {"127.0.0.1"}
     assert ledger.stop_worker(worker) == 0
     assert ledger.progress()["ada"]["streak_days"] == 1
     assert ledger.audited_offsets() == ledger.input_offsets()
