@@ -9,6 +9,7 @@ here was encoded by a worker, and only workers may write to the outputs.
 """
 
 import io
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
@@ -24,6 +25,8 @@ WriterSchemas: TypeAlias = Callable[[int], JsonSchema]
 """The schema of an id; raises UnknownSchemaIdError or RegistryUnavailableError."""
 
 _FRAMING_BYTES: Final = 5
+_preparing: Final = threading.Lock()
+"""msgspec prepares a type at its first use, and crashes when a second thread uses it meanwhile."""
 _R = TypeVar("_R", bound=Record)
 
 
@@ -45,6 +48,8 @@ class PublishedReader(Generic[_R]):
     """
 
     def __init__(self, kind: type[_R], schema: Schema, writer_schema: WriterSchemas) -> None:
+        with _preparing:
+            msgspec.json.Decoder(kind)
         self._kind = kind
         self._ours = fastavro.parse_schema(_plain(schema.tree))
         self._writer_schema = writer_schema

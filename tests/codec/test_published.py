@@ -2,6 +2,9 @@
 
 import io
 import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import fastavro
@@ -105,3 +108,15 @@ def test_only_a_schema_that_begins_with_user_and_revision_is_quick() -> None:
     turned["fields"] = turned["fields"][::-1]
     assert not has_revision_second(turned)
     assert not has_revision_second("string")
+
+
+def test_threads_may_read_the_first_record_of_a_type_at_once() -> None:
+    """msgspec alone crashes the process then."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.codec.reading_at_once"],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (0, "2400\n"), ran.stderr
