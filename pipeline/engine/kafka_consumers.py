@@ -125,14 +125,18 @@ class KafkaGroupConsumer:
 
         A static member fences itself when the answer to its join is lost, as in a broker's restart:
         it joins again and the group drops the member that it had become already. Whoever was fenced
-        under the id of its last assignment was not joining, so another one was.
+        under the id of its last assignment was not joining, so another one was. The client forgets
+        its id when its session times out, as while the broker was away; the group does not.
         """
         self._fatal = reason
         member_id, holder = self._client.memberid(), self._slot_holder()
-        if holder is not None and holder.member_id != member_id:
+        if holder is not None and holder.member_id not in (member_id, self._assigned_as):
             was_member = bool(member_id) and member_id == self._assigned_as
             if was_member or holder.client_id != self._client_id:
-                raise _taken(f"{reason}; the group knows {holder.member_id} there")
+                raise _taken(
+                    f"{reason}; the group knows {holder.member_id} there, "
+                    f"and this one was {self._assigned_as or 'none yet'}"
+                )
         raise ConsumerLostError("the consumer cannot go on", why=reason)
 
     def check_slot(self) -> None:
