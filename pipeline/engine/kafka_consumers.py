@@ -8,8 +8,9 @@ partition is fetched from the offset that the engine names, or not at all.
 
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException
@@ -17,6 +18,26 @@ from confluent_kafka import KafkaError, KafkaException
 from pipeline.engine.errors import BrokerError, ConsumerLostError, SlotTakenError
 from pipeline.engine.kafka_config import REQUEST_TIMEOUT_S, KafkaConfig, broker_error, logger
 from pipeline.engine.ports import Message, RebalanceListener, TopicPartition
+
+SHARE_RECORDS: Final = 2_000
+"""A poll that has so many of one partition waits for no more; it takes what is there."""
+
+FETCHED_AHEAD_RECORDS: Final = 1_500
+"""No more is fetched while so many wait to be polled.
+
+All partitions share one queue, first come, first served: it is what a record waits behind whose
+partition is not behind. A fetch brings a stretch of each partition, so those that are all behind
+fill a poll nevertheless. One that is behind alone is drained by a poll, which lets the others in.
+"""
+
+GATHER_RECORDS: Final = 500
+"""After so many it is seen how many there are of each partition."""
+
+FETCH_BYTES: Final = 128 << 10
+"""Of one partition in one fetch; a batch of its producer that is larger comes whole."""
+
+QUEUE_BACKOFF_MS: Final = 1
+"""A full queue is looked at again after so long; librdkafka's second would leave it empty."""
 
 
 class SlotHolder(NamedTuple):
@@ -47,8 +68,10 @@ class KafkaGroupConsumer:
         self._client = ck.Consumer(
             {
                 "fetch.wait.max.ms": 20,
-                "queued.min.messages": 100_000,
+                "queued.min.messages": FETCHED_AHEAD_RECORDS,
                 "queued.max.messages.kbytes": 65_536,
+                "fetch.message.max.bytes": FETCH_BYTES,
+                "fetch.queue.backoff.ms": QUEUE_BACKOFF_MS,
                 **config.client,
                 **config.consumer,
                 "client.id": self._client_id,
@@ -99,12 +122,26 @@ class KafkaGroupConsumer:
             records = self._client.consume(1, wait_s)
         except KafkaException as error:
             raise broker_error("polling", error) from error
-        if records and records_max > 1:
+        if records:
             try:
-                records += self._client.consume(records_max - 1, self._linger_s)
+                self._gather(records, records_max)
             except KafkaException as error:  # what came before it must not be lost with it
                 logger.warning("polling: %s", error.args[0].str())
         return self._without_events(records)
+
+    def _gather(self, records: list[Any], records_max: int) -> None:
+        """Add what comes within the linger, or is there when one partition has its share."""
+        until = time.monotonic() + self._linger_s
+        taken: Counter[int] = Counter()
+        while (left := records_max - len(records)) > 0:
+            asked = min(left, GATHER_RECORDS)
+            more = self._client.consume(asked, max(0.0, until - time.monotonic()))
+            records += more
+            if len(more) < asked:
+                return
+            taken.update(record.partition() or 0 for record in more)
+            if max(taken.values()) >= SHARE_RECORDS:
+                until = 0.0
 
     def _without_events(self, records: list[Any]) -> list[Message]:
         if not any(record.error() for record in records):
