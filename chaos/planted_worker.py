@@ -78,6 +78,9 @@ class Planted(EngineObserver):
     def restores_wait(self, reason: str) -> None:
         logging.warning("the restores wait for the broker: %s", reason)
 
+    def changelogs_lost(self, changelogs: list[str], is_back: bool) -> None:
+        logging.error("changelogs %s: %s", "made again" if is_back else "gone", changelogs)
+
     def stalled(self, reason: str) -> None:
         logging.warning("a client stalled: %s", reason)
 

@@ -14,6 +14,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -89,6 +90,16 @@ class Hooks:
 def store_root(settings: Settings) -> Path:
     """Where the partitions' local stores are: one folder for each ledger and generation."""
     return settings.data_dir / settings.group_id
+
+
+def terms_of(policies: PolicyBook) -> str:
+    """What of the policy holds for a whole generation, in the words of its file."""
+    earliest = date(1970, 1, 1) + timedelta(policies.earliest_date)
+    window_days = policies.window_ms / 1000 / DAY_S
+    return (
+        f"cycle_days={policies.cycle_days}, earliest_date={earliest.isoformat()},"
+        f" window_days={window_days:g}"
+    )
 
 
 def create_app(settings: Settings, hooks: Hooks | None = None) -> EngineApp:
@@ -190,6 +201,7 @@ class _Parts:
                 batch_s_target=settings.batch_ms_max / 1000,
                 slot_id=settings.transactional_id,
                 standbys=settings.standbys,
+                terms=terms_of(self.policies),
             ),
             cluster,
             RocksDisk(store_root(settings)),

@@ -149,6 +149,21 @@ class Telemetry(EngineObserver):
         self._metrics.store_set_aside()
         _log.warning("local store set aside", partition=partition, reason=reason, path=path)
 
+    def changelogs_lost(self, changelogs: list[str], is_back: bool) -> None:
+        if is_back:
+            _log.error(
+                "changelogs were deleted and made again: written anew from the local stores",
+                topics=changelogs,
+                fix="keep the data folders of all workers until their partitions are ready",
+            )
+        else:
+            _log.error(
+                "changelogs are gone: nothing can be committed",
+                topics=changelogs,
+                fix="`awaway topics apply` makes them again; keep the data folders of all workers,"
+                " the changelogs are written anew from them",
+            )
+
     def standbys(self, partitions: list[int]) -> None:
         self._metrics.copies_changed(partitions)
         if partitions != self._copied:

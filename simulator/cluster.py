@@ -35,6 +35,7 @@ class SimCluster:
         self._wire = Wire(process, broker)
         self._consumers = 0
         self._asked_slots = False
+        self._asked_topics = False
 
     def producer(self) -> TransactionalProducer:
         """A producer under the slot's transactional id."""
@@ -53,6 +54,11 @@ class SimCluster:
     def topic_ids(self, topics: Sequence[str]) -> dict[str, str]:
         """The id of each topic that exists."""
         return self._ask("topic_ids", lambda: self._broker.topic_ids(topics))
+
+    def topic_ids_soon(self, topics: Sequence[str]) -> dict[str, str] | None:
+        """The same; None while the answer is under way."""
+        self._asked_topics = not self._asked_topics
+        return None if self._asked_topics else self.topic_ids(topics)
 
     def partition_counts(self, topics: Sequence[str]) -> dict[str, int]:
         """Number of partitions of each topic that exists."""

@@ -45,6 +45,7 @@ EVENTS: Final = (
     "changelog expired",
     "group's offsets expired",
     "changelog made again",
+    "changelog made again in use",
     "rolling restart",
     "input aborted",
 )

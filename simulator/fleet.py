@@ -189,6 +189,14 @@ class Fleet:
                 found.add(number)
         return found
 
+    def has_all_open(self) -> bool:
+        """Whether each partition is open at the worker that the group gave it to."""
+        dealt = range_assignment(self.slots, self._broker.partitions)
+        return all(
+            slot in self.running and set(numbers) == set(self.running[slot].engine.partitions.open)
+            for slot, numbers in dealt.items()
+        )
+
     def holds_committed_state(self) -> bool:
         """Whether each partition's state, as of the group's offsets, is on the disk of the very
         slot that gets the partition when all slots are there."""

@@ -260,6 +260,12 @@ GUARDS: Final = (
         ("changelog made again",),
     ),
     Guard(
+        "a changelog that is made again in use is noticed",
+        11,
+        _without(Ownership, "restore_anew", _nothing),
+        ("changelog made again in use",),
+    ),
+    Guard(
         "a store that cannot be opened is set aside",
         12,
         _without(Stores, "open", Stores._opened),

@@ -51,6 +51,7 @@ class Storm:
             "changelog expired": self._expire,
             "group's offsets expired": self._expire_offsets,
             "changelog made again": self._make_again,
+            "changelog made again in use": self._make_again_in_use,
             "old snapshot put back": self._bounce,
             "disk lost": self._bounce,
             "store corrupt": self._bounce,
@@ -215,3 +216,13 @@ class Storm:
             self._world.effects["changelog made again"] += 1
         self._resume(fleet.slots)
         self._world.sleep(self._world.between(8.0, 15.0))
+
+    def _make_again_in_use(self) -> None:
+        """The same under the workers, while every partition is open somewhere."""
+        fleet, broker = self._fleet, self._broker
+        if self._wait(fleet.has_all_open, 60.0):
+            for table in self._world.random.choice(((USERS,), (SEEN,), (USERS, SEEN))):
+                broker.make_topic(table.changelog)
+            self._world.effects["changelog made again in use"] += 1
+            self._world.sleep(self._world.between(0.5, 20.0))
+            self._wait(fleet.has_all_open, 60.0)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pipeline.engine.errors import BatchFailedError
 from pipeline.engine.marker import Marker
 from pipeline.engine.ports import Message, TopicPartition, TransactionalProducer
 from pipeline.engine.store import PartitionStore, unreadable
@@ -221,6 +222,16 @@ class Poll:
     def records(self) -> int:
         """Number of records in all batches."""
         return sum(len(batch.records) for batch in self.batches)
+
+
+def failed_for_good(batch: Batch, error: BaseException) -> BatchFailedError:
+    """What ends a worker whose agent cannot finish a batch."""
+    return BatchFailedError(
+        f"{batch.topic}[{batch.partition}]: a batch of {len(batch.records)} records from"
+        f" offset {batch.records[0].offset()} could not be finished",
+        why=str(error),
+        fix="see the traceback above; the records will be processed again at the next start",
+    )
 
 
 def _nobody() -> None:

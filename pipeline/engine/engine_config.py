@@ -29,6 +29,7 @@ class EngineConfig:
         clock: monotonic seconds.
         slot_id: this worker's `group.instance.id`.
         standbys: copies are kept for the loss of this many other slots at once; 0 for none.
+        terms: what a generation is begun with and keeps, in words, such as `cycle_days=108`.
     """
 
     generation: str
@@ -40,6 +41,7 @@ class EngineConfig:
     clock: Callable[[], float] = time.monotonic
     slot_id: str = ""
     standbys: int = 0
+    terms: str = ""
 
 
 def check_partition_counts(config: EngineConfig, cluster: Cluster) -> None:

@@ -51,6 +51,14 @@ class ConsumerLostError(BrokerError):
     """
 
 
+class ChangelogGoneError(BrokerError):
+    """A changelog topic is not there any more.
+
+    Operator action: `awaway topics apply` makes it again, empty; the workers whose disks have the
+    state write it anew. Do not delete a data folder before that.
+    """
+
+
 class SlotTakenError(EngineError):
     """Another worker runs under the same slot; this one stops at once.
 
@@ -62,6 +70,13 @@ class PartitionRefusedError(EngineError):
     """A partition's state does not match the group's committed offsets, so it is not processed.
 
     Operator action: as the message says; other partitions go on.
+    """
+
+
+class GenerationTermsError(EngineError):
+    """The state was begun under terms that a generation keeps, and this worker has others.
+
+    Operator action: set the policy's `cycle_days` back, or start a new generation with the new one.
     """
 
 
@@ -91,6 +106,14 @@ class CorruptStoreError(EngineError):
     """A local database cannot be read.
 
     Operator action: none: it is set aside and restored from the changelogs; look at the disk.
+    """
+
+
+class StoreKeepsBreakingError(EngineError):
+    """A partition's local store broke again and again while it was restored into empty ones.
+
+    Operator action: the disk is at fault: give the worker another one, with an empty
+    `AWAWAY_DATA_DIR`; the partitions are restored from the changelogs.
     """
 
 

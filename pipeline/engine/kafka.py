@@ -42,6 +42,7 @@ class KafkaCluster:
         self._config = config
         self._admin = self._new_admin()
         self._asked_group: Future[Any] | None = None
+        self._asked_topics: dict[str, Future[Any]] | None = None
 
     def _new_admin(self) -> AdminClient:
         return AdminClient(dict(self._config.client), logger=logger)
@@ -100,18 +101,30 @@ class KafkaCluster:
 
     def topic_ids(self, topics: Sequence[str]) -> dict[str, str]:
         """The UUID of each topic."""
-        return {name: str(found.topic_id) for name, found in self._describe(topics).items()}
+        return _ids(self._describe(topics))
+
+    def topic_ids_soon(self, topics: Sequence[str]) -> dict[str, str] | None:
+        """The same; None while the answer is under way."""
+        asked = self._asked_topics or self._ask_for(topics)
+        is_there = all(future.done() for future in asked.values())
+        self._asked_topics = None if is_there else asked
+        return _ids(self._described(asked)) if is_there else None
 
     def partition_counts(self, topics: Sequence[str]) -> dict[str, int]:
         """Number of partitions of each topic that exists."""
         return {name: len(found.partitions) for name, found in self._describe(topics).items()}
 
     def _describe(self, topics: Sequence[str]) -> dict[str, Any]:
-        futures = self._admin.describe_topics(
+        return self._described(self._ask_for(topics))
+
+    def _ask_for(self, topics: Sequence[str]) -> "dict[str, Future[Any]]":
+        return self._admin.describe_topics(
             ck.TopicCollection(list(topics)), request_timeout=REQUEST_TIMEOUT_S
         )
+
+    def _described(self, asked: "dict[str, Future[Any]]") -> dict[str, Any]:
         found = {}
-        for name, future in futures.items():
+        for name, future in asked.items():
             try:
                 found[name] = future.result()
             except KafkaException as error:
@@ -171,3 +184,7 @@ class KafkaCluster:
             }
         except KafkaException as error:
             raise self._failed("asking for offsets", error) from error
+
+
+def _ids(described: dict[str, Any]) -> dict[str, str]:
+    return {name: str(found.topic_id) for name, found in described.items()}

@@ -22,27 +22,28 @@ What a failure leads to:
 |---|---|
 | an agent fails a batch | abort, stop (BatchFailedError) |
 | an agent postpones a batch | abort, wait, fetch its inputs again |
-| the transaction must be aborted | abort, drop the overlay, fetch its inputs again |
+| the transaction must be aborted | abort, drop the overlay, fetch them again (rest, if often) |
 | the producer is lost, the outcome unknown | new producer under the same id, then restore forward |
 | a transaction was ended, but asked for twice | new producer before the next one |
 | the consumer is lost, or stalled | drop its partitions, join the group again |
 | the slot was taken by another worker | stop (SlotTakenError) |
 | partitions revoked or lost | drop the overlay, keep their stores as copies or close them |
 | a store cannot be read | abort, set it aside, restore; at the same place again: stop |
+| a changelog was made again | write it anew from the stores |
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
-from pipeline.engine.batch import Batch, Poll
+from pipeline.engine.batch import Batch, Poll, failed_for_good
+from pipeline.engine.changelog_watch import ChangelogWatch
 from pipeline.engine.engine_config import (
     EngineConfig,
     assigned_numbers,
     check_partition_counts,
 )
 from pipeline.engine.errors import (
-    BatchFailedError,
     BatchPostponedError,
     BrokerError,
     ConsumerLostError,
@@ -51,11 +52,12 @@ from pipeline.engine.errors import (
     SlotTakenError,
     TransactionAbortedError,
 )
-from pipeline.engine.marker import FORMAT, MARKER_KEY, Marker, encode_marker
+from pipeline.engine.marker import Marker
+from pipeline.engine.marking import ChangelogPositions, produce_markers
 from pipeline.engine.observer import EngineObserver
 from pipeline.engine.opening import Stores
 from pipeline.engine.ownership import Ownership
-from pipeline.engine.pace import Pace
+from pipeline.engine.pace import Pace, Rest
 from pipeline.engine.ports import (
     Cluster,
     Disk,
@@ -92,10 +94,11 @@ class Engine:
         self._consumer: GroupConsumer | None = None
         self._epoch = 0
         self._metadata: Any = None
-        self._records = 0
-        self._restore_at = 0.0
+        self._records, self._restore_at = 0, 0.0
         self._pace = Pace(config.records_max, config.batch_s_target)
         self._stall = StallWatch(config, cluster)
+        self._changelogs = ChangelogWatch(config, cluster, observer)
+        self._rest = Rest()
         self._now = config.clock
 
     # --- what others may look at -----------------------------------------------------------------
@@ -211,6 +214,8 @@ class Engine:
             self._observer.stalled("the consumer delivers nothing, though there are records")
             self._rejoin(ConsumerLostError("the consumer stalled"))
             return None
+        if self._is_resting(consumer):
+            return None
         by_source = self._partitions.ready(records)
         next_offsets = self._partitions.unrecorded()
         next_offsets |= {source: group[-1].offset() + 1 for source, group in by_source.items()}
@@ -235,11 +240,23 @@ class Engine:
             started_at=self._now(),
         )
 
+    def _is_resting(self, consumer: GroupConsumer) -> bool:
+        """Whether to wait after failures; at the end of that the inputs are fetched again."""
+        if not self._rest.until:
+            return False
+        if self._now() >= self._rest.until:
+            self._rest.until = 0.0
+            self._partitions.fetch(consumer)
+        return True
+
     def _advance(self, consumer: GroupConsumer, producer: TransactionalProducer) -> bool:
         """Take restores or copies further; returns whether there is more to do at once.
 
         Trouble with them never keeps the consumer from being polled: it has others as well.
         """
+        if self._changelogs.made_again(self._partitions.topic_ids):
+            self._partitions.restore_anew()
+            self._partitions.fetch(consumer)
         if not self._partitions.restoring:
             return self._partitions.copy(max(COPY_RECORDS_MIN, 3 * self._records))
         if self._now() < self._restore_at:
@@ -275,6 +292,7 @@ class Engine:
             self._pace.took(started - poll.started_at, self._now() - started)
             self._recover(error, poll.records)
             return
+        self._rest.committed()
         committed = self._now()
         self._observer.at("apply")
         is_mending = False
@@ -291,32 +309,19 @@ class Engine:
         self._observer.positions(poll.next_offsets)
         self._pace.took(started - poll.started_at, applied - started)
 
-    def _end_transaction(
-        self, poll: Poll
-    ) -> tuple[dict[int, Marker], dict[int, dict[str, tuple[str, int]]]]:
+    def _end_transaction(self, poll: Poll) -> tuple[dict[int, Marker], ChangelogPositions]:
         """Markers, offsets, commit; returns what is to be applied, by partition."""
         producer = self._producer_now()
         if poll.epoch != self._epoch:
             raise TransactionAbortedError("the partitions were assigned anew during the batch")
         self._observer.at("produce")
-        moved: dict[int, dict[str, int]] = defaultdict(dict)
-        for source, next_offset in poll.next_offsets.items():
-            moved[source.partition][source.topic] = next_offset
-        markers: dict[int, Marker] = {}
-        positions: dict[int, dict[str, tuple[str, int]]] = defaultdict(dict)
-        ids = self._restorer.topic_ids
-        for number, offsets in moved.items():
-            opened = self._partitions.open[number]
-            markers[number] = marker = Marker(
-                FORMAT, self._config.generation, opened.next_offsets | offsets, opened.ledger
-            )
-            raw = encode_marker(marker)
-            for table in self._config.tables:
-
-                def note(offset: int, of: int = number, topic: str = table.changelog) -> None:
-                    positions[of][topic] = (ids[topic], offset + 1)
-
-                producer.produce(table.changelog, number, MARKER_KEY, raw, None, note)
+        markers, positions = produce_markers(
+            self._config,
+            producer,
+            poll.next_offsets,
+            self._partitions.open,
+            self._restorer.topic_ids,
+        )
         producer.flush()
         self._observer.at("send_offsets")
         producer.send_offsets(poll.next_offsets, self._metadata)
@@ -343,25 +348,17 @@ class Engine:
             self._pace.took(self._now() - poll.started_at, 0.0)
             self._recover(error, poll.records)
             return
-        mended = isinstance(error, CorruptStoreError) and self._mended(batch.partition, error)
+        mended = False
+        if isinstance(error, CorruptStoreError):
+            with suppress(CorruptStoreError):  # at the same place again
+                self._partitions.mend(batch.partition, error)
+                mended = True
         self._recover(TransactionAbortedError(str(error)), poll.records)
         if mended:
             return
         if isinstance(error, BatchPostponedError):
             raise error
-        raise BatchFailedError(
-            f"{batch.topic}[{batch.partition}]: a batch of {len(batch.records)} records from"
-            f" offset {batch.records[0].offset()} could not be finished",
-            why=str(error),
-            fix="see the traceback above; the records will be processed again at the next start",
-        ) from error
-
-    def _mended(self, number: int, error: CorruptStoreError) -> bool:
-        try:
-            self._partitions.mend(number, error)
-        except CorruptStoreError:
-            return False
-        return True
+        raise failed_for_good(batch, error) from error
 
     def _recover(self, error: BrokerError, records: int) -> None:
         """Drop what is not committed and go back to where the broker says that we are."""
@@ -377,6 +374,9 @@ class Engine:
             self._lose_producer(error)
         else:
             self._partitions.fetch(self._consumer_now())
+        self._rest.failed(self._now())
+        if self._rest.until:
+            self._consumer_now().fetch({})
         self._observer.aborted(records, self._now() - started, str(error))
 
     def _lose_producer(self, error: ProducerLostError) -> None:

@@ -10,7 +10,7 @@ Invariant: a marker that was read back equals the one that was written; a marker
 is refused, never guessed at.
 
 Bytes, in both places: msgpack of the array
-`[format, generation, {topic: next offset}, ledger]`.
+`[format, generation, {topic: next offset}, ledger, terms, changelog id]`.
 """
 
 from typing import Final
@@ -37,21 +37,32 @@ class Marker(msgspec.Struct, frozen=True, array_like=True):
         next_offsets: by input topic, the offset after the last one that is contained.
         ledger: bytes of the application that move in the same transaction, such as the head of an
             audit chain.
+        terms: what the generation was begun with and must not change; empty where that was not
+            recorded.
+        changelog_id: in a changelog, the UUID of the topic that the writer took it for; empty in a
+            store. A changelog with a marker of another topic was made again under its writer, and
+            lacks what came before.
     """
 
     format: int
     generation: str
     next_offsets: dict[str, int]
     ledger: bytes
+    terms: str = ""
+    changelog_id: str = ""
 
 
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 _decode = msgspec.msgpack.Decoder(Marker).decode
 
 
-def encode_marker(marker: Marker) -> bytes:
-    """Bytes of a marker, as in the module's docstring."""
-    return _encode(marker)
+def encode_marker(marker: Marker, changelog_id: str = "") -> bytes:
+    """Bytes of a marker, as in the module's docstring.
+
+    Args:
+        marker: of a partition. changelog_id: of the topic that it is written to; none in a store.
+    """
+    return _encode(msgspec.structs.replace(marker, changelog_id=changelog_id))
 
 
 def decode_marker(raw: bytes, *, generation: str) -> Marker:

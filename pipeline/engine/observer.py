@@ -50,6 +50,10 @@ class EngineObserver:
     def set_aside(self, partition: int, reason: str, path: str) -> None:
         """A local store did not fit and was moved to `path`."""
 
+    def changelogs_lost(self, changelogs: list[str], is_back: bool) -> None:
+        """Changelogs were deleted under this worker, and maybe made again: then they are written
+        anew from its disk."""
+
     def standbys(self, partitions: list[int]) -> None:
         """Just these partitions are copied from now on."""
 

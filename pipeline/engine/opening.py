@@ -6,10 +6,16 @@ Invariant: a store that does not fit is moved aside and never deleted; the one t
 place is empty.
 """
 
-from pipeline.engine.errors import CorruptStoreError
+from collections import Counter
+from typing import Final
+
+from pipeline.engine.errors import CorruptStoreError, StoreKeepsBreakingError
 from pipeline.engine.observer import EngineObserver
 from pipeline.engine.ports import Disk, Watermarks
 from pipeline.engine.store import ChangelogPosition, PartitionStore
+
+BREAKS_MAX: Final = 3
+"""So many stores of a partition may break one after the other; the disk of more is at fault."""
 
 
 class Stores:
@@ -19,6 +25,7 @@ class Stores:
         self._disk = disk
         self._generation = generation
         self._observer = observer
+        self._breaks: Counter[int] = Counter()
 
     def open(self, partition: int) -> PartitionStore:
         """The partition's local store; an empty one when what is there cannot be read.
@@ -45,6 +52,32 @@ class Stores:
         store.close()
         self._set_aside(store.partition, reason)
         return self.open(store.partition)
+
+    def replace_broken(self, store: PartitionStore, error: CorruptStoreError) -> PartitionStore:
+        """`replace`, of a store that broke while it was restored.
+
+        Each time the changelogs are read from their start, and a broken store more is on the disk:
+        there is an end to it, and it comes before the disk is full. Whoever takes the partitions
+        over has another disk.
+
+        Raises:
+            StoreKeepsBreakingError: too many of the partition did, and it was `held` never between.
+        """
+        self._breaks[store.partition] += 1
+        if self._breaks[store.partition] > BREAKS_MAX:
+            store.close()
+            raise StoreKeepsBreakingError(
+                f"partition {store.partition}: {BREAKS_MAX + 1} local stores broke one after the"
+                " other while they were restored",
+                why=str(error),
+                fix="replace the disk, or set AWAWAY_DATA_DIR to an empty folder on another; the"
+                " state is restored from the changelogs",
+            ) from error
+        return self.replace(store, str(error))
+
+    def held(self, partition: int) -> None:
+        """A partition's store was restored whole."""
+        self._breaks.pop(partition, None)
 
     def _set_aside(self, partition: int, reason: str) -> None:
         path = self._disk.set_aside(partition, reason)

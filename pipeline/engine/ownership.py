@@ -16,7 +16,7 @@ transaction again, only as a copy that follows its changelogs (standby.py).
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from pipeline.engine.batch import OpenPartition
@@ -61,6 +61,7 @@ class Ownership:
         self._standbys = standbys
         self._inputs = config.inputs
         self._generation = config.generation
+        self._terms = config.terms
         self._observer = observer
         self._rewrites: dict[int, Rewrite] = {}
         self._broke_at: dict[int, dict[str, int]] = {}
@@ -72,6 +73,11 @@ class Ownership:
     def restoring(self) -> set[int]:
         """Partitions that are not yet up to date."""
         return set(self._waiting) | self._restorer.partitions
+
+    @property
+    def topic_ids(self) -> Mapping[str, str]:
+        """UUIDs of the changelogs that the partitions were restored from."""
+        return self._restorer.topic_ids
 
     @property
     def places(self) -> set[TopicPartition]:
@@ -109,7 +115,8 @@ class Ownership:
         for opened in self.open.values():
             stored = opened.state.marker
             ledger = b"" if stored is None else stored.ledger
-            opened.discard(Marker(FORMAT, self._generation, opened.next_offsets, ledger))
+            marker = Marker(FORMAT, self._generation, opened.next_offsets, ledger, self._terms)
+            opened.discard(marker)
 
     def roll_forward(self) -> None:
         """How the last transaction ended is not known: restore every open partition up to it."""
@@ -117,6 +124,20 @@ class Ownership:
         for number, opened in self.open.items():
             self._waiting[number] = opened.state
         self.open.clear()
+
+    def restore_anew(self) -> None:
+        """A changelog was made again: look at everything from the start, with what is on the disk.
+
+        Open partitions have their whole state there, so their changelogs are written from it.
+        """
+        self.roll_forward()
+        self._rewrites.clear()
+        for store in self._restorer.forget():
+            self._waiting[store.partition] = store
+        for number in self.refused:
+            self._waiting[number] = None
+        self.refused.clear()
+        self._standbys.reconsider()
 
     def unrecorded(self) -> dict[TopicPartition, int]:
         """Positions of open partitions that the group has no offset of."""
@@ -190,12 +211,17 @@ class Ownership:
 
         Raises:
             BrokerError: it did not answer; call again, nothing is lost.
+            GenerationTermsError, StoreKeepsBreakingError: see there.
         """
         if self._waiting:
             committed = consumer.committed(sorted(self._places(self._waiting)))
             self._restorer.start(self._waiting, committed)
             self._waiting = {}
-        for store in self._restorer.step(wait_s):
+        complete = self._restorer.step(wait_s)
+        if complete and self._restorer.is_outdated():
+            self.restore_anew()
+            return
+        for store in complete:
             if not self._rewritten(store, producer, group_metadata):
                 return
             self._complete(store)
@@ -227,8 +253,9 @@ class Ownership:
             self._observer.refused(number, f"{error}. {error.fix}")
             return
         except CorruptStoreError as error:
-            self._waiting[number] = self._stores.replace(store, str(error))
+            self._waiting[number] = self._stores.replace_broken(store, error)
             return
+        self._stores.held(number)
         self.open[number] = opened
         self._observer.ready(number, records, took_s)
 

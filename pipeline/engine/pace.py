@@ -1,8 +1,9 @@
-"""How many records a poll may take, from how long earlier ones took.
+"""How much a poll may take, and when, from how earlier ones went.
 
-Owns: the bound on a poll's records, between a floor and the configured most.
+Owns: the bound on a poll's records, between a floor and the configured most; how long to rest after
+transactions that failed.
 Does not own: the clock, what a poll is (machine.py).
-Invariant: the bound is never above the configured most.
+Invariants: the bound is never above the configured most; a rest is never longer than `REST_S_MAX`.
 """
 
 from typing import Final
@@ -39,3 +40,41 @@ class Pace:
 
     def _shrink(self, floor: int) -> None:
         self.records_max = min(self.records_max, max(floor, self.records_max // 2))
+
+
+FAILURES_AT_ONCE: Final = 2
+"""So many transactions may fail one after the other without a rest."""
+
+REST_S_MIN: Final = 0.2
+
+REST_S_MAX: Final = 3.0
+"""Shorter than a silence that makes the consumer seem stalled (stall.py)."""
+
+
+class Rest:
+    """Waits longer and longer while one transaction after the other fails.
+
+    There is no end to it: a worker that stopped could do no more than the same after its next
+    start, and what refuses them all (rights, a topic that is gone, a broker that drops every
+    answer) may be mended at any time. The worker is not ready meanwhile (observability/health.py).
+
+    Attributes:
+        until: in monotonic seconds; 0 when there is no rest.
+    """
+
+    __slots__ = ("_failed", "until")
+
+    def __init__(self) -> None:
+        self._failed = 0
+        self.until = 0.0
+
+    def committed(self) -> None:
+        """A transaction succeeded."""
+        self._failed = 0
+
+    def failed(self, now: float) -> None:
+        """Another one did not, at `now`."""
+        self._failed += 1
+        if self._failed > FAILURES_AT_ONCE:
+            doublings = min(10, self._failed - FAILURES_AT_ONCE - 1)
+            self.until = now + min(REST_S_MAX, REST_S_MIN * 2**doublings)

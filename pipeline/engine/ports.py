@@ -150,6 +150,14 @@ class Cluster(Protocol):
         """The UUID of each topic; a topic that is deleted and made again has another one."""
         ...
 
+    def topic_ids_soon(self, topics: Sequence[str]) -> dict[str, str] | None:
+        """The same, but it never waits: None while the answer is under way, call again.
+
+        Raises:
+            BrokerError: no answer; the next call asks again.
+        """
+        ...
+
     def partition_counts(self, topics: Sequence[str]) -> dict[str, int]: ...
     def live_slots(self) -> Sequence[str] | None:
         """The `group.instance.id`s of the group's members now, whatever the group's state.

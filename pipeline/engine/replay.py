@@ -10,6 +10,8 @@ twice leaves the same state, so a crash between reading and writing costs nothin
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from msgspec.structs import replace
+
 from pipeline.engine.marker import MARKER_KEY, REWRITING_KEY, Marker, decode_marker
 from pipeline.engine.ports import Message, TopicPartition
 from pipeline.engine.store import ChangelogPosition, PartitionStore, partial_key
@@ -38,7 +40,7 @@ def replay(
     Raises:
         CorruptStoreError, StoreFormatError, StoreUnwritableError: see there.
     """
-    marker, entries = _entries(table, stretch, store.generation)
+    marker, entries = _entries(table, stretch, store.generation, topic_id)
     next_offset = stretch[-1].offset() + 1
     store.restored(entries, marker, table.changelog, ChangelogPosition(topic_id, next_offset))
     return next_offset
@@ -58,10 +60,14 @@ def note_end(store: PartitionStore, changelog: str, topic_id: str, end: int) -> 
 
 
 def _entries(
-    table: TableSpec, stretch: Sequence[Message], generation: str
+    table: TableSpec, stretch: Sequence[Message], generation: str, topic_id: str
 ) -> tuple[Marker | None, list[tuple[bytes, bytes | None]]]:
-    """Local entries of a stretch, and its last marker if the changelog keeps markers."""
-    marker = None
+    """Local entries of a stretch, and its last marker if the changelog keeps markers.
+
+    A marker of another topic says that the changelog was made again under its writer. It lacks what
+    came before, until it was written anew: only the close mark of that takes the entry away.
+    """
+    marker: Marker | None = None
     entries: list[tuple[bytes, bytes | None]] = []
     prefix, expand, add = table.prefix, table.expand, entries.append
     is_plain = expand is one_entry
@@ -72,14 +78,16 @@ def _entries(
         if key[:1] == b"\x00":
             if key == REWRITING_KEY:
                 entries.append((partial_key(table), value))
-            elif key == MARKER_KEY and value is not None and table.compacted_only:
-                marker = value
+            elif key == MARKER_KEY and value is not None:
+                found = decode_marker(value, generation=generation)
+                if found.changelog_id not in ("", topic_id):
+                    entries.append((partial_key(table), b""))
+                if table.compacted_only:
+                    marker = found
             continue
         if is_plain:
             add((prefix + key, value))
         else:
             for local, content in expand(key, value):
                 add((prefix + local, content))
-    if marker is None:
-        return None, entries
-    return decode_marker(marker, generation=generation), entries
+    return marker and replace(marker, changelog_id=""), entries

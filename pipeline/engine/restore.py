@@ -9,21 +9,26 @@ changelog records below those end offsets. A changelog is contained when the rea
 has seen its last stable offset pass that end: no transaction below it is open any more.
 
 Invariants: a partition becomes ready only when its marker agrees with the group's offsets for every
-input; a store that does not fit its changelog is set aside, never deleted; restoring twice or being
-killed half-way ends in the same state, because positions move with the data.
+input (agreement.py); a store that does not fit its changelog is set aside, never deleted; restoring
+twice or being killed half-way ends in the same state, because positions move with the data.
+
+A restore begins again as often as a broker's trouble wants it, without an end: the partition is not
+ready meanwhile, each silence is told and counted, and a client that was silent is waited for twice
+as long the next time. A store that breaks is another matter: see `Stores.replace_broken`.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from pipeline.engine.agreement import agreed_marker, agrees
 from pipeline.engine.batch import OpenPartition
 from pipeline.engine.engine_config import EngineConfig
 from pipeline.engine.errors import (
+    ChangelogGoneError,
     CorruptStoreError,
-    IncompatibleTopicsError,
+    GenerationTermsError,
     PartitionRefusedError,
 )
-from pipeline.engine.marker import FORMAT, Marker
 from pipeline.engine.observer import EngineObserver
 from pipeline.engine.opening import Stores, misfit
 from pipeline.engine.ports import (
@@ -82,9 +87,9 @@ class Restorer:
     ) -> None:
         self._cluster = cluster
         self._stores = stores
+        self._config = config
         self._tables = {table.changelog: table for table in config.tables}
         self._inputs = config.inputs
-        self._generation = config.generation
         self._now = config.clock
         self._observer = observer
         self._reader: ChangelogReader | None = None
@@ -101,7 +106,7 @@ class Restorer:
 
     @property
     def topic_ids(self) -> Mapping[str, str]:
-        """UUIDs of the changelogs, as of the last `start`."""
+        """UUIDs of the changelogs, as of the last `start`; none before it."""
         return self._topic_ids
 
     def start(
@@ -116,17 +121,11 @@ class Restorer:
             committed: the group's stable offsets of all their inputs, read before this call.
 
         Raises:
-            BrokerError: it did not answer; call again with the same partitions.
-            IncompatibleTopicsError: a changelog is gone.
+            BrokerError: it did not answer, or a changelog is gone; call again with the same
+                partitions.
         """
         now = self._now()
-        self._topic_ids = self._cluster.topic_ids(list(self._tables))
-        if gone := [name for name in self._tables if name not in self._topic_ids]:
-            raise IncompatibleTopicsError(
-                f"changelogs that are gone: {', '.join(gone)}",
-                fix="`awaway topics apply` makes them again; a worker whose disk has the state"
-                " writes them anew",
-            )
+        self._topic_ids = self._asked_topic_ids()
         marks = self._cluster.watermarks(
             [TopicPartition(changelog, p) for p in partitions for changelog in self._tables]
         )
@@ -138,6 +137,24 @@ class Restorer:
             self._plan(item, marks)
             self._observer.restoring(partition, 0, item.total)
         self._assign()
+
+    def _asked_topic_ids(self) -> dict[str, str]:
+        found = self._cluster.topic_ids(list(self._tables))
+        if gone := [name for name in self._tables if name not in found]:
+            raise ChangelogGoneError(
+                f"changelogs that are gone: {', '.join(gone)}",
+                fix="`awaway topics apply` makes them again; a worker whose disk has the state"
+                " writes them anew",
+            )
+        return found
+
+    def is_outdated(self) -> bool:
+        """Whether a changelog was made again since `start`: what was read may be of either.
+
+        Raises:
+            BrokerError: it did not answer, or one is gone.
+        """
+        return self._asked_topic_ids() != self._topic_ids
 
     def _plan(self, item: _Restoring, marks: Mapping[TopicPartition, Watermarks]) -> None:
         """Decide for each changelog of a partition how far it has to be read."""
@@ -151,7 +168,7 @@ class Restorer:
             if reason is None:
                 continue
             is_other = position is not None and position.topic_id != self._topic_ids[changelog]
-            if is_other and not store.is_copy and _agrees(store.marker, item.committed):
+            if is_other and not store.is_copy and agrees(store.marker, item.committed):
                 item.rewrite.append(table)
             else:
                 reasons.append(reason)
@@ -230,7 +247,7 @@ class Restorer:
             try:
                 reached = replay(item.store, self._tables[source.topic], stretch, topic_id)
             except CorruptStoreError as error:
-                self._start_over(item, str(error))
+                self._start_over(item, error)
                 return False
             item.records += len(stretch)
             item.left[source.topic] = max(0, item.targets[source.topic] - reached)
@@ -239,9 +256,9 @@ class Restorer:
             self._observer.restoring(source.partition, item.total - left, item.total)
         return True
 
-    def _start_over(self, item: _Restoring, reason: str) -> None:
+    def _start_over(self, item: _Restoring, error: CorruptStoreError) -> None:
         """A store broke while it was restored: the same again into an empty one."""
-        item.store = self._stores.replace(item.store, reason)
+        item.store = self._stores.replace_broken(item.store, error)
         item.rewrite.clear()
         item.left = dict(item.targets)
         item.total = sum(item.left.values())
@@ -255,7 +272,7 @@ class Restorer:
             try:
                 note_end(item.store, source.topic, self._topic_ids[source.topic], end)
             except CorruptStoreError as error:
-                self._start_over(item, str(error))
+                self._start_over(item, error)
                 return
             item.left[source.topic] = 0
             self._pending.discard(source)
@@ -279,84 +296,25 @@ class Restorer:
             inputs: watermarks of its input partitions.
 
         Raises:
-            PartitionRefusedError: its state does not agree with the group's offsets; its store is
-                closed.
+            PartitionRefusedError, GenerationTermsError: its state does not agree with the group's
+                offsets, or with this worker's settings; its store is closed.
         """
         item = self._restoring.pop(partition)
         item.store.expect_bulk(False)
         try:
-            marker = self._checked(item, inputs)
-        except PartitionRefusedError:
+            from_start = [
+                changelog
+                for changelog, low in item.lows.items()
+                if low == 0 and changelog not in item.rewritten
+            ]
+            marker = agreed_marker(self._config, item.store, item.committed, from_start, inputs)
+        except (PartitionRefusedError, GenerationTermsError):
             item.store.close()
             raise
         item.store.settle()
         unrecorded = {topic for topic, offset in item.committed.items() if offset is None}
         opened = OpenPartition(item.store, marker, unrecorded)
         return opened, item.records, self._now() - item.started_at
-
-    def _checked(self, item: _Restoring, inputs: Mapping[TopicPartition, Watermarks]) -> Marker:
-        """The marker to go on from, made to contain a position for each input."""
-        partition, marker = item.store.partition, item.store.marker
-        committed = item.committed
-        if marker is None:
-            if any(offset is not None for offset in committed.values()):
-                raise PartitionRefusedError(
-                    f"partition {partition}: the group has committed offsets {committed}, but its"
-                    " changelogs are empty",
-                    fix="restore the changelog topics from a backup, or start a new generation"
-                    " (AWAWAY_GENERATION), which rebuilds everything from the raw topics",
-                )
-            marker = Marker(FORMAT, self._generation, {}, b"")
-        elif not _agrees(marker, committed):
-            raise PartitionRefusedError(
-                f"partition {partition}: the state contains inputs up to {marker.next_offsets},"
-                f" the group's committed offsets are {committed}",
-                fix="someone reset the group's offsets or the changelogs: set the offsets back to"
-                " those of the state with the worker stopped, or start a new generation",
-            )
-        if unfinished := [t.changelog for t in self._tables.values() if item.store.is_partial(t)]:
-            raise PartitionRefusedError(
-                f"partition {partition}: {', '.join(unfinished)} is being written anew from the"
-                " disk of another worker, and that is not finished",
-                fix="start the worker whose disk has the partition's state, or restore the"
-                " changelog from a backup",
-            )
-        lost = [
-            changelog
-            for changelog, low in item.lows.items()
-            if low == 0
-            and changelog not in item.rewritten
-            and item.store.positions.get(changelog) is None
-        ]
-        if marker.next_offsets and lost:
-            raise PartitionRefusedError(
-                f"partition {partition}: there is state, but nothing was ever written to"
-                f" {', '.join(lost)}",
-                fix="the changelog was made again: restore it from a backup, or start a new"
-                " generation",
-            )
-        return Marker(
-            FORMAT, self._generation, self._positions(marker, partition, inputs), marker.ledger
-        )
-
-    def _positions(
-        self, marker: Marker, partition: int, inputs: Mapping[TopicPartition, Watermarks]
-    ) -> dict[str, int]:
-        """Next offsets of each input; at a generation's very first start the earliest there is."""
-        first_start = not marker.next_offsets
-        positions = {}
-        for topic in self._inputs:
-            low, high = inputs[TopicPartition(topic, partition)]
-            position = marker.next_offsets.get(topic, low if first_start else 0)
-            if not low <= position <= high:
-                raise PartitionRefusedError(
-                    f"partition {partition}: next offset of {topic} is {position}, the topic has"
-                    f" {low} to {high}",
-                    fix="raw records aged out unread or the topic was made again: restore it, or"
-                    " start a new generation",
-                )
-            positions[topic] = position
-        return positions
 
     def drop(self, partitions: Iterable[int]) -> list[PartitionStore]:
         """Stop restoring these partitions; returns their stores as far as they are restored."""
@@ -369,6 +327,12 @@ class Restorer:
             self._assign()
         return dropped
 
+    def forget(self) -> list[PartitionStore]:
+        """`drop` all, and what is known of the changelogs, which are others now."""
+        dropped = self.drop(self.partitions)
+        self._topic_ids = {}
+        return dropped
+
     def close(self) -> None:
         """Stop restoring altogether."""
         for item in self._restoring.values():
@@ -377,11 +341,3 @@ class Restorer:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-
-
-def _agrees(marker: Marker | None, committed: Mapping[str, int | None]) -> bool:
-    """Whether each committed offset, where there is one, is the marker's."""
-    return marker is not None and all(
-        offset is None or marker.next_offsets.get(topic) == offset
-        for topic, offset in committed.items()
-    )

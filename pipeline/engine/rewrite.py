@@ -70,7 +70,7 @@ class Rewrite:
         for key, value in self._chunk:
             producer.produce(topic, number, key, value)
         if is_last:
-            producer.produce(topic, number, MARKER_KEY, encode_marker(marker))
+            producer.produce(topic, number, MARKER_KEY, encode_marker(marker, self._topic_id))
             producer.produce(topic, number, REWRITING_KEY, None, None, ends.append)
         producer.flush()
         producer.send_offsets(_places(marker, number), group_metadata)

@@ -29,7 +29,7 @@ from itertools import combinations
 from typing import Final
 
 from pipeline.engine.engine_config import EngineConfig
-from pipeline.engine.errors import BrokerError, CorruptStoreError
+from pipeline.engine.errors import BrokerError, CorruptStoreError, StoreKeepsBreakingError
 from pipeline.engine.observer import EngineObserver
 from pipeline.engine.opening import Stores, misfit
 from pipeline.engine.ports import ChangelogReader, Cluster, TopicPartition, Watermarks
@@ -86,6 +86,7 @@ class Standbys:
         self._kept: dict[int, PartitionStore] = {}
         self._to_open: list[int] = []
         self._followed: set[int] = set()
+        self._given_up: set[int] = set()
         self._is_assigned = True
         self._ask_at = math.inf
         self._is_asking = self._is_outdated = False
@@ -150,7 +151,8 @@ class Standbys:
         if slots:
             changelogs = list(self._tables)
             count = self._cluster.partition_counts(changelogs[:1])[changelogs[0]]
-            wanted = copies_of(self._slot, slots, count, self._losses) - set(owned)
+            wanted = copies_of(self._slot, slots, count, self._losses)
+            wanted -= set(owned) | self._given_up
         if wanted:
             places = [TopicPartition(topic, n) for n in sorted(wanted) for topic in self._tables]
             topic_ids = self._cluster.topic_ids(changelogs)
@@ -208,7 +210,7 @@ class Standbys:
             try:
                 replay(store, table, stretch, topic_id)
             except CorruptStoreError as error:
-                self._start_over(store, str(error))
+                self._start_over(store, error)
                 return True
             self._observer.at("copy")
         for source, end in ends.items():
@@ -218,20 +220,31 @@ class Standbys:
             try:
                 note_end(store, source.topic, topic_id, end)
             except CorruptStoreError as error:
-                self._start_over(store, str(error))
+                self._start_over(store, error)
                 return True
         for number in {tp.partition for tp in ends} | {record.partition() for record in records}:
             if number in self._followed:
                 behind = self._behind(number)
                 if behind == 0:
                     self._kept[number].expect_bulk(False)
+                    self._stores.held(number)
                 self._observer.copied(number, behind)
         return len(records) >= records_max
 
-    def _start_over(self, store: PartitionStore, reason: str) -> None:
-        """A copy broke: the same again into an empty one."""
-        self._kept[store.partition] = self._stores.replace(store, reason)
+    def _start_over(self, store: PartitionStore, error: CorruptStoreError) -> None:
+        """A copy broke: the same again into an empty one; when that broke often enough, no more.
+
+        For a copy no worker stops: the partition is another's, and well there.
+        """
         self._is_assigned = False
+        number = store.partition
+        try:
+            self._kept[number] = self._stores.replace_broken(store, error)
+        except StoreKeepsBreakingError as final:
+            del self._kept[number]
+            self._followed.discard(number)
+            self._given_up.add(number)
+            self._observer.standbys_wait(f"{final}. {final.fix}")
 
     def _behind(self, number: int) -> int:
         """Changelog offsets between the copy and the end that the reader last heard of."""

@@ -1,6 +1,7 @@
-"""How many records a poll takes, from how long earlier ones took."""
+"""How much a poll takes, and when, from how earlier ones went."""
 
-from pipeline.engine.pace import COMMIT_FLOOR, FOLD_FLOOR, Pace
+from pipeline.engine.pace import COMMIT_FLOOR, FOLD_FLOOR, REST_S_MAX, Pace, Rest
+from pipeline.engine.stall import LOOK_EVERY_S
 
 
 def test_a_slow_fold_shrinks_polls_to_one_record() -> None:
@@ -40,3 +41,16 @@ def test_quick_polls_let_it_grow_to_the_most() -> None:
     assert pace.records_max == 10_000
     pace.took(0.2, 0.2)
     assert pace.records_max == 10_000
+
+
+def test_transactions_that_keep_failing_are_tried_less_and_less_often() -> None:
+    rest, now, rests = Rest(), 100.0, []
+    for _ in range(10):
+        rest.failed(now)
+        rests.append(round(max(0.0, rest.until - now), 3))
+    assert rests == [0.0, 0.0, 0.2, 0.4, 0.8, 1.6, *[REST_S_MAX] * 4]
+    assert REST_S_MAX < LOOK_EVERY_S  # else the rest would be taken for a stalled consumer
+    rest.until = 0.0
+    rest.committed()
+    rest.failed(now)
+    assert rest.until == 0.0

@@ -9,7 +9,7 @@ import confluent_kafka as ck
 from pipeline.ops import topics as topic_ops
 from pipeline.ops.topics_file import Target, load_topics
 from tests.integration.exactness import check_exact
-from tests.integration.ledger import ROOT, Ledger
+from tests.integration.ledger import READY, ROOT, Ledger
 from tests.integration.load import send_load
 
 CHANGELOGS = ("blue.streaks-changelog", "blue.seen-changelog")
@@ -22,10 +22,18 @@ def run(ledger: Ledger, **settings: Any) -> None:
 
 def make_again(ledger: Ledger, names: tuple[str, ...]) -> None:
     """Delete topics and make them again, empty."""
+    delete(ledger, names)
+    make_what_is_missing(ledger)
+
+
+def delete(ledger: Ledger, names: tuple[str, ...]) -> None:
     for future in ledger.admin.delete_topics([ledger.topic(name) for name in names]).values():
         future.result()
     gone = {ledger.topic(name) for name in names}
     ledger.wait_for(lambda: not gone & ledger.admin.list_topics(timeout=10).topics.keys())
+
+
+def make_what_is_missing(ledger: Ledger) -> None:
     topic_ops.apply(
         ledger.admin,
         load_topics(ROOT / "topics.yaml"),
@@ -56,6 +64,38 @@ def test_changelogs_made_again_are_written_from_the_disk(ledger: Ledger, tmp_pat
     run(ledger)
     send_load(ledger, seed=21, events=300)  # everything twice: the window has to know it
     send_load(ledger, seed=22, events=100)
+    run(ledger, DATA_DIR=str(tmp_path / "an empty disk"))
+    check_exact(ledger)
+
+
+def test_changelogs_made_again_under_a_running_worker(ledger: Ledger, tmp_path: Path) -> None:
+    """Under load: what is committed before the worker notices is in the new topics already."""
+    send_load(ledger, seed=33, events=300)
+    with ledger.worker(plan={}) as worker:
+        ledger.drain(worker)
+        ready = ledger.log().count(READY)
+        make_again(ledger, CHANGELOGS)
+        send_load(ledger, seed=34, events=100)
+        ledger.wait_for(lambda: "changelogs made again" in ledger.log())
+        ledger.wait_for(lambda: ledger.log().count(READY) == ready + ledger.partitions)
+        send_load(ledger, seed=35, events=100)
+        ledger.drain(worker)
+    send_load(ledger, seed=33, events=300)  # everything twice: the window has to know it
+    run(ledger, DATA_DIR=str(tmp_path / "an empty disk"))
+    check_exact(ledger)
+
+
+def test_changelogs_gone_under_a_running_worker_are_waited_for(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    send_load(ledger, seed=36, events=100)
+    with ledger.worker(plan={}) as worker:
+        ledger.drain(worker)
+        delete(ledger, CHANGELOGS)
+        ledger.wait_for(lambda: "changelogs gone" in ledger.log())
+        send_load(ledger, seed=37, events=100)
+        make_what_is_missing(ledger)
+        ledger.drain(worker)
     run(ledger, DATA_DIR=str(tmp_path / "an empty disk"))
     check_exact(ledger)
 

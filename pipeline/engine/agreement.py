@@ -1,0 +1,119 @@
+"""Whether a restored state is the group's, and may be processed from there.
+
+Owns: what is compared with what, and what an operator is told where it differs.
+Does not own: restoring (restore.py), what becomes of a partition that is refused (ownership.py).
+Invariant: it returns a marker with a position for each input, all of them still in the inputs, or
+refuses; nothing is guessed.
+"""
+
+from collections.abc import Collection, Mapping
+
+from pipeline.engine.engine_config import EngineConfig
+from pipeline.engine.errors import GenerationTermsError, PartitionRefusedError
+from pipeline.engine.marker import FORMAT, Marker
+from pipeline.engine.ports import TopicPartition, Watermarks
+from pipeline.engine.store import PartitionStore
+
+
+def agrees(marker: Marker | None, committed: Mapping[str, int | None]) -> bool:
+    """Whether each committed offset, where there is one, is the marker's."""
+    return marker is not None and all(
+        offset is None or marker.next_offsets.get(topic) == offset
+        for topic, offset in committed.items()
+    )
+
+
+def agreed_marker(
+    config: EngineConfig,
+    store: PartitionStore,
+    committed: Mapping[str, int | None],
+    from_start: Collection[str],
+    inputs: Mapping[TopicPartition, Watermarks],
+) -> Marker:
+    """The marker to go on from, made to contain a position for each input.
+
+    Args:
+        config: of the engine.
+        store: restored to the end of its changelogs.
+        committed: the group's offset of each input.
+        from_start: changelogs that have their first records still, and were not written anew.
+        inputs: watermarks of the partition's inputs.
+
+    Raises:
+        PartitionRefusedError: they do not agree.
+        GenerationTermsError: the state was made under other terms.
+    """
+    partition, marker = store.partition, store.marker
+    if marker is None:
+        if any(offset is not None for offset in committed.values()):
+            raise PartitionRefusedError(
+                f"partition {partition}: the group has committed offsets {committed}, but its"
+                " changelogs are empty",
+                fix="restore the changelog topics from a backup, or start a new generation"
+                " (AWAWAY_GENERATION), which rebuilds everything from the raw topics",
+            )
+        marker = Marker(FORMAT, config.generation, {}, b"", config.terms)
+    elif not agrees(marker, committed):
+        raise PartitionRefusedError(
+            f"partition {partition}: the state contains inputs up to {marker.next_offsets},"
+            f" the group's committed offsets are {committed}",
+            fix="someone reset the group's offsets or the changelogs: set the offsets back to"
+            " those of the state with the worker stopped, or start a new generation",
+        )
+    _check_terms(config, partition, marker)
+    _check_whole(config, store, marker, from_start)
+    positions = _positions(config, marker, partition, inputs)
+    return Marker(FORMAT, config.generation, positions, marker.ledger, config.terms)
+
+
+def _check_terms(config: EngineConfig, partition: int, marker: Marker) -> None:
+    if marker.terms not in ("", config.terms):
+        raise GenerationTermsError(
+            f"partition {partition}: generation {config.generation!r} was begun with"
+            f" {marker.terms}, this worker has {config.terms}",
+            fix="set it back in the policy; or start a new generation (AWAWAY_GENERATION) with the"
+            " new value, which rebuilds everything from the raw topics",
+        )
+
+
+def _check_whole(
+    config: EngineConfig, store: PartitionStore, marker: Marker, from_start: Collection[str]
+) -> None:
+    partition = store.partition
+    if unfinished := [t.changelog for t in config.tables if store.is_partial(t)]:
+        raise PartitionRefusedError(
+            f"partition {partition}: {', '.join(unfinished)} was made again, and does not have the"
+            " whole state: it is written anew by the worker whose disk has it",
+            fix="start the worker whose disk has the partition's state, alone if others get the"
+            " partition; or restore the changelog from a backup, or start a new generation",
+        )
+    lost = [topic for topic in from_start if store.positions.get(topic) is None]
+    if marker.next_offsets and lost:
+        raise PartitionRefusedError(
+            f"partition {partition}: there is state, but nothing was ever written to"
+            f" {', '.join(lost)}",
+            fix="the changelog was made again: restore it from a backup, or start a new generation",
+        )
+
+
+def _positions(
+    config: EngineConfig,
+    marker: Marker,
+    partition: int,
+    inputs: Mapping[TopicPartition, Watermarks],
+) -> dict[str, int]:
+    """Next offsets of each input; at a generation's very first start the earliest there is."""
+    first_start = not marker.next_offsets
+    positions = {}
+    for topic in config.inputs:
+        low, high = inputs[TopicPartition(topic, partition)]
+        position = marker.next_offsets.get(topic, low if first_start else 0)
+        if not low <= position <= high:
+            raise PartitionRefusedError(
+                f"partition {partition}: next offset of {topic} is {position}, the topic has"
+                f" {low} to {high}",
+                fix="raw records aged out unread or the topic was made again: restore it, or"
+                " start a new generation",
+            )
+        positions[topic] = position
+    return positions

@@ -1,0 +1,63 @@
+"""The markers that end a transaction's part of each changelog partition.
+
+Owns: which markers a transaction writes, and what is known of their offsets.
+Does not own: their bytes (marker.py), the transaction (machine.py).
+Invariant: each changelog of each partition whose inputs moved gets one, the last of its part, so
+where it stands is where to read on after the transaction.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from pipeline.engine.batch import OpenPartition
+from pipeline.engine.engine_config import EngineConfig
+from pipeline.engine.marker import FORMAT, MARKER_KEY, Marker, encode_marker
+from pipeline.engine.ports import TopicPartition, TransactionalProducer
+
+ChangelogPositions: TypeAlias = dict[int, dict[str, tuple[str, int]]]
+"""By partition and changelog, the topic's UUID and the offset to read on from."""
+
+
+def produce_markers(
+    config: EngineConfig,
+    producer: TransactionalProducer,
+    next_offsets: Mapping[TopicPartition, int],
+    opened: Mapping[int, OpenPartition],
+    topic_ids: Mapping[str, str],
+) -> tuple[dict[int, Marker], ChangelogPositions]:
+    """Produce them.
+
+    Args:
+        next_offsets: of the inputs, with this transaction.
+        opened: the partitions, by number.
+        topic_ids: of the changelogs, as they were when the partitions were restored.
+
+    Returns:
+        The markers by partition, and positions that are there once the producer was flushed.
+    """
+    moved: dict[int, dict[str, int]] = defaultdict(dict)
+    for source, next_offset in next_offsets.items():
+        moved[source.partition][source.topic] = next_offset
+    markers: dict[int, Marker] = {}
+    positions: ChangelogPositions = defaultdict(dict)
+    for number, offsets in moved.items():
+        partition = opened[number]
+        markers[number] = marker = Marker(
+            FORMAT,
+            config.generation,
+            partition.next_offsets | offsets,
+            partition.ledger,
+            config.terms,
+        )
+        for table in config.tables:
+            topic_id = topic_ids[table.changelog]
+
+            def note(
+                offset: int, of: int = number, topic: str = table.changelog, its: str = topic_id
+            ) -> None:
+                positions[of][topic] = (its, offset + 1)
+
+            raw = encode_marker(marker, topic_id)
+            producer.produce(table.changelog, number, MARKER_KEY, raw, None, note)
+    return markers, positions

@@ -1,0 +1,30 @@
+"""Stores that break one after the other come to an end."""
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.engine.errors import CorruptStoreError, StoreKeepsBreakingError
+from pipeline.engine.observer import EngineObserver
+from pipeline.engine.opening import BREAKS_MAX, Stores
+from pipeline.engine.rocks import RocksDisk
+
+
+def test_a_disk_that_keeps_breaking_stops_the_worker_before_it_is_full(tmp_path: Path) -> None:
+    stores = Stores(RocksDisk(tmp_path), "blue", EngineObserver())
+    store = stores.open(0)
+    for _ in range(BREAKS_MAX):
+        store = stores.replace_broken(store, CorruptStoreError("a checksum differs"))
+    with pytest.raises(StoreKeepsBreakingError, match="partition 0") as raised:
+        stores.replace_broken(store, CorruptStoreError("a checksum differs"))
+    assert "AWAWAY_DATA_DIR" in str(raised.value.fix)
+    assert len(list(tmp_path.glob("0.aside-*"))) == BREAKS_MAX
+
+
+def test_breaks_are_counted_from_the_last_store_that_held(tmp_path: Path) -> None:
+    stores = Stores(RocksDisk(tmp_path), "blue", EngineObserver())
+    store = stores.open(0)
+    for _ in range(BREAKS_MAX + 1):
+        store = stores.replace_broken(store, CorruptStoreError("a checksum differs"))
+        stores.held(0)
+    assert stores.open(1).partition == 1

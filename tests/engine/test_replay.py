@@ -1,0 +1,67 @@
+"""What a changelog says of itself while it is read: markers of another topic, rewriting marks."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from pipeline.engine.marker import FORMAT, MARKER_KEY, REWRITING_KEY, Marker, encode_marker
+from pipeline.engine.ports import Message
+from pipeline.engine.replay import replay
+from pipeline.engine.rocks import RocksDisk
+from pipeline.engine.store import PartitionStore
+from pipeline.engine.tablespec import TableSpec
+
+USERS = TableSpec("users", "users-changelog", b"u")
+SEEN = TableSpec("seen", "seen-changelog", b"s", compacted_only=False)
+MARKER = Marker(FORMAT, "blue", {"inputs": 7}, b"ledger", "cycle_days=108")
+
+
+class Record:
+    def __init__(self, at: int, name: bytes, content: bytes | None) -> None:
+        self.offset = lambda: at
+        self.key = lambda: name
+        self.value = lambda: content
+
+
+def stretch(*contents: tuple[bytes, bytes | None]) -> Sequence[Message]:
+    records = [Record(at, *content) for at, content in enumerate(contents)]
+    return cast(Sequence[Message], records)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[PartitionStore]:
+    opened = PartitionStore(0, RocksDisk(tmp_path).open(0), "blue")
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize("table", [USERS, SEEN], ids=["users", "seen"])
+def test_a_changelog_with_a_marker_of_another_topic_is_partial(
+    store: PartitionStore, table: TableSpec
+) -> None:
+    written = (b"ann", b"1"), (MARKER_KEY, encode_marker(MARKER, "old id"))
+    replay(store, table, stretch(*written), "new id")
+    assert store.is_partial(table)
+    again = stretch(
+        (MARKER_KEY, encode_marker(MARKER, "old id")),
+        (REWRITING_KEY, b""),
+        (b"ann", b"1"),
+        (MARKER_KEY, encode_marker(MARKER, "new id")),
+        (REWRITING_KEY, None),
+        (MARKER_KEY, encode_marker(MARKER, "new id")),
+    )
+    replay(store, table, again[:-2], "new id")
+    assert store.is_partial(table)
+    replay(store, table, again, "new id")
+    assert not store.is_partial(table)
+
+
+def test_a_changelog_with_markers_of_its_own_is_whole(store: PartitionStore) -> None:
+    written = (b"ann", b"1"), (MARKER_KEY, encode_marker(MARKER, "its id"))
+    replay(store, USERS, stretch(*written), "its id")
+    assert not store.is_partial(USERS)
+    assert store.marker is not None
+    assert (store.marker.next_offsets, store.marker.ledger) == ({"inputs": 7}, b"ledger")
+    assert store.marker.terms == "cycle_days=108"
