@@ -27,6 +27,9 @@ from pipeline.observability.prometheus import WorkerMetrics
 
 _CLIENT_TIMEOUT_S: Final = 5.0
 _CLIENTS_MAX: Final = 16
+FAILED_IN_A_ROW_MAX: Final = 3
+"""Fewer failed transactions may be a rebalance, or a broker that restarted."""
+
 _log = structlog.get_logger("awaway.health")
 
 Reasons = list[str]
@@ -75,6 +78,9 @@ class Health:
             return [f"the worker is {self._metrics.state.value}"]
         if not self._metrics.brokers_answer:
             return ["the brokers do not answer", *self.not_live()]
+        failed = self._metrics.failed_in_a_row
+        if failed >= FAILED_IN_A_ROW_MAX:
+            return [f"the last {failed} transactions failed; the log says why", *self.not_live()]
         return self.not_live()
 
 

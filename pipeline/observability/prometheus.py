@@ -100,6 +100,7 @@ class WorkerMetrics(Collector):
         self._state = WorkerState.STARTING
         self.brokers_answer = True
         self._stepped_s = monotonic()
+        self._failed_in_a_row = 0
         for verdict in _COMPLETION_VERDICTS:
             self._add(m.EVENTS, 0, "completion", verdict)
         for verdict in _DEDUPE_VERDICTS:
@@ -137,6 +138,11 @@ class WorkerMetrics(Collector):
         """Where the worker is in its life."""
         return self._state
 
+    @property
+    def failed_in_a_row(self) -> int:
+        """Transactions that failed since one was committed."""
+        return self._failed_in_a_row
+
     def step_age_s(self) -> float:
         """Seconds since the engine's thread made its last step, or since this was made."""
         return self._monotonic() - self._stepped_s
@@ -171,12 +177,16 @@ class WorkerMetrics(Collector):
             self._histograms[m.COMMIT_DURATION.name].observe(commit_s)
             self._histograms[m.APPLY_DURATION.name].observe(apply_s)
             self._add(m.TRANSACTIONS, 1, "committed")
+            self._failed_in_a_row = 0
+            self._set(m.TRANSACTIONS_FAILED, 0)
 
     def transaction_aborted(self, abort_s: float) -> None:
         """A transaction was aborted; its inputs will be delivered again."""
         with self._lock:
             self._histograms[m.ABORT_DURATION.name].observe(abort_s)
             self._add(m.TRANSACTIONS, 1, "aborted")
+            self._failed_in_a_row += 1
+            self._set(m.TRANSACTIONS_FAILED, self._failed_in_a_row)
 
     def client_stalled(self) -> None:
         """A client said nothing although there was something."""

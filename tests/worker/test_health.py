@@ -9,7 +9,12 @@ from collections.abc import Iterator
 import pytest
 
 from pipeline.metrics import WorkerState
-from pipeline.observability.health import Health, HealthServer, HealthServerError
+from pipeline.observability.health import (
+    FAILED_IN_A_ROW_MAX,
+    Health,
+    HealthServer,
+    HealthServerError,
+)
 from pipeline.observability.prometheus import WorkerMetrics
 
 
@@ -174,3 +179,17 @@ def test_closing_frees_the_port_and_ends_the_thread(metrics: WorkerMetrics) -> N
     with pytest.raises(OSError):
         socket.create_connection(address, timeout=1).close()
     assert "health" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_worker_whose_transactions_all_fail_is_not_ready(
+    server: HealthServer, metrics: WorkerMetrics
+) -> None:
+    metrics.state_changed(WorkerState.RUNNING)
+    for _ in range(FAILED_IN_A_ROW_MAX - 1):
+        metrics.transaction_aborted(0.1)
+    assert codes(server) == (200, 200, 200)
+    metrics.transaction_aborted(0.1)
+    assert codes(server) == (200, 200, 503)
+    assert b"the last 3 transactions failed" in ask(server, "/readyz")[2]
+    metrics.transaction_committed(1, 0.1, 0.1)
+    assert codes(server) == (200, 200, 200)
