@@ -48,12 +48,12 @@ def expand(key: bytes, value: bytes | None) -> Entries:
     if value is None or not key.startswith(b"i"):
         return ((key, value),)
     append_time, session_id, seen, covers = _decode(value)
-    user, _, completion_id = key[1:].partition(b"\0")
-    stamp, user = _pack_stamp(append_time), user + b"\0"
-    entry = (key, stamp + seen)
-    session = (b"s" + user + session_id.encode(), stamp + completion_id)
-    cells = b"o" + user
-    return (entry, session, *[(cells + _pack_stamp(cell), stamp + cover) for cell, cover in covers])
+    end = key.index(0) + 1
+    stamp, user = _pack_stamp(append_time), key[1:end]
+    entries = [(key, stamp + seen), (b"s" + user + session_id.encode(), stamp + key[end:])]
+    for cell, cover in covers:
+        entries.append((b"o" + user + _pack_stamp(cell), stamp + cover))
+    return entries
 
 
 def records(entries: Stored) -> Stored:

@@ -5,10 +5,10 @@ Does not own: Faust's view of a table (tables.py), the meaning of keys and value
 Invariant: `expand` is pure, so replaying a changelog rebuilds the same local entries.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-Entries = tuple[tuple[bytes, bytes | None], ...]
+Entries = Sequence[tuple[bytes, bytes | None]]
 Stored = Iterator[tuple[bytes, bytes]]
 
 
