@@ -29,12 +29,14 @@ class Fleet:
         self.ledger = ledger
         self.settings = {"LOG_FORMAT": "json", "BATCH_RECORDS_MAX": "200"} | settings
         self.workers: dict[int, subprocess.Popen[bytes]] = {}
+        self.log_at: dict[int, int] = {}
 
     def start(self, *slots: int, **settings: Any) -> None:
         """Start workers; a slot that ran before comes back with its disk."""
         for slot in slots:
             disk = str(self.ledger.folder / f"disk-{slot}")
             given = self.settings | {"DATA_DIR": disk} | settings
+            self.log_at[slot] = len(self.ledger.log(slot))
             self.workers[slot] = self.ledger.start_worker(slot, None, **given)
 
     def stop(self, *slots: int) -> None:
@@ -79,6 +81,14 @@ class Fleet:
 
         self.ledger.wait_for(shared, deadline_s)
 
+    def await_joined(self, slot: int) -> None:
+        """Wait until a worker was given its part by the group since its start, maybe none."""
+
+        def joined() -> bool:
+            return '"partitions assigned"' in self.ledger.log(slot)[self.log_at[slot] :]
+
+        self.ledger.wait_for(joined)
+
     def await_copies(self, slot: int, partitions: set[int]) -> None:
         """Wait until a worker says that it keeps copies of just these partitions."""
 
@@ -103,14 +113,19 @@ class Fleet:
 
 @contextlib.contextmanager
 def load(ledger: Ledger, seed: int, events_per_s: int = 200) -> Iterator[None]:
-    """Send inputs for as long as the block runs."""
+    """Send inputs for as long as the block runs.
+
+    More of them have more users: the oracle compares all that one user has.
+    """
+    users = max(60, 3 * events_per_s)
     stop = threading.Event()
 
     def produce() -> None:
         number = 0
         while not stop.wait(0.1):
             number += 1
-            send_load(ledger, seed=seed * 10_000 + number, events=events_per_s // 10)
+            seed_now = seed * 10_000 + number
+            send_load(ledger, seed=seed_now, events=events_per_s // 10, users=users)
 
     producer = threading.Thread(target=produce)
     producer.start()

@@ -148,13 +148,12 @@ def test_a_storm_of_rebalances(ledger: Ledger) -> None:
         fleet.await_shared(0)
         for slot in (1, 2, 3, 4):
             fleet.start(slot)
-            time.sleep(1.5)
+            fleet.await_joined(slot)
         for slot in (1, 3):
             ledger.kill_worker(fleet.workers[slot])
-        time.sleep(2.0)
         fleet.start(1)
         fleet.stop(4)
-        time.sleep(3.0)
+        fleet.await_joined(1)
         fleet.start(4)
         fleet.stop(2)
         fleet.await_shared(0, 1, 4)
@@ -180,11 +179,11 @@ def test_pauses_of_a_rolling_restart(ledger: Ledger, capsys: pytest.CaptureFixtu
             fleet.await_shared(0, 1, 2)
         time.sleep(2.0)
         pauses = stopwatch.pauses(begun)
+    with capsys.disabled():
+        print(f"\nlongest pause of each partition in a rolling restart, s: {rounded(pauses)}")
     fleet.drain()
     fleet.stop(0, 1, 2)
     check_exact(ledger)
-    with capsys.disabled():
-        print(f"\nlongest pause of each partition in a rolling restart, s: {rounded(pauses)}")
     assert pauses.keys() == set(range(ledger.partitions))
     assert max(pauses.values()) < 5.0
 
