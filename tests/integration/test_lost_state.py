@@ -193,3 +193,23 @@ def test_a_disk_that_breaks_in_use_is_set_aside_and_restored(
     run(ledger)
     check_exact(ledger)
     assert "cannot be read" in (store.with_name("1.aside-0") / "WHY.txt").read_text("utf-8")
+
+
+def test_another_cycle_than_the_generation_began_with_is_refused(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    send_load(ledger, seed=38, events=100)
+    run(ledger)
+    lines = (ROOT / "policy.yaml").read_text("utf-8").splitlines()
+    shorter = "\n".join(line for line in lines if "sri-yantra" not in line)
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(shorter.replace("cycle_days: 108", "cycle_days: 96"), "utf-8")
+    send_load(ledger, seed=39, events=50)
+    worker = ledger.start_worker(POLICY_FILE=str(policy))
+    ledger.wait_for(lambda: worker.poll() is not None)
+    assert worker.returncode == 1
+    for said in ("GenerationTermsError", "cycle_days=108", "cycle_days=96", "AWAWAY_GENERATION"):
+        assert said in ledger.log()
+    assert ledger.lag() > 0
+    run(ledger)
+    check_exact(ledger)
