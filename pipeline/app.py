@@ -12,7 +12,8 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from importlib.metadata import version
@@ -171,27 +172,56 @@ class _Parts:
 
         Brokers and registry that are away are tried again for `start_timeout_s`.
         """
-        deadline = time.monotonic() + self.settings.start_timeout_s
+        settings = self.settings
+        deadline = time.monotonic() + settings.start_timeout_s
+        topics = load_topics(settings.topics_file)
+        cluster = KafkaCluster(_kafka_config(settings, topics))
+        cluster.prepare()
         while True:
             try:
-                return self._make_engine()
+                return self._make_engine(cluster, topics)
             except (BrokerError, RegistryUnavailableError) as error:
                 if time.monotonic() + AGAIN_S > deadline:
                     raise
                 logger.warning("not yet, trying again in %.0f s: %s", AGAIN_S, error)
                 time.sleep(AGAIN_S)
 
-    def _make_engine(self) -> Engine:
+    def _make_engine(self, cluster: KafkaCluster, topics: TopicsFile) -> Engine:
+        """Check everything at once: most of it waits for others, and partitions wait for it."""
         settings = self.settings
-        topics = load_topics(settings.topics_file)
         schemas = load_schemas(settings.schemas_dir)
-        cluster = KafkaCluster(_kafka_config(settings, topics))
-        check_topics(cluster, settings, topics, self.policies.window_ms)
-        self._check_brokers(cluster, topics)
+        catalogue = GoldenCatalogue(settings.assets_url)
+        resolver = SchemaResolver(connect(settings.registry_client()))
+        target = Target(prefix=settings.topic_prefix, generation=settings.generation)
+        with ThreadPoolExecutor() as pool:
+            in_order = pool.submit(self._check_topics, cluster, topics, target)
+            assets = pool.submit(check_assets, settings.assets_url)
+            registered = pool.submit(resolver.resolve, expected(topics, schemas, target))
+            drawn, seconds = check_drawing(catalogue)
         told = self.hooks.checked
+        partitions = in_order.result()
         told("topics", {"brokers": settings.bootstrap_servers, "topics": len(topics.topics)})
-        told("assets", {"store": settings.assets_url, "found": check_assets(settings.assets_url)})
-        self._processor = self._make_processor(cluster, topics, schemas)
+        told("assets", {"store": settings.assets_url, "found": assets.result()})
+        ids = registered.result()
+        told("schemas", {"registry": settings.registry_url, "ids": ids})
+        generator = catalogue.generator_version
+        told("drawing", {"frames": drawn, "seconds": seconds, "generator": generator})
+        check_figures(self.policies, catalogue.figure_of)
+        rules = Rules(
+            world=World(self.policies, catalogue, settings.generation),
+            decoder=InputDecoder(schemas, resolver.writer_schema),
+            partitions=partitions,
+            collapse=settings.collapse,
+            tzdata_version=version("tzdata"),
+            dead_letter_bytes_max=topics.topic("deadletters").message_bytes_max,
+            fold_completion=self.hooks.fold_completion,
+            fold_command=self.hooks.fold_command,
+        )
+        self._processor = self._make_processor(rules, schemas, ids)
+        return self._put_together(cluster)
+
+    def _put_together(self, cluster: KafkaCluster) -> Engine:
+        settings = self.settings
         return Engine(
             EngineConfig(
                 generation=settings.generation,
@@ -208,9 +238,10 @@ class _Parts:
             self.hooks.observer,
         )
 
-    def _check_brokers(self, cluster: KafkaCluster, topics: TopicsFile) -> None:
+    def _check_topics(self, cluster: KafkaCluster, topics: TopicsFile, target: Target) -> int:
+        """Check topics and brokers; returns the number of partitions."""
         settings = self.settings
-        target = Target(prefix=settings.topic_prefix, generation=settings.generation)
+        partitions = check_topics(cluster, settings, topics, self.policies.window_ms)
         for warning in check_brokers(
             cluster,
             [topic.name for topic in topics.wanted(target)],
@@ -218,37 +249,16 @@ class _Parts:
             is_development=settings.development_broker,
         ):
             logger.warning("%s", warning)
+        return partitions
 
     def _make_processor(
-        self, cluster: KafkaCluster, topics: TopicsFile, schemas: dict[str, Schema]
+        self, rules: Rules, schemas: dict[str, Schema], ids: Mapping[str, int]
     ) -> Processor:
         settings = self.settings
-        resolver = SchemaResolver(connect(settings.registry_client()))
-        target = Target(prefix=settings.topic_prefix, generation=settings.generation)
-        ids = resolver.resolve(expected(topics, schemas, target))
-        self.hooks.checked("schemas", {"registry": settings.registry_url, "ids": ids})
         encoders = {
             record: AvroEncoder(schemas[record], ids[f"{settings.topic(topic)}-value"])
             for topic, record in OUTPUTS.items()
         }
-        completions = settings.topic("completions")
-        catalogue = GoldenCatalogue(settings.assets_url)
-        check_figures(self.policies, catalogue.figure_of)
-        drawn, seconds = check_drawing(catalogue)
-        self.hooks.checked(
-            "drawing",
-            {"frames": drawn, "seconds": seconds, "generator": catalogue.generator_version},
-        )
-        rules = Rules(
-            world=World(self.policies, catalogue, settings.generation),
-            decoder=InputDecoder(schemas, resolver.writer_schema),
-            partitions=cluster.partition_counts([completions])[completions],
-            collapse=settings.collapse,
-            tzdata_version=version("tzdata"),
-            dead_letter_bytes_max=topics.topic("deadletters").message_bytes_max,
-            fold_completion=self.hooks.fold_completion,
-            fold_command=self.hooks.fold_command,
-        )
         outputs = OutputTopics(**{name: settings.topic(name) for name in OUTPUTS})
         return Processor(
             rules,

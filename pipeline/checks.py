@@ -30,11 +30,14 @@ _FIX: Final = "awaway topics apply"
 
 def check_topics(
     cluster: KafkaCluster, settings: Settings, topics: TopicsFile, window_ms: int
-) -> None:
+) -> int:
     """Check that every topic is there and set up as exactness needs it.
 
     Args:
         window_ms: of the policy: the window's changelog has to keep records for longer.
+
+    Returns:
+        How many partitions the completions have.
 
     Raises:
         IncompatibleTopicsError: naming the topics and the mending.
@@ -59,6 +62,7 @@ def check_topics(
         )
     for name in inputs:
         _check_input(name, found[name])
+    return there[settings.topic("completions")]
 
 
 def _check_input(name: str, settings: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ import json
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -40,6 +41,8 @@ _CLIENT_DEFAULTS: Final[Mapping[str, Any]] = {
 }
 _FIX_UNAVAILABLE: Final = "check AWAWAY_REGISTRY_URL, its credentials, and the registry's log"
 _FIX_REGISTER: Final = "run `awaway schemas plan`, then `awaway schemas register`"
+
+_ASKED_AT_ONCE: Final = 8
 
 _Answer = TypeVar("_Answer")
 
@@ -159,9 +162,13 @@ class SchemaResolver:
         """
         ids: dict[str, int] = {}
         wrong: list[RegistryError] = []
-        for subject, one in expected.items():
+        with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:  # a worker's start waits for all of them
+            asked = {
+                name: pool.submit(self._resolve_one, name, expected[name]) for name in expected
+            }
+        for subject, answer in asked.items():
             try:
-                ids[subject] = self._resolve_one(subject, one)
+                ids[subject] = answer.result()
             except (SchemaMissingError, SchemaDiffersError, CompatibilityLevelError) as error:
                 wrong.append(error)
         if wrong:

@@ -18,10 +18,13 @@ FULL_EVERY_S: Final = 60.0
 
 
 class PausedGarbageCollection:
-    """Takes the collector over from the interpreter; made once, when the worker starts to work."""
+    """Takes the collector over from the interpreter; made once, when the worker starts to work.
+
+    What is there then is kept, without looking at it for what nobody holds: that would take a
+    quarter of a second, while partitions wait.
+    """
 
     def __init__(self) -> None:
-        gc.collect()
         gc.freeze()
         gc.disable()
         self._records = 0

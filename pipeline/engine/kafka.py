@@ -41,6 +41,7 @@ class KafkaCluster:
     def __init__(self, config: KafkaConfig) -> None:
         self._config = config
         self._admin = self._new_admin()
+        self._prepared: KafkaProducer | None = None
         self._asked_group: Future[Any] | None = None
         self._asked_topics: dict[str, Future[Any]] | None = None
 
@@ -53,9 +54,17 @@ class KafkaCluster:
         self._admin = self._new_admin()
         return broker_error(doing, error)
 
+    def prepare(self) -> None:
+        """Let the first producer connect in the background; it takes the slot over later.
+
+        Asked before it has a connection, librdkafka looks for the coordinator half a second later.
+        """
+        self._prepared = KafkaProducer(self._config)
+
     def producer(self) -> TransactionalProducer:
         """A producer under the slot's transactional id."""
-        return KafkaProducer(self._config)
+        prepared, self._prepared = self._prepared, None
+        return prepared or KafkaProducer(self._config)
 
     def consumer(self) -> GroupConsumer:
         """A static member of the worker group."""
@@ -165,25 +174,25 @@ class KafkaCluster:
 
     def watermarks(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Watermarks]:
         """Start and read_uncommitted end of each partition."""
-        lows = self._offsets(partitions, _EARLIEST)
-        highs = self._offsets(partitions, _LATEST)
+        asked = [self._ask_offsets(partitions, spec) for spec in (_EARLIEST, _LATEST)]
+        try:
+            lows, highs = (
+                {
+                    TopicPartition(tp.topic, tp.partition): future.result().offset
+                    for tp, future in futures.items()
+                }
+                for futures in asked
+            )
+        except KafkaException as error:
+            raise self._failed("asking for offsets", error) from error
         return {tp: Watermarks(lows[tp], highs[tp]) for tp in partitions}
 
-    def _offsets(
-        self, partitions: Sequence[TopicPartition], spec: Any
-    ) -> dict[TopicPartition, int]:
-        futures = self._admin.list_offsets(
+    def _ask_offsets(self, partitions: Sequence[TopicPartition], spec: Any) -> dict[Any, Any]:
+        return self._admin.list_offsets(
             {ck.TopicPartition(*tp): spec for tp in partitions},
             isolation_level=ck.IsolationLevel.READ_UNCOMMITTED,
             request_timeout=REQUEST_TIMEOUT_S,
         )
-        try:
-            return {
-                TopicPartition(tp.topic, tp.partition): future.result().offset
-                for tp, future in futures.items()
-            }
-        except KafkaException as error:
-            raise self._failed("asking for offsets", error) from error
 
 
 def _ids(described: dict[str, Any]) -> dict[str, str]:

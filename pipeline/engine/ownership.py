@@ -31,6 +31,7 @@ from pipeline.engine.ports import (
     Message,
     TopicPartition,
     TransactionalProducer,
+    Watermarks,
 )
 from pipeline.engine.restore import Restorer
 from pipeline.engine.rewrite import Rewrite
@@ -218,13 +219,18 @@ class Ownership:
             self._restorer.start(self._waiting, committed)
             self._waiting = {}
         complete = self._restorer.step(wait_s)
-        if complete and self._restorer.is_outdated():
+        if not complete:
+            return
+        if self._restorer.is_outdated():
             self.restore_anew()
             return
+        marks = self._cluster.watermarks(
+            sorted(self._places(store.partition for store in complete))
+        )
         for store in complete:
             if not self._rewritten(store, producer, group_metadata):
                 return
-            self._complete(store)
+            self._complete(store, marks)
             self.fetch(consumer)
 
     def _rewritten(
@@ -243,9 +249,8 @@ class Ownership:
             self._restorer.rewritten(number, left[0])
         return False
 
-    def _complete(self, store: PartitionStore) -> None:
+    def _complete(self, store: PartitionStore, marks: Mapping[TopicPartition, Watermarks]) -> None:
         number = store.partition
-        marks = self._cluster.watermarks(sorted(self._places([number])))
         try:
             opened, records, took_s = self._restorer.finish(number, marks)
         except PartitionRefusedError as error:
