@@ -2,8 +2,6 @@
 
 import importlib.util
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,8 +14,6 @@ from pipeline.api.access import make_access
 from pipeline.config import ENV_PREFIX, Settings
 from pipeline.config_api import ApiSettings
 from pipeline.config_load import load_settings_of
-from pipeline.metrics import LATENCY_OBJECTIVE_S, METRICS, Kind
-from pipeline.metrics_api import API_METRICS
 from pipeline.ops.strict_yaml import parse_yaml
 from pipeline.ops.topics_file import Target, load_topics
 
@@ -53,11 +49,6 @@ def compose() -> dict[str, Any]:
     loaded = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))
     assert isinstance(loaded, dict)
     return loaded
-
-
-def rules() -> list[dict[str, Any]]:
-    (loaded,) = documents(PROMETHEUS / "awaway.rules.yml")
-    return [rule for group in loaded["groups"] for rule in group["rules"]]
 
 
 @pytest.fixture(scope="module")
@@ -303,105 +294,3 @@ def test_the_image_build_sees_what_it_copies() -> None:
     for copied in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.MULTILINE):
         for name in copied.split():
             assert f"!{name.split('/')[0]}" in ignored
-
-
-# Prometheus.
-
-
-def test_prometheus_loads_the_rules_that_are_there() -> None:
-    (made,) = documents(PROMETHEUS / "prometheus.yml")
-    assert [(PROMETHEUS / name).exists() for name in made["rule_files"]] == [True]
-    jobs = {job["job_name"]: job["static_configs"][0] for job in made["scrape_configs"]}
-    assert set(jobs) == {"awaway-worker", "awaway-api"}
-    services = compose()["services"]
-    for job in jobs.values():
-        assert {target.split(":")[0] for target in job["targets"]} <= set(services)
-    asked = {name for rule in rules() for name in re.findall(r'job="([^"]+)"', rule["expr"])}
-    assert asked == set(jobs)
-
-
-def test_expressions_ask_only_for_metrics_that_exist() -> None:
-    known = set()
-    for metric in (*METRICS, *API_METRICS):
-        suffixes = ("_bucket", "_sum", "_count") if metric.kind is Kind.HISTOGRAM else ("",)
-        known |= {metric.name + suffix for suffix in suffixes}
-    asked = {name for rule in rules() for name in re.findall(r"\bawaway_[a-z_]+", rule["expr"])}
-    assert len(asked) > 10
-    assert asked <= known
-
-
-def test_labels_in_expressions_are_those_of_the_metric() -> None:
-    labels = {
-        metric.name: {*metric.labels, "job", "instance", "le"}
-        for metric in (*METRICS, *API_METRICS)
-    }
-    for rule in rules():
-        for name, matchers in re.findall(r"(awaway_[a-z_]+)\{([^}]*)\}", rule["expr"]):
-            used = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", matchers))
-            assert used <= labels[re.sub(r"_(bucket|sum|count)$", "", name)], rule
-
-
-def test_the_objective_is_the_bucket_that_the_code_has() -> None:
-    recordings = [r for r in rules() if r.get("record", "").startswith("slo:sli_error")]
-    (late,) = [rule for rule in rules() if rule.get("alert") == "AwawayApiReadableLate"]
-    windows = {r["labels"]["sloth_window"] for r in recordings}
-    assert windows == {"5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d"}
-    bucket = f'le="{float(LATENCY_OBJECTIVE_S)!r}"'
-    assert sum(bucket in r["expr"] for r in recordings) == 7
-    assert late["expr"].count(bucket) == 2
-
-
-def test_burn_rates_are_the_usual_four() -> None:
-    burns = [rule for rule in rules() if rule.get("alert") == "AwawayLatencyBudgetBurn"]
-    found = {
-        rule["labels"]["severity"]: re.findall(r"rate(\w+)\{[^}]*\} > \(([\d.]+) \*", rule["expr"])
-        for rule in burns
-    }
-    assert found == {
-        "page": [("5m", "14.4"), ("1h", "14.4"), ("30m", "6"), ("6h", "6")],
-        "ticket": [("2h", "3"), ("1d", "3"), ("6h", "1"), ("3d", "1")],
-    }
-
-
-def alerts() -> list[dict[str, Any]]:
-    return [rule for rule in rules() if "alert" in rule]
-
-
-@pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert["alert"])
-def test_each_alert_has_a_runbook_that_starts_with_what_not_to_do(alert: dict[str, Any]) -> None:
-    assert alert["labels"]["severity"] in {"page", "ticket"}
-    assert alert["annotations"]["summary"]
-    page = ROOT / alert["annotations"]["runbook_url"]
-    lines = page.read_text(encoding="utf-8").splitlines()
-    assert alert["alert"] in lines[0]
-    headings = [line for line in lines if line.startswith("## ")]
-    assert headings == [
-        "## What not to do",
-        "## What it means",
-        "## What to look at",
-        "## What to do",
-        "## When it is over",
-    ]
-
-
-def test_no_runbook_is_left_over() -> None:
-    linked = {Path(alert["annotations"]["runbook_url"]).name for alert in alerts()}
-    there = {path.name for path in (ROOT / "docs" / "runbooks").glob("*.md")}
-    assert there == linked
-
-
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["check", "config", "prometheus.yml"],
-        ["check", "rules", "awaway.rules.yml"],
-        ["test", "rules", "awaway.rules.test.yml"],
-    ],
-    ids=" ".join,
-)
-def test_promtool_agrees(arguments: list[str]) -> None:
-    ran = subprocess.run(
-        ["promtool", *arguments], cwd=PROMETHEUS, capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 0, ran.stdout + ran.stderr
