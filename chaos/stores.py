@@ -11,12 +11,12 @@ partition must have one that is up to date.
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from chaos.ledger import Ledger
 from pipeline import window
 from pipeline.app import SEEN_PREFIX, USERS_PREFIX
-from pipeline.engine.marker import MARKER_KEY
+from pipeline.engine.marker import MARKER_KEY, decode_marker, encode_marker
 from pipeline.engine.rocks import RocksDisk
 from pipeline.engine.store import PartitionStore
 from pipeline.engine.tablespec import TableSpec
@@ -94,16 +94,15 @@ def _replay(ledger: Ledger) -> tuple[list[Entries], dict[tuple[str, int], int]]:
 
 
 def _expand(table: TableSpec, state: Entries, key: bytes, value: bytes | None) -> None:
-    entries: Any = ((MARKER_KEY, value),)
-    if key != MARKER_KEY:
-        entries = ((table.prefix + local, content) for local, content in table.expand(key, value))
-    elif not table.compacted_only:
+    if key == MARKER_KEY:
+        if table.compacted_only and value is not None:  # a store's marker names no changelog
+            state[key] = encode_marker(decode_marker(value, generation=GENERATION))
         return
-    for local, content in entries:
+    for local, content in table.expand(key, value):
         if content is None:
-            state.pop(local, None)
+            state.pop(table.prefix + local, None)
         else:
-            state[local] = content
+            state[table.prefix + local] = content
 
 
 def _stored(root: Path, partition: int) -> tuple[dict[str, int], Entries]:
