@@ -96,16 +96,15 @@ def middleware(settings: ApiSettings, access: Access) -> list[Middleware]:
         headers=access.headers,
     )
     found = [Middleware(shield)]
-    if settings.api_cors_origins:
-        found.append(
-            Middleware(
-                CORSMiddleware,
-                allow_origins=settings.api_cors_origins,
-                allow_methods=["GET", "POST"],
-                allow_headers=["authorization", "content-type", "if-none-match", "last-event-id"],
-                expose_headers=["etag", "location", "retry-after", "awaway-as-of", "awaway-lag-ms"],
-            )
+    if settings.api_cors_origins:  # outside, so that a named site can read what the shield refuses
+        cors = Middleware(
+            CORSMiddleware,
+            allow_origins=settings.api_cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type", "if-none-match", "last-event-id"],
+            expose_headers=["etag", "location", "retry-after", "awaway-as-of", "awaway-lag-ms"],
         )
+        found.insert(0, cors)
     return found
 
 

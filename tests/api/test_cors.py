@@ -75,6 +75,14 @@ async def test_a_problem_can_be_read_by_a_named_site_too(scene: Scene) -> None:
         assert (answer.status, answer.headers["access-control-allow-origin"]) == (status, OURS)
 
 
+async def test_what_is_refused_unread_can_be_read_by_a_named_site_too(scene: Scene) -> None:
+    huge = {"content_length": "99999999"}
+    answer = await scene.get("/v1/completions", "", "POST", origin=OURS, **huge)
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (413, OURS)
+    answer = await scene.get(PROGRESS, "x" * 99_999, origin=OURS)
+    assert (answer.status, answer.headers["access-control-allow-origin"]) == (414, OURS)
+
+
 async def test_without_the_setting_no_site_may(tmp_path: Path) -> None:
     scene = scene_of(tmp_path)
     answer = await scene.get(PROGRESS, origin=OURS)
