@@ -19,6 +19,9 @@ from pipeline.engine.ports import Cluster
 
 LOOK_EVERY_S: Final = 5.0
 
+GONE_LOOK_EVERY_S: Final = 0.5
+"""One that is gone comes back as another, as a rule soon."""
+
 
 class ChangelogWatch:
     """Watches the changelogs' UUIDs. Not thread-safe; the engine's thread drives it."""
@@ -47,6 +50,7 @@ class ChangelogWatch:
             return []
         self._look_at = self._now() + LOOK_EVERY_S
         if gone := [name for name in self._changelogs if name not in found]:
+            self._look_at = self._now() + GONE_LOOK_EVERY_S
             self._observer.changelogs_lost(gone, is_back=False)
         changed = [name for name in found if found[name] != known.get(name)]
         if changed:
