@@ -45,6 +45,10 @@ chaos: install ## Break everything at random under load, then check (MINUTES=5 S
 simulate: install ## Drive the engine against a simulated Kafka and disk: a thousand seeds (a minute)
 	@$(BIN)/python -m simulator $(ARGS)
 
+.PHONY: mutants
+mutants: install ## Sow small faults into the engine and the rules: a test or a seed must notice each
+	@$(BIN)/python -m mutants $(ARGS)
+
 .PHONY: bench-api
 bench-api: install ## Measure the read API beside a bare route, and load a million users (minutes)
 	@$(BIN)/python -m bench.api $(ARGS)

@@ -192,7 +192,7 @@ def test_pipeline_keeps_the_house_rules() -> None:
 
 
 def test_tests_and_benchmarks_keep_the_house_rules() -> None:
-    paths = modules("tests", "bench", "chaos", "simulator")
+    paths = modules("tests", "bench", "chaos", "simulator", "mutants")
     tests = [path for path in paths if path.name.startswith("test_")]
     parametrised = (too_long, vaguely_named, without_opening)  # fixtures count no parameters
     assert not complaints(tests, parametrised)

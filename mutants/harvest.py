@@ -1,0 +1,154 @@
+"""A mutation run: every mutant of some modules, and what became of it.
+
+Owns: which mutants are tried, what is taken from earlier runs, how an outcome counts.
+Does not own: mutants (sowing.py, guards.py), trials (field.py), arguments (argued.py).
+Invariant: each mutant counts once, as noticed, argued or survived.
+"""
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import pytest
+
+from mutants.argued import Argument, unspoken
+from mutants.field import Field, Outcome, with_tests
+from mutants.memory import Memory
+from mutants.mutant import Mutant
+from mutants.sowing import sown
+from mutants.targets import Target, all_judges
+from mutants.typed import refused
+
+KEPT: Final = Path(".local/mutants/kept.jsonl")
+EVERY_S: Final = 30.0
+
+Work = list[tuple[Mutant, Target]]
+
+
+def say(what: str) -> None:
+    """Tell a person."""
+    print(what, file=sys.stderr, flush=True)
+
+
+class Harvest:
+    """A run: what is tried, what came of it.
+
+    Args:
+        root: of the project.
+        targets: to mutate.
+        arguments: about survivors of these targets.
+        named: mutants besides those by rule, with their judges.
+    """
+
+    def __init__(
+        self, root: Path, targets: Sequence[Target], arguments: list[Argument], named: Work
+    ) -> None:
+        self._root = root
+        self._targets = [*targets, *dict.fromkeys(target for _, target in named)]
+        self._arguments = arguments
+        self._memory = Memory(root, root / KEPT)
+        self.work: Work = [*named]
+        for target in targets:
+            path = root / f"{target.module.replace('.', '/')}.py"
+            self.work += [(mutant, target) for mutant in sown(target.module, path.read_text())]
+        self.rotten = unspoken(arguments, [mutant for mutant, _ in self.work])
+        self.noticed: Counter[str] = Counter()
+        self.argued: list[Mutant] = []
+        self.survivors: list[Mutant] = []
+
+    def sample(self, count: int, seed: int) -> None:
+        """Go on with so many at most."""
+        if count < len(self.work):
+            picked = Random(seed).sample(range(len(self.work)), count)
+            self.work = [self.work[i] for i in sorted(picked)]
+
+    def forget(self) -> None:
+        """Forget what earlier runs found."""
+        self._memory.forget()
+
+    def run(self, jobs: int, *, with_types: bool = True) -> str | None:
+        """Hold the trials; returns what is wrong with the source as it is, or None.
+
+        Args:
+            jobs: trials at once.
+            with_types: ask the type checker first.
+        """
+        unknown: Work = []
+        for mutant, target in self.work:
+            is_known, by = self._memory.recall(mutant, target)
+            if is_known:
+                self._take(mutant, by)
+            else:
+                unknown.append((mutant, target))
+        say(f"{len(self.work)} mutants, {len(unknown)} to be tried")
+        unknown = self._past_types(unknown) if with_types else unknown
+        if not unknown:
+            return None
+        wrong: list[str] = []
+
+        def act(session: pytest.Session) -> None:
+            field = Field(session, self._targets, jobs)
+            wrong.extend(self._wrong(field))
+            if not wrong:
+                self._try(field, unknown)
+
+        code = with_tests(self._root, self._targets, act)
+        return next(iter(wrong), None if code == 0 else f"the tests: pytest ended with {code}")
+
+    def _past_types(self, unknown: Work) -> Work:
+        """Those that the type checker lets pass."""
+        folder = self._root / KEPT.parent / "types"
+        against = refused(self._root, folder, [mutant for mutant, _ in unknown])
+        passed: Work = []
+        for mutant, target in unknown:
+            said = against.get(mutant.digest)
+            if said is None:
+                passed.append((mutant, target))
+            else:
+                self._memory.keep(mutant, target, f"types: {said}")
+                self._take(mutant, f"types: {said}")
+        if against:
+            say(f"the type checker refuses {len(against)} of them")
+        return passed
+
+    def _wrong(self, field: Field) -> Iterator[str]:
+        """What is wrong with the source as it is."""
+        if field.failed is not None:
+            yield field.failed
+        for outcome in field.trials([(None, all_judges(self._targets))]):
+            if outcome.by is not None:
+                yield outcome.by
+            say(f"the source as it is passes, in {outcome.took_s:.0f} s")
+
+    def _try(self, field: Field, unknown: Work) -> None:
+        target_of = {mutant.digest: target for mutant, target in unknown}
+        said_at = time.monotonic()
+        for done, outcome in enumerate(_real(field.trials(iter(unknown))), 1):
+            mutant, by, took_s = outcome
+            self._memory.keep(mutant, target_of[mutant.digest], by)
+            self._take(mutant, by)
+            if by is None and mutant in self.survivors:
+                say(f"SURVIVED after {took_s:.0f} s: {mutant.told()}")
+            if time.monotonic() - said_at > EVERY_S:
+                said_at = time.monotonic()
+                say(f"  {done} of {len(unknown)} tried, {len(self.survivors)} survivors")
+
+    def _take(self, mutant: Mutant, by: str | None) -> None:
+        if by is not None:
+            self.noticed[
+                by.split("::")[0] if by.startswith("tests") else by.split()[0].strip(":")
+            ] += 1
+        elif any(argument.speaks_of(mutant) for argument in self._arguments):
+            self.argued.append(mutant)
+        else:
+            self.survivors.append(mutant)
+
+
+def _real(outcomes: Iterator[Outcome]) -> Iterator[tuple[Mutant, str | None, float]]:
+    for outcome in outcomes:
+        if outcome.mutant is not None:
+            yield outcome.mutant, outcome.by, outcome.took_s

@@ -1,0 +1,1 @@
+"""The mutation run, tried on a toy."""
