@@ -16,15 +16,17 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from mutants.mutant import Mutant
-from mutants.targets import Target, Tests
+from mutants.targets import TARGETS, Target, Tests
 from mutants.trial import Plan, draw_the_same, in_fork, survey
 
+KEPT: Final = ".local/mutants/survey.json"
 CLOCK_S_MAX: Final = 300.0
 """Of a trial that does not even use its processor time."""
 
@@ -51,6 +53,57 @@ class _Running:
     started: float
 
 
+class Surveyed:
+    """What each test takes and calls, as far as an earlier run knows it.
+
+    Args:
+        session: whose tests are collected.
+        targets: of this run; the survey is about all of `TARGETS` when it is about one of them, so
+            that it serves other runs too.
+    """
+
+    def __init__(self, session: pytest.Session, targets: Sequence[Target]) -> None:
+        mine = {target.module for target in targets}
+        every = {target.module for target in TARGETS}
+        self.modules = sorted(mine | every if mine & every else mine)
+        self._items = session.items
+        self._file = Path(KEPT)
+        sources = [Path(f"{module.replace('.', '/')}.py") for module in self.modules]
+        common = sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
+        self._keys = {
+            path: sha256(common.encode() + path.read_bytes()).hexdigest()[:24]
+            for path in {item.path for item in session.items}
+        }
+        self._known: dict[str, list[Any]] = {}
+        if self._file.exists():
+            self._known = json.loads(self._file.read_text())
+        self.unknown = [
+            item
+            for item in session.items
+            if self._known.get(item.nodeid, [None])[0] != self._keys[item.path]
+        ]
+
+    def plan(self, raw: bytes) -> tuple[str | None, Plan]:
+        """The first test that fails on the source as it is, and the plan of the trials.
+
+        Args:
+            raw: what the survey of the unknown tests said.
+        """
+        said = json.loads(raw or b'{"failed": "the tests", "tests": {}}')
+        for item in self.unknown:
+            if item.nodeid in said["tests"]:
+                self._known[item.nodeid] = [self._keys[item.path], *said["tests"][item.nodeid]]
+        if said["failed"] is None:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
+            self._file.write_text(json.dumps(self._known))
+        known = {item.nodeid: self._known.get(item.nodeid, ["", 0.0, []]) for item in self._items}
+        return said["failed"], Plan(
+            self._items,
+            {node: seconds for node, (_, seconds, _) in known.items()},
+            {node: frozenset(names) for node, (_, _, names) in known.items()},
+        )
+
+
 class Field:
     """Where trials are held.
 
@@ -72,15 +125,10 @@ class Field:
         gc.collect()
         gc.freeze()
         gc.disable()
-        modules = [target.module for target in targets]
-        raw = _asked(lambda report: survey(session.items, modules, report))
-        said: dict[str, Any] = json.loads(raw or b'{"failed": "the tests", "tests": {}}')
-        self.failed: str | None = said["failed"]
-        self._plan = Plan(
-            session.items,
-            {node: seconds for node, (seconds, _) in said["tests"].items()},
-            {node: frozenset(names) for node, (_, names) in said["tests"].items()},
-        )
+        surveyed = Surveyed(session, targets)
+        unknown = surveyed.unknown
+        raw = _asked(lambda report: survey(unknown, surveyed.modules, report))
+        self.failed, self._plan = surveyed.plan(raw)
 
     def trials(self, work: Iterable[tuple[Mutant | None, Target]]) -> Iterator[Outcome]:
         """Hold a trial for each, and say as each ends, in any order, how it ended."""

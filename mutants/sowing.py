@@ -25,6 +25,7 @@ Operator: TypeAlias = tuple[type, str, Callable[[Any], Iterable[cst.CSTNode]]]
 
 PASS: Final = cst.Pass()
 _REMOVED: Final = m.Expr(value=m.Call()) | m.Raise() | m.Return() | m.Continue() | m.Del()
+_PLAIN: Final = m.Name("None") | m.Name("True") | m.Name("False")
 _SILENT: Final = {"len", "isinstance"}
 _TELLING: Final = {"fix", "why"}
 
@@ -54,6 +55,12 @@ def _lacks_a_named_one(node: cst.Call, mutated: cst.Call) -> bool:
     return any(arg.keyword is not None and id(arg) not in kept for arg in node.args)
 
 
+def _assignments(node: cst.Assign | cst.AnnAssign) -> Iterator[cst.CSTNode]:
+    """None in a value's place, but for truth values, which have an operator of their own."""
+    if not m.matches(node, m.TypeOf(m.Assign, m.AnnAssign)(value=_PLAIN)):
+        yield from mutators.operator_assignment(node)
+
+
 def _removed(node: cst.BaseSmallStatement) -> Iterator[cst.CSTNode]:
     if m.matches(node, _REMOVED):
         yield PASS
@@ -76,8 +83,8 @@ OPERATORS: Final[Sequence[Operator]] = (
     (cst.BaseNumber, "number", _numbers),
     (cst.SimpleString, "string", _strings),
     (cst.Name, "name", mutators.operator_name),
-    (cst.Assign, "assignment", mutators.operator_assignment),
-    (cst.AnnAssign, "assignment", mutators.operator_assignment),
+    (cst.Assign, "assignment", _assignments),
+    (cst.AnnAssign, "assignment", _assignments),
     (cst.AugAssign, "assignment", mutators.operator_augmented_assignment),
     (cst.UnaryOperation, "unary", mutators.operator_remove_unary_ops),
     (cst.Call, "argument", _arguments),
