@@ -116,16 +116,16 @@ class Field:
     def __init__(self, session: pytest.Session, targets: Sequence[Target], jobs: int) -> None:
         self._jobs = jobs
         self._waiting = selectors.DefaultSelector()
-        for target in targets:
-            importlib.import_module(target.module)
-            if any(not isinstance(judge, Tests) for judge in target.judges):
-                importlib.import_module("simulator.guards")
+        surveyed = Surveyed(session, targets)
+        for module in surveyed.modules:
+            importlib.import_module(module)
+        if any(not isinstance(judge, Tests) for target in targets for judge in target.judges):
+            importlib.import_module("simulator.guards")
         for item in session.items:
             draw_the_same(getattr(item, "obj", None))
         gc.collect()
         gc.freeze()
         gc.disable()
-        surveyed = Surveyed(session, targets)
         unknown = surveyed.unknown
         raw = _asked(lambda report: survey(unknown, surveyed.modules, report))
         self.failed, self._plan = surveyed.plan(raw)

@@ -1,0 +1,161 @@
+"""What a restore ends with: where inputs go on, what is refused, what is written anew."""
+
+import pytest
+
+from pipeline.engine.marker import FORMAT, REWRITING_KEY, Marker
+from pipeline.engine.ports import TopicPartition, Watermarks
+from tests.engine.changelogs import SEEN, USERS
+from tests.engine.restores import Restores, place
+
+
+def test_at_the_very_first_start_inputs_begin_at_the_earliest_there_is() -> None:
+    restores = Restores("in", "also")
+    restores.start(0, None)
+    restores.restored()
+    opened = restores.finish(0, {"in": Watermarks(4, 9), "also": Watermarks(0, 0)})
+    assert opened.next_offsets == {"in": 4, "also": 0}
+    assert opened.unrecorded == {"in", "also"}
+    assert opened.ledger == b""
+
+
+def test_an_input_that_the_state_does_not_know_begins_at_its_start() -> None:
+    restores = Restores("in", "also")
+    restores.write(0, 7)
+    restores.start(0, 7)
+    restores.restored()
+    opened = restores.finish(0)
+    assert opened.next_offsets == {"in": 7, "also": 0}
+    assert opened.unrecorded == {"also"}
+
+
+def test_an_input_that_the_state_does_not_know_and_lost_its_start_is_refused() -> None:
+    restores = Restores("in", "also")
+    restores.write(0, 7)
+    said = restores.refusal(7, {"also": Watermarks(2, 9)})
+    assert "next offset of also is 0, the topic has 2 to 9" in said
+
+
+@pytest.mark.parametrize("marks", [Watermarks(7, 7), Watermarks(0, 7), Watermarks(7, 9)])
+def test_an_input_that_has_what_follows_is_gone_on_with(marks: Watermarks) -> None:
+    restores = Restores()
+    restores.write(0, 7)
+    restores.start(0, 7)
+    restores.restored()
+    assert restores.finish(0, {"in": marks}).next_offsets == {"in": 7}
+
+
+@pytest.mark.parametrize("marks", [Watermarks(8, 9), Watermarks(0, 6)])
+def test_an_input_that_aged_out_or_was_made_again_is_refused(marks: Watermarks) -> None:
+    restores = Restores()
+    restores.write(0, 7)
+    assert f"next offset of in is 7, the topic has {marks.low}" in restores.refusal(
+        7, {"in": marks}
+    )
+
+
+def test_offsets_without_any_state_are_refused() -> None:
+    assert "its changelogs are empty" in Restores().refusal(7)
+
+
+@pytest.mark.parametrize("committed", [6, 8])
+def test_offsets_that_are_not_the_states_are_refused(committed: int) -> None:
+    restores = Restores()
+    restores.write(0, 7)
+    assert f"committed offsets are {{'in': {committed}}}" in restores.refusal(committed)
+
+
+def test_offsets_that_expired_are_the_states() -> None:
+    restores = Restores()
+    restores.write(0, 7)
+    opened = restores.opened(None)
+    assert opened.next_offsets == {"in": 7}
+    assert opened.unrecorded == {"in"}
+
+
+def test_a_changelog_that_is_being_written_anew_is_refused() -> None:
+    restores = Restores()
+    restores.cluster.write(USERS, 0, (REWRITING_KEY, b""))
+    restores.write(0, 7)
+    said = restores.refusal(7)
+    assert f"{USERS.changelog} is being written anew" in said
+    assert SEEN.changelog not in said
+
+
+def test_state_beside_a_changelog_that_was_never_written_is_refused() -> None:
+    restores = Restores()
+    restores.write(0, 7)
+    restores.cluster.logs[TopicPartition(SEEN.changelog, 0)].clear()
+    said = restores.refusal(7)
+    assert said.endswith(f"nothing was ever written to {SEEN.changelog}")
+
+
+def test_a_changelog_that_expired_whole_is_no_loss() -> None:
+    restores = Restores()
+    restores.write(0, 7)
+    seen = TopicPartition(SEEN.changelog, 0)
+    restores.cluster.logs[seen].clear()
+    restores.cluster.lows[seen] = restores.cluster.ends[seen] = 2
+    assert restores.opened(7).next_offsets == {"in": 7}
+
+
+def test_a_store_whose_changelog_was_made_again_is_what_it_is_written_anew_from() -> None:
+    restores = Restores()
+    restores.write(0, 7)
+    restores.state(0, 7).close()
+    restores.cluster.ids[USERS.changelog] = "users-2"
+    restores.cluster.logs[place()].clear()
+    restores.start(0, 7)
+    assert restores.disk.aside == []
+    assert restores.step() == [0]
+    assert restores.restorer.rewrites(0) == [USERS]
+    assert restores.restorer.topic_ids[USERS.changelog] == "users-2"
+    restores.restorer.rewritten(0, USERS)
+    assert restores.restorer.rewrites(0) == []
+    assert restores.finish().ledger == b"own"
+
+
+def test_a_store_that_is_not_at_the_groups_offsets_writes_no_changelog() -> None:
+    restores = Restores()
+    restores.write(0, 7)
+    restores.state(0, 7).close()
+    restores.cluster.ids[USERS.changelog] = "users-2"
+    restores.start(0, 8)
+    assert [number for number, _ in restores.disk.aside] == [0]
+    assert restores.restorer.rewrites(0) == []
+    assert restores.told.of("restoring") == [(0, 0, 4)]
+
+
+def test_a_store_that_fits_one_changelog_and_not_the_other_is_set_aside() -> None:
+    restores = Restores()
+    restores.write(0, 7)
+    store = restores.state(0, 7)
+    store.apply(Marker(FORMAT, "blue", {"in": 7}, b""), {SEEN.changelog: ("seen-1", 99)})
+    store.close()
+    restores.cluster.ids[USERS.changelog] = "users-2"
+    restores.start(0, 7)
+    ((number, reason),) = restores.disk.aside
+    assert (number, "offset 99" in reason) == (0, True)
+    assert restores.restorer.rewrites(0) == []
+
+
+def test_of_several_reasons_the_last_is_told() -> None:
+    restores = Restores()
+    restores.write(0, 7)
+    store = restores.state(0, 7)
+    ahead = {USERS.changelog: ("users-1", 88), SEEN.changelog: ("seen-1", 99)}
+    store.apply(Marker(FORMAT, "blue", {"in": 7}, b""), ahead)
+    store.close()
+    restores.start(0, 7)
+    assert ["99" in reason for _, reason in restores.disk.aside] == [True]
+
+
+def test_of_two_lost_changelogs_and_expired_offsets_the_one_that_is_there_is_read() -> None:
+    restores = Restores()
+    restores.write(0, 7)
+    restores.state(0, 7).close()
+    restores.cluster.ids[USERS.changelog] = "users-2"
+    restores.cluster.write(SEEN, 0, (b"t", b"later"))
+    restores.start(0, None)
+    assert restores.told.of("restoring") == [(0, 0, 1)]
+    restores.restored()
+    assert restores.restorer.rewrites(0) == [USERS]
