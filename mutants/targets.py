@@ -72,8 +72,7 @@ _ENGINE: Final = (
     "engine_config",
     "tablespec",
 )
-_FIRST_SEEDS: Final = Seeds(range(12), 10.0)
-_LATER_SEEDS: Final = Seeds(range(12, 48))
+_SEEDS: Final = Seeds(range(40))
 _GUARD_SEEDS: Final = GuardSeeds(range(1))
 _ENGINE_TESTS: Final = Tests(("tests/engine", "tests/simulator/test_unseen_guards.py"))
 
@@ -93,7 +92,7 @@ _CORE_TESTS: Final = Tests(("tests/core", "tests/oracle"))
 
 TARGETS: Final = (
     *(
-        Target(f"pipeline.engine.{name}", (_FIRST_SEEDS, _ENGINE_TESTS, _LATER_SEEDS, _GUARD_SEEDS))
+        Target(f"pipeline.engine.{name}", (_ENGINE_TESTS, _SEEDS, _GUARD_SEEDS))
         for name in _ENGINE
     ),
     *(Target(f"pipeline.core.{name}", (_CORE_TESTS,)) for name in _CORE),

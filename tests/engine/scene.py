@@ -26,7 +26,7 @@ from simulator.world import World
 from tests.engine.told import Told
 
 PLAY_S_MAX: Final = 300.0
-SETTLE_S: Final = 1.0
+SETTLE_S: Final = 10.0
 WAIT_S: Final = 0.5
 
 
