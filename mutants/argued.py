@@ -8,10 +8,13 @@ Invariant: an entry that speaks of no mutant is told, so the file cannot rot.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import yaml
 
 from mutants.mutant import Mutant
+
+FORM: Final = frozenset({"was", "why", "operator", "becomes", "after"})
 
 
 class ArgumentError(Exception):
@@ -31,6 +34,7 @@ class Argument:
         was: the changed lines, with white space squeezed.
         operator: one of sowing.py; None for all.
         becomes: what they become; None for anything.
+        after: the line before them, where `was` alone is ambiguous; None for any.
         why: the argument.
     """
 
@@ -38,6 +42,7 @@ class Argument:
     was: str
     operator: str | None
     becomes: str | None
+    after: str | None
     why: str
 
     def speaks_of(self, mutant: Mutant) -> bool:
@@ -47,6 +52,7 @@ class Argument:
             and self.was == mutant.was
             and self.operator in {None, mutant.operator}
             and self.becomes in {None, mutant.becomes}
+            and self.after in {None, mutant.after}
         )
 
 
@@ -62,12 +68,17 @@ def read(file: Path) -> list[Argument]:
     for module, entries in (yaml.safe_load(file.read_text()) or {}).items():
         for entry in entries:
             text = {key: " ".join(str(value).split()) for key, value in entry.items()}
-            if not {"was", "why"} <= text.keys() <= {"was", "why", "operator", "becomes"}:
+            if not {"was", "why"} <= text.keys() <= FORM:
                 raise ArgumentError(f"{module}: {entry}")
             if not {"operator", "becomes"} & text.keys():
                 raise ArgumentError(f"{module}: which mutants of {text['was']!r} are meant?")
             argument = Argument(
-                module, text["was"], text.get("operator"), text.get("becomes"), text["why"]
+                module,
+                text["was"],
+                text.get("operator"),
+                text.get("becomes"),
+                text.get("after"),
+                text["why"],
             )
             found.append(argument)
     return found

@@ -19,6 +19,7 @@ class Mutant:
         operator: kind of the change.
         line: number of the first line that was changed.
         was, becomes: the changed lines, before and after, without needless white space.
+        after: the line before them, likewise.
         source: of the whole module, changed.
     """
 
@@ -28,6 +29,7 @@ class Mutant:
     line: int
     was: str
     becomes: str
+    after: str
     source: str
 
     @property
@@ -55,7 +57,8 @@ def planted(module: str, original: str, source: str, scope: str, operator: str) 
     while same < min(len(old), len(new)) - start and old[-1 - same] == new[-1 - same]:
         same += 1
     was, becomes = old[start : len(old) - same], new[start : len(new) - same]
-    return Mutant(module, scope, operator, start + 1, _squeezed(was), _squeezed(becomes), source)
+    told = _squeezed(was), _squeezed(becomes), _squeezed(old[max(0, start - 1) : start])
+    return Mutant(module, scope, operator, start + 1, *told, source)
 
 
 def _squeezed(lines: list[str]) -> str:

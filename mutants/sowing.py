@@ -12,11 +12,12 @@ Whether an error is raised and whether the observer is told is mutated.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from textwrap import dedent
 from typing import Any, Final, TypeAlias
 
 import libcst as cst
 import libcst.matchers as m
-from libcst.metadata import MetadataWrapper, PositionProvider
+from libcst.metadata import CodePosition, MetadataWrapper, PositionProvider
 from mutmut.mutation import mutators
 
 from mutants.mutant import Mutant, planted
@@ -108,7 +109,8 @@ class _Sower(cst.CSTVisitor):
     METADATA_DEPENDENCIES = (PositionProvider,)
 
     def __init__(self) -> None:
-        self.changes: list[tuple[str, str, cst.CSTNode, cst.CSTNode]] = []
+        self.changes: list[tuple[str, str, cst.CSTNode, cst.CSTNode, cst.CSTNode]] = []
+        self._function: cst.CSTNode = PASS
         self._scope: list[str] = []
         self._functions = 0
 
@@ -121,6 +123,8 @@ class _Sower(cst.CSTVisitor):
             return False
         if isinstance(node, cst.ClassDef | cst.FunctionDef):
             self._scope.append(node.name.value)
+            if isinstance(node, cst.FunctionDef) and not self._functions:
+                self._function = node
             self._functions += isinstance(node, cst.FunctionDef)
         if self._functions and not _is_step(node):
             self._change(node)
@@ -138,7 +142,8 @@ class _Sower(cst.CSTVisitor):
                     node.test if isinstance(node, _ON_ITS_TEST) and name == "condition" else node
                 )
                 for mutated in operator(node):
-                    self.changes.append((".".join(self._scope), name, place, mutated))
+                    scope = ".".join(self._scope)
+                    self.changes.append((scope, name, place, mutated, self._function))
 
 
 def _is_docstring(node: cst.CSTNode) -> bool:
@@ -177,22 +182,27 @@ def sown(module: str, original: str) -> list[Mutant]:
     starts = [0]
     for line in lines:
         starts.append(starts[-1] + len(line))
+
+    def at(edge: CodePosition) -> int:
+        return starts[edge.line - 1] + edge.column
+
     seen = {original}
     found = []
-    for scope, operator, node, mutated in sower.changes:
-        span = positions[node]
-        start = starts[span.start.line - 1] + span.start.column
-        end = starts[span.end.line - 1] + span.end.column
-        source = original[:start] + wrapper.module.code_for_node(mutated) + original[end:]
-        if source not in seen and _compiles(source):
+    for scope, operator, node, mutated, function in sower.changes:
+        start, end = (at(edge) for edge in (positions[node].start, positions[node].end))
+        last = at(positions[function].end)
+        code = wrapper.module.code_for_node(mutated)
+        source = original[:start] + code + original[end:]
+        changed = original[starts[positions[function].start.line - 1] : start] + code
+        if source not in seen and _compiles(changed + original[end:last]):
             found.append(planted(module, original, source, scope, operator))
         seen.add(source)
     return sorted(found, key=lambda mutant: mutant.line)
 
 
-def _compiles(source: str) -> bool:
+def _compiles(function: str) -> bool:
     try:
-        compile(source, "mutant", "exec")
+        compile(dedent(function), "mutant", "exec")
     except SyntaxError:
         return False
     return True

@@ -91,10 +91,7 @@ _CORE_TESTS: Final = Tests(("tests/core", "tests/oracle"))
 
 
 TARGETS: Final = (
-    *(
-        Target(f"pipeline.engine.{name}", (_ENGINE_TESTS, _SEEDS, _GUARD_SEEDS))
-        for name in _ENGINE
-    ),
+    *(Target(f"pipeline.engine.{name}", (_ENGINE_TESTS, _SEEDS, _GUARD_SEEDS)) for name in _ENGINE),
     *(Target(f"pipeline.core.{name}", (_CORE_TESTS,)) for name in _CORE),
 )
 """Every module that is mutated."""

@@ -120,3 +120,14 @@ def test_no_verdict_depends_on_traces(history: list[tuple[int, int, int, int]]) 
             msgspec.structs.replace(outcome, state=None, standing=None) for outcome in outcomes
         )
         assert one == other
+
+
+def test_a_period_is_longer_than_the_window_by_the_margin() -> None:
+    old, new = trace_of("a", "s"), trace_of("b", "t")
+    traces = with_trace(NO_TRACES, old, 1, NOW, WINDOW_MS)
+    same = with_trace(traces, new, 2, NOW + PERIOD_MS, WINDOW_MS)
+    assert (same.since, same.recent, same.before) == (NOW, old + new, b"")
+    next_one = with_trace(traces, new, 2, NOW + PERIOD_MS + 1, WINDOW_MS)
+    assert (next_one.since, next_one.recent) == (NOW + PERIOD_MS + 1, new)
+    assert next_one.before == old
+    assert next_one.last_cell == 2

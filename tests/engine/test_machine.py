@@ -170,6 +170,7 @@ def test_a_consumer_that_delivers_nothing_of_what_is_there_is_replaced() -> None
     def act() -> None:
         scene.started()
         scene.feed(b"1")
+        scene.may_stall = True
         scene.cluster.consumers[0].real._read = lambda _: []
         scene.caught_up(1)
 

@@ -154,9 +154,11 @@ def test_restores_wait_while_the_broker_does_not_answer_and_others_go_on() -> No
         scene.cluster.failing["watermarks"] = BrokerError("away")
         while not scene.told.of("restores_wait"):
             scene.engine.poll()
+        assert scene.cluster.consumers[0].last("poll")[1] == scene.config.wait_s
         asked = scene.cluster.consumers[0].count("committed")
         began = scene.world.now
         scene.engine.poll()
+        assert scene.cluster.consumers[0].last("poll")[1] == scene.config.wait_s
         assert scene.cluster.consumers[0].count("committed") == asked
         while scene.cluster.consumers[0].count("committed") == asked:
             scene.engine.poll()

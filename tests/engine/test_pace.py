@@ -54,3 +54,26 @@ def test_transactions_that_keep_failing_are_tried_less_and_less_often() -> None:
     rest.committed()
     rest.failed(now)
     assert rest.until == 0.0
+
+
+def test_it_grows_by_a_quarter_in_whole_records_and_by_one_at_least() -> None:
+    pace = Pace(10_000, 1.0)
+    pace.took(1.5, 0.0)
+    pace.took(0.2, 0.2)
+    assert pace.records_max == 6_250
+    pace = Pace(11, 1.0)
+    for _ in range(2):
+        pace.took(1.5, 0.0)
+    assert pace.records_max == 2
+    grown = []
+    for _ in range(5):
+        pace.took(0.2, 0.2)
+        grown.append(pace.records_max)
+    assert grown == [3, 4, 5, 6, 7]
+
+
+def test_half_of_an_odd_number_is_a_whole_number() -> None:
+    pace = Pace(5, 1.0)
+    pace.took(1.5, 0.0)
+    assert pace.records_max == 2
+    assert isinstance(pace.records_max, int)
