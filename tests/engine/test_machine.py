@@ -9,7 +9,8 @@ from pipeline.engine.errors import (
     SlotTakenError,
     TransactionAbortedError,
 )
-from simulator.agent import AUDIT, INPUTS, USERS
+from pipeline.engine.marker import MARKER_KEY
+from simulator.agent import AUDIT, INPUTS, TABLES, USERS
 from tests.engine.scene import WAIT_S, Client, Scene, places, silent
 
 
@@ -110,6 +111,27 @@ def test_it_tells_what_was_assigned_opened_committed_and_taken() -> None:
     assert told.of("revoked") == [([1], False), ([0], True)]
     assert told.steps[-1] == "revoke" or "revoke" in told.steps
     assert scene.engine.epoch == 1
+
+
+def test_a_commit_that_goes_well_seeks_nowhere_and_says_how_far_the_changelogs_are() -> None:
+    scene = Scene()
+
+    def act() -> None:
+        scene.started()
+        fetched = scene.cluster.consumers[0].count("fetch")
+        scene.feed(b"1")
+        scene.engine.commit(scene.folded())
+        assert scene.cluster.consumers[0].count("fetch") == fetched
+
+    scene.play(act)
+    positions = scene.engine.partitions.open[0].state.positions
+    for table in TABLES:
+        records = scene.broker.log(table.changelog, 0).committed()
+        assert records[-1].key() == MARKER_KEY
+        assert positions[table.changelog].next_offset == records[-1].offset() + 1
+        assert positions[table.changelog].topic_id == scene.broker.topic_ids([table.changelog]).get(
+            table.changelog
+        )
 
 
 PACES = pytest.mark.parametrize("ends_by", ["commit", "abort", "agent"])

@@ -3,7 +3,7 @@
 import pytest
 
 from pipeline.engine import restore
-from pipeline.engine.errors import BrokerError, IncompatibleTopicsError
+from pipeline.engine.errors import BrokerError, ChangelogGoneError
 from pipeline.engine.ports import TopicPartition
 from pipeline.engine.restore import SILENCE_S, SILENCE_S_MAX
 from tests.engine.changelogs import SEEN, USERS, Reader
@@ -128,7 +128,7 @@ def test_a_broker_that_does_not_answer_costs_nothing() -> None:
 def test_a_changelog_that_is_gone_is_said() -> None:
     restores = Restores()
     del restores.cluster.ids[SEEN.changelog]
-    with pytest.raises(IncompatibleTopicsError, match=f"gone: {SEEN.changelog}$"):
+    with pytest.raises(ChangelogGoneError, match=f"gone: {SEEN.changelog}$"):
         restores.start(0, 7)
 
 
