@@ -4,12 +4,14 @@ Owns: the promises. Does not own: the brokers that are asked to keep them (sides
 Each function takes a side and fails when the promise is not kept.
 """
 
+import time
 from collections.abc import Callable
 from typing import Final
 
 import pytest
 
 from pipeline.engine.errors import (
+    BrokerError,
     ProducerLostError,
     SlotTakenError,
     TransactionAbortedError,
@@ -19,10 +21,18 @@ from tests.contract.sides import Assigned, Side, read, wait_for
 
 
 def producer_of(side: Side, slot: str) -> TransactionalProducer:
-    """A producer that may begin."""
-    producer = side.cluster(slot).producer()
-    producer.init_transactions()
-    return producer
+    """A producer that may begin, once the coordinator of a broker that has just started answers."""
+    deadline_s = time.monotonic() + 60
+    while True:
+        producer = side.cluster(slot).producer()
+        try:
+            producer.init_transactions()
+        except BrokerError:
+            producer.close()
+            if time.monotonic() > deadline_s:
+                raise
+        else:
+            return producer
 
 
 def send(producer: TransactionalProducer, place: TopicPartition, *values: bytes) -> list[int]:

@@ -5,6 +5,7 @@ import pytest
 from pipeline.engine.errors import SlotTakenError
 from pipeline.engine.ports import TopicPartition
 from pipeline.local.stack import LocalStack
+from tests.contract.promises import producer_of
 from tests.contract.sides import RealSide
 
 
@@ -12,10 +13,9 @@ def test_who_was_fenced_hears_it_whatever_comes_next(stack: LocalStack, topic_pr
     """Once librdkafka knows, producing tells only that something fatal happened."""
     side = RealSide(stack, topic_prefix)
     topic = side.topic("log")
-    first, second = (side.cluster("a").producer() for _ in range(2))
-    first.init_transactions()
+    first = producer_of(side, "a")
     first.begin()
-    second.init_transactions()
+    second = producer_of(side, "a")
     place = TopicPartition(topic, 0)
     first.produce(*place, b"key", b"of the first")
     with pytest.raises(SlotTakenError):
