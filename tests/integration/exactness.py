@@ -16,9 +16,9 @@ from tests.integration.ledger import Ledger
 def check_exact(ledger: Ledger) -> Judgement:
     """Check everything that has to hold however often workers died; returns the oracle's answer."""
     findings, judgement = examine(gather(ledger), policy())
-    assert findings.lost == []
-    assert findings.duplicated == []
-    assert findings.wrong_state == []
+    assert not findings.lost, "\n".join(findings.lost)
+    assert not findings.duplicated, "\n".join(findings.duplicated)
+    assert not findings.wrong_state, "\n".join(findings.wrong_state)
     return judgement
 
 
