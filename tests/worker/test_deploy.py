@@ -110,6 +110,15 @@ def test_runbook_links_can_be_made_absolute(generate: ModuleType) -> None:
     assert "runbook_url: https://host/repository/docs/runbooks/worker-down.md" in text
 
 
+def check_probes(container: dict[str, Any]) -> None:
+    probes = {name: container[name]["httpGet"]["path"] for name in container if "Probe" in name}
+    assert probes == {
+        "startupProbe": "/startupz",
+        "livenessProbe": "/livez",
+        "readinessProbe": "/readyz",
+    }
+
+
 def test_the_slot_is_the_ordinal_and_the_grace_period_outlasts_the_stop() -> None:
     pod = of_kind("StatefulSet")["spec"]["template"]["spec"]
     (container,) = pod["containers"]
@@ -119,12 +128,7 @@ def test_the_slot_is_the_ordinal_and_the_grace_period_outlasts_the_stop() -> Non
     stop_s = Settings.model_fields["stop_timeout_s"].default
     assert pod["terminationGracePeriodSeconds"] > stop_s
     assert pod["enableServiceLinks"] is False
-    probes = {name: container[name]["httpGet"]["path"] for name in container if "Probe" in name}
-    assert probes == {
-        "startupProbe": "/startupz",
-        "livenessProbe": "/livez",
-        "readinessProbe": "/readyz",
-    }
+    check_probes(container)
 
 
 def test_scaling_stays_within_the_partitions_and_follows_the_group() -> None:
@@ -165,12 +169,7 @@ def test_the_api_is_reached_where_it_listens_and_stops_in_time() -> None:
     pause_s = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert pod["terminationGracePeriodSeconds"] > pause_s + settings["api_stop_timeout_s"].default
     assert pod["enableServiceLinks"] is False
-    probes = {name: container[name]["httpGet"]["path"] for name in container if "Probe" in name}
-    assert probes == {
-        "startupProbe": "/startupz",
-        "livenessProbe": "/livez",
-        "readinessProbe": "/readyz",
-    }
+    check_probes(container)
 
 
 def test_the_api_starts_with_what_the_objects_say(monkeypatch: pytest.MonkeyPatch) -> None:
