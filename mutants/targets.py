@@ -58,6 +58,8 @@ class Target:
 
 _ENGINE: Final = (
     "machine",
+    "takeover",
+    "last_end",
     "ownership",
     "restore",
     "standby",

@@ -227,6 +227,7 @@ class _Parts:
                 generation=settings.generation,
                 inputs=tuple(settings.topic(name) for name in INPUTS),
                 tables=(self.users.spec, self.seen.table.spec),
+                outputs=tuple(settings.topic(name) for name in OUTPUTS),
                 records_max=settings.batch_records_max,
                 batch_s_target=settings.batch_ms_max / 1000,
                 slot_id=settings.transactional_id,

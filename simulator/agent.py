@@ -42,7 +42,8 @@ SEEN: Final = TableSpec(
     "seen", "seen-changelog", b"s", compacted_only=False, expand=expand, records=records
 )
 TABLES: Final = (USERS, SEEN)
-TOPICS: Final = (*INPUTS, *(table.changelog for table in TABLES), AUDIT, UNLOCKS, DEAD_LETTERS)
+OUTPUTS: Final = (AUDIT, UNLOCKS, DEAD_LETTERS)
+TOPICS: Final = (*INPUTS, *(table.changelog for table in TABLES), *OUTPUTS)
 
 
 def fold(batch: Batch, records_max: int) -> None:

@@ -54,13 +54,17 @@ class Broker:
         """Ids of the topics that exist."""
         return {name: self._ids[name] for name in names if name in self._ids}
 
-    def restart(self, down_s: float) -> None:
+    def restart(self, down_s: float, *, is_killed: bool = False) -> None:
         """Go away for a while."""
         self.is_up = False
+        self.transactions.is_killed = is_killed
         self.world.tell("broker", f"down for {down_s:.1f} s")
 
         def back() -> None:
             self.is_up = True
+            if is_killed:
+                self.world.effects["broker killed"] += self.transactions.lose_markers()
+                self.transactions.is_killed = False
             self.group.hear_all()
             self.world.tell("broker", "up")
 

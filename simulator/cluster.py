@@ -6,7 +6,7 @@ Invariant: each process has its own; they share the broker only.
 """
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pipeline.engine.errors import BrokerError
 from pipeline.engine.ports import (
@@ -18,6 +18,7 @@ from pipeline.engine.ports import (
 )
 from simulator.broker import Broker
 from simulator.consumers import REQUEST_TIMEOUT_S, SimChangelogReader, SimGroupConsumer
+from simulator.group import NOBODY
 from simulator.process import Process
 from simulator.producer import SimProducer
 from simulator.refusal import UnansweredError
@@ -83,6 +84,18 @@ class SimCluster:
             return {place: Watermarks(log.low, log.next_offset) for place, log in logs.items()}
 
         return self._ask("watermarks", look)
+
+    def stable_ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """The last stable offset of each partition."""
+
+        def look() -> dict[TopicPartition, int]:
+            return {place: self._broker.log(*place).last_stable_offset for place in partitions}
+
+        return self._ask("stable_ends", look)
+
+    def outsider(self) -> Any:
+        """Group metadata of nobody."""
+        return NOBODY
 
     def _ask(self, what: str, look: Callable[[], T]) -> T:
         try:

@@ -37,6 +37,7 @@ EVENTS: Final = (
     "disk lost",
     "store corrupt",
     "broker restarted",
+    "broker killed",
     "worker cut off",
     "rebalance storm",
     "slot taken twice",

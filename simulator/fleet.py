@@ -26,7 +26,9 @@ LONG_RESTART_S: Final = (11.0, 16.0)
 class Sample:
     """A partition's local state, at a moment when it must be a committed one."""
 
+    slot: str
     at: str
+    at_s: float
     partition: int
     entries: Entries
 
@@ -59,6 +61,7 @@ class Fleet:
         self.ended_by: list[tuple[str, BaseException]] = []
         self.refusals: list[tuple[str, int, str]] = []
         broker.group.at_expiry = self._session_expired
+        broker.transactions.at_lost_commit = self._forget_samples
         for slot in self.slots:
             self._wanted[slot] = True
             world.later(world.between(0.0, 2.0), lambda slot=slot: self._start(slot))  # type: ignore[misc]
@@ -153,7 +156,13 @@ class Fleet:
         database = worker.folder.databases.get(partition)
         if database is not None and self._owns(worker, partition):
             at = f"{worker.process.name} at {self._world.now:.3f}"
-            self.samples.append(Sample(at, partition, dict(database.entries)))
+            entries = dict(database.entries)
+            now = self._world.now
+            self.samples.append(Sample(worker.process.slot, at, now, partition, entries))
+
+    def _forget_samples(self, slot: str, since_s: float) -> None:
+        """What a slot held since then was not to last."""
+        self.samples = [s for s in self.samples if s.slot != slot or s.at_s < since_s]
 
     def _owns(self, worker: Worker, partition: int) -> bool:
         """Whether the group agrees that a partition is this worker's."""
@@ -205,6 +214,6 @@ class Fleet:
         for slot, numbers in dealt.items():
             for number in numbers:
                 wanted = {place[0]: at for place, at in offsets.items() if place[1] == number}
-                if self.folders[slot].state_positions(number) != wanted:
-                    return False
+                if not wanted or self.folders[slot].state_positions(number) != wanted:
+                    return False  # of a partition without offsets nobody knows what its state is
         return True

@@ -12,6 +12,7 @@ takes its place and its partitions, without a rebalance; who had the place befor
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from simulator.log import Transaction
 from simulator.refusal import (
@@ -25,6 +26,10 @@ from simulator.refusal import (
 from simulator.world import World
 
 TICK_S = 0.5
+
+NOBODY: Final = ("", "", -1)
+"""Slot, member and generation of who sends offsets without being a member; a broker takes them in
+transactions, as from clients that know no groups there."""
 
 
 @dataclass(slots=True)
@@ -161,11 +166,13 @@ class Group:
     # --- offsets ---------------------------------------------------------------------------------
 
     def check_member(self, slot: str, member_id: str, generation: int) -> None:
-        """Refuse who is not a member of this generation.
+        """Refuse who says to be a member of this generation, and is not.
 
         Raises:
             RefusedError: it is not.
         """
+        if (slot, member_id, generation) == NOBODY:
+            return
         member = self._members.get(slot)
         if member is None:
             raise RefusedError(UNKNOWN_MEMBER)
@@ -179,10 +186,12 @@ class Group:
         self._held.setdefault(transaction, {}).update(offsets)
 
     def settle(self, transaction: Transaction) -> None:
-        """A transaction has ended."""
-        held = self._held.pop(transaction, {})
-        if transaction.is_committed:
-            self.offsets.update(held)
+        """A transaction has ended, and with it what its producer held before and never ended."""
+        of_producer = [t for t in self._held if t.producer == transaction.producer]
+        for ended in of_producer:
+            held = self._held.pop(ended)
+            if transaction.is_committed:
+                self.offsets.update(held)
 
     def stable_offsets(
         self, places: Iterable[tuple[str, int]]

@@ -14,8 +14,10 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pipeline.engine import restore, takeover
 from pipeline.engine.batch import OpenPartition, Poll
 from pipeline.engine.errors import CorruptStoreError
+from pipeline.engine.last_end import LastEnd
 from pipeline.engine.machine import Engine
 from pipeline.engine.marker import Marker
 from pipeline.engine.opening import Stores
@@ -221,6 +223,27 @@ GUARDS: Final = (
         ("no answer",),
     ),
     Guard(
+        "what hangs is ended before anything is committed",
+        9,
+        _without(takeover, "_abort_over", lambda *_: {}),
+        ("broker killed",),
+        (100.0, 200.0),
+    ),
+    Guard(
+        "no transaction is ended while the one before may hang",
+        9,
+        _without(LastEnd, "check", _nothing),
+        ("broker killed", "queue does not drain"),
+        (100.0, 200.0),
+    ),
+    Guard(
+        "a store that is ahead of the group is set aside",
+        9,
+        _without(restore, "is_ahead", lambda *_: False),
+        ("broker killed",),
+        (100.0, 200.0),
+    ),
+    Guard(
         "no transaction after a request that was asked twice",
         9,
         _without(Engine, "_leave_spent_producer", _nothing),
@@ -286,6 +309,7 @@ UNSEEN: Final[Mapping[str, str]] = {
     "2: one transactional id for each slot": "tests/contract/test_contract.py",
     "4: init_transactions before subscribe": "tests/contract/test_contract.py",
     "5: the epoch of a batch": "tests/simulator/test_unseen_guards.py",
+    "9: the end of the last transaction is looked at": "tests/engine/test_takeover.py",
     "11: state agrees with the group's offsets": "tests/integration/test_lost_state.py",
     "11: a mere copy never replaces a changelog": "tests/simulator/test_unseen_guards.py",
     "12: a changelog's id is compared": "tests/simulator/test_unseen_guards.py",

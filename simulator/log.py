@@ -16,14 +16,18 @@ class Transaction:
     """A producer's transaction, as the logs refer to it.
 
     Attributes:
+        producer: whose it is, to a partition; None of one that is nobody else's.
         is_committed: None while it is open.
+        is_hanging: whether its coordinator forgot it, and tells no partition how it ended.
     """
 
-    __slots__ = ("is_committed", "name")
+    __slots__ = ("is_committed", "is_hanging", "name", "producer")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, producer: str | None = None) -> None:
         self.name = name
+        self.producer = producer
         self.is_committed: bool | None = None
+        self.is_hanging = False
 
 
 class Record:
@@ -117,10 +121,23 @@ class Log:
         return offset
 
     def end(self, transaction: Transaction) -> None:
-        """Append the control marker of a transaction that has ended."""
-        if self._open.pop(transaction, None) is not None:
-            self.next_offset += 1
-            self.version += 1
+        """Append the control marker of a transaction that has ended.
+
+        A partition knows producers, not transactions: an earlier one of the same producer that was
+        never ended here is ended with it, and alike.
+        """
+        if self._open.pop(transaction, None) is None:
+            return
+        self.next_offset += 1
+        self.version += 1
+        if transaction.producer is None:
+            return
+        hanging = [other for other in self._open if other.producer == transaction.producer]
+        for other in hanging:
+            start = bisect_left(self._offsets, self._open.pop(other))
+            for record in self._records[start:]:
+                if record.transaction is other:
+                    record.transaction = transaction
 
     def read(
         self, position: int, records_max: int, *, is_committed: bool = True

@@ -13,6 +13,7 @@ from typing import Final
 from pipeline.engine.errors import (
     BatchFailedError,
     SlotTakenError,
+    StoreKeepsBreakingError,
     StoreLockedError,
     StoreUnwritableError,
 )
@@ -36,12 +37,14 @@ MUST_BE_EXPLAINED: Final[dict[type[BaseException], set[str]]] = {
     BatchFailedError: {"agent fails", "agent forgets to say done"},
     StoreUnwritableError: {"write failed"},
     StoreLockedError: {"two workers on one folder"},
+    StoreKeepsBreakingError: {"store breaks in use"},
     SlotTakenError: {
         "slot taken twice",
         "frozen briefly",
         "frozen past the session",
         "worker cut off",
         "broker restarted",
+        "broker killed",
         "done too late",
         "no answer",
         "late copy of a request",

@@ -42,6 +42,7 @@ class Storm:
         self.fed = 0
         self._events: dict[str, Callable[[], None]] = {
             "broker restarted": self._restart_broker,
+            "broker killed": self._kill_broker,
             "worker cut off": self._cut_off,
             "rebalance storm": self._rebalances,
             "rolling restart": self._rolling,
@@ -134,6 +135,15 @@ class Storm:
         self._broker.restart(self._world.between(0.5, 9.0))
         self._wait(lambda: self._broker.is_up, 10.0)
 
+    def _kill_broker(self) -> None:
+        """Mostly while a transaction is open, or being ended."""
+        for _ in range(2_000):
+            if self._broker.transactions.is_one_untold:
+                break
+            self._world.sleep(0.005)
+        self._broker.restart(self._world.between(3.0, 9.0), is_killed=True)
+        self._wait(lambda: self._broker.is_up, 10.0)
+
     def _cut_off(self) -> None:
         worker = self._fleet.running.get(self._some_slot())
         if worker is not None:
@@ -155,7 +165,8 @@ class Storm:
         self._world.sleep(self._world.between(8.0, 13.0))
         self._resume(away)
         self._world.sleep(self._world.between(2.0, 6.0))
-        self._world.effects["rebalance storm"] += self._broker.group.generation >= before + 2
+        is_struck = self._wait(lambda: self._broker.group.generation >= before + 2, 10.0)
+        self._world.effects["rebalance storm"] += is_struck
 
     def _rolling(self) -> None:
         for slot in self._fleet.slots:

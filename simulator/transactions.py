@@ -14,6 +14,9 @@ transaction's outcome is decided once, and only then written to its partitions, 
 
 It speaks to clients as a broker does that serve clients without KIP-890: the epoch stays the same
 from transaction to transaction, so a late copy of a request to end one may end the next.
+
+A lone broker that is killed starts again without knowing its partitions' leaders for a moment. What
+it wants to end in that moment it takes for ended, and no partition is told: the transaction hangs.
 """
 
 from collections.abc import Callable
@@ -50,6 +53,13 @@ class _Id:
     logs: dict[tuple[str, int], Log] = field(default_factory=dict)
     offsets_of: dict[tuple[int, tuple[str, int]], list[int]] = field(default_factory=dict)
     is_group_in: bool = False
+    markers_left: int = 0
+    decided_at: float = 0.0
+
+    @property
+    def is_undelivered(self) -> bool:
+        """Whether it is decided, and not one of its markers is written."""
+        return self.state == "prepared" and self.markers_left == len(self.logs) + self.is_group_in
 
 
 class Transactions:
@@ -57,6 +67,9 @@ class Transactions:
 
     Attributes:
         timed_out: how many transactions the sweep has aborted.
+        is_killed: while it is, nothing is ended and nobody is told.
+        at_lost_commit: told of a transactional id whose commit was acknowledged maybe, and lost;
+            and when it was decided.
     """
 
     def __init__(self, world: World, group: Group) -> None:
@@ -64,12 +77,22 @@ class Transactions:
         self._group = group
         self._ids: dict[str, _Id] = {}
         self.timed_out = 0
+        self.is_killed = False
+        self.at_lost_commit: Callable[[str, float], None] = lambda *_: None
         world.later(SWEEP_S, self._sweep)
 
     @property
     def are_settled(self) -> bool:
         """Whether none is open or being ended."""
         return all(known.state in {"empty", "complete"} for known in self._ids.values())
+
+    @property
+    def is_one_untold(self) -> bool:
+        """Whether one has records, and no partition was told how it ended."""
+        return any(
+            known.logs and (known.state == "ongoing" or known.is_undelivered)
+            for known in self._ids.values()
+        )
 
     def epoch(self, name: str) -> int:
         """The epoch of a transactional id that may write now."""
@@ -109,7 +132,7 @@ class Transactions:
         known.number = max(known.number, number)
         if known.state != "ongoing":
             known.state = "ongoing"
-            known.transaction = Transaction(f"{name}/{epoch}/{number}")
+            known.transaction = Transaction(f"{name}/{epoch}/{number}", name)
             known.began_at = self._world.now
             known.logs = {}
             known.is_group_in = False
@@ -172,19 +195,24 @@ class Transactions:
     def _decide(self, known: _Id, *, is_committed: bool) -> None:
         """Decide the outcome, and have it written to each partition a little later."""
         known.state = "prepared"
+        known.decided_at = self._world.now
         transaction = known.transaction
         transaction.is_committed = is_committed
         self._world.tell("broker", f"{'commit' if is_committed else 'abort'} {transaction.name}")
         ends: list[Callable[[Transaction], None]] = [log.end for log in known.logs.values()]
         if known.is_group_in:
             ends.append(self._group.settle)
-        left = len(ends)
+        known.markers_left = len(ends)
 
         def write(end: Callable[[Transaction], None]) -> None:
-            nonlocal left
+            if self.is_killed:
+                self._world.later(MARKER_S[1], partial(write, end))
+                return
+            if transaction.is_hanging:
+                return
             end(transaction)
-            left -= 1
-            if left == 0:
+            known.markers_left -= 1
+            if known.markers_left == 0:
                 known.state = "complete"
 
         if not ends:
@@ -194,9 +222,30 @@ class Transactions:
             delay_s = self._world.between(*(SLOW_MARKER_S if is_slow else MARKER_S))
             self._world.later(delay_s, partial(write, end))
 
+    def lose_markers(self) -> int:
+        """Start after a kill: take for ended what is to be ended now; returns how many hang.
+
+        Those are decided transactions of which no partition has been told, and those whose time ran
+        out meanwhile. Markers are written together, so one that some partition has the others have.
+        """
+        now, hanging = self._world.now, 0
+        for known in self._ids.values():
+            if known.state == "ongoing" and now - known.began_at > known.timeout_s:
+                known.epoch += 1
+                known.transaction.is_committed = False
+            elif not known.is_undelivered:
+                continue
+            known.state = "complete"
+            known.transaction.is_hanging = True
+            hanging += bool(known.logs)
+            if known.transaction.is_committed:
+                self.at_lost_commit(known.name, known.decided_at)
+            self._world.tell("broker", f"lost the markers of {known.transaction.name}")
+        return hanging
+
     def _sweep(self) -> None:
         now = self._world.now
-        for known in self._ids.values():
+        for known in () if self.is_killed else self._ids.values():
             if known.state == "ongoing" and now - known.began_at > known.timeout_s:
                 known.epoch += 1
                 self.timed_out += 1

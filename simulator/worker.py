@@ -14,7 +14,7 @@ from pipeline.engine.engine_config import EngineConfig
 from pipeline.engine.errors import BatchPostponedError, BrokerError
 from pipeline.engine.machine import Engine
 from pipeline.engine.observer import EngineObserver
-from simulator.agent import INPUTS, TABLES, fold
+from simulator.agent import INPUTS, OUTPUTS, TABLES, fold
 from simulator.broker import Broker
 from simulator.cluster import SimCluster
 from simulator.disk import Folder, SimDisk
@@ -90,6 +90,7 @@ class Worker:
             generation="blue",
             inputs=INPUTS,
             tables=TABLES,
+            outputs=OUTPUTS,
             records_max=world.random.choice((2, 5, 20)),
             wait_s=0.5,
             clock=lambda: world.now,

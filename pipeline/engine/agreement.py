@@ -23,6 +23,14 @@ def agrees(marker: Marker | None, committed: Mapping[str, int | None]) -> bool:
     )
 
 
+def is_ahead(marker: Marker | None, committed: Mapping[str, int | None]) -> bool:
+    """Whether the marker contains inputs beyond a committed offset."""
+    return marker is not None and any(
+        offset is not None and marker.next_offsets.get(topic, 0) > offset
+        for topic, offset in committed.items()
+    )
+
+
 def agreed_marker(
     config: EngineConfig,
     store: PartitionStore,

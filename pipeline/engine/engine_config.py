@@ -30,6 +30,7 @@ class EngineConfig:
         slot_id: this worker's `group.instance.id`.
         standbys: copies are kept for the loss of this many other slots at once; 0 for none.
         terms: what a generation is begun with and keeps, in words, such as `cycle_days=108`.
+        outputs: the other topics that its transactions write to.
     """
 
     generation: str
@@ -42,6 +43,17 @@ class EngineConfig:
     slot_id: str = ""
     standbys: int = 0
     terms: str = ""
+    outputs: tuple[str, ...] = ()
+
+    @property
+    def written_topics(self) -> list[str]:
+        """The topics that transactions write to: the changelogs, then the outputs."""
+        return [*(table.changelog for table in self.tables), *self.outputs]
+
+    def written(self, numbers: Iterable[int]) -> dict[TopicPartition, int | None]:
+        """Everything that transactions over these partitions write to; no offset is known."""
+        topics = self.written_topics
+        return {TopicPartition(topic, number): None for topic in topics for number in numbers}
 
 
 def check_partition_counts(config: EngineConfig, cluster: Cluster) -> None:

@@ -175,24 +175,45 @@ class KafkaCluster:
     def watermarks(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Watermarks]:
         """Start and read_uncommitted end of each partition."""
         asked = [self._ask_offsets(partitions, spec) for spec in (_EARLIEST, _LATEST)]
-        try:
-            lows, highs = (
-                {
-                    TopicPartition(tp.topic, tp.partition): future.result().offset
-                    for tp, future in futures.items()
-                }
-                for futures in asked
-            )
-        except KafkaException as error:
-            raise self._failed("asking for offsets", error) from error
+        lows, highs = map(self._offsets, asked)
         return {tp: Watermarks(lows[tp], highs[tp]) for tp in partitions}
 
-    def _ask_offsets(self, partitions: Sequence[TopicPartition], spec: Any) -> dict[Any, Any]:
+    def stable_ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """The last stable offset of each partition."""
+        return self._offsets(
+            self._ask_offsets(partitions, _LATEST, ck.IsolationLevel.READ_COMMITTED)
+        )
+
+    def _ask_offsets(
+        self,
+        partitions: Sequence[TopicPartition],
+        spec: Any,
+        isolation: Any = ck.IsolationLevel.READ_UNCOMMITTED,
+    ) -> dict[Any, Any]:
         return self._admin.list_offsets(
             {ck.TopicPartition(*tp): spec for tp in partitions},
-            isolation_level=ck.IsolationLevel.READ_UNCOMMITTED,
+            isolation_level=isolation,
             request_timeout=REQUEST_TIMEOUT_S,
         )
+
+    def _offsets(self, asked: dict[Any, Any]) -> dict[TopicPartition, int]:
+        try:
+            return {
+                TopicPartition(tp.topic, tp.partition): future.result().offset
+                for tp, future in asked.items()
+            }
+        except KafkaException as error:
+            raise self._failed("asking for offsets", error) from error
+
+    def outsider(self) -> Any:
+        """Group metadata of nobody: those of a consumer that never joined, without the slot."""
+        consumer = ck.Consumer(
+            {**self._config.client, "group.id": self._config.group_id}, logger=logger
+        )
+        try:
+            return consumer.consumer_group_metadata()
+        finally:
+            consumer.close()
 
 
 def _ids(described: dict[str, Any]) -> dict[str, str]:

@@ -25,6 +25,7 @@ What a failure leads to:
 | the transaction must be aborted | abort, drop the overlay, fetch them again (rest, if often) |
 | the producer is lost, the outcome unknown | new producer under the same id, then restore forward |
 | a transaction was ended, but asked for twice | new producer before the next one |
+| the broker forgot to end one (last_end.py) | new producer, which aborts it, then restore |
 | the consumer is lost, or stalled | drop its partitions, join the group again |
 | the slot was taken by another worker | stop (SlotTakenError) |
 | partitions revoked or lost | drop the overlay, keep their stores as copies or close them |
@@ -52,6 +53,7 @@ from pipeline.engine.errors import (
     SlotTakenError,
     TransactionAbortedError,
 )
+from pipeline.engine.last_end import LastEnd
 from pipeline.engine.marker import Marker
 from pipeline.engine.marking import ChangelogPositions, produce_markers
 from pipeline.engine.observer import EngineObserver
@@ -68,6 +70,7 @@ from pipeline.engine.ports import (
 from pipeline.engine.restore import Restorer
 from pipeline.engine.stall import StallWatch
 from pipeline.engine.standby import Standbys
+from pipeline.engine.takeover import take_over
 
 COPY_RECORDS_MIN: Final = 2_000
 """Changelog records read for copies in a poll, at least: three for each input of the one before."""
@@ -99,6 +102,7 @@ class Engine:
         self._stall = StallWatch(config, cluster)
         self._changelogs = ChangelogWatch(config, cluster, observer)
         self._rest = Rest()
+        self._last_end = LastEnd(cluster, config.clock)
         self._now = config.clock
 
     # --- what others may look at -----------------------------------------------------------------
@@ -125,19 +129,9 @@ class Engine:
         """
         self._disk.claim()
         check_partition_counts(self._config, self._cluster)
-        self._producer = self._new_producer()
+        self._producer = take_over(self._config, self._cluster, self._last_end, self._observer)
         self._consumer = self._cluster.consumer()
         self._consumer.subscribe(self._config.inputs, self)
-
-    def _new_producer(self) -> TransactionalProducer:
-        self._observer.at("init_transactions")
-        producer = self._cluster.producer()
-        try:
-            producer.init_transactions()
-        except BrokerError:
-            producer.close()  # it would go on by itself, and fence its successor later
-            raise
-        return producer
 
     def _renewed_producer(self) -> TransactionalProducer:
         """A producer after the first: only while the slot is still this worker's.
@@ -146,7 +140,13 @@ class Engine:
         over meanwhile must not be fenced by it.
         """
         self._consumer_now().check_slot()
-        return self._new_producer()
+        last_end = LastEnd(self._cluster, self._now)
+        producer = take_over(self._config, self._cluster, last_end, self._observer)
+        if self._last_end.may_be_lost:  # it was aborted, though the stores contain it
+            self._partitions.roll_forward()
+            self._partitions.fetch(self._consumer_now())
+        self._last_end = last_end
+        return producer
 
     def _leave_spent_producer(self) -> None:
         """Fence what may still be under way of a producer before the next transaction begins."""
@@ -200,6 +200,8 @@ class Engine:
         """
         self._observer.at("poll")
         consumer = self._consumer_now()
+        if self._last_end.is_forgotten():
+            self._recover(ProducerLostError("the broker forgot to end the last transaction"), 0)
         self._leave_spent_producer()
         if self._producer is None:
             self._producer = self._renewed_producer()
@@ -230,15 +232,8 @@ class Engine:
         except BrokerError as error:
             self._recover(error, len(records))
             return None
-        return Poll(
-            batches=[
-                Batch(source.topic, group, self._partitions.open[source.partition], self._producer)
-                for source, group in by_source.items()
-            ],
-            next_offsets=next_offsets,
-            epoch=self._epoch,
-            started_at=self._now(),
-        )
+        batches = self._partitions.batches(by_source, self._producer)
+        return Poll(batches, next_offsets, self._epoch, self._now())
 
     def _is_resting(self, consumer: GroupConsumer) -> bool:
         """Whether to wait after failures; at the end of that the inputs are fetched again."""
@@ -293,6 +288,7 @@ class Engine:
             self._recover(error, poll.records)
             return
         self._rest.committed()
+        self._last_end.committed(positions, started)
         committed = self._now()
         self._observer.at("apply")
         is_mending = False
@@ -323,6 +319,7 @@ class Engine:
             self._restorer.topic_ids,
         )
         producer.flush()
+        self._last_end.check()
         self._observer.at("send_offsets")
         producer.send_offsets(poll.next_offsets, self._metadata)
         self._observer.at("commit")
@@ -365,8 +362,10 @@ class Engine:
         started = self._now()
         if not isinstance(error, ProducerLostError):
             try:
+                self._last_end.check()
                 self._observer.at("abort")
                 self._producer_now().abort()
+                self._last_end.aborted(self._config.written(self._partitions.open), started)
             except BrokerError as worse:
                 error = ProducerLostError(f"{error}; aborting failed too: {worse}")
         self._partitions.discard()

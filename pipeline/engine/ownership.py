@@ -19,9 +19,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from pipeline.engine.batch import OpenPartition
+from pipeline.engine.batch import Batch, OpenPartition
 from pipeline.engine.engine_config import EngineConfig
-from pipeline.engine.errors import CorruptStoreError, DeliveredTwiceError, PartitionRefusedError
+from pipeline.engine.errors import (
+    CorruptStoreError,
+    DeliveredTwiceError,
+    PartitionRefusedError,
+    StoreAheadError,
+)
 from pipeline.engine.marker import FORMAT, Marker
 from pipeline.engine.observer import EngineObserver
 from pipeline.engine.opening import Stores
@@ -174,6 +179,15 @@ class Ownership:
             ready[TopicPartition(topic, number)] = group
         return ready
 
+    def batches(
+        self, by_source: Mapping[TopicPartition, list[Message]], producer: TransactionalProducer
+    ) -> list[Batch]:
+        """What agents are given: one batch for each input partition."""
+        return [
+            Batch(source.topic, group, self.open[source.partition], producer)
+            for source, group in by_source.items()
+        ]
+
     def next_offsets(self) -> dict[TopicPartition, int]:
         """Where each input of an open partition goes on, after what is applied."""
         return {
@@ -259,6 +273,9 @@ class Ownership:
             return
         except CorruptStoreError as error:
             self._waiting[number] = self._stores.replace_broken(store, error)
+            return
+        except StoreAheadError as error:
+            self._waiting[number] = self._stores.replace(store, str(error))
             return
         self._stores.held(number)
         self.open[number] = opened

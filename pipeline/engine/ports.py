@@ -174,6 +174,17 @@ class Cluster(Protocol):
         self, partitions: Sequence[TopicPartition]
     ) -> dict[TopicPartition, Watermarks]: ...
 
+    def stable_ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """The last stable offset of each partition: before the first transaction that is open."""
+        ...
+
+    def outsider(self) -> Any:
+        """Group metadata of nobody, with which offsets are taken that count for no member.
+
+        For transactions that are aborted: what is committed with it passes over all fencing.
+        """
+        ...
+
 
 class KeyValueStore(Protocol):
     """One partition's local store: atomic batches of writes over ordered byte keys."""

@@ -12,6 +12,9 @@ Invariants: a partition becomes ready only when its marker agrees with the group
 input (agreement.py); a store that does not fit its changelog is set aside, never deleted; restoring
 twice or being killed half-way ends in the same state, because positions move with the data.
 
+A store that was on the disk and is ahead of the group contains a transaction that the broker told
+the worker was committed, and lost (takeover.py). It is set aside: the changelogs alone decide.
+
 A restore begins again as often as a broker's trouble wants it, without an end: the partition is not
 ready meanwhile, each silence is told and counted, and a client that was silent is waited for twice
 as long the next time. A store that breaks is another matter: see `Stores.replace_broken`.
@@ -20,7 +23,7 @@ as long the next time. A store that breaks is another matter: see `Stores.replac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from pipeline.engine.agreement import agreed_marker, agrees
+from pipeline.engine.agreement import agreed_marker, agrees, is_ahead
 from pipeline.engine.batch import OpenPartition
 from pipeline.engine.engine_config import EngineConfig
 from pipeline.engine.errors import (
@@ -28,6 +31,7 @@ from pipeline.engine.errors import (
     CorruptStoreError,
     GenerationTermsError,
     PartitionRefusedError,
+    StoreAheadError,
 )
 from pipeline.engine.observer import EngineObserver
 from pipeline.engine.opening import Stores, misfit
@@ -65,6 +69,7 @@ class _Restoring:
         records: read so far.
         rewrite: tables whose changelog is written anew from this store.
         rewritten: those of them that are done.
+        is_from_disk: whether the store held something before.
     """
 
     store: PartitionStore
@@ -77,6 +82,7 @@ class _Restoring:
     records: int = 0
     rewrite: list[TableSpec] = field(default_factory=list)
     rewritten: set[str] = field(default_factory=set)
+    is_from_disk: bool = False
 
 
 class Restorer:
@@ -168,13 +174,15 @@ class Restorer:
             if reason is None:
                 continue
             is_other = position is not None and position.topic_id != self._topic_ids[changelog]
-            if is_other and not store.is_copy and agrees(store.marker, item.committed):
+            is_known = None not in item.committed.values() or mark.high == 0
+            if is_other and is_known and not store.is_copy and agrees(store.marker, item.committed):
                 item.rewrite.append(table)
             else:
                 reasons.append(reason)
         if reasons:
             item.rewrite.clear()
             item.store = self._stores.replace(store, reasons[-1])
+        item.is_from_disk = item.store.marker is not None
         if item.rewrite and None not in item.committed.values():
             return  # the store is the state; reading on would make it a mere copy before it is safe
         for changelog, target in item.targets.items():
@@ -296,11 +304,17 @@ class Restorer:
             inputs: watermarks of its input partitions.
 
         Raises:
+            StoreAheadError: its store, which is left open, does not come from the changelogs.
             PartitionRefusedError, GenerationTermsError: its state does not agree with the group's
                 offsets, or with this worker's settings; its store is closed.
         """
         item = self._restoring.pop(partition)
         item.store.expect_bulk(False)
+        if item.is_from_disk and is_ahead(item.store.marker, item.committed):
+            raise StoreAheadError(
+                f"the local store is ahead of the group's offsets {item.committed}: the broker lost"
+                " a transaction that it had committed"
+            )
         try:
             from_start = [
                 changelog

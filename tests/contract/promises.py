@@ -143,6 +143,37 @@ def offsets_count_with_their_transaction_and_are_waited_for(side: Side) -> None:
     consumer.close()
 
 
+def offsets_of_nobody_are_taken_and_may_be_aborted(side: Side) -> None:
+    topic = side.topic("in")
+    place = TopicPartition(topic, 0)
+    consumer, _ = joined(side, "a", topic)
+    producer = producer_of(side, "a")
+    producer.begin()
+    producer.send_offsets({place: 3}, consumer.group_metadata())
+    producer.commit()
+    producer.begin()
+    producer.send_offsets({place: 9}, side.cluster("a").outsider())
+    producer.abort()
+    assert consumer.committed([place]) == {place: 3}
+    consumer.close()
+
+
+def stable_ends_are_before_the_first_open_transaction(side: Side) -> None:
+    topic = side.topic("log")
+    places = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
+    producer = producer_of(side, "a")
+    producer.begin()
+    (first,) = send(producer, places[0], b"1")
+    producer.commit()
+    producer.begin()
+    send(producer, places[0], b"2")
+    cluster = side.cluster("b")
+    wait_for(side, lambda: cluster.stable_ends(places) == {places[0]: first + 2, places[1]: 0})
+    assert cluster.watermarks(places)[places[0]].high == first + 3
+    producer.abort()
+    wait_for(side, lambda: cluster.stable_ends(places)[places[0]] == first + 4)
+
+
 def a_member_of_an_earlier_generation_commits_nothing(side: Side) -> None:
     topic = side.topic("in")
     place = TopicPartition(topic, 0)
@@ -226,6 +257,8 @@ PROMISES: Final[tuple[Callable[[Side], None], ...]] = (
     the_next_producer_of_a_slot_fences_the_last,
     a_transaction_that_takes_too_long_is_aborted,
     offsets_count_with_their_transaction_and_are_waited_for,
+    offsets_of_nobody_are_taken_and_may_be_aborted,
+    stable_ends_are_before_the_first_open_transaction,
     a_member_of_an_earlier_generation_commits_nothing,
     a_slot_that_joins_again_takes_its_place,
     fetching_starts_at_exactly_the_named_offsets,

@@ -16,7 +16,7 @@ from pipeline.engine.ports import (
     TopicPartition,
     TransactionalProducer,
 )
-from simulator.agent import INPUTS, TABLES, TOPICS, fold
+from simulator.agent import INPUTS, OUTPUTS, TABLES, TOPICS, fold
 from simulator.broker import Broker
 from simulator.cluster import SimCluster
 from simulator.disk import Folder, SimDisk
@@ -28,6 +28,9 @@ from tests.engine.told import Told
 PLAY_S_MAX: Final = 300.0
 SETTLE_S: Final = 10.0
 WAIT_S: Final = 0.5
+
+FIRST: Final = 1
+"""Transactions of a producer that takes a slot over: one, aborted, which ends what hangs."""
 
 
 class Client:
@@ -140,6 +143,7 @@ class Scene:
             "generation": "blue",
             "inputs": INPUTS,
             "tables": TABLES,
+            "outputs": OUTPUTS,
             "wait_s": WAIT_S,
             "clock": lambda: self.world.now,
             "slot_id": "blue-0",

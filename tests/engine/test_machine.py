@@ -11,7 +11,7 @@ from pipeline.engine.errors import (
 )
 from pipeline.engine.marker import MARKER_KEY
 from simulator.agent import AUDIT, INPUTS, TABLES, USERS
-from tests.engine.scene import WAIT_S, Client, Scene, places, silent
+from tests.engine.scene import FIRST, WAIT_S, Client, Scene, places, silent
 
 
 def test_start_claims_the_folder_and_joins_with_one_producer_and_one_consumer() -> None:
@@ -183,7 +183,7 @@ def test_the_first_transaction_records_the_offsets_of_all_inputs() -> None:
     offsets, metadata = scene.cluster.producers[0].last("send_offsets")
     assert offsets == {(INPUTS[0], 0): 2, (INPUTS[1], 0): 0}
     assert metadata == scene.cluster.consumers[0].real.group_metadata()
-    assert scene.cluster.producers[0].count("begin") == 1
+    assert scene.cluster.producers[0].count("begin") == FIRST + 1
 
 
 def test_a_consumer_that_delivers_nothing_of_what_is_there_is_replaced() -> None:
@@ -221,7 +221,7 @@ def test_a_producer_that_is_spent_when_records_came_begins_nothing() -> None:
         scene.caught_up(1)
 
     scene.play(act)
-    assert [producer.count("begin") for producer in scene.cluster.producers] == [1, 1]
+    assert [producer.count("begin") for producer in scene.cluster.producers] == [FIRST + 1] * 2
     assert len(scene.values(AUDIT)) == 1
 
 
@@ -263,7 +263,7 @@ def test_a_spent_producer_is_left_before_the_next_transaction() -> None:
     scene.play(act)
     first, second = scene.cluster.producers
     assert first.count("close") == 1
-    assert first.count("begin") == second.count("begin") == 1
+    assert first.count("begin") == second.count("begin") == FIRST + 1
     assert scene.cluster.consumers[0].count("check_slot") == 1
     assert len(scene.told.of("producer_renewed")) == 1
     assert len(scene.values(AUDIT)) == 1

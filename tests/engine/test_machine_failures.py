@@ -11,11 +11,15 @@ from pipeline.engine.errors import (
     TransactionAbortedError,
 )
 from simulator.agent import AUDIT, INPUTS
-from tests.engine.scene import Scene
+from tests.engine.scene import FIRST, Scene
 
 
-def fails_in(scene: Scene, method: str, error: Exception) -> None:
-    """Have a producer's method fail once, in a transaction with one input; then go on."""
+def fails_in(scene: Scene, method: str, error: Exception, **others: Exception) -> None:
+    """Have a producer's method fail once, in a transaction with one input; then go on.
+
+    Args:
+        others: further methods that fail in that transaction, by what they raise.
+    """
 
     def act() -> None:
         scene.started()
@@ -24,6 +28,7 @@ def fails_in(scene: Scene, method: str, error: Exception) -> None:
         producer = scene.cluster.producers[-1]
         how = producer.failing if method == "commit" else producer.failing_after
         how[method] = error
+        producer.failing |= others
         scene.engine.commit(poll)
         how.clear()
         assert not any(scene.offsets().values())
@@ -37,7 +42,7 @@ def fails_in(scene: Scene, method: str, error: Exception) -> None:
 def test_a_transaction_that_must_be_aborted_is_and_comes_again(method: str) -> None:
     scene = Scene()
     fails_in(scene, method, TransactionAbortedError("planted"))
-    assert [client.count("abort") for client in scene.cluster.producers] == [1]
+    assert [client.count("abort") for client in scene.cluster.producers] == [FIRST + 1]
     (told,) = scene.told.of("aborted")
     assert (told[0], told[2]) == (1, "planted")
     assert told[1] >= 0.0
@@ -48,7 +53,7 @@ def test_a_lost_producer_is_not_asked_to_abort_but_replaced(method: str) -> None
     scene = Scene()
     fails_in(scene, method, ProducerLostError("planted"))
     first, second = scene.cluster.producers
-    assert (first.count("abort"), first.count("close")) == (0, 1)
+    assert (first.count("abort"), first.count("close")) == (FIRST, 1)
     assert second.count("init_transactions") == 1
     assert [str(reason) for (reason,) in scene.told.of("producer_renewed")] == ["planted"]
     assert [said[0] for said in scene.told.of("aborted")] == [1]
@@ -56,10 +61,7 @@ def test_a_lost_producer_is_not_asked_to_abort_but_replaced(method: str) -> None
 
 def test_a_producer_that_cannot_even_abort_is_replaced() -> None:
     scene = Scene()
-    scene.cluster.prepare = lambda kind, client: (
-        client.failing.update(abort=BrokerError("no")) if kind == "producer" else None
-    )
-    fails_in(scene, "flush", TransactionAbortedError("planted"))
+    fails_in(scene, "flush", TransactionAbortedError("planted"), abort=BrokerError("no"))
     assert [client.count("close") for client in scene.cluster.producers] == [1, 0]
 
 
@@ -95,7 +97,7 @@ def test_an_agent_that_fails_stops_the_engine_after_an_abort() -> None:
     said = f"{caught.value}"
     assert f"{INPUTS[0]}[0]: a batch of 2 records from offset 0" in said
     assert isinstance(caught.value.__cause__, ValueError)
-    assert scene.cluster.producers[0].count("abort") == 1
+    assert scene.cluster.producers[0].count("abort") == FIRST + 1
     assert scene.values(AUDIT) == []
 
 
@@ -126,7 +128,7 @@ def test_what_stops_or_postpones_is_raised_as_it_is(error: BrokerError, aborts: 
 
     with pytest.raises(type(error)):
         scene.play(act)
-    assert scene.cluster.producers[0].count("abort") == aborts
+    assert scene.cluster.producers[0].count("abort") == FIRST + aborts
 
 
 def test_a_broker_error_in_an_agent_is_recovered_from() -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.engine.errors import StoreAheadError
 from pipeline.engine.marker import FORMAT, REWRITING_KEY, Marker
 from pipeline.engine.ports import TopicPartition, Watermarks
 from tests.engine.changelogs import SEEN, USERS
@@ -154,8 +155,33 @@ def test_of_two_lost_changelogs_and_expired_offsets_the_one_that_is_there_is_rea
     restores.write(0, 7)
     restores.state(0, 7).close()
     restores.cluster.ids[USERS.changelog] = "users-2"
+    restores.cluster.logs[place()].clear()
     restores.cluster.write(SEEN, 0, (b"t", b"later"))
     restores.start(0, None)
     assert restores.told.of("restoring") == [(0, 0, 1)]
     restores.restored()
     assert restores.restorer.rewrites(0) == [USERS]
+
+
+def test_with_expired_offsets_a_changelog_that_has_something_is_believed() -> None:
+    restores = Restores()
+    restores.state(0, 7).close()
+    restores.cluster.ids[USERS.changelog] = "users-2"
+    restores.write(0, 9)
+    opened = restores.opened(None)
+    assert [number for number, _ in restores.disk.aside] == [0]
+    assert opened.next_offsets == {"in": 9}
+
+
+def test_a_store_that_is_ahead_of_the_group_does_not_come_from_the_changelogs() -> None:
+    restores = Restores()
+    restores.write(0, 7)
+    store = restores.state(0, 7)
+    ends = {name: (at.topic_id, at.next_offset) for name, at in store.positions.items()}
+    store.apply(Marker(FORMAT, "blue", {"in": 8}, b"own"), ends)
+    restores.start(0, 7, store)
+    restores.restored()
+    with pytest.raises(StoreAheadError, match=r"ahead of the group's offsets \{'in': 7\}"):
+        restores.finish()
+    assert restores.disk.stores[0][-1].is_open
+    assert restores.restorer.partitions == set()

@@ -1,0 +1,115 @@
+"""Whether partitions were told how the slot's last transaction ended.
+
+Owns: noticing that they were not. Does not own: what follows (machine.py, takeover.py).
+
+The end of a transaction is acknowledged when its coordinator has it, and partitions are told after
+that. A lone broker that is killed in between may never tell them (docs/adr/0017). Then the next
+marker of the same producer ends that transaction, in its own way and in the partitions that it goes
+to. So before the slot ends another transaction the ends of the last one are looked at, if the
+broker had the time to be killed and to start again meanwhile.
+
+It relies on this: a broker lets no transaction begin before the one before it has ended everywhere,
+as far as it knows. While they follow each other within `START_S` nothing is asked.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from pipeline.engine.errors import BrokerError, ProducerLostError
+from pipeline.engine.marking import ChangelogPositions
+from pipeline.engine.ports import Cluster, TopicPartition
+
+START_S: Final = 1.0
+"""No broker is killed and works again within this time: a Kafka takes several times as long."""
+
+LATE_S: Final = 5.0
+"""Partitions are told within milliseconds, or when a broker is slow, within this time."""
+
+
+class LastEnd:
+    """The last transaction that was ended, until its end was seen in its partitions."""
+
+    def __init__(self, cluster: Cluster, clock: Callable[[], float]) -> None:
+        self._cluster = cluster
+        self._now = clock
+        self._asked_at = self._look_at = 0.0
+        self._places: dict[TopicPartition, int | None] = {}
+        self._is_commit = False
+
+    @property
+    def may_be_lost(self) -> bool:
+        """Whether it was a commit of which partitions may not have been told."""
+        return self._is_commit and self._is_in_doubt
+
+    @property
+    def _is_in_doubt(self) -> bool:
+        return bool(self._places) and self._now() - self._asked_at > START_S
+
+    def committed(self, positions: ChangelogPositions, asked_at: float) -> None:
+        """A commit was acknowledged.
+
+        Args:
+            positions: of the changelogs, after the last records of the transaction.
+            asked_at: time before it was asked for; the broker may have been killed since.
+        """
+        places: dict[TopicPartition, int | None] = {
+            TopicPartition(topic, number): end
+            for number, by_topic in positions.items()
+            for topic, (_, end) in by_topic.items()
+        }
+        self._ended(places, asked_at, is_commit=True)
+
+    def aborted(self, places: Mapping[TopicPartition, int | None], asked_at: float) -> None:
+        """An abort was acknowledged.
+
+        Without a record it never came to the broker, and says nothing of the transaction before.
+
+        Args:
+            places: that may have records of it; with the offset after them where it is known.
+            asked_at: time before it was asked for.
+        """
+        if self._places:
+            self._places |= places
+        else:
+            self._ended(dict(places), asked_at, is_commit=False)
+
+    def _ended(
+        self, places: dict[TopicPartition, int | None], asked_at: float, *, is_commit: bool
+    ) -> None:
+        self._places, self._is_commit = places, is_commit
+        self._asked_at, self._look_at = asked_at, asked_at + START_S
+
+    def check(self) -> None:
+        """Look, when in doubt, before the slot ends another transaction.
+
+        Raises:
+            ProducerLostError: partitions were not told, or it cannot be seen; a new producer is
+                needed, which ends it.
+            BrokerError: no answer.
+        """
+        if self._is_in_doubt and (None in self._places.values() or self._is_open()):
+            raise ProducerLostError("the broker forgot to end the transaction before")
+
+    def is_forgotten(self) -> bool:
+        """The same while no transaction is open: looks once, or for some time if need be.
+
+        Without an answer it is not; whoever needs one will say so.
+        """
+        now = self._now()
+        if not self._places or now < self._look_at:
+            return False
+        self._look_at = now + START_S
+        try:
+            return self._is_open() and now - self._asked_at > LATE_S
+        except BrokerError:
+            return False
+
+    def _is_open(self) -> bool:
+        places = sorted(self._places)
+        marks = self._cluster.watermarks(places)
+        stable = self._cluster.stable_ends(places)
+        for place, end in self._places.items():
+            if stable[place] < (marks[place].high if end is None else end + 1):
+                return True
+        self._places = {}
+        return False

@@ -1,0 +1,136 @@
+"""When the engine asks whether its last transaction has ended, and what it makes of the answer."""
+
+from typing import Final, cast
+
+import pytest
+
+from pipeline.engine.errors import BrokerError, ProducerLostError
+from pipeline.engine.last_end import LATE_S, START_S, LastEnd
+from pipeline.engine.ports import Cluster, TopicPartition, Watermarks
+
+PLACE: Final = TopicPartition("users-changelog", 3)
+OTHER: Final = TopicPartition("audit", 3)
+END: Final = 10
+
+
+class Ends:
+    """A cluster of which only ends are asked, and a clock."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.stable = END
+        self.high = END
+        self.is_away = False
+        self.asked = 0
+        self.last_end = LastEnd(cast(Cluster, self), lambda: self.now)
+
+    def watermarks(self, places: list[TopicPartition]) -> dict[TopicPartition, Watermarks]:
+        self.asked += 1
+        if self.is_away:
+            raise BrokerError("no answer")
+        return dict.fromkeys(places, Watermarks(0, self.high))
+
+    def stable_ends(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
+        return dict.fromkeys(places, self.stable)
+
+    def committed(self) -> None:
+        positions = {PLACE.partition: {PLACE.topic: ("id", END)}}
+        self.last_end.committed(positions, self.now)
+
+
+def later(ends: Ends, seconds: float = START_S + 0.1) -> None:
+    ends.now += seconds
+
+
+def test_nothing_is_asked_before_the_first_end() -> None:
+    ends = Ends()
+    later(ends)
+    ends.last_end.check()
+    assert not ends.last_end.is_forgotten()
+    assert ends.asked == 0
+    assert not ends.last_end.may_be_lost
+
+
+def test_nothing_is_asked_while_transactions_follow_each_other() -> None:
+    ends = Ends()
+    for _ in range(5):
+        ends.committed()
+        later(ends, START_S)
+        ends.last_end.check()
+        assert not ends.last_end.may_be_lost
+    assert ends.asked == 0
+
+
+def test_a_commit_that_no_partition_was_told_of_costs_the_producer() -> None:
+    ends = Ends()
+    ends.committed()
+    later(ends)
+    with pytest.raises(ProducerLostError):
+        ends.last_end.check()
+    assert ends.last_end.may_be_lost
+
+
+@pytest.mark.parametrize(("stable", "is_told"), [(END - 5, False), (END, False), (END + 1, True)])
+def test_a_marker_takes_the_offset_after_the_last_record(stable: int, is_told: bool) -> None:
+    ends = Ends()
+    ends.committed()
+    later(ends)
+    ends.stable = stable
+    assert not ends.last_end.is_forgotten()
+    assert ends.last_end.may_be_lost != is_told
+
+
+def test_an_end_that_was_seen_is_not_asked_for_again() -> None:
+    ends = Ends()
+    ends.committed()
+    ends.stable = END + 1
+    later(ends)
+    for _ in range(3):
+        ends.last_end.check()
+        assert not ends.last_end.is_forgotten()
+        later(ends)
+    assert ends.asked == 1
+
+
+def test_partitions_have_some_time_to_be_told_while_nothing_is_open() -> None:
+    ends = Ends()
+    ends.committed()
+    while ends.now - 100.0 <= LATE_S:
+        later(ends, 0.25)
+        if ends.now - 100.0 <= LATE_S:
+            assert not ends.last_end.is_forgotten()
+    assert ends.asked == LATE_S / START_S
+    later(ends, START_S)
+    assert ends.last_end.is_forgotten()
+
+
+def test_an_abort_of_unknown_places_is_never_taken_for_ended_while_another_is_open() -> None:
+    ends = Ends()
+    ends.last_end.aborted({PLACE: None, OTHER: None}, ends.now)
+    ends.stable = ends.high
+    later(ends)
+    with pytest.raises(ProducerLostError):
+        ends.last_end.check()
+    assert not ends.last_end.may_be_lost
+    assert not ends.last_end.is_forgotten()
+    ends.last_end.check()
+
+
+def test_an_abort_leaves_the_doubt_about_the_commit_before() -> None:
+    ends = Ends()
+    ends.committed()
+    later(ends, START_S / 2)
+    ends.last_end.aborted({OTHER: None}, ends.now)
+    later(ends, START_S / 2 + 0.1)
+    assert ends.last_end.may_be_lost
+
+
+def test_no_answer_is_no_end() -> None:
+    ends = Ends()
+    ends.committed()
+    ends.is_away = True
+    later(ends)
+    with pytest.raises(BrokerError, match="no answer"):
+        ends.last_end.check()
+    assert not ends.last_end.is_forgotten()
+    assert ends.last_end.may_be_lost

@@ -1,0 +1,164 @@
+"""What a producer does before the first transaction of its slot, and what it leaves to it."""
+
+from collections.abc import Callable
+
+import pytest
+
+from pipeline.engine.errors import BrokerError, SlotTakenError
+from pipeline.engine.last_end import START_S
+from pipeline.engine.ports import TopicPartition
+from simulator.agent import AUDIT, DEAD_LETTERS, INPUTS, USERS
+from simulator.group import NOBODY
+from tests.engine.scene import Client, Scene
+
+
+def hang(scene: Scene, topic: str, number: int = 0) -> int:
+    """A transaction of this slot that is decided, and nobody was told of; returns its offset."""
+    transactions, slot = scene.broker.transactions, scene.process.slot
+    epoch = transactions.init(slot, 5.0)
+    transactions.add(slot, epoch, 1)
+    log = scene.broker.log(topic, number)
+    (offset,) = transactions.write((slot, epoch, 1), log, 0, [(b"ann", b"hanging", None)])
+    transactions.end(slot, epoch, is_commit=False)
+    assert transactions.lose_markers() == 1
+    assert log.last_stable_offset == offset
+    return offset
+
+
+def test_with_nothing_open_one_record_and_offsets_of_nobody_are_aborted() -> None:
+    scene = Scene()
+    scene.play(scene.engine.start)
+    (producer,) = scene.cluster.producers
+    asked = [name for name, _ in producer.asked]
+    assert asked == ["init_transactions", "begin", "produce", "flush", "send_offsets", "abort"]
+    assert producer.last("produce")[:2] == (DEAD_LETTERS, 0)
+    assert producer.last("send_offsets") == ({(INPUTS[0], 0): 0}, NOBODY)
+    assert scene.values(DEAD_LETTERS) == []
+    assert scene.offsets() == {}
+
+
+def test_whatever_has_an_open_end_is_ended_and_stays_unseen() -> None:
+    scene = Scene(partitions=2)
+    for number, topic in enumerate((AUDIT, USERS.changelog)):
+        hang(scene, topic, number)
+
+    def act() -> None:
+        scene.started()
+        scene.feed(b"1")
+        scene.caught_up(1)
+
+    scene.play(act)
+    produced = {name[:2] for asked, name in scene.cluster.producers[0].asked if asked == "produce"}
+    assert {(AUDIT, 0), (USERS.changelog, 1)} <= produced
+    assert len(scene.values(AUDIT)) == 1
+    assert b"hanging" not in [
+        record.value() for record in scene.broker.log(USERS.changelog, 1).committed()
+    ]
+    for log in scene.broker.every_log():
+        assert log.last_stable_offset == log.next_offset
+
+
+def test_a_producer_whose_abort_was_asked_twice_is_followed_by_another() -> None:
+    scene = Scene()
+
+    def prepare(kind: str, client: Client) -> None:
+        if kind == "producer" and not scene.cluster.producers:
+            client.real.is_spent = True
+
+    scene.cluster.prepare = prepare
+    scene.play(scene.engine.start)
+    first, second = scene.cluster.producers
+    assert (first.count("close"), second.count("close")) == (1, 0)
+    assert [name for name, _ in second.asked] == ["init_transactions"]
+
+
+@pytest.mark.parametrize("method", ["begin", "produce", "flush", "send_offsets", "abort"])
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [(BrokerError("planted"), BrokerError), (SlotTakenError("another"), SlotTakenError)],
+)
+def test_a_takeover_that_fails_leaves_no_producer(
+    method: str, error: Exception, raised: type[Exception]
+) -> None:
+    scene = Scene()
+
+    def prepare(kind: str, client: Client) -> None:
+        client.failing[method] = error
+
+    scene.cluster.prepare = prepare
+    with pytest.raises(raised, match=str(error)):
+        scene.play(scene.engine.start)
+    assert [client.count("close") for client in scene.cluster.producers] == [1]
+    assert scene.cluster.consumers == []
+
+
+@pytest.mark.parametrize("question", ["partition_counts", "watermarks", "stable_ends"])
+def test_a_takeover_that_gets_no_answer_is_tried_again(question: str) -> None:
+    scene = Scene()
+
+    def prepare(kind: str, _: Client) -> None:
+        scene.cluster.failing = (
+            {} if scene.cluster.producers else {question: BrokerError("no answer")}
+        )
+
+    scene.cluster.prepare = prepare
+    with pytest.raises(BrokerError, match="no answer"):
+        scene.play(scene.engine.start)
+    scene.cluster.failing.clear()
+    scene.play(scene.engine.start)
+    assert [client.count("close") for client in scene.cluster.producers] == [1, 0]
+
+
+def killed_after(scene: Scene, commit: Callable[[], None]) -> None:
+    """Have the broker forget the end of the transaction that `commit` ends."""
+    commit()
+    scene.broker.transactions.is_killed = True
+    scene.world.sleep(START_S + 0.5)
+    assert scene.broker.transactions.lose_markers() == 1
+    scene.broker.transactions.is_killed = False
+
+
+def test_a_commit_that_the_broker_lost_is_done_again_and_seen_once() -> None:
+    scene = Scene()
+
+    def act() -> None:
+        scene.started()
+        scene.feed(b"1")
+        killed_after(scene, lambda: scene.engine.commit(scene.folded()))
+        scene.feed(b"2")
+        scene.caught_up(2)
+
+    scene.play(act)
+    assert [(value or b"").split(b"|")[1:3] for value in scene.values(AUDIT)] == [
+        [b"0", b"accepted"],
+        [b"1", b"accepted"],
+    ]
+    ((number, reason, _),) = scene.told.of("set_aside")
+    assert number == 0
+    assert "ahead of the group" in reason
+    for log in scene.broker.every_log():
+        assert log.last_stable_offset == log.next_offset
+
+
+def test_a_lost_commit_is_noticed_without_further_inputs() -> None:
+    scene = Scene()
+
+    def act() -> None:
+        scene.started()
+        scene.feed(b"1")
+        killed_after(scene, lambda: scene.engine.commit(scene.folded()))
+        scene.caught_up(1)
+        scene.rounds(20)
+
+    scene.play(act)
+    assert len(scene.values(AUDIT)) == 1
+    assert scene.broker.log(AUDIT, 0).last_stable_offset == scene.broker.log(AUDIT, 0).next_offset
+
+
+def test_places_are_those_of_partitions_that_the_transaction_may_have_written() -> None:
+    scene = Scene(partitions=2)
+    found = scene.config.written([1])
+    assert TopicPartition(USERS.changelog, 1) in found
+    assert TopicPartition(AUDIT, 1) in found
+    assert {place.partition for place in found} == {1}
+    assert set(found.values()) == {None}
