@@ -58,6 +58,8 @@ def test_nothing_is_asked_while_transactions_follow_each_other() -> None:
         later(ends, START_S)
         ends.last_end.check()
         assert not ends.last_end.may_be_lost
+    later(ends, -0.1)
+    assert not ends.last_end.is_forgotten()
     assert ends.asked == 0
 
 

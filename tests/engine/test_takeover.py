@@ -1,15 +1,17 @@
 """What a producer does before the first transaction of its slot, and what it leaves to it."""
 
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 
 from pipeline.engine.errors import BrokerError, SlotTakenError
-from pipeline.engine.last_end import START_S
-from pipeline.engine.ports import TopicPartition
+from pipeline.engine.last_end import LATE_S, START_S
+from pipeline.engine.machine import Engine
+from pipeline.engine.ports import Disk, TopicPartition
 from simulator.agent import AUDIT, DEAD_LETTERS, INPUTS, USERS
 from simulator.group import NOBODY
-from tests.engine.scene import Client, Scene
+from tests.engine.scene import WAIT_S, Client, Scene
 
 
 def hang(scene: Scene, topic: str, number: int = 0) -> int:
@@ -31,8 +33,11 @@ def test_with_nothing_open_one_record_and_offsets_of_nobody_are_aborted() -> Non
     (producer,) = scene.cluster.producers
     asked = [name for name, _ in producer.asked]
     assert asked == ["init_transactions", "begin", "produce", "flush", "send_offsets", "abort"]
-    assert producer.last("produce")[:2] == (DEAD_LETTERS, 0)
+    topic, number, key, value = producer.last("produce")[:4]
+    assert (topic, number, value) == (DEAD_LETTERS, 0, None)
+    assert key  # a compacted topic takes no record without one
     assert producer.last("send_offsets") == ({(INPUTS[0], 0): 0}, NOBODY)
+    assert scene.told.steps == ["init_transactions", "end what hangs"]
     assert scene.values(DEAD_LETTERS) == []
     assert scene.offsets() == {}
 
@@ -153,6 +158,52 @@ def test_a_lost_commit_is_noticed_without_further_inputs() -> None:
     scene.play(act)
     assert len(scene.values(AUDIT)) == 1
     assert scene.broker.log(AUDIT, 0).last_stable_offset == scene.broker.log(AUDIT, 0).next_offset
+
+
+def test_an_end_that_is_seen_costs_no_further_producer() -> None:
+    scene = Scene()
+
+    def act() -> None:
+        scene.started()
+        scene.engine.close()
+        scene.engine = Engine(scene.config, scene.cluster, cast(Disk, scene.disk), scene.told)
+        scene.started()  # its offsets are recorded, so nothing follows the takeover
+        scene.rounds(int(3 * LATE_S / WAIT_S))
+
+    scene.play(act)
+    assert len(scene.cluster.producers) == 2
+
+
+def test_a_slow_first_transaction_keeps_its_producer() -> None:
+    scene = Scene()
+
+    def act() -> None:
+        scene.engine.start()
+        scene.feed(b"1")
+        while not (poll := scene.engine.poll()):
+            pass
+        scene.world.sleep(START_S + 0.5)
+        for batch in poll.batches:
+            batch.done()
+        scene.engine.commit(poll)
+
+    scene.play(act)
+    assert len(scene.cluster.producers) == 1
+    assert scene.told.of("aborted") == []
+
+
+def test_the_takeovers_own_abort_may_be_lost_too() -> None:
+    scene = Scene()
+    log = scene.broker.log(DEAD_LETTERS, 0)
+
+    def act() -> None:
+        killed_after(scene, scene.engine.start)
+        assert log.last_stable_offset < log.next_offset
+        scene.settled()
+        scene.rounds(20)
+
+    scene.play(act)
+    assert log.last_stable_offset == log.next_offset
 
 
 def test_places_are_those_of_partitions_that_the_transaction_may_have_written() -> None:
