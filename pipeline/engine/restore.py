@@ -102,6 +102,7 @@ class Restorer:
         self._heard_at = 0.0
         self._patience_s = SILENCE_S
         self._pending: set[TopicPartition] = set()
+        self._held: dict[TopicPartition, int] = {}
         self._topic_ids: dict[str, str] = {}
         self._restoring: dict[int, _Restoring] = {}
 
@@ -206,15 +207,17 @@ class Restorer:
         self._reader = self._reader or self._cluster.changelog_reader()
         self._reader.assign(offsets)
         self._pending = set(offsets)
+        self._held = {}
         self._heard_at = self._now()
 
     def step(self, wait_s: float) -> list[PartitionStore]:
         """Read and write one stretch; returns the stores that now contain their changelogs."""
         if self._reader is not None and self._pending:
             records, ends = self._reader.poll(READ_RECORDS_MAX, wait_s)
+            pending = len(self._pending)
             if self._write(records):
                 self._note_ends(ends)
-            self._watch(bool(records or ends))
+            self._watch(bool(records) or len(self._pending) < pending)
         complete = [
             item.store
             for partition, item in self._restoring.items()
@@ -226,7 +229,7 @@ class Restorer:
         return complete
 
     def _watch(self, is_heard: bool) -> None:
-        """Replace a reader that says neither records nor ends.
+        """Replace a reader that gets no further.
 
         A client that lived through a broker's restart may wait for ever; where it is an open
         transaction that holds the end back, a new reader costs nothing.
@@ -235,11 +238,19 @@ class Restorer:
         if is_heard:
             self._heard_at, self._patience_s = now, SILENCE_S
         elif self._reader is not None and self._pending and now - self._heard_at > self._patience_s:
-            self._observer.stalled(f"nothing of the changelogs came for {self._patience_s:.0f} s")
+            self._observer.stalled(f"{self._held_by()} for {self._patience_s:.0f} s")
             self._patience_s = min(SILENCE_S_MAX, 2 * self._patience_s)  # a slow broker is no stall
             self._reader.close()
             self._reader = None
             self._assign()
+
+    def _held_by(self) -> str:
+        for (topic, number), offset in self._held.items():
+            return (
+                f"a transaction has been open in {topic}[{number}] since offset {offset}"
+                " (if it stays: kafka-transactions.sh find-hanging)"
+            )
+        return "nothing of the changelogs came"
 
     def _write(self, records: Iterable[Message]) -> bool:
         """Write a stretch of changelog records, one atomic batch a partition and changelog.
@@ -275,7 +286,10 @@ class Restorer:
     def _note_ends(self, ends: Mapping[TopicPartition, int]) -> None:
         for source, end in ends.items():
             item = self._restoring.get(source.partition)
-            if item is None or source not in self._pending or end < item.targets[source.topic]:
+            if item is None or source not in self._pending:
+                continue
+            if end < item.targets[source.topic]:
+                self._held[source] = end
                 continue
             try:
                 note_end(item.store, source.topic, self._topic_ids[source.topic], end)
@@ -284,6 +298,7 @@ class Restorer:
                 return
             item.left[source.topic] = 0
             self._pending.discard(source)
+            self._held.pop(source, None)
 
     def rewrites(self, partition: int) -> list[TableSpec]:
         """Tables whose changelog is still to be written anew from the local store."""

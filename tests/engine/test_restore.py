@@ -170,6 +170,25 @@ def test_a_silent_reader_is_replaced_with_more_and_more_patience() -> None:
     assert restores.finish().next_offsets == {"in": 7}
 
 
+def test_an_open_transaction_is_named_with_more_and_more_patience() -> None:
+    restores = Restores()
+    restores.write(0, 7)
+    restores.cluster.ends[place()] = 9
+    restores.start(0, 7)
+    restores.cluster.ends[place()] = 0
+    began, told = restores.cluster.now, restores.told
+    while len(told.of("stalled")) < 2:
+        assert restores.step() == []
+    assert restores.cluster.now - began == pytest.approx(3 * SILENCE_S, abs=0.3)
+    assert told.of("stalled")[0] == (
+        f"a transaction has been open in {USERS.changelog}[0] since offset 2"
+        " (if it stays: kafka-transactions.sh find-hanging) for 5 s",
+    )
+    restores.cluster.ends[place()] = 9
+    restores.restored()
+    assert restores.finish().next_offsets == {"in": 7}
+
+
 def test_patience_is_short_again_after_something_was_heard() -> None:
     restores = Restores()
     restores.write(0, 7)
