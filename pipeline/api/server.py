@@ -12,13 +12,11 @@ what we use of it, start, stop and ASGI, is held by the tests of this project.
 """
 
 import asyncio
-import os
 import signal
 import socket
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final, NoReturn
+from typing import Final
 
 import structlog
 from granian.constants import HTTPModes, Interfaces
@@ -113,17 +111,6 @@ async def serve(
             await serving
         for service in reversed(started):
             await service.stop()
-
-
-def leave(code: int) -> NoReturn:
-    """End the process here and now; what it has written is kept.
-
-    Not by the interpreter's own way out: the server's threads know no end of theirs, and one that
-    asks for the interpreter while it goes aborts the process: a clean stop would look like a crash.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 def _server(app: ASGIApp, settings: ApiSettings, port: int) -> Server:

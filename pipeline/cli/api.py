@@ -19,6 +19,7 @@ import typer
 from pipeline import clock
 from pipeline.cli.output import Output, OutputOption, print_json
 from pipeline.errors import EXIT_FAILED, EXIT_OK, AwawayError, ConfigError
+from pipeline.leaving import leave
 
 if TYPE_CHECKING:
     from pipeline.config_api import ApiSettings
@@ -77,7 +78,7 @@ def _show(settings: "ApiSettings", output: Output) -> None:
 def _run(settings: "ApiSettings", complaints: list[str]) -> NoReturn:
     import structlog  # noqa: PLC0415 - slow to import
 
-    from pipeline.api.server import leave, serve  # noqa: PLC0415 - slow to import
+    from pipeline.api.server import serve  # noqa: PLC0415 - slow to import
     from pipeline.api.wiring import build  # noqa: PLC0415
     from pipeline.core.errors import CoreError  # noqa: PLC0415
 
@@ -119,8 +120,6 @@ def _run(settings: "ApiSettings", complaints: list[str]) -> NoReturn:
 
 async def _leave_in_time(stopping: asyncio.Event, settings: "ApiSettings") -> None:
     """End the process although something hangs; nothing is lost by it."""
-    from pipeline.api.server import leave  # noqa: PLC0415 - slow to import
-
     await stopping.wait()
     last = threading.Timer(settings.api_stop_timeout_s + _LEAVE_EXTRA_S, leave, (EXIT_FAILED,))
     last.daemon = True

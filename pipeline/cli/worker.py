@@ -15,13 +15,14 @@ import sys
 import threading
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, NoReturn
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from pipeline import clock
 from pipeline.cli.output import Output, OutputOption, print_json
 from pipeline.errors import EXIT_FAILED, EXIT_OK, AwawayError, ConfigError
+from pipeline.leaving import leave
 
 if TYPE_CHECKING:
     from pipeline.app import Hooks
@@ -83,7 +84,7 @@ def command(
     code = _run(settings, unknown_variables(os.environ), check_only=check)
     # Nothing is left to be done, and taking the interpreter apart takes a second. Whoever runs next
     # in this slot waits for our end, and this slot's partitions with it.
-    return _leave(code)
+    return leave(code)
 
 
 def _show(settings: "Settings", output: Output) -> None:
@@ -170,7 +171,7 @@ def _hooks(settings: "Settings", telemetry: "Telemetry") -> "Hooks":
 
     def stopping() -> None:
         telemetry.stopping()
-        last = threading.Timer(settings.stop_timeout_s + _LEAVE_EXTRA_S, _leave)
+        last = threading.Timer(settings.stop_timeout_s + _LEAVE_EXTRA_S, leave, (EXIT_FAILED,))
         last.daemon = True
         last.start()
 
@@ -180,13 +181,6 @@ def _hooks(settings: "Settings", telemetry: "Telemetry") -> "Hooks":
         checked=telemetry.checked,
         stopping=stopping,
     )
-
-
-def _leave(code: int = EXIT_FAILED) -> NoReturn:
-    """End the process, although something may hang; what is not committed comes again."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 def _lag_probe(

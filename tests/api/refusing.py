@@ -14,9 +14,10 @@ from starlette.routing import Route
 from pipeline.api import leftover, problems
 from pipeline.api.leftover import Leftover
 from pipeline.api.problems import ProblemError
-from pipeline.api.server import leave, serve
+from pipeline.api.server import serve
 from pipeline.api.shield import Shield
 from pipeline.config_api import ApiSettings
+from pipeline.leaving import leave
 
 
 async def echo(request: Request) -> Response:

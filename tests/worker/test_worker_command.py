@@ -2,11 +2,11 @@
 
 import json
 import os
+import queue
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.errors import EXIT_FAILED
 from pipeline.local.stack import LocalStack
 from pipeline.ops.assets import open_store, publish
 from tests.integration.ledger import ROOT, Ledger
@@ -218,13 +219,13 @@ def test_a_stop_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     from pipeline.observability.prometheus import WorkerMetrics  # noqa: PLC0415
     from pipeline.telemetry import Telemetry  # noqa: PLC0415
 
-    left = threading.Event()
-    monkeypatch.setattr(worker, "_leave", left.set)
+    left: queue.Queue[int] = queue.Queue()
+    monkeypatch.setattr(worker, "leave", left.put)
     monkeypatch.setattr(worker, "_LEAVE_EXTRA_S", 0.0)
     metrics = WorkerMetrics(lambda: 0)
     telemetry = Telemetry(metrics, lambda: 0, tmp_path)
     hooks = worker._hooks(Settings(stop_timeout_s=1), telemetry)
-    assert not left.is_set()
+    assert left.empty()
     hooks.stopping()
-    assert left.wait(10)
+    assert left.get(timeout=10) == EXIT_FAILED
     assert metrics.state.value == "stopping"
