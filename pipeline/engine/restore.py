@@ -186,11 +186,10 @@ class Restorer:
         item.is_from_disk = item.store.marker is not None
         if item.rewrite and None not in item.committed.values():
             return  # the store is the state; reading on would make it a mere copy before it is safe
-        for changelog, target in item.targets.items():
-            if not any(table.changelog == changelog for table in item.rewrite):
-                position = item.store.positions.get(changelog)
-                low = marks[TopicPartition(changelog, store.partition)].low
-                item.left[changelog] = max(0, target - (position.next_offset if position else low))
+        for changelog, target in item.targets.items():  # one that is written anew is empty
+            position = item.store.positions.get(changelog)
+            low = marks[TopicPartition(changelog, store.partition)].low
+            item.left[changelog] = max(0, target - (position.next_offset if position else low))
         item.total = sum(item.left.values())
         if item.total >= BULK_RECORDS_MIN:
             item.store.expect_bulk(True)

@@ -149,6 +149,47 @@ def test_a_store_that_breaks_is_begun_again(writes: int) -> None:
     assert restores.finish(1).next_offsets == {"in": 9}
 
 
+def test_a_store_that_breaks_at_an_end_is_read_whole_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    restores = Restores()
+    restores.write(0, 7)
+    restores.cluster.ends[place()] = 4
+    restores.disk.breaking[0] = 2
+    restores.start(0, 7)
+    restores.step()
+    assert restores.disk.aside == [(0, "damaged")]
+    monkeypatch.setattr(restore, "READ_RECORDS_MAX", 1)
+    restores.restored()
+    assert restores.finish().next_offsets == {"in": 7}
+
+
+def test_a_partition_waits_for_no_other_whose_end_is_held() -> None:
+    restores = Restores()
+    restores.write(0, 7)
+    restores.write(1, 9)
+    restores.cluster.ends[place()] = 9
+    restores.start(0, 7)
+    restores.start(1, 9)
+    restores.cluster.ends[place()] = 0
+    assert restores.step() == [1]
+
+
+def test_an_end_that_is_told_again_hides_no_other() -> None:
+    restores = Restores()
+    restores.write(0, 7)
+    restores.write(1, 9)
+    held = (TopicPartition(SEEN.changelog, 0), place(1))
+    for changelog in held:
+        restores.cluster.ends[changelog] = 9
+    restores.start(0, 7)
+    restores.start(1, 9)
+    for changelog in held:
+        restores.cluster.ends[changelog] = 0
+    assert restores.step() == []
+    restores.cluster.ends[place()] = 3
+    restores.cluster.ends[place(1)] = 9
+    assert restores.step() == [1]
+
+
 def test_a_silent_reader_is_replaced_with_more_and_more_patience() -> None:
     restores = Restores()
     restores.write(0, 7)

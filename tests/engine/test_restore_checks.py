@@ -163,6 +163,34 @@ def test_of_two_lost_changelogs_and_expired_offsets_the_one_that_is_there_is_rea
     assert restores.restorer.rewrites(0) == [USERS]
 
 
+def test_a_store_that_breaks_beside_a_lost_changelog_writes_none_anew() -> None:
+    restores = Restores()
+    restores.write(0, 7)
+    restores.state(0, 7).close()
+    restores.cluster.ids[USERS.changelog] = "users-2"
+    restores.cluster.logs[place()].clear()
+    restores.cluster.write(SEEN, 0, (b"t", b"later"))
+    restores.disk.breaking[0] = 0
+    restores.start(0, None)
+    assert restores.restorer.rewrites(0) == [USERS]
+    restores.step()
+    assert [number for number, _ in restores.disk.aside] == [0]
+    assert restores.restorer.rewrites(0) == []
+
+
+def test_a_store_that_is_the_state_reads_nothing_on() -> None:
+    restores = Restores()
+    restores.write(0, 7)
+    restores.state(0, 7).close()
+    restores.cluster.ids[USERS.changelog] = "users-2"
+    restores.cluster.logs[place()].clear()
+    restores.cluster.ends[TopicPartition(SEEN.changelog, 0)] = 9
+    restores.start(0, 7)
+    assert restores.told.of("restoring") == [(0, 0, 0)]
+    assert restores.step() == [0]
+    assert restores.restorer.rewrites(0) == [USERS]
+
+
 def test_with_expired_offsets_a_changelog_that_has_something_is_believed() -> None:
     restores = Restores()
     restores.state(0, 7).close()
