@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, settings
 
 from pipeline.local.process import ProcessId, identify, this_process
 from pipeline.local.stack import LocalStack
+from tests.places import Places
 
 _FOLDER_PREFIX = "awaway-tests-"
 # A busy machine is not a fault of the code: properties judge what comes out, not how soon.
@@ -29,10 +30,12 @@ settings.register_profile(
 settings.load_profile("busy-machine")
 
 _RUN = pytest.StashKey[tuple[Path, ProcessId]]()
+_PLACES = pytest.StashKey[Places]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Agree on the run's folder, and on the process with which its servers die."""
+    config.stash[_PLACES] = Places()
     given = getattr(config, "workerinput", None)
     if given is not None:
         owner = ProcessId(given["owner_pid"], given["owner_started"])
@@ -60,6 +63,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.kafka)
             long_files.add(item.path)
     items.sort(key=lambda item: item.path not in long_files)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Run each test in one of the machine's places; its time-out begins there."""
+    with item.config.stash[_PLACES].taken():
+        return (yield)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
