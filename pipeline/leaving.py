@@ -1,6 +1,6 @@
 """The end of a process that does not wait for what may hang in it.
 
-Owns: leaving at once. Does not own: when (cli/worker.py, api/server.py), what is stopped before it.
+Owns: leaving at once. Does not own: when (cli/worker.py, cli/api.py), what is stopped before it.
 Invariant: what was written to the standard streams is out; nothing else is waited for.
 """
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pipeline.engine.errors import BrokerError
 from pipeline.engine.ports import (
     ChangelogReader,
+    Ends,
     GroupConsumer,
     TopicPartition,
     TransactionalProducer,
@@ -85,13 +86,14 @@ class SimCluster:
 
         return self._ask("watermarks", look)
 
-    def stable_ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        """The last stable offset of each partition."""
+    def ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Ends]:
+        """Where each partition ends."""
 
-        def look() -> dict[TopicPartition, int]:
-            return {place: self._broker.log(*place).last_stable_offset for place in partitions}
+        def look() -> dict[TopicPartition, Ends]:
+            logs = {place: self._broker.log(*place) for place in partitions}
+            return {p: Ends(log.last_stable_offset, log.next_offset) for p, log in logs.items()}
 
-        return self._ask("stable_ends", look)
+        return self._ask("ends", look)
 
     def outsider(self) -> Any:
         """Group metadata of nobody."""

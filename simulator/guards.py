@@ -204,7 +204,7 @@ GUARDS: Final = (
         _without(Group, "check_member", _nothing),
         ("frozen past the session", "worker cut off"),
     ),
-    Guard("nothing is applied before its commit", 6, _apply_first, ("killed", "done too late")),
+    Guard("nothing is applied before its commit", 6, _apply_first, ("killed", "rebalance storm")),
     Guard("only the agent's word ends a batch", 6, _done_without_a_word, ("agent fails",)),
     Guard("what was aborted is fetched again", 6, _never_back, ("batch postponed",)),
     Guard(
@@ -225,7 +225,7 @@ GUARDS: Final = (
     Guard(
         "what hangs is ended before anything is committed",
         9,
-        _without(takeover, "_abort_over", lambda *_: {}),
+        _without(takeover, "_end_what_hangs", _nothing),
         ("broker killed",),
         (100.0, 200.0),
     ),

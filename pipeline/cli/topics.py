@@ -152,12 +152,7 @@ def acls(
 
     def _render(console: "Console") -> None:
         for rule in found:
-            operations = " ".join(f"--operation {operation}" for operation in rule.operations)
-            console.print(
-                f"--add --allow-principal User:{rule.principal} {operations}"
-                f" --{rule.resource} {rule.name}",
-                markup=False,
-            )
+            console.print(rule.arguments(), markup=False, soft_wrap=True)
 
     show({"rules": found}, output, _render)
 

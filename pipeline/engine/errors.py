@@ -109,16 +109,6 @@ class CorruptStoreError(EngineError):
     """
 
 
-class StoreAheadError(EngineError):
-    """A local store contains a transaction that the group's offsets do not.
-
-    The broker told the worker that it was committed, and lost it; or someone reset the offsets.
-
-    Operator action: none: it is set aside, and the changelogs alone are believed; look at why all
-    replicas of the broker went down at once.
-    """
-
-
 class StoreKeepsBreakingError(EngineError):
     """A partition's local store broke again and again while it was restored into empty ones.
 

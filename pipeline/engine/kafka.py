@@ -23,6 +23,7 @@ from pipeline.engine.kafka_consumers import KafkaChangelogReader, KafkaGroupCons
 from pipeline.engine.kafka_producer import KafkaProducer
 from pipeline.engine.ports import (
     ChangelogReader,
+    Ends,
     GroupConsumer,
     TopicPartition,
     TransactionalProducer,
@@ -31,6 +32,9 @@ from pipeline.engine.ports import (
 
 _EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+SOON_S: Final = 3.0
+"""Patience with a question that the poll waits for."""
+
 ASKS_MAX: Final = 3
 """So often it is asked who has the slot, within the time of one request."""
 
@@ -44,6 +48,7 @@ class KafkaCluster:
         self._prepared: KafkaProducer | None = None
         self._asked_group: Future[Any] | None = None
         self._asked_topics: dict[str, Future[Any]] | None = None
+        self._outsider: Any = None
 
     def _new_admin(self) -> AdminClient:
         return AdminClient(dict(self._config.client), logger=logger)
@@ -178,22 +183,36 @@ class KafkaCluster:
         lows, highs = map(self._offsets, asked)
         return {tp: Watermarks(lows[tp], highs[tp]) for tp in partitions}
 
-    def stable_ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        """The last stable offset of each partition."""
-        return self._offsets(
-            self._ask_offsets(partitions, _LATEST, ck.IsolationLevel.READ_COMMITTED)
+    def ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Ends]:
+        """Where partitions end; those that do not answer soon are missing."""
+        highs, stables = (
+            self._ask_offsets(partitions, _LATEST, level, SOON_S)
+            for level in (ck.IsolationLevel.READ_UNCOMMITTED, ck.IsolationLevel.READ_COMMITTED)
         )
+        found: dict[TopicPartition, Ends] = {}
+        failed: KafkaException | None = None
+        for tp, stable in stables.items():
+            try:
+                ends = Ends(stable.result().offset, highs[tp].result().offset)
+            except KafkaException as error:
+                failed = error
+            else:
+                found[TopicPartition(tp.topic, tp.partition)] = ends
+        if failed is not None and not found:
+            raise self._failed("asking for ends", failed) from failed
+        return found
 
     def _ask_offsets(
         self,
         partitions: Sequence[TopicPartition],
         spec: Any,
         isolation: Any = ck.IsolationLevel.READ_UNCOMMITTED,
+        timeout_s: float = REQUEST_TIMEOUT_S,
     ) -> dict[Any, Any]:
         return self._admin.list_offsets(
             {ck.TopicPartition(*tp): spec for tp in partitions},
             isolation_level=isolation,
-            request_timeout=REQUEST_TIMEOUT_S,
+            request_timeout=timeout_s,
         )
 
     def _offsets(self, asked: dict[Any, Any]) -> dict[TopicPartition, int]:
@@ -207,13 +226,12 @@ class KafkaCluster:
 
     def outsider(self) -> Any:
         """Group metadata of nobody: those of a consumer that never joined, without the slot."""
-        consumer = ck.Consumer(
-            {**self._config.client, "group.id": self._config.group_id}, logger=logger
-        )
-        try:
-            return consumer.consumer_group_metadata()
-        finally:
+        if self._outsider is None:
+            settings = {**self._config.client, "group.id": self._config.group_id}
+            consumer = ck.Consumer(settings, logger=logger)
+            self._outsider = consumer.consumer_group_metadata()
             consumer.close()
+        return self._outsider
 
 
 def _ids(described: dict[str, Any]) -> dict[str, str]:

@@ -27,7 +27,11 @@ LATE_S: Final = 5.0
 
 
 class LastEnd:
-    """The last transaction that was ended, until its end was seen in its partitions."""
+    """The last transaction that was ended, until its end was seen in its partitions.
+
+    Attributes:
+        is_commit_lost: whether one that was committed may be aborted now; the engine sets it back.
+    """
 
     def __init__(self, cluster: Cluster, clock: Callable[[], float]) -> None:
         self._cluster = cluster
@@ -35,11 +39,19 @@ class LastEnd:
         self._asked_at = self._look_at = 0.0
         self._places: dict[TopicPartition, int | None] = {}
         self._is_commit = False
+        self.is_commit_lost = False
 
-    @property
-    def may_be_lost(self) -> bool:
-        """Whether it was a commit of which partitions may not have been told."""
-        return self._is_commit and self._is_in_doubt
+    def settle(self) -> None:
+        """A new producer of the slot was made, so it has ended, or was forgotten.
+
+        Whether a commit was forgotten is known now and not later: what follows aborts it.
+        """
+        if self._is_commit and self._places:
+            try:
+                self.is_commit_lost = self._is_open() or self.is_commit_lost
+            except BrokerError:
+                self.is_commit_lost = True  # maybe; who looks at the stores will see
+        self._places = {}
 
     @property
     def _is_in_doubt(self) -> bool:
@@ -72,6 +84,7 @@ class LastEnd:
             self._places |= places
         else:
             self._ended(dict(places), asked_at, is_commit=False)
+        self._look_at = asked_at  # where it is not known what to look for, before the next begins
 
     def _ended(
         self, places: dict[TopicPartition, int | None], asked_at: float, *, is_commit: bool
@@ -98,18 +111,20 @@ class LastEnd:
         now = self._now()
         if not self._places or now < self._look_at:
             return False
-        self._look_at = now + START_S
         try:
             return self._is_open() and now - self._asked_at > LATE_S
         except BrokerError:
             return False
+        finally:
+            self._look_at = self._now() + START_S
 
     def _is_open(self) -> bool:
-        places = sorted(self._places)
-        marks = self._cluster.watermarks(places)
-        stable = self._cluster.stable_ends(places)
+        found = self._cluster.ends(sorted(self._places))
+        if missing := self._places.keys() - found.keys():
+            raise BrokerError(f"no answer from {len(missing)} partitions, {min(missing)} and on")
         for place, end in self._places.items():
-            if stable[place] < (marks[place].high if end is None else end + 1):
+            stable, high = found[place]
+            if stable < (high if end is None else end + 1):
                 return True
         self._places = {}
         return False

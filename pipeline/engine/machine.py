@@ -140,12 +140,11 @@ class Engine:
         over meanwhile must not be fenced by it.
         """
         self._consumer_now().check_slot()
-        last_end = LastEnd(self._cluster, self._now)
-        producer = take_over(self._config, self._cluster, last_end, self._observer)
-        if self._last_end.may_be_lost:  # it was aborted, though the stores contain it
+        producer = take_over(self._config, self._cluster, self._last_end, self._observer)
+        if self._last_end.is_commit_lost:  # it was aborted, though the stores contain it
             self._partitions.roll_forward()
             self._partitions.fetch(self._consumer_now())
-        self._last_end = last_end
+            self._last_end.is_commit_lost = False
         return producer
 
     def _leave_spent_producer(self) -> None:

@@ -21,12 +21,7 @@ from typing import Any
 
 from pipeline.engine.batch import Batch, OpenPartition
 from pipeline.engine.engine_config import EngineConfig
-from pipeline.engine.errors import (
-    CorruptStoreError,
-    DeliveredTwiceError,
-    PartitionRefusedError,
-    StoreAheadError,
-)
+from pipeline.engine.errors import CorruptStoreError, DeliveredTwiceError, PartitionRefusedError
 from pipeline.engine.marker import FORMAT, Marker
 from pipeline.engine.observer import EngineObserver
 from pipeline.engine.opening import Stores
@@ -273,9 +268,6 @@ class Ownership:
             return
         except CorruptStoreError as error:
             self._waiting[number] = self._stores.replace_broken(store, error)
-            return
-        except StoreAheadError as error:
-            self._waiting[number] = self._stores.replace(store, str(error))
             return
         self._stores.held(number)
         self.open[number] = opened

@@ -29,6 +29,18 @@ class Watermarks(NamedTuple):
     high: int
 
 
+class Ends(NamedTuple):
+    """Where a partition ends for readers of each kind; they differ while a transaction is open.
+
+    Attributes:
+        stable: the last stable offset: a reader of committed records stops there.
+        high: as in `Watermarks`.
+    """
+
+    stable: int
+    high: int
+
+
 class Message(Protocol):
     """One consumed record; the accessors are those of `confluent_kafka.Message`."""
 
@@ -174,8 +186,12 @@ class Cluster(Protocol):
         self, partitions: Sequence[TopicPartition]
     ) -> dict[TopicPartition, Watermarks]: ...
 
-    def stable_ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        """The last stable offset of each partition: before the first transaction that is open."""
+    def ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Ends]:
+        """Where partitions end, asked with little patience; those that do not answer are missing.
+
+        Raises:
+            BrokerError: none answers.
+        """
         ...
 
     def outsider(self) -> Any:

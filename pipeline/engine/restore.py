@@ -12,8 +12,9 @@ Invariants: a partition becomes ready only when its marker agrees with the group
 input (agreement.py); a store that does not fit its changelog is set aside, never deleted; restoring
 twice or being killed half-way ends in the same state, because positions move with the data.
 
-A store that was on the disk and is ahead of the group contains a transaction that the broker told
-the worker was committed, and lost (takeover.py). It is set aside: the changelogs alone decide.
+A store that its owner left ahead of the group contains a transaction that the broker told the
+worker was committed, and lost (takeover.py), or someone reset the offsets. It is set aside: the
+changelogs decide. One that was read from them is not.
 
 A restore begins again as often as a broker's trouble wants it, without an end: the partition is not
 ready meanwhile, each silence is told and counted, and a client that was silent is waited for twice
@@ -31,7 +32,6 @@ from pipeline.engine.errors import (
     CorruptStoreError,
     GenerationTermsError,
     PartitionRefusedError,
-    StoreAheadError,
 )
 from pipeline.engine.observer import EngineObserver
 from pipeline.engine.opening import Stores, misfit
@@ -69,7 +69,7 @@ class _Restoring:
         records: read so far.
         rewrite: tables whose changelog is written anew from this store.
         rewritten: those of them that are done.
-        is_from_disk: whether the store held something before.
+        refusal: why the partition is refused, if that is known from the start.
     """
 
     store: PartitionStore
@@ -82,7 +82,7 @@ class _Restoring:
     records: int = 0
     rewrite: list[TableSpec] = field(default_factory=list)
     rewritten: set[str] = field(default_factory=set)
-    is_from_disk: bool = False
+    refusal: PartitionRefusedError | None = None
 
 
 class Restorer:
@@ -175,15 +175,24 @@ class Restorer:
             if reason is None:
                 continue
             is_other = position is not None and position.topic_id != self._topic_ids[changelog]
-            is_known = None not in item.committed.values() or mark.high == 0
-            if is_other and is_known and not store.is_copy and agrees(store.marker, item.committed):
+            if is_other and not store.is_copy and agrees(store.marker, item.committed):
                 item.rewrite.append(table)
+                if None in item.committed.values() and mark.high > 0:
+                    item.refusal = _undecided(store, changelog)
             else:
                 reasons.append(reason)
+        if is_ahead(store.marker, item.committed) and not store.is_copy:
+            reasons.append(
+                f"it contains more than the group's offsets {item.committed}: the broker lost a"
+                " transaction that was committed, or someone reset them"
+            )
         if reasons:
             item.rewrite.clear()
+            item.refusal = None
             item.store = self._stores.replace(store, reasons[-1])
-        item.is_from_disk = item.store.marker is not None
+        if item.refusal is not None:
+            item.rewrite.clear()
+            return
         if item.rewrite and None not in item.committed.values():
             return  # the store is the state; reading on would make it a mere copy before it is safe
         for changelog, target in item.targets.items():  # one that is written anew is empty
@@ -318,18 +327,14 @@ class Restorer:
             inputs: watermarks of its input partitions.
 
         Raises:
-            StoreAheadError: its store, which is left open, does not come from the changelogs.
             PartitionRefusedError, GenerationTermsError: its state does not agree with the group's
                 offsets, or with this worker's settings; its store is closed.
         """
         item = self._restoring.pop(partition)
         item.store.expect_bulk(False)
-        if item.is_from_disk and is_ahead(item.store.marker, item.committed):
-            raise StoreAheadError(
-                f"the local store is ahead of the group's offsets {item.committed}: the broker lost"
-                " a transaction that it had committed"
-            )
         try:
+            if item.refusal is not None:
+                raise item.refusal
             from_start = [
                 changelog
                 for changelog, low in item.lows.items()
@@ -369,3 +374,15 @@ class Restorer:
         if self._reader is not None:
             self._reader.close()
             self._reader = None
+
+
+def _undecided(store: PartitionStore, changelog: str) -> PartitionRefusedError:
+    """Neither the store nor the changelog is known to be the state: the offsets would tell."""
+    marker = store.marker
+    at = {} if marker is None else marker.next_offsets
+    return PartitionRefusedError(
+        f"partition {store.partition}: the group's offsets expired, {changelog} was made again, and"
+        f" the local store contains inputs up to {at}",
+        fix="if this disk has the last state, set the group's offsets to those; if another worker"
+        " wrote the changelog anew, move this worker's folder of the partition away",
+    )

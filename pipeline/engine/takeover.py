@@ -8,18 +8,21 @@ told no partition (docs/adr/0017). Such a transaction hangs: readers of committe
 before it, and the next marker of the same producer ends it too, in whichever way that one ends. So
 what has an open end when a producer begins is ended before anything is committed: by a transaction
 over those partitions and the group's offsets, which is aborted. What hangs in the group alone does
-not show, so there is such a transaction each time; it has a record, by which its own end can be
-seen (last_end.py).
+not show, so there is such a transaction each time. It has a record where nothing was open, its
+witness, by which its own end can be seen (last_end.py): another slot's transaction may hang where
+it likes.
 
 Invariants:
-- aborting is right whatever had been decided: nobody was told, so nobody has seen it, and a local
-  store that applied it is ahead of the group and is set aside (restore.py);
-- open transactions of other slots are not touched by it, as a marker ends one producer's only;
+- aborting is right when no partition was told, whatever had been decided: nobody has seen it, and a
+  local store that applied it is ahead of the group and is set aside (restore.py);
+- how transactions of other slots end is not touched by it, as a marker ends one producer's only;
+- a partition that does not answer, or takes no record, keeps nobody from starting: it is left out;
 - a producer whose last request may have been asked twice is not gone on with: a late copy of it
   would end the next transaction.
 """
 
 from collections.abc import Iterable
+from typing import Any, Final
 
 from pipeline.engine.engine_config import EngineConfig
 from pipeline.engine.errors import BrokerError
@@ -27,7 +30,7 @@ from pipeline.engine.last_end import LastEnd
 from pipeline.engine.observer import EngineObserver
 from pipeline.engine.ports import Cluster, TopicPartition, TransactionalProducer
 
-END_KEY = b"\x00end"
+END_KEY: Final = b"\x00end"
 """Key of a record that is never committed, as compacted topics want one; its value is null, which
 those who read uncommitted can decode."""
 
@@ -38,22 +41,38 @@ def take_over(
     """The slot's producer, before which everything of the slot is ended.
 
     Args:
-        last_end: of this producer; nothing was ended yet.
+        last_end: told of the transaction that is aborted here.
 
     Raises:
         BrokerError: it did not answer; nothing is left of the try.
         SlotTakenError: another worker took the slot meanwhile.
     """
+    left_out: set[TopicPartition] = set()
+    try:
+        return _tried(config, cluster, last_end, observer, left_out)
+    except BrokerError as error:
+        if left_out:
+            return _tried(config, cluster, last_end, observer, left_out)
+        raise BrokerError("ending what the slot left open failed", why=str(error)) from error
+
+
+def _tried(
+    config: EngineConfig,
+    cluster: Cluster,
+    last_end: LastEnd,
+    observer: EngineObserver,
+    left_out: set[TopicPartition],
+) -> TransactionalProducer:
+    """One try.
+
+    Args:
+        left_out: places that take no record; when it fails, those that it found are added.
+    """
     producer = _initialised(cluster, observer)
     try:
+        last_end.settle()
         observer.at("end what hangs")
-        places = _open_ends(config, cluster) or [TopicPartition(config.written_topics[-1], 0)]
-        asked_at = config.clock()
-        ends = _abort_over(places, config, cluster, producer)
-        last_end.aborted(ends, asked_at)
-    except BrokerError as error:
-        producer.close()
-        raise BrokerError("ending what the slot left open failed", why=str(error)) from error
+        _end_what_hangs(config, cluster, producer, last_end, left_out)
     except BaseException:
         producer.close()
         raise
@@ -74,31 +93,49 @@ def _initialised(cluster: Cluster, observer: EngineObserver) -> TransactionalPro
     return producer
 
 
-def _open_ends(config: EngineConfig, cluster: Cluster) -> list[TopicPartition]:
-    """Partitions that the engine writes to in which a transaction is open, whoever's it is."""
+def _end_what_hangs(
+    config: EngineConfig,
+    cluster: Cluster,
+    producer: TransactionalProducer,
+    last_end: LastEnd,
+    left_out: set[TopicPartition],
+) -> None:
     counts = cluster.partition_counts(config.written_topics)
     places = [TopicPartition(topic, n) for topic, count in counts.items() for n in range(count)]
-    ends = cluster.watermarks(places)
-    stable = cluster.stable_ends(places)
-    return [place for place in places if stable[place] < ends[place].high]
+    ends = cluster.ends(places)
+    chosen = [
+        place for place, end in ends.items() if end.stable < end.high and place not in left_out
+    ]
+    quiet = [place for place, end in ends.items() if end.stable == end.high]
+    witness = quiet[-1:]
+    outsider = cluster.outsider()
+    asked_at = config.clock()
+    offsets: dict[TopicPartition, int] = {}
+    try:
+        _abort_over([*chosen, *witness], config, outsider, producer, offsets)
+    except BrokerError:
+        if offsets:
+            left_out.update(set(chosen) - offsets.keys())
+        raise
+    last_end.aborted({place: offsets[place] + 1 for place in witness}, asked_at)
 
 
 def _abort_over(
     places: Iterable[TopicPartition],
     config: EngineConfig,
-    cluster: Cluster,
+    outsider: Any,
     producer: TransactionalProducer,
-) -> dict[TopicPartition, int | None]:
-    """Abort a transaction over these places; returns the offsets after its records."""
-    ends: dict[TopicPartition, int | None] = {}
+    offsets: dict[TopicPartition, int],
+) -> None:
+    """Abort a transaction over these places; notes the offsets of its records."""
     producer.begin()
     for place in places:
 
         def note(offset: int, at: TopicPartition = place) -> None:
-            ends[at] = offset + 1
+            offsets[at] = offset
 
         producer.produce(*place, END_KEY, None, None, note)
     producer.flush()
-    producer.send_offsets({TopicPartition(config.inputs[0], 0): 0}, cluster.outsider())
+    # Of a topic that the group does not consume: what is pending there keeps nobody waiting.
+    producer.send_offsets({TopicPartition(config.written_topics[0], 0): 0}, outsider)
     producer.abort()
-    return ends

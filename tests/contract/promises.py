@@ -16,7 +16,7 @@ from pipeline.engine.errors import (
     SlotTakenError,
     TransactionAbortedError,
 )
-from pipeline.engine.ports import GroupConsumer, TopicPartition, TransactionalProducer
+from pipeline.engine.ports import Ends, GroupConsumer, TopicPartition, TransactionalProducer
 from tests.contract.sides import Assigned, Side, read, wait_for
 
 
@@ -168,10 +168,10 @@ def stable_ends_are_before_the_first_open_transaction(side: Side) -> None:
     producer.begin()
     send(producer, places[0], b"2")
     cluster = side.cluster("b")
-    wait_for(side, lambda: cluster.stable_ends(places) == {places[0]: first + 2, places[1]: 0})
-    assert cluster.watermarks(places)[places[0]].high == first + 3
+    open_ends = {places[0]: Ends(first + 2, first + 3), places[1]: Ends(0, 0)}
+    wait_for(side, lambda: cluster.ends(places) == open_ends)
     producer.abort()
-    wait_for(side, lambda: cluster.stable_ends(places)[places[0]] == first + 4)
+    wait_for(side, lambda: cluster.ends(places)[places[0]] == Ends(first + 4, first + 4))
 
 
 def a_member_of_an_earlier_generation_commits_nothing(side: Side) -> None:

@@ -6,14 +6,14 @@ import pytest
 
 from pipeline.engine.errors import BrokerError, ProducerLostError
 from pipeline.engine.last_end import LATE_S, START_S, LastEnd
-from pipeline.engine.ports import Cluster, TopicPartition, Watermarks
+from pipeline.engine.ports import Cluster, Ends, TopicPartition
 
 PLACE: Final = TopicPartition("users-changelog", 3)
 OTHER: Final = TopicPartition("audit", 3)
 END: Final = 10
 
 
-class Ends:
+class Broker:
     """A cluster of which only ends are asked, and a clock."""
 
     def __init__(self) -> None:
@@ -21,69 +21,72 @@ class Ends:
         self.stable = END
         self.high = END
         self.is_away = False
+        self.silent = 0
         self.asked = 0
         self.last_end = LastEnd(cast(Cluster, self), lambda: self.now)
 
-    def watermarks(self, places: list[TopicPartition]) -> dict[TopicPartition, Watermarks]:
+    def ends(self, places: list[TopicPartition]) -> dict[TopicPartition, Ends]:
         self.asked += 1
         if self.is_away:
             raise BrokerError("no answer")
-        return dict.fromkeys(places, Watermarks(0, self.high))
-
-    def stable_ends(self, places: list[TopicPartition]) -> dict[TopicPartition, int]:
-        return dict.fromkeys(places, self.stable)
+        return dict.fromkeys(places[self.silent :], Ends(self.stable, self.high))
 
     def committed(self) -> None:
         positions = {PLACE.partition: {PLACE.topic: ("id", END)}}
         self.last_end.committed(positions, self.now)
 
 
-def later(ends: Ends, seconds: float = START_S + 0.1) -> None:
+def later(ends: Broker, seconds: float = START_S + 0.1) -> None:
     ends.now += seconds
 
 
+def is_lost(ends: Broker) -> bool:
+    """Whether a commit is, once there is a new producer."""
+    ends.last_end.settle()
+    return ends.last_end.is_commit_lost
+
+
 def test_nothing_is_asked_before_the_first_end() -> None:
-    ends = Ends()
+    ends = Broker()
     later(ends)
     ends.last_end.check()
     assert not ends.last_end.is_forgotten()
     assert ends.asked == 0
-    assert not ends.last_end.may_be_lost
+    assert not is_lost(ends)
 
 
 def test_nothing_is_asked_while_transactions_follow_each_other() -> None:
-    ends = Ends()
+    ends = Broker()
     for _ in range(5):
         ends.committed()
         later(ends, START_S)
         ends.last_end.check()
-        assert not ends.last_end.may_be_lost
     later(ends, -0.1)
     assert not ends.last_end.is_forgotten()
     assert ends.asked == 0
 
 
 def test_a_commit_that_no_partition_was_told_of_costs_the_producer() -> None:
-    ends = Ends()
+    ends = Broker()
     ends.committed()
     later(ends)
     with pytest.raises(ProducerLostError):
         ends.last_end.check()
-    assert ends.last_end.may_be_lost
+    assert is_lost(ends)
 
 
 @pytest.mark.parametrize(("stable", "is_told"), [(END - 5, False), (END, False), (END + 1, True)])
 def test_a_marker_takes_the_offset_after_the_last_record(stable: int, is_told: bool) -> None:
-    ends = Ends()
+    ends = Broker()
     ends.committed()
     later(ends)
     ends.stable = stable
     assert not ends.last_end.is_forgotten()
-    assert ends.last_end.may_be_lost != is_told
+    assert is_lost(ends) != is_told
 
 
 def test_an_end_that_was_seen_is_not_asked_for_again() -> None:
-    ends = Ends()
+    ends = Broker()
     ends.committed()
     ends.stable = END + 1
     later(ends)
@@ -95,7 +98,7 @@ def test_an_end_that_was_seen_is_not_asked_for_again() -> None:
 
 
 def test_partitions_have_some_time_to_be_told_while_nothing_is_open() -> None:
-    ends = Ends()
+    ends = Broker()
     ends.committed()
     while ends.now - 100.0 <= LATE_S:
         later(ends, 0.25)
@@ -107,32 +110,61 @@ def test_partitions_have_some_time_to_be_told_while_nothing_is_open() -> None:
 
 
 def test_an_abort_of_unknown_places_is_never_taken_for_ended_while_another_is_open() -> None:
-    ends = Ends()
+    ends = Broker()
     ends.last_end.aborted({PLACE: None, OTHER: None}, ends.now)
     ends.stable = ends.high
     later(ends)
     with pytest.raises(ProducerLostError):
         ends.last_end.check()
-    assert not ends.last_end.may_be_lost
     assert not ends.last_end.is_forgotten()
     ends.last_end.check()
+    assert not is_lost(ends)
 
 
 def test_an_abort_leaves_the_doubt_about_the_commit_before() -> None:
-    ends = Ends()
+    ends = Broker()
     ends.committed()
     later(ends, START_S / 2)
     ends.last_end.aborted({OTHER: None}, ends.now)
     later(ends, START_S / 2 + 0.1)
-    assert ends.last_end.may_be_lost
+    assert is_lost(ends)
 
 
 def test_no_answer_is_no_end() -> None:
-    ends = Ends()
+    ends = Broker()
     ends.committed()
     ends.is_away = True
     later(ends)
     with pytest.raises(BrokerError, match="no answer"):
         ends.last_end.check()
     assert not ends.last_end.is_forgotten()
-    assert ends.last_end.may_be_lost
+    assert is_lost(ends)
+
+
+def test_a_partition_that_does_not_answer_has_not_ended() -> None:
+    ends = Broker()
+    ends.committed()
+    ends.stable, ends.silent = END + 1, 1
+    later(ends)
+    with pytest.raises(BrokerError, match="1 partitions"):
+        ends.last_end.check()
+    assert is_lost(ends)
+
+
+def test_what_was_lost_stays_lost_until_the_stores_were_looked_at() -> None:
+    ends = Broker()
+    ends.committed()
+    assert is_lost(ends)
+    ends.stable = END + 1
+    assert is_lost(ends)
+    ends.last_end.is_commit_lost = False
+    assert not is_lost(ends)
+
+
+def test_after_an_abort_of_unknown_places_it_is_looked_before_the_next() -> None:
+    ends = Broker()
+    ends.last_end.aborted({PLACE: None}, ends.now)
+    assert not ends.last_end.is_forgotten()
+    later(ends)
+    ends.last_end.check()
+    assert ends.asked == 1

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.engine.errors import StoreAheadError
+from pipeline.engine.errors import PartitionRefusedError
 from pipeline.engine.marker import FORMAT, REWRITING_KEY, Marker
 from pipeline.engine.ports import TopicPartition, Watermarks
 from tests.engine.changelogs import SEEN, USERS
@@ -191,25 +191,37 @@ def test_a_store_that_is_the_state_reads_nothing_on() -> None:
     assert restores.restorer.rewrites(0) == [USERS]
 
 
-def test_with_expired_offsets_a_changelog_that_has_something_is_believed() -> None:
+def test_with_expired_offsets_nobody_knows_whether_a_store_or_a_new_changelog_is_right() -> None:
     restores = Restores()
     restores.state(0, 7).close()
     restores.cluster.ids[USERS.changelog] = "users-2"
-    restores.write(0, 9)
-    opened = restores.opened(None)
-    assert [number for number, _ in restores.disk.aside] == [0]
-    assert opened.next_offsets == {"in": 9}
+    restores.cluster.ends[place()] = 2
+    restores.start(0, None)
+    assert restores.restorer.rewrites(0) == []
+    restores.restored()
+    with pytest.raises(PartitionRefusedError, match=r"offsets expired.*made again.*\{'in': 7\}"):
+        restores.finish()
+    assert restores.disk.aside == []
+    assert not restores.disk.stores[0][-1].is_open
 
 
-def test_a_store_that_is_ahead_of_the_group_does_not_come_from_the_changelogs() -> None:
+def test_a_store_that_its_owner_left_ahead_of_the_group_is_set_aside() -> None:
     restores = Restores()
     restores.write(0, 7)
     store = restores.state(0, 7)
     ends = {name: (at.topic_id, at.next_offset) for name, at in store.positions.items()}
     store.apply(Marker(FORMAT, "blue", {"in": 8}, b"own"), ends)
     restores.start(0, 7, store)
+    ((number, reason),) = restores.disk.aside
+    assert (number, "more than the group's offsets {'in': 7}" in reason) == (0, True)
     restores.restored()
-    with pytest.raises(StoreAheadError, match=r"ahead of the group's offsets \{'in': 7\}"):
-        restores.finish()
-    assert restores.disk.stores[0][-1].is_open
-    assert restores.restorer.partitions == set()
+    assert restores.finish().next_offsets == {"in": 7}
+
+
+def test_offsets_that_were_set_back_cost_one_store_and_not_one_at_each_start() -> None:
+    restores = Restores()
+    restores.write(0, 7)
+    restores.state(0, 7).close()
+    for _ in range(3):
+        assert "committed offsets are {'in': 6}" in restores.refusal(6)
+    assert [number for number, _ in restores.disk.aside] == [0]

@@ -1,11 +1,11 @@
 """What a producer does before the first transaction of its slot, and what it leaves to it."""
 
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
-from pipeline.engine.errors import BrokerError, SlotTakenError
+from pipeline.engine.errors import BrokerError, SlotTakenError, TransactionAbortedError
 from pipeline.engine.last_end import LATE_S, START_S
 from pipeline.engine.machine import Engine
 from pipeline.engine.ports import Disk, TopicPartition
@@ -36,7 +36,7 @@ def test_with_nothing_open_one_record_and_offsets_of_nobody_are_aborted() -> Non
     topic, number, key, value = producer.last("produce")[:4]
     assert (topic, number, value) == (DEAD_LETTERS, 0, None)
     assert key  # a compacted topic takes no record without one
-    assert producer.last("send_offsets") == ({(INPUTS[0], 0): 0}, NOBODY)
+    assert producer.last("send_offsets") == ({(USERS.changelog, 0): 0}, NOBODY)
     assert scene.told.steps == ["init_transactions", "end what hangs"]
     assert scene.values(DEAD_LETTERS) == []
     assert scene.offsets() == {}
@@ -97,7 +97,7 @@ def test_a_takeover_that_fails_leaves_no_producer(
     assert scene.cluster.consumers == []
 
 
-@pytest.mark.parametrize("question", ["partition_counts", "watermarks", "stable_ends"])
+@pytest.mark.parametrize("question", ["partition_counts", "ends"])
 def test_a_takeover_that_gets_no_answer_is_tried_again(question: str) -> None:
     scene = Scene()
 
@@ -140,7 +140,7 @@ def test_a_commit_that_the_broker_lost_is_done_again_and_seen_once() -> None:
     ]
     ((number, reason, _),) = scene.told.of("set_aside")
     assert number == 0
-    assert "ahead of the group" in reason
+    assert "more than the group's offsets" in reason
     for log in scene.broker.every_log():
         assert log.last_stable_offset == log.next_offset
 
@@ -204,6 +204,58 @@ def test_the_takeovers_own_abort_may_be_lost_too() -> None:
 
     scene.play(act)
     assert log.last_stable_offset == log.next_offset
+
+
+def test_a_hanging_transaction_of_another_slot_stops_nobody() -> None:
+    scene = Scene()
+    other = "blue-9"
+    transactions, log = scene.broker.transactions, scene.broker.log(AUDIT, 0)
+    epoch = transactions.init(other, 1e9)
+    transactions.add(other, epoch, 1)
+    transactions.write((other, epoch, 1), log, 0, [(b"ann", b"hanging", None)])
+
+    def act() -> None:
+        scene.started()
+        for number in range(8):
+            scene.feed(b"%d" % number)
+            poll = scene.folded()
+            scene.world.sleep(START_S + 0.5)
+            scene.engine.commit(poll)
+
+    scene.play(act)
+    assert len(scene.cluster.producers) == 1
+    assert scene.told.of("aborted") == []
+    assert scene.offsets()[INPUTS[0], 0] == 8
+
+
+def test_a_place_that_takes_no_record_is_left_out() -> None:
+    scene = Scene()
+    hang(scene, AUDIT)
+    failed: list[Client] = []
+
+    def prepare(kind: str, client: Client) -> None:
+        if kind != "producer":
+            return
+        real, refused = client.real.produce, []
+
+        def produce(topic: str, *rest: Any) -> None:
+            if topic == AUDIT:
+                refused.append(topic)
+            else:
+                real(topic, *rest)
+
+        def flush(flush: Callable[[], None] = client.real.flush) -> None:
+            flush()
+            if refused:
+                failed.append(client)
+                raise TransactionAbortedError("not enough replicas")
+
+        client.real.produce, client.real.flush = produce, flush
+
+    scene.cluster.prepare = prepare
+    scene.play(scene.engine.start)
+    assert len(failed) == 1
+    assert [client.count("close") for client in scene.cluster.producers] == [1, 0]
 
 
 def test_places_are_those_of_partitions_that_the_transaction_may_have_written() -> None:

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from pipeline.codec.dead_letters import EXTRA_BYTES
+from pipeline.config import Settings
 from pipeline.core.policy import load_policy
 from pipeline.ops.acls import Rule, rules
 from pipeline.ops.topics_file import (
@@ -172,3 +173,30 @@ def test_access_rules_follow_from_the_file() -> None:
     assert Rule("rewards", "group", "rewards", ("Read",)) in found
     on_changelogs = {rule.principal for rule in found if rule.name.endswith("changelog")}
     assert on_changelogs == {"awaway-worker"}
+    assert not [rule for rule in found if rule.name == "awaway-worker"]
+
+
+def test_a_worker_may_what_its_settings_lead_to() -> None:
+    settings = Settings(topic_prefix="x.", generation="green", slot=7)
+    found = rules(FILE, Target(prefix="x.", generation="green"))
+    of_worker = [rule for rule in found if rule.principal == "awaway-worker"]
+    by_kind = {rule.resource: rule for rule in of_worker if rule.pattern == "prefixed"}
+    assert settings.group_id.startswith(by_kind["group"].name)
+    assert f"{settings.group_id}-restore".startswith(by_kind["group"].name)
+    assert by_kind["group"].operations == ("Read", "Describe")
+    assert settings.transactional_id.startswith(by_kind["transactional-id"].name)
+    assert by_kind["transactional-id"].operations == ("Write", "Describe")
+    checked = {rule.name for rule in of_worker if "DescribeConfigs" in rule.operations}
+    assert checked == {
+        "",
+        *(wanted.name for wanted in FILE.wanted(Target("x.", generation="green"))),
+    }
+
+
+def test_a_rule_is_written_as_kafka_acls_wants_it() -> None:
+    allow = "--add --allow-principal User:w --operation Read"
+    assert Rule("w", "topic", "a", ("Read",)).arguments() == f"{allow} --topic a"
+    assert Rule("w", "cluster", "", ("Read",)).arguments() == f"{allow} --cluster"
+    assert Rule("w", "group", "a", ("Read",), "prefixed").arguments() == (
+        f"{allow} --group a --resource-pattern-type prefixed"
+    )
