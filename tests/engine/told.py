@@ -25,7 +25,7 @@ class Told(EngineObserver):
             return super().__getattribute__(name)
         if name == "at":
             return self.steps.append
-        return lambda *arguments: self.said.append((name, arguments))
+        return lambda *arguments, **named: self.said.append((name, (*arguments, *named.values())))
 
     def of(self, name: str) -> list[tuple[Any, ...]]:
         """The arguments of each call of a method."""
