@@ -218,7 +218,8 @@ class Storm:
         """Delete a changelog and make it again, while the disks hold everything that was in it."""
         fleet, broker = self._fleet, self._broker
         if (
-            self._stop(fleet.slots)
+            self._wait(fleet.has_all_open, 60.0)
+            and self._stop(fleet.slots)
             and self._wait(lambda: broker.group.is_empty and broker.transactions.are_settled, 30.0)
             and fleet.holds_committed_state()
         ):

@@ -32,7 +32,6 @@ class ChangelogWatch:
         self._observer = observer
         self._now = config.clock
         self._look_at = 0.0
-        self._gone: list[str] = []
 
     def made_again(self, known: Mapping[str, str]) -> list[str]:
         """Changelogs that are another topic than the known one; one that is gone may come back.
@@ -50,12 +49,10 @@ class ChangelogWatch:
         if found is None:
             return []
         self._look_at = self._now() + LOOK_EVERY_S
-        changed = [name for name in found if found[name] != known.get(name)]
-        back = [name for name in self._gone if name in found and name not in changed]
-        self._gone = [name for name in self._changelogs if name not in found]
-        if self._gone:
+        if gone := [name for name in self._changelogs if name not in found]:
             self._look_at = self._now() + GONE_LOOK_EVERY_S
-            self._observer.changelogs_lost(self._gone, is_back=False)
-        if changed or back:  # a restore may have seen it first
-            self._observer.changelogs_lost([*changed, *back], is_back=True)
+            self._observer.changelogs_lost(gone, is_back=False)
+        changed = [name for name in found if found[name] != known.get(name)]
+        if changed:
+            self._observer.changelogs_lost(changed, is_back=True)
         return changed

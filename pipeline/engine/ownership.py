@@ -225,7 +225,9 @@ class Ownership:
         """
         if self._waiting:
             committed = consumer.committed(sorted(self._places(self._waiting)))
-            self._restorer.start(self._waiting, committed)
+            if not self._restorer.start(self._waiting, committed):
+                self.restore_anew()
+                return
             self._waiting = {}
         complete = self._restorer.step(wait_s)
         if not complete:

@@ -120,8 +120,12 @@ class Restorer:
         self,
         partitions: Mapping[int, PartitionStore | None],
         committed: Mapping[TopicPartition, int | None],
-    ) -> None:
+    ) -> bool:
         """Begin restoring partitions, beside those that already are.
+
+        Returns:
+            Whether it did; not where a changelog is another topic than at the last call, on which
+            open partitions and other restores stand: begin with all of them, after `forget`.
 
         Args:
             partitions: with the store where it is open already, else None.
@@ -132,7 +136,11 @@ class Restorer:
                 partitions.
         """
         now = self._now()
-        self._topic_ids = self._asked_topic_ids()
+        found = self._asked_topic_ids()
+        if others := [name for name, known in self._topic_ids.items() if found[name] != known]:
+            self._observer.changelogs_lost(others, is_back=True)
+            return False
+        self._topic_ids = found
         marks = self._cluster.watermarks(
             [TopicPartition(changelog, p) for p in partitions for changelog in self._tables]
         )
@@ -144,6 +152,7 @@ class Restorer:
             self._plan(item, marks)
             self._observer.restoring(partition, 0, item.total)
         self._assign()
+        return True
 
     def _asked_topic_ids(self) -> dict[str, str]:
         found = self._cluster.topic_ids(list(self._tables))

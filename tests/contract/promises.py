@@ -165,11 +165,12 @@ def stable_ends_are_before_the_first_open_transaction(side: Side) -> None:
     producer.begin()
     (first,) = send(producer, places[0], b"1")
     producer.commit()
+    cluster = side.cluster("b")
+    told = {places[0]: Ends(first + 2, first + 2), places[1]: Ends(0, 0)}
+    wait_for(side, lambda: cluster.ends(places) == told)
     producer.begin()
     send(producer, places[0], b"2")
-    cluster = side.cluster("b")
-    open_ends = {places[0]: Ends(first + 2, first + 3), places[1]: Ends(0, 0)}
-    wait_for(side, lambda: cluster.ends(places) == open_ends)
+    assert cluster.ends(places) == {**told, places[0]: Ends(first + 2, first + 3)}
     producer.abort()
     wait_for(side, lambda: cluster.ends(places)[places[0]] == Ends(first + 4, first + 4))
 

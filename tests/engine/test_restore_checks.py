@@ -225,3 +225,18 @@ def test_offsets_that_were_set_back_cost_one_store_and_not_one_at_each_start() -
     for _ in range(3):
         assert "committed offsets are {'in': 6}" in restores.refusal(6)
     assert [number for number, _ in restores.disk.aside] == [0]
+
+
+def test_a_changelog_that_is_another_since_the_last_start_begins_everything_anew() -> None:
+    restores = Restores()
+    restores.write(0, 7)
+    restores.write(1, 9)
+    restores.opened(7)
+    restores.cluster.ids[USERS.changelog] = "users-2"
+    places = {TopicPartition("in", 1): 9}
+    assert not restores.restorer.start({1: None}, places)
+    assert restores.told.of("changelogs_lost") == [([USERS.changelog], True)]
+    assert restores.restorer.partitions == set()
+    assert restores.restorer.topic_ids[USERS.changelog] == "users-1"
+    restores.restorer.forget()
+    assert restores.restorer.start({1: None}, places)

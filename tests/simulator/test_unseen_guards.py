@@ -163,6 +163,7 @@ def test_a_mere_copy_never_replaces_a_changelog() -> None:
         offsets = consumer.committed([TopicPartition(topic, 0) for topic in INPUTS])
         broker.make_topic(USERS.changelog)
         restorer = engine._restorer
+        restorer.forget()
         restorer.start({0: store}, offsets)
         assert [table.name for table in restorer.rewrites(0)] == [USERS.name]
         store.is_copy = True
