@@ -49,6 +49,7 @@ class KafkaCluster:
         self._asked_group: Future[Any] | None = None
         self._asked_topics: dict[str, Future[Any]] | None = None
         self._outsider: Any = None
+        self._askers: tuple[ck.Consumer, ck.Consumer] | None = None
 
     def _new_admin(self) -> AdminClient:
         return AdminClient(dict(self._config.client), logger=logger)
@@ -184,35 +185,39 @@ class KafkaCluster:
         return {tp: Watermarks(lows[tp], highs[tp]) for tp in partitions}
 
     def ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Ends]:
-        """Where partitions end; those that do not answer soon are missing."""
-        highs, stables = (
-            self._ask_offsets(partitions, _LATEST, level, SOON_S)
-            for level in (ck.IsolationLevel.READ_UNCOMMITTED, ck.IsolationLevel.READ_COMMITTED)
-        )
-        found: dict[TopicPartition, Ends] = {}
-        failed: KafkaException | None = None
-        for tp, stable in stables.items():
-            try:
-                ends = Ends(stable.result().offset, highs[tp].result().offset)
-            except KafkaException as error:
-                failed = error
-            else:
-                found[TopicPartition(tp.topic, tp.partition)] = ends
-        if failed is not None and not found:
-            raise self._failed("asking for ends", failed) from failed
-        return found
+        """Where partitions end, asked with little patience; those with an error are missing.
 
-    def _ask_offsets(
-        self,
-        partitions: Sequence[TopicPartition],
-        spec: Any,
-        isolation: Any = ck.IsolationLevel.READ_UNCOMMITTED,
-        timeout_s: float = REQUEST_TIMEOUT_S,
-    ) -> dict[Any, Any]:
+        By consumers: the admin client's question may end the process, by an assertion of its own,
+        when the broker goes away under it.
+        """
+        if not partitions:
+            return {}
+        self._askers = self._askers or (
+            self._asker("read_committed"),
+            self._asker("read_uncommitted"),
+        )
+        asked = [ck.TopicPartition(*tp, ck.OFFSET_END) for tp in partitions]
+        try:
+            stables, highs = (asker.offsets_for_times(asked, SOON_S) for asker in self._askers)
+        except KafkaException as error:
+            self._askers = None
+            raise broker_error("asking for ends", error) from error
+        known = {(high.topic, high.partition): high.offset for high in highs if high.error is None}
+        return {
+            TopicPartition(tp.topic, tp.partition): Ends(tp.offset, known[tp.topic, tp.partition])
+            for tp in stables
+            if tp.error is None and (tp.topic, tp.partition) in known
+        }
+
+    def _asker(self, isolation: str) -> ck.Consumer:
+        settings = {"group.id": f"{self._config.group_id}-restore", "isolation.level": isolation}
+        return ck.Consumer({**self._config.client, **settings}, logger=logger)
+
+    def _ask_offsets(self, partitions: Sequence[TopicPartition], spec: Any) -> dict[Any, Any]:
         return self._admin.list_offsets(
             {ck.TopicPartition(*tp): spec for tp in partitions},
-            isolation_level=isolation,
-            request_timeout=timeout_s,
+            isolation_level=ck.IsolationLevel.READ_UNCOMMITTED,
+            request_timeout=REQUEST_TIMEOUT_S,
         )
 
     def _offsets(self, asked: dict[Any, Any]) -> dict[TopicPartition, int]:

@@ -187,10 +187,10 @@ class Cluster(Protocol):
     ) -> dict[TopicPartition, Watermarks]: ...
 
     def ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Ends]:
-        """Where partitions end, asked with little patience; those that do not answer are missing.
+        """Where partitions end, asked with little patience; those with an error are missing.
 
         Raises:
-            BrokerError: none answers.
+            BrokerError: no answer, as when one of them has no leader.
         """
         ...
 

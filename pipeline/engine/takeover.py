@@ -16,7 +16,7 @@ Invariants:
 - aborting is right when no partition was told, whatever had been decided: nobody has seen it, and a
   local store that applied it is ahead of the group and is set aside (restore.py);
 - how transactions of other slots end is not touched by it, as a marker ends one producer's only;
-- a partition that does not answer, or takes no record, keeps nobody from starting: it is left out;
+- a partition that takes no record keeps nobody from starting: it is left out;
 - a producer whose last request may have been asked twice is not gone on with: a late copy of it
   would end the next transaction.
 """
