@@ -7,6 +7,7 @@ Invariant: whatever ends the run, even a kill, its servers end with it.
 
 import os
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -36,6 +37,8 @@ _PLACES = pytest.StashKey[Places]()
 def pytest_configure(config: pytest.Config) -> None:
     """Agree on the run's folder, and on the process with which its servers die."""
     config.stash[_PLACES] = Places()
+    # A run in the background is started with interrupts off, which what tests start would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     given = getattr(config, "workerinput", None)
     if given is not None:
         owner = ProcessId(given["owner_pid"], given["owner_started"])

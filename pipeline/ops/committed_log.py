@@ -110,7 +110,7 @@ class CommittedLog:
             UnreadableLogError: the ends were not reached within `timeout_s` seconds.
         """
         deadline = time.monotonic() + timeout_s
-        ends = self._ends()
+        ends = self._ends(min(deadline, time.monotonic() + REQUEST_TIMEOUT_S))
         while unread := [
             place for place, end in ends.items() if self._stable_ends.get(place, -1) < end
         ]:
@@ -122,17 +122,25 @@ class CommittedLog:
                 )
             yield from self.poll(POLL_S)
 
-    def _ends(self) -> dict[Place, int]:
+    def _ends(self, deadline: float) -> dict[Place, int]:
+        """Ask again for some time: just after a topic was made, or the broker started, a leader may
+        be another than the broker says."""
+        while True:
+            try:
+                return self._asked_ends()
+            except KafkaException as error:
+                if time.monotonic() > deadline:
+                    raise UnreadableLogError("the ends are not known", why=str(error)) from error
+            time.sleep(POLL_S)
+
+    def _asked_ends(self) -> dict[Place, int]:
         admin = AdminClient(self._client)  # its answers are lost with it: keep it for as long
         asked = admin.list_offsets(
             {ck.TopicPartition(*place): _LATEST for place in self._places},
             isolation_level=ck.IsolationLevel.READ_UNCOMMITTED,
             request_timeout=REQUEST_TIMEOUT_S,
         )
-        try:
-            return {
-                (place.topic, place.partition): cast(int, future.result().offset)
-                for place, future in asked.items()
-            }
-        except KafkaException as error:
-            raise UnreadableLogError("the ends are not known", why=str(error)) from error
+        return {
+            (place.topic, place.partition): cast(int, future.result().offset)
+            for place, future in asked.items()
+        }

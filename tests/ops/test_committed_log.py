@@ -1,11 +1,14 @@
 """Reading topics to an end that is really one, on the real broker."""
 
+from typing import Any
+
 import confluent_kafka as ck
 import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from pipeline.local.stack import LocalStack
+from pipeline.ops import committed_log
 from pipeline.ops.committed_log import CommittedLog, UnreadableLogError
 
 
@@ -29,6 +32,24 @@ def transactional(stack: LocalStack, topic: str) -> ck.Producer:
 def test_empty_topic_has_an_end(stack: LocalStack, topic: str) -> None:
     with CommittedLog(stack.bootstrap_servers, [topic]) as log:
         assert list(log.rest(20)) == []
+
+
+def test_a_leader_that_is_not_known_yet_is_asked_for_again(
+    stack: LocalStack, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[int] = []
+
+    class Early(AdminClient):
+        def list_offsets(self, *arguments: Any, **named: Any) -> Any:
+            if len(refused) < 2:
+                refused.append(1)
+                raise ck.KafkaException(ck.KafkaError(ck.KafkaError.UNKNOWN_LEADER_EPOCH))
+            return super().list_offsets(*arguments, **named)
+
+    monkeypatch.setattr(committed_log, "AdminClient", Early)
+    with CommittedLog(stack.bootstrap_servers, [topic]) as log:
+        assert list(log.rest(20)) == []
+    assert len(refused) == 2
 
 
 def test_committed_records_and_no_others(stack: LocalStack, topic: str) -> None:
