@@ -1,5 +1,6 @@
 """Reading topics to an end that is really one, on the real broker."""
 
+import time
 from typing import Any
 
 import confluent_kafka as ck
@@ -18,6 +19,10 @@ def topic(stack: LocalStack, topic_prefix: str) -> str:
     name = f"{topic_prefix}log"
     admin = AdminClient({"bootstrap.servers": stack.bootstrap_servers})
     admin.create_topics([NewTopic(name, 2, 1)])[name].result(30)
+    deadline = time.monotonic() + 30
+    while name not in admin.list_topics(timeout=10).topics:  # it is told a little later
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
     return name
 
 
