@@ -22,6 +22,7 @@ from simulator.cluster import SimCluster
 from simulator.faults import Dice
 from simulator.process import Process
 from simulator.world import World
+from tests.simulated import run_task
 
 PARTITIONS = 2
 WAIT_S = 30.0
@@ -82,20 +83,7 @@ class SimSide:
 
     def play(self, act: Callable[[], None]) -> None:
         """Run a test's body as a task."""
-        ended: list[BaseException | None] = []
-
-        def run() -> None:
-            try:
-                act()
-            except BaseException as error:  # noqa: BLE001 — raised again below, outside of the task
-                ended.append(error)
-            else:
-                ended.append(None)
-
-        self._world.spawn(run)
-        assert self._world.run(lambda: bool(ended), 1_000.0)
-        if ended[0] is not None:
-            raise ended[0]
+        run_task(self._world, act, 1_000.0)
 
     def cluster(self, slot: str) -> Cluster:
         """Clients in a process of their own."""

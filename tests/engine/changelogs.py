@@ -24,8 +24,8 @@ class Record:
 
     place: TopicPartition
     at: int
-    name: bytes | None
-    content: bytes | None
+    name: bytes | None = None
+    content: bytes | None = None
 
     def topic(self) -> str:
         return self.place.topic

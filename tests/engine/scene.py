@@ -24,6 +24,7 @@ from simulator.faults import Dice
 from simulator.process import Process
 from simulator.world import World
 from tests.engine.told import Told
+from tests.simulated import run_task
 
 PLAY_S_MAX: Final = 300.0
 SETTLE_S: Final = 10.0
@@ -164,20 +165,7 @@ class Scene:
 
         After it the broker has the time to end what was committed.
         """
-        ended: list[BaseException | None] = []
-
-        def run() -> None:
-            try:
-                act()
-            except Exception as error:  # noqa: BLE001 — raised again below, outside of the task
-                ended.append(error)
-            else:
-                ended.append(None)
-
-        self.world.spawn(run)
-        assert self.world.run(lambda: bool(ended), self.world.now + PLAY_S_MAX)
-        if ended[0] is not None:
-            raise ended[0]
+        run_task(self.world, act, PLAY_S_MAX)
         self.world.run(lambda: False, self.world.now + SETTLE_S)
         assert self.may_stall or not self.told.of("stalled"), "only a look at the log helped"
 

@@ -9,6 +9,14 @@ from tests.engine.changelogs import SEEN, USERS
 from tests.engine.restores import Restores, place
 
 
+def users_made_again(restores: Restores) -> None:
+    """A store that stands at 7, and one of its two changelogs empty and another topic."""
+    restores.write(0, 7)
+    restores.state(0, 7).close()
+    restores.cluster.ids[USERS.changelog] = "users-2"
+    restores.cluster.logs[place()].clear()
+
+
 def test_at_the_very_first_start_inputs_begin_at_the_earliest_there_is() -> None:
     restores = Restores("in", "also")
     restores.start(0, None)
@@ -101,10 +109,7 @@ def test_a_changelog_that_expired_whole_is_no_loss() -> None:
 
 def test_a_store_whose_changelog_was_made_again_is_what_it_is_written_anew_from() -> None:
     restores = Restores()
-    restores.write(0, 7)
-    restores.state(0, 7).close()
-    restores.cluster.ids[USERS.changelog] = "users-2"
-    restores.cluster.logs[place()].clear()
+    users_made_again(restores)
     restores.start(0, 7)
     assert restores.disk.aside == []
     assert restores.step() == [0]
@@ -152,10 +157,7 @@ def test_of_several_reasons_the_last_is_told() -> None:
 
 def test_of_two_lost_changelogs_and_expired_offsets_the_one_that_is_there_is_read() -> None:
     restores = Restores()
-    restores.write(0, 7)
-    restores.state(0, 7).close()
-    restores.cluster.ids[USERS.changelog] = "users-2"
-    restores.cluster.logs[place()].clear()
+    users_made_again(restores)
     restores.cluster.write(SEEN, 0, (b"t", b"later"))
     restores.start(0, None)
     assert restores.told.of("restoring") == [(0, 0, 1)]
@@ -165,10 +167,7 @@ def test_of_two_lost_changelogs_and_expired_offsets_the_one_that_is_there_is_rea
 
 def test_a_store_that_breaks_beside_a_lost_changelog_writes_none_anew() -> None:
     restores = Restores()
-    restores.write(0, 7)
-    restores.state(0, 7).close()
-    restores.cluster.ids[USERS.changelog] = "users-2"
-    restores.cluster.logs[place()].clear()
+    users_made_again(restores)
     restores.cluster.write(SEEN, 0, (b"t", b"later"))
     restores.disk.breaking[0] = 0
     restores.start(0, None)
@@ -180,10 +179,7 @@ def test_a_store_that_breaks_beside_a_lost_changelog_writes_none_anew() -> None:
 
 def test_a_store_that_is_the_state_reads_nothing_on() -> None:
     restores = Restores()
-    restores.write(0, 7)
-    restores.state(0, 7).close()
-    restores.cluster.ids[USERS.changelog] = "users-2"
-    restores.cluster.logs[place()].clear()
+    users_made_again(restores)
     restores.cluster.ends[TopicPartition(SEEN.changelog, 0)] = 9
     restores.start(0, 7)
     assert restores.told.of("restoring") == [(0, 0, 0)]

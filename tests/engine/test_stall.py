@@ -9,23 +9,9 @@ from pipeline.engine.engine_config import EngineConfig
 from pipeline.engine.errors import BrokerError
 from pipeline.engine.ports import TopicPartition, Watermarks
 from pipeline.engine.stall import BUSY_RECORDS, LOOK_EVERY_S, StallWatch
+from tests.engine.changelogs import Record
 
 A, B = TopicPartition("in", 0), TopicPartition("in", 1)
-
-
-@dataclass
-class Record:
-    place: TopicPartition
-    at: int
-
-    def topic(self) -> str:
-        return self.place.topic
-
-    def partition(self) -> int:
-        return self.place.partition
-
-    def offset(self) -> int:
-        return self.at
 
 
 @dataclass

@@ -28,6 +28,7 @@ from simulator.disk import Folder, SimDisk
 from simulator.faults import Dice
 from simulator.process import Process
 from simulator.world import World
+from tests.simulated import run_task
 
 
 def scene(terms: str = "") -> tuple[World, Broker, Engine]:
@@ -94,22 +95,9 @@ def run(engine: Engine) -> None:
     engine.close()
 
 
-def play(world: World, act: object) -> None:
+def play(world: World, act: Callable[[], object]) -> None:
     """Run a task to its end."""
-    ended: list[BaseException | None] = []
-
-    def run() -> None:
-        try:
-            act()  # type: ignore[operator]
-        except Exception as error:  # noqa: BLE001 — raised again below, outside of the task
-            ended.append(error)
-        else:
-            ended.append(None)
-
-    world.spawn(run)
-    assert world.run(lambda: bool(ended), 100.0)
-    if ended[0] is not None:
-        raise ended[0]
+    run_task(world, act, 100.0)
 
 
 def test_a_batch_of_an_earlier_assignment_is_not_committed() -> None:
