@@ -8,7 +8,7 @@ subjects, folder and audit chain of its own in each run.
 """
 
 import os
-import socket
+import random
 import subprocess
 import sys
 import time
@@ -25,6 +25,7 @@ from fastavro.schema import load_schema
 from bench.errors import BenchError
 from bench.ground import Ground
 from bench.peer import Peer, PeerProcess
+from pipeline.local.ports import choose
 
 GENERATION: Final = "bench"
 COMMAND: Final = (sys.executable, "-m", "pipeline.cli.main")
@@ -136,7 +137,5 @@ def progress_decoder(schemas: Path = Path("schemas")) -> Callable[[bytes], Any]:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    (port,) = choose(1, random.Random())
+    return port

@@ -137,15 +137,16 @@ class Fleet:
             return
         possible = [name for name in DISK_FAULTS if name in dice.chosen]
         fault = random.choice([*possible, "none"])
+        if "old snapshot put back" in possible and slot not in self._snapshots:
+            self._snapshots[slot] = folder.snapshot()
+            return
         if fault == "disk lost" and folder.databases:
             self.folders[slot] = Folder()
             self._world.effects[fault] += 1
-        elif fault == "old snapshot put back" and slot in self._snapshots:
+        elif fault == "old snapshot put back":
             old = self._snapshots.pop(slot)
             self._world.effects[fault] += old != folder.snapshot()
             folder.put_back(old)
-        elif fault == "old snapshot put back":
-            self._snapshots[slot] = folder.snapshot()
         elif fault == "store corrupt" and folder.databases:
             folder.databases[random.choice(sorted(folder.databases))].is_corrupt = True
 

@@ -204,7 +204,12 @@ GUARDS: Final = (
         _without(Group, "check_member", _nothing),
         ("frozen past the session", "worker cut off"),
     ),
-    Guard("nothing is applied before its commit", 6, _apply_first, ("killed", "rebalance storm")),
+    Guard(
+        "nothing is applied before its commit",
+        6,
+        _apply_first,
+        ("killed", "changelog made again in use"),
+    ),
     Guard("only the agent's word ends a batch", 6, _done_without_a_word, ("agent fails",)),
     Guard("what was aborted is fetched again", 6, _never_back, ("batch postponed",)),
     Guard(

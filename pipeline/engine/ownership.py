@@ -120,8 +120,10 @@ class Ownership:
             opened.discard(marker)
 
     def roll_forward(self) -> None:
-        """How the last transaction ended is not known: restore every open partition up to it."""
-        self.discard()
+        """How the last transaction ended is not known: restore every open partition up to it.
+
+        Nothing is uncommitted here: `discard` went before, or no transaction was begun since.
+        """
         for number, opened in self.open.items():
             self._waiting[number] = opened.state
         self.open.clear()
@@ -207,7 +209,6 @@ class Ownership:
             raise error
         self._broke_at[number] = dict(opened.next_offsets)
         del self.open[number]
-        opened.state.discard()
         self._waiting[number] = self._stores.replace(opened.state, str(error))
 
     def advance(
@@ -277,7 +278,6 @@ class Ownership:
 
     def close(self) -> None:
         """Close every store."""
-        self._rewrites.clear()
         self._restorer.close()
         self._standbys.close()
         for opened in self.open.values():

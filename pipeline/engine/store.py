@@ -147,15 +147,19 @@ class PartitionStore:
         changelog: str,
         position: ChangelogPosition,
     ) -> None:
-        """Write what a stretch of one changelog said, and how far it was read, atomically."""
+        """Write what a stretch of one changelog said, and how far it was read, atomically.
+
+        A stretch without records changes no state, so what was one stays one.
+        """
         positions = self.positions | {changelog: position}
+        is_copy = self.is_copy or bool(entries) or marker is not None
         if marker is not None:
             entries.append((_MARKER, encode_marker(marker)))
         entries.append((_POSITIONS, _encode_positions(positions)))
-        if not self.is_copy:
+        if is_copy and not self.is_copy:
             entries.append((_COPY, b""))
         self._disk.write(entries)
-        self.is_copy = True
+        self.is_copy = is_copy
         self.marker = marker or self.marker
         self.positions = positions
 

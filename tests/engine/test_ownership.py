@@ -5,11 +5,14 @@ import pytest
 from pipeline.engine import rewrite
 from pipeline.engine.errors import (
     BatchFailedError,
+    BrokerError,
     CorruptStoreError,
     ProducerLostError,
     TransactionAbortedError,
 )
+from pipeline.engine.opening import BREAKS_MAX
 from pipeline.engine.ports import TopicPartition
+from pipeline.engine.store import PartitionStore
 from simulator.agent import AUDIT, INPUTS, TOPICS, USERS
 from tests.engine.scene import Scene, places, silent
 
@@ -261,3 +264,204 @@ def test_a_worker_that_comes_back_goes_on_from_its_disk() -> None:
     assert entries[b"uann"] == b"1"
     assert b"\x00copy" not in entries
     assert set(TOPICS) >= {USERS.changelog, AUDIT}
+
+
+def test_a_worker_that_leaves_has_no_partition_and_no_store_open() -> None:
+    scene = Scene(partitions=3)
+
+    def act() -> None:
+        scene.started()
+        scene.engine.on_revoked(places([1, 2]))
+        scene.engine.on_assigned(places([2]))
+        partitions = scene.engine.partitions
+        assert (partitions.open.keys(), partitions.restoring) == ({0}, {2})
+        scene.engine.close()
+        assert partitions.places == set()
+        assert [database.holder for database in scene.folder.databases.values()] == [None] * 3
+
+    scene.play(act)
+
+
+def test_each_assignment_has_the_copies_thought_over() -> None:
+    scene = Scene()
+
+    def act() -> None:
+        scene.started()
+        scene.rounds(3)
+        thought_over = len(scene.told.of("standbys"))
+        scene.engine.on_assigned([])
+        scene.rounds(3)
+        assert len(scene.told.of("standbys")) == thought_over + 1
+        scene.engine.partitions.restore_anew()
+        scene.settled()
+        scene.rounds(3)
+        assert len(scene.told.of("standbys")) == thought_over + 2
+
+    scene.play(act)
+
+
+def reading_in_vain(scene: Scene) -> None:
+    """Partition 0 is assigned again, and its changelog has a record more that does not come."""
+    scene.started()
+    scene.feed(b"1")
+    scene.caught_up(1)
+    scene.engine.on_revoked(places([0]))
+    scene.broker.log(USERS.changelog, 0).append((b"zoe", b"1", None), 0)
+    scene.cluster.prepare = silent
+    scene.engine.on_assigned(places([0]))
+    scene.engine.poll()
+
+
+def test_while_a_restore_reads_the_broker_is_asked_nothing_else() -> None:
+    scene = Scene()
+
+    def act() -> None:
+        reading_in_vain(scene)
+        asked = scene.cluster.consumers[0].count("committed")
+        scene.cluster.failing["topic_ids"] = BrokerError("asked too often")
+        scene.rounds(4)
+        assert scene.cluster.consumers[0].count("committed") == asked
+        assert scene.told.of("restores_wait") == []
+
+    scene.play(act)
+
+
+def test_records_of_a_partition_that_is_not_open_do_not_hold_up_the_rest() -> None:
+    scene = Scene(partitions=2)
+
+    def act() -> None:
+        scene.started()
+        scene.feed(b"1")
+        scene.feed(b"1", partition=1)
+        scene.engine.partitions.open.pop(0)
+        records = [
+            record
+            for number in (0, 1)
+            for record in scene.broker.log(INPUTS[0], number).committed()
+        ]
+        assert scene.engine.partitions.ready(records) == {TopicPartition(INPUTS[0], 1): records[1:]}
+
+    scene.play(act)
+
+
+def half_rewritten(scene: Scene) -> None:
+    """Two users' changelog was made again, and one of them is in it again."""
+    scene.started()
+    for user in (b"ann", b"bob"):
+        scene.broker.log(INPUTS[0], 0).append((user, b"1", None), int(scene.world.now * 1000))
+    scene.caught_up(2)
+    scene.engine.on_revoked(places([0]))
+    scene.broker.make_topic(USERS.changelog)
+    scene.engine.on_assigned(places([0]))
+    while scene.told.steps.count("rewrite") < 2:
+        scene.engine.poll()
+
+
+@pytest.mark.parametrize("is_given_up", [False, True])
+def test_a_changelog_that_is_made_again_half_written_anew_is_begun_again(
+    monkeypatch: pytest.MonkeyPatch, is_given_up: bool
+) -> None:
+    monkeypatch.setattr(rewrite, "CHUNK_RECORDS_MAX", 1)
+    scene = Scene()
+
+    def act() -> None:
+        half_rewritten(scene)
+        if is_given_up:
+            scene.engine.on_revoked(places([0]))
+        scene.broker.make_topic(USERS.changelog)
+        if is_given_up:
+            scene.engine.on_assigned(places([0]))
+        scene.settled()
+
+    scene.play(act)
+    records = scene.broker.log(USERS.changelog, 0).committed()
+    assert {record.key() for record in records} >= {b"ann", b"bob"}
+
+
+@pytest.mark.parametrize("is_read_to_its_end", [False, True])
+def test_a_changelog_that_is_made_again_while_it_is_read_is_written_anew_from_the_same_store(
+    is_read_to_its_end: bool,
+) -> None:
+    scene = Scene()
+
+    def act() -> None:
+        reading_in_vain(scene)
+        reader = scene.cluster.readers[-1]
+        (offsets,) = reader.last("assign")
+        scene.broker.make_topic(USERS.changelog)
+        scene.cluster.prepare = lambda *_: None
+        reader.instead.clear()
+        if is_read_to_its_end:
+            reader.instead["poll"] = ([], {place: at + 1 for place, at in offsets.items()})
+            scene.once()
+            reader.instead.clear()
+        scene.settled()
+        assert scene.told.steps.count("rewrite") == 1
+        scene.feed(b"2")
+        scene.caught_up(2)
+
+    scene.may_stall = True
+    scene.play(act)
+    assert scene.disk.count("open") == 1
+    records = scene.broker.log(USERS.changelog, 0).committed()
+    assert [r.value() for r in records if r.key() == b"ann"] == [b"1", b"2"]
+
+
+def test_what_was_refused_is_looked_at_again_with_everything_else() -> None:
+    scene = Scene()
+
+    def act() -> None:
+        scene.started()
+        scene.feed(b"1")
+        scene.caught_up(1)
+        scene.engine.on_revoked(places([0]))
+        at = TopicPartition(INPUTS[0], 0)
+        scene.broker.group.offsets[at] = 5
+        scene.engine.on_assigned(places([0]))
+        scene.settled()
+        partitions = scene.engine.partitions
+        assert partitions.refused.keys() == {0}
+        scene.broker.group.offsets[at] = 1
+        partitions.restore_anew()
+        scene.settled()
+        assert partitions.open.keys() == {0}
+        assert partitions.refused == {}
+
+    scene.play(act)
+
+
+def breaking_as_they_open(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Stores break where a restore ends, once for each reason in the list that is returned."""
+    reasons: list[str] = []
+    settle = PartitionStore.settle
+
+    def broken(store: PartitionStore) -> None:
+        if reasons:
+            raise CorruptStoreError(reasons.pop())
+        settle(store)
+
+    monkeypatch.setattr(PartitionStore, "settle", broken)
+    return reasons
+
+
+def test_a_store_that_breaks_as_it_is_opened_is_set_aside_and_restored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reasons = breaking_as_they_open(monkeypatch)
+    scene = Scene()
+
+    def act() -> None:
+        scene.started()
+        for count in range(1, BREAKS_MAX + 3):
+            scene.feed(b"%d" % count)
+            scene.caught_up(count)
+            scene.engine.on_revoked(places([0]))
+            reasons.append(f"damaged {count}")
+            scene.engine.on_assigned(places([0]))
+            scene.settled()
+
+    scene.play(act)
+    assert [reason for _, reason, _ in scene.told.of("set_aside")] == [
+        f"damaged {count}" for count in range(1, BREAKS_MAX + 3)
+    ]
+    assert len(scene.values(AUDIT)) == BREAKS_MAX + 2

@@ -2,39 +2,23 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import pytest
 
 from pipeline.engine import rewrite
 from pipeline.engine.marker import FORMAT, Marker
-from pipeline.engine.ports import Message, TransactionalProducer
+from pipeline.engine.ports import Message, TopicPartition, TransactionalProducer
 from pipeline.engine.replay import replay
 from pipeline.engine.rewrite import Rewrite
 from pipeline.engine.rocks import RocksDisk
 from pipeline.engine.store import PartitionStore
 from pipeline.engine.tablespec import TableSpec
+from tests.engine.changelogs import Record
 
 TABLE = TableSpec("users", "users-changelog", b"u")
 MARKER = Marker(FORMAT, "blue", {"inputs": 7}, b"ledger")
 CHUNK = 3
-
-
-class Record(NamedTuple):
-    """A changelog record; what `Message` has as methods is given by `Log`."""
-
-    at: int
-    name: bytes | None
-    content: bytes | None
-
-    def offset(self) -> int:
-        return self.at
-
-    def key(self) -> bytes | None:
-        return self.name
-
-    def value(self) -> bytes | None:
-        return self.content
 
 
 class Log:
@@ -58,7 +42,7 @@ class Log:
         on_offset: Callable[[int], None] | None = None,
     ) -> None:
         at = len(self.records) + len(self._open)
-        self._open.append(Record(at, key, value))
+        self._open.append(Record(TopicPartition(topic, partition), at, key, value))
         if on_offset is not None:
             on_offset(at)
 
@@ -161,7 +145,9 @@ def test_a_chunk_that_failed_is_written_again(source: PartitionStore, tmp_path: 
 
 def test_a_copy_is_known_as_one_until_it_is_checked(source: PartitionStore, tmp_path: Path) -> None:
     assert not source.is_copy
-    store = restored(tmp_path / "other", [Record(0, b"1", b"value")])
+    store = restored(
+        tmp_path / "other", [Record(TopicPartition(TABLE.changelog, 0), 0, b"1", b"value")]
+    )
     assert store.is_copy
     store.close()
     store = opened(tmp_path / "other")
