@@ -13,7 +13,7 @@ from pipeline.engine.errors import (
 from pipeline.engine.opening import BREAKS_MAX
 from pipeline.engine.ports import TopicPartition
 from pipeline.engine.store import PartitionStore
-from simulator.agent import AUDIT, INPUTS, TOPICS, USERS
+from simulator.agent import AUDIT, INPUTS, TABLES, TOPICS, USERS
 from tests.engine.scene import Scene, places, silent
 
 
@@ -353,7 +353,7 @@ def half_rewritten(scene: Scene) -> None:
     scene.engine.on_revoked(places([0]))
     scene.broker.make_topic(USERS.changelog)
     scene.engine.on_assigned(places([0]))
-    while scene.told.steps.count("rewrite") < 2:
+    while not scene.told.steps.count("rewrite"):
         scene.engine.poll()
 
 
@@ -376,6 +376,29 @@ def test_a_changelog_that_is_made_again_half_written_anew_is_begun_again(
     scene.play(act)
     records = scene.broker.log(USERS.changelog, 0).committed()
     assert {record.key() for record in records} >= {b"ann", b"bob"}
+
+
+def test_lost_changelogs_are_written_anew_one_after_the_other_and_again_when_lost_again() -> None:
+    scene = Scene()
+
+    def act() -> None:
+        scene.started()
+        scene.feed(b"1", b"2")
+        scene.caught_up(2)
+        for rewrites in (2, 4):
+            scene.engine.on_revoked(places([0]))
+            for table in TABLES:
+                scene.broker.make_topic(table.changelog)
+            scene.engine.on_assigned(places([0]))
+            scene.settled()
+            assert scene.told.steps.count("rewrite") == rewrites
+        scene.feed(b"3")
+        scene.caught_up(3)
+
+    scene.play(act)
+    assert scene.told.of("set_aside") == []
+    for table in TABLES:
+        assert scene.broker.log(table.changelog, 0).committed()
 
 
 @pytest.mark.parametrize("is_read_to_its_end", [False, True])
