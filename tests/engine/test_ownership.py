@@ -10,6 +10,7 @@ from pipeline.engine.errors import (
     ProducerLostError,
     TransactionAbortedError,
 )
+from pipeline.engine.marker import REWRITING_KEY
 from pipeline.engine.opening import BREAKS_MAX
 from pipeline.engine.ports import TopicPartition
 from pipeline.engine.store import PartitionStore
@@ -357,25 +358,40 @@ def half_rewritten(scene: Scene) -> None:
         scene.engine.poll()
 
 
-@pytest.mark.parametrize("is_given_up", [False, True])
 def test_a_changelog_that_is_made_again_half_written_anew_is_begun_again(
-    monkeypatch: pytest.MonkeyPatch, is_given_up: bool
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(rewrite, "CHUNK_RECORDS_MAX", 1)
     scene = Scene()
 
     def act() -> None:
         half_rewritten(scene)
-        if is_given_up:
-            scene.engine.on_revoked(places([0]))
         scene.broker.make_topic(USERS.changelog)
-        if is_given_up:
-            scene.engine.on_assigned(places([0]))
         scene.settled()
 
     scene.play(act)
     records = scene.broker.log(USERS.changelog, 0).committed()
     assert {record.key() for record in records} >= {b"ann", b"bob"}
+
+
+def test_what_was_given_up_half_written_anew_is_begun_again_from_the_store_as_it_is_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(rewrite, "CHUNK_RECORDS_MAX", 1)
+    scene = Scene()
+
+    def act() -> None:
+        half_rewritten(scene)
+        scene.engine.on_revoked(places([0]))
+        scene.engine.on_assigned([])
+        scene.rounds(3)
+        assert scene.folder.databases[0].holder is None
+        scene.engine.on_assigned(places([0]))
+        scene.settled()
+
+    scene.play(act)
+    records = scene.broker.log(USERS.changelog, 0).committed()
+    assert [record.key() for record in records].count(b"ann") == 2
 
 
 def test_lost_changelogs_are_written_anew_one_after_the_other_and_again_when_lost_again() -> None:
@@ -398,7 +414,7 @@ def test_lost_changelogs_are_written_anew_one_after_the_other_and_again_when_los
     scene.play(act)
     assert scene.told.of("set_aside") == []
     for table in TABLES:
-        assert scene.broker.log(table.changelog, 0).committed()
+        assert scene.broker.log(table.changelog, 0).committed()[0].key() == REWRITING_KEY
 
 
 @pytest.mark.parametrize("is_read_to_its_end", [False, True])

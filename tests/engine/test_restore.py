@@ -230,6 +230,36 @@ def test_an_open_transaction_is_named_with_more_and_more_patience() -> None:
     assert restores.finish().next_offsets == {"in": 7}
 
 
+def test_once_its_end_is_told_a_changelog_is_not_named_any_more() -> None:
+    restores = Restores()
+    restores.write(0, 7)
+    held = (place(), TopicPartition(SEEN.changelog, 0))
+    for changelog in held:
+        restores.cluster.ends[changelog] = 9
+    restores.start(0, 7)
+    for changelog in held:
+        restores.cluster.ends[changelog] = 0
+    restores.step()
+    restores.cluster.ends[TopicPartition(SEEN.changelog, 0)] = 9
+    while not restores.told.of("stalled"):
+        assert restores.step() == []
+    assert f"open in {USERS.changelog}[0]" in restores.told.of("stalled")[0][0]
+
+
+def test_a_reader_that_brings_records_is_never_replaced() -> None:
+    restores = Restores()
+    restores.write(0, 7)
+    restores.cluster.ends[place()] = 99
+    restores.start(0, 7)
+    restores.cluster.ends[place()] = 0
+    for _ in range(5):
+        restores.cluster.write(USERS, 0, (b"a", b"8"))
+        began = restores.cluster.now
+        while restores.cluster.now < began + 0.6 * SILENCE_S:
+            assert restores.step() == []
+    assert restores.told.of("stalled") == []
+
+
 def test_patience_is_short_again_after_something_was_heard() -> None:
     restores = Restores()
     restores.write(0, 7)
