@@ -164,6 +164,8 @@ def with_session(cover: Cover, session: Session, cell: int) -> Cover:
 
     The sessions kept are chosen greedily: at each point, of those that start by then, the one that
     reaches furthest. That is the fewest there can be, so none is within the union of the others.
+    Of those that start at once the longest is kept, also where both reach beyond the cell: it is
+    the same one in every cell.
     """
     low, high = cell * CELL_MS, (cell + 1) * CELL_MS
     by_start = sorted((*cover, session), key=_reach_at_start)

@@ -231,6 +231,27 @@ def test_the_earliest_overlapped_session_is_named() -> None:
     assert crossed == session(edge - 9, edge - 5)
 
 
+@pytest.mark.parametrize(
+    ("end", "cells"), [(0, [-1]), (1, [-1, 0]), (CELL_MS, [-1, 0]), (CELL_MS + 1, [-1, 0, 1])]
+)
+def test_a_session_is_in_the_cells_of_which_it_has_an_instant(end: int, cells: list[int]) -> None:
+    covers = admit(Memory(BOOK.window_ms), USER, session(-1, end), CELL_UNKNOWN)[1]
+    assert [cell for cell, _ in covers] == cells
+
+
+def test_only_what_lies_in_the_cell_counts() -> None:
+    before, new = session(CELL_MS - 20, CELL_MS + 3), session(CELL_MS - 10, CELL_MS + 5)
+    assert with_session((before,), new, 1) == (new,)
+    beyond = (session(10, CELL_MS + 10),)
+    assert with_session(beyond, session(20, CELL_MS + 20), 0) is beyond
+
+
+def test_of_sessions_that_start_at_once_the_longest_is_kept_in_every_cell() -> None:
+    shorter, longer = session(10, CELL_MS + 10), session(10, CELL_MS + 20)
+    assert with_session((shorter,), longer, 0) == (longer,)
+    assert with_session((longer,), shorter, 0) == (longer,)
+
+
 def test_a_session_that_adds_nothing_is_not_written() -> None:
     cover = with_session((session(0, 100),), session(90, 200), 0)
     assert with_session(cover, session(20, 80), 0) is cover
