@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -181,7 +182,11 @@ class _Parts:
             try:
                 return self._make_engine(cluster, topics)
             except (BrokerError, RegistryUnavailableError) as error:
+                if getattr(error, "fields", {}).get("http_status") == HTTPStatus.NOT_FOUND:
+                    raise  # there is a server, and it is no registry at that path
                 if time.monotonic() + AGAIN_S > deadline:
+                    if isinstance(error, BrokerError):
+                        raise _unreachable(settings, error) from error
                     raise
                 logger.warning("not yet, trying again in %.0f s: %s", AGAIN_S, error)
                 time.sleep(AGAIN_S)
@@ -268,6 +273,16 @@ class _Parts:
             self.seen.table.spec,
             self.hooks.folded,
         )
+
+
+def _unreachable(settings: Settings, error: BrokerError) -> BrokerError:
+    return BrokerError(
+        f"the brokers at {settings.bootstrap_servers} could not be asked for"
+        f" {settings.start_timeout_s:.0f} s",
+        why=str(error),
+        fix="start them (on this machine: `awaway local up --kafka-port 9092`), or correct"
+        " AWAWAY_BOOTSTRAP_SERVERS and what the client needs to log in",
+    )
 
 
 def _kafka_config(settings: Settings, topics: TopicsFile) -> KafkaConfig:

@@ -73,7 +73,7 @@ def down(
     if delete_data:
         confirm(f"All topics and schemas in {root} will be gone", "delete", yes)
     ran = _stack(root).down(delete_data=delete_data)
-    message = "the stack is down" if ran else "the stack was down already"
+    message = "the stack is down" if ran else f"no stack was up in {root}"
     show(
         {"stopped": ran, "health": "down", "data_deleted": delete_data},
         output,

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
 from types import TracebackType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -76,6 +76,7 @@ def run(argv: Sequence[str]) -> int:
     output = wanted(argv)
     try:
         command = typer.main.get_command(build(argv))
+        _unwrap(command)
         result = command.main(args=list(argv), prog_name="awaway", standalone_mode=False)
     except AwawayError as error:
         show_error(error, output)
@@ -116,6 +117,15 @@ def _root_options(
     ] = False,
 ) -> None:
     """Daily practice into streaks, portals and sacred geometry, exactly once."""
+
+
+def _unwrap(command: Any) -> None:
+    """Have each paragraph of the help be one line: the terminal wraps it, the source did too."""
+    if command.help:
+        paragraphs = command.help.split("\n\n")
+        command.help = "\n\n".join(" ".join(each.split("\n")) for each in paragraphs)
+    for one in getattr(command, "commands", {}).values():
+        _unwrap(one)
 
 
 def _not_loaded() -> None:

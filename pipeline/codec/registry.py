@@ -11,6 +11,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -40,6 +41,9 @@ _CLIENT_DEFAULTS: Final[Mapping[str, Any]] = {
     "retries.max.wait.ms": 500,
 }
 _FIX_UNAVAILABLE: Final = "check AWAWAY_REGISTRY_URL, its credentials, and the registry's log"
+_FIX_PATH: Final = (
+    "check the path of AWAWAY_REGISTRY_URL: the local stack's ends in /apis/ccompat/v7"
+)
 _FIX_REGISTER: Final = "run `awaway schemas plan`, then `awaway schemas register`"
 
 _ASKED_AT_ONCE: Final = 8
@@ -82,11 +86,12 @@ def ask(what: str, request: Callable[[], _Answer], *absent: int) -> _Answer | No
     except SchemaRegistryError as error:
         if error.error_code in absent:
             return None
+        status, said = error.http_status_code, error.error_message
         raise RegistryUnavailableError(
             f"the registry refused: {what}",
-            why=str(error),
-            fix=_FIX_UNAVAILABLE,
-            http_status=error.http_status_code,
+            why=f"HTTP {status}" + (f": {said}" if said else ""),
+            fix=_FIX_PATH if status == HTTPStatus.NOT_FOUND else _FIX_UNAVAILABLE,
+            http_status=status,
         ) from error
     except (HTTPError, OSError, ValueError) as error:
         raise RegistryUnavailableError(

@@ -29,10 +29,10 @@ def with_number(runs: Runs, number: int) -> Runs:
         return ((number, 1),)
     start, length = runs[-1]
     end = start + length
-    if number == end:
-        return (*runs[:-1], (start, length + 1))
     if number > end:
         return (*runs, (number, 1))
+    if number == end:
+        return (*runs[:-1], (start, length + 1))
     if number >= start:
         return runs
     return _inserted(runs, number)

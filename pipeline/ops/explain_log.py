@@ -189,7 +189,8 @@ class LogEvidence:
 
     def inputs(self, places: Sequence[Place]) -> Mapping[Place, RawInput]:
         """Inputs by their places."""
-        self._say(f"reading {len(places)} inputs", None, None)
+        if places:
+            self._say("reading the inputs that these name", None, None)
         return self._inputs.read(places)
 
     def _count(self) -> int:

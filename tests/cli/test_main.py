@@ -53,6 +53,23 @@ def test_every_command_that_is_listed_is_there(name: str, capsys: Captured) -> N
     assert f"Usage: awaway {name} " in capsys.readouterr().out
 
 
+def test_the_terminal_wraps_a_paragraph_of_the_help(capsys: Captured) -> None:
+    assert cli.run(["worker", "--help"]) == 0
+    words = capsys.readouterr().out
+    paragraph = words[words.index("Reads completions") : words.index("Settings come")].rstrip()
+    *lines, _ = paragraph.splitlines()
+    assert lines
+    widths = [len(line.rstrip()) for line in lines]
+    assert min(widths[1:]) > max(widths[1:]) - 20
+
+
+def test_a_word_that_is_neither_a_date_nor_an_age_is_refused(capsys: Captured) -> None:
+    assert cli.run(["explain", "ada", "--since", "3x"]) == 2
+    said = capsys.readouterr().err
+    assert "'3x' is no date and no age" in said
+    assert "30d or 12h" in said
+
+
 def test_version_is_the_packages(capsys: Captured) -> None:
     assert cli.run(["--version"]) == 0
     assert re.fullmatch(r"awaway \d+\.\d+\.\d+\n", capsys.readouterr().out)

@@ -179,6 +179,11 @@ async def test_open_says_so_on_every_page(tmp_path: Path) -> None:
         assert "Authorisation is off" in (await one.get(f"/console{page}")).body.decode()
 
 
+async def test_the_front_door_leads_to_the_console(tmp_path: Path) -> None:
+    answer = await scene(tmp_path).get("/")
+    assert (answer.status, answer.headers["location"]) == (303, "/console")
+
+
 async def test_static_files_are_kept_for_ever_and_found_by_their_content(tmp_path: Path) -> None:
     one = scene(tmp_path)
     files = static_files()

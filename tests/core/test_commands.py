@@ -213,8 +213,8 @@ def test_two_claims_of_one_key_count_once() -> None:
 
 
 def test_keys_that_can_exist() -> None:
-    book = book_of((1, "one", 2), (5, "five", 0), cycle_days=5, earliest_date="2026-06-01")
-    # From 1 June to 17 June at most: 17 days, laps 0 to 3.
+    book = book_of((1, "one", 2), (5, "five", 0), cycle_days=5, earliest_date="2026-06-03")
+    # From 3 June to 17 June at most: 15 days, laps 0 to 2.
     possible = {
         str(uuid5(NAMESPACE, f"{USER}/{lap}/{slug}/{i}"))
         for lap in range(6)
@@ -223,7 +223,7 @@ def test_keys_that_can_exist() -> None:
         if can_exist(book, USER, str(uuid5(NAMESPACE, f"{USER}/{lap}/{slug}/{i}")), NOW)
     }
     assert possible == {
-        str(uuid5(NAMESPACE, f"{USER}/{lap}/one/{i}")) for lap in range(4) for i in range(2)
+        str(uuid5(NAMESPACE, f"{USER}/{lap}/one/{i}")) for lap in range(3) for i in range(2)
     }
     assert not can_exist(book, USER, KEY, at("2026-05-01T00:00:00+00:00"))
 

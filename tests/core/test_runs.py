@@ -49,6 +49,19 @@ def test_algebra(left: frozenset[int], right: frozenset[int]) -> None:
         assert spread(runs) == sorted(expected)
 
 
+def test_with_nothing_to_add_or_take_away_it_is_the_same_object() -> None:
+    some = from_numbers([1, 2, 5])
+    assert union(some, ()) is some
+    assert union((), some) is some
+    assert difference(some, ()) is some
+    assert difference((), some) == ()
+
+
+def test_a_hole_that_reaches_over_two_runs_cuts_both() -> None:
+    left, right = ((2, 3), (10, 5)), ((0, 1), (3, 10))
+    assert difference(left, right) == ((2, 1), (13, 2))
+
+
 @given(numbers, st.integers(-32, 32))
 def test_questions(given_numbers: frozenset[int], number: int) -> None:
     runs = from_numbers(given_numbers)

@@ -12,7 +12,7 @@ from pipeline.core.policy import PolicyBook, load_policy
 from pipeline.core.records import NextPortal, Run
 from pipeline.core.sets import Sets
 from pipeline.core.state import EMPTY
-from pipeline.core.streak import current_run
+from pipeline.core.streak import Standing, current_run, standing_of, today_of
 from tests.core.scenes import (
     BOOK,
     DAY,
@@ -269,6 +269,13 @@ class TestStreak:
         runs = ((TODAY - 1, 1),)
         assert current_run(runs, "Gone/Zone", NOW, POLICY) == runs[0]
         assert current_run(runs, "Gone/Zone", NOW + 15 * HOUR, POLICY) is None
+        before_the_day_starts = at("2026-06-15T02:59:59+00:00")
+        assert today_of("Gone/Zone", before_the_day_starts, POLICY) == TODAY - 1
+        assert today_of("Gone/Zone", before_the_day_starts + 1000, POLICY) == TODAY
+
+    def test_somebody_without_a_date_stands_nowhere(self) -> None:
+        nowhere = Standing(0, 0, 0, 0, 0, None, None)
+        assert standing_of((), "UTC", NOW, POLICY) == nowhere
 
     def test_a_credit_for_tomorrow_breaks_nothing(self) -> None:
         log = practised(Log(), -2, -1)

@@ -214,8 +214,8 @@ def test_a_store_that_its_owner_left_ahead_of_the_group_is_set_aside() -> None:
     ((number, reason),) = restores.disk.aside
     assert number == 0
     assert reason == (
-        "it contains more than the group's offsets {'in': 7}: the broker lost a transaction that was"
-        " committed, or someone reset them"
+        "it contains more than the group's offsets {'in': 7}: the broker lost a transaction that"
+        " was committed, or someone reset them"
     )
     restores.restored()
     assert restores.finish().next_offsets == {"in": 7}

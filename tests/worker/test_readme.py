@@ -43,12 +43,14 @@ def test_what_is_published_comes_out_as_a_portal(
             code = code.replace(shown, real)
         return code
 
-    with ledger.worker() as worker:
-        exec(compile(here(snippet("publish")), "publish", "exec"), {})
-        ledger.wait_for(lambda: bool(ledger.input_offsets()))
-        ledger.drain(worker)
-    printed = io.StringIO()
     names: dict[str, object] = {}
+    with ledger.worker() as worker:
+        exec(compile(here(snippet("publish")), "publish", "exec"), names)
+        exec(compile(here(snippet("command")), "command", "exec"), names)
+        ledger.wait_for(lambda: len(ledger.input_offsets()) == 2)
+        ledger.drain(worker)
+    assert ledger.progress()["ada"]["streak_days"] == 2
+    printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(here(snippet("consume")), "consume", "exec"), names)
     consumer = names["consumer"]

@@ -140,6 +140,27 @@ def test_brokers_that_are_away_are_told_and_a_signal_still_stops_it(
     assert "Traceback" not in ledger.log()
 
 
+def test_brokers_that_stay_away_are_named_with_what_to_do(ledger: Ledger) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        nobody = f"127.0.0.1:{taken.getsockname()[1]}"
+        worker = ledger.start_worker(BOOTSTRAP_SERVERS=nobody, START_TIMEOUT_S="1")
+        assert worker.wait(60) == 1
+    (failed,) = [line for line in lines(ledger) if line["event"] == "failed"]
+    assert f"the brokers at {nobody} could not be asked" in failed["reason"]
+    assert "AWAWAY_BOOTSTRAP_SERVERS" in failed["fix"]
+
+
+def test_a_registry_at_another_path_is_not_waited_for(ledger: Ledger, stack: LocalStack) -> None:
+    ledger.set_up()
+    elsewhere = stack.registry_url.removesuffix("/apis/ccompat/v7")
+    worker = ledger.start_worker(REGISTRY_URL=elsewhere, START_TIMEOUT_S="600")
+    assert worker.wait(60) == 1
+    (failed,) = [line for line in lines(ledger) if line["event"] == "failed"]
+    assert "HTTP 404" in failed["reason"]
+    assert "/apis/ccompat/v7" in failed["fix"]
+
+
 # Without servers.
 
 

@@ -11,7 +11,7 @@ from itertools import islice
 from typing import Final
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from pipeline.api.auth import Principal
 from pipeline.api.console.explaining import Explainer
@@ -37,6 +37,7 @@ _HTML: Final = "text/html"
 _EVENTS: Final = Operation(
     "tailEvents", "Follow everybody", "console", {200: Answer("Rows.", media="text/event-stream")}
 )
+_HOME: Final = Operation("home", "To the console", "console", {303: Answer("Elsewhere.", media="")})
 _AGAIN: Final = {"Retry-After": "2"}
 DATE_MIN: Final = date_of(date(1, 1, 9))
 DATE_MAX: Final = date_of(date(9999, 12, 1))
@@ -58,6 +59,9 @@ def console_routes(parts: Parts) -> list[ApiRoute]:
         operation = Operation(name, name, "console", {200: Answer("A page.", media=_HTML)})
         return ApiRoute(f"{AT}{path}", answer, operation, method=method, hidden=True)  # type: ignore[arg-type]
 
+    async def home(_request: Request) -> Response:
+        return RedirectResponse(AT, 303)
+
     return [
         page("", "people", gate.guarded(shown.people)),
         page("/user", "person", gate.guarded(shown.person)),
@@ -70,6 +74,7 @@ def console_routes(parts: Parts) -> list[ApiRoute]:
         page("/sign-in", "signIn", gate.sign_in, "POST"),
         page("/sign-out", "signOut", gate.sign_out, "POST"),
         page("/static/{digest}/{name}", "static", static),
+        ApiRoute("/", home, _HOME, hidden=True),
     ]
 
 
