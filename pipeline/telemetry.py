@@ -8,7 +8,7 @@ when it was aborted. After a commit of unknown outcome the counts of that one ba
 though the roll-forward may find it committed: metrics may miss a batch then, the audit never does.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -144,6 +144,18 @@ class Telemetry(EngineObserver):
         self._metrics.refused(len(self._refused))
         _log.error("partition refused", partition=partition, reason=reason)
         self._settle()
+
+    def offsets_forgotten(
+        self, partition: int, committed: Mapping[str, int | None], at: Mapping[str, int]
+    ) -> None:
+        _log.error(
+            "the group's offsets went back; going on after what the state contains",
+            partition=partition,
+            committed=dict(committed),
+            contained=dict(at),
+            fix="nothing is counted twice; find out who reset them, or if the brokers restarted"
+            " (docs/adr/0018)",
+        )
 
     def set_aside(self, partition: int, reason: str, path: str) -> None:
         self._metrics.store_set_aside()

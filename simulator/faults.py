@@ -45,6 +45,7 @@ EVENTS: Final = (
     "changelog compacted",
     "changelog expired",
     "group's offsets expired",
+    "group's offsets went back",
     "changelog made again",
     "changelog made again in use",
     "rolling restart",

@@ -10,6 +10,7 @@ over when all have, or their sessions timed out. A static member that comes back
 takes its place and its partitions, without a rebalance; who had the place before is fenced.
 """
 
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -26,6 +27,9 @@ from simulator.refusal import (
 from simulator.world import World
 
 TICK_S = 0.5
+
+COMMITS_KEPT: Final = 200
+"""So many commits can be forgotten at once."""
 
 NOBODY: Final = ("", "", -1)
 """Slot, member and generation of who sends offsets without being a member; a broker takes them in
@@ -62,6 +66,7 @@ class Group:
         self.generation = 0
         self.offsets: dict[tuple[str, int], int] = {}
         self._held: dict[Transaction, dict[tuple[str, int], int]] = {}
+        self._replaced: deque[dict[tuple[str, int], int | None]] = deque(maxlen=COMMITS_KEPT)
         self.at_expiry: Callable[[str], None] = lambda _: None
         world.later(TICK_S, self._tick)
 
@@ -190,7 +195,8 @@ class Group:
         of_producer = [t for t in self._held if t.producer == transaction.producer]
         for ended in of_producer:
             held = self._held.pop(ended)
-            if transaction.is_committed:
+            if transaction.is_committed and held:
+                self._replaced.append({place: self.offsets.get(place) for place in held})
                 self.offsets.update(held)
 
     def stable_offsets(
@@ -210,6 +216,32 @@ class Group:
     def expire_offsets(self) -> None:
         """Forget the group's offsets, as a broker does with a group that was empty for long."""
         self.offsets.clear()
+        self._replaced.clear()
+
+    def go_back(self, commits: int) -> int:
+        """Have the coordinator's memory as it was so many commits ago; the members join again.
+
+        A partition stays as it is where it would go back by one transaction: that cannot be told
+        from a transaction whose end never reached the group.
+
+        Returns:
+            How many partitions went back.
+        """
+        earlier = list(self._replaced)[-commits:]
+        times = Counter(number for held in earlier for number in {place[1] for place in held})
+        back = {number for number, count in times.items() if count > 1}
+        for replaced in reversed(earlier):
+            for place, offset in replaced.items():
+                if place[1] in back and offset is None:
+                    self.offsets.pop(place, None)
+                elif place[1] in back and offset is not None:
+                    self.offsets[place] = offset
+        for transaction, held in self._held.items():
+            self._held[transaction] = {p: at for p, at in held.items() if p[1] not in back}
+        self._replaced.clear()
+        if back:
+            self._rebalance()
+        return len(back)
 
 
 def range_assignment(slots: Iterable[str], partitions: int) -> dict[str, list[int]]:

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pipeline.engine import restore, takeover
+from pipeline.engine import agreement, restore, takeover
 from pipeline.engine.batch import OpenPartition, Poll
 from pipeline.engine.errors import CorruptStoreError
 from pipeline.engine.last_end import LastEnd
@@ -280,6 +280,12 @@ GUARDS: Final = (
         11,
         _from_the_start,
         ("group's offsets expired",),
+    ),
+    Guard(
+        "offsets that went back are recorded anew",
+        11,
+        _without(agreement, "is_forgotten", lambda *_: False),
+        ("group's offsets went back",),
     ),
     Guard(
         "a lost changelog is written anew",

@@ -27,7 +27,7 @@ from simulator.reader import Reader
 from simulator.storm import Storm
 from simulator.world import Trace, World
 
-STORM_S: Final = (25.0, 900.0)
+STORM_S: Final = (25.0, 1_800.0)
 HEAL_S_MAX: Final = 120.0
 """After the last fault something is committed within this time, or it hangs."""
 
@@ -63,6 +63,7 @@ APART: Final = (
     {"changelog made again", "slot taken twice"},
     {"changelog made again", "write failed"},
     {"changelog made again", "killed during a write"},
+    {"changelog made again", "group's offsets went back"},
 )
 """Together they may lose state for good, which is refused, and rightly."""
 

@@ -13,6 +13,7 @@ from simulator.broker import Broker
 from simulator.disk import Folder
 from simulator.faults import Dice
 from simulator.fleet import Fleet
+from simulator.group import COMMITS_KEPT
 from simulator.log import Transaction
 from simulator.world import World
 
@@ -51,6 +52,7 @@ class Storm:
             "changelog compacted": self._compact,
             "changelog expired": self._expire,
             "group's offsets expired": self._expire_offsets,
+            "group's offsets went back": self._offsets_back,
             "changelog made again": self._make_again,
             "changelog made again in use": self._make_again_in_use,
             "old snapshot put back": self._bounce,
@@ -213,6 +215,14 @@ class Storm:
             group.expire_offsets()
         self._resume(self._fleet.slots)
         self._world.sleep(self._world.between(5.0, 10.0))
+
+    def _offsets_back(self) -> None:
+        """The coordinator is loaded again, and forgets what came last (ADR 0018)."""
+        self._broker.restart(self._world.between(0.2, 3.0))
+        if self._wait(lambda: self._broker.is_up, 10.0):
+            back = self._broker.group.go_back(self._world.random.randint(2, COMMITS_KEPT))
+            self._world.effects["group's offsets went back"] += back > 0
+        self._world.sleep(self._world.between(5.0, 15.0))
 
     def _make_again(self) -> None:
         """Delete a changelog and make it again, while the disks hold everything that was in it."""

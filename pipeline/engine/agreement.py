@@ -4,6 +4,10 @@ Owns: what is compared with what, and what an operator is told where it differs.
 Does not own: restoring (restore.py), what becomes of a partition that is refused (ownership.py).
 Invariant: it returns a marker with a position for each input, all of them still in the inputs, or
 refuses; nothing is guessed.
+
+Which one counts where they differ: the marker is in the same transaction as the offsets, and in the
+log, so it is right where it is there; it may be missing (the changelog was lost), and then it is
+behind the offsets, or there is none. So a marker that is behind refuses the partition.
 """
 
 from collections.abc import Collection, Mapping
@@ -29,6 +33,24 @@ def is_ahead(marker: Marker | None, committed: Mapping[str, int | None]) -> bool
         offset is not None and marker.next_offsets.get(topic, 0) > offset
         for topic, offset in committed.items()
     )
+
+
+def is_forgotten(marker: Marker, committed: Mapping[str, int | None]) -> bool:
+    """Whether the group forgot offsets that were surely committed (ADR 0018).
+
+    They are behind where the marker's transaction began, and a producer begins none before the one
+    before it has ended everywhere. Offsets that are behind by the marker's transaction alone are
+    not enough: its end may have reached the changelog and nothing else (ADR 0017).
+    """
+    is_behind = False
+    for topic, offset in committed.items():
+        if offset is None:  # a partition's first transaction records each input that it knows
+            is_behind = is_behind or topic in marker.before
+        elif offset > marker.next_offsets.get(topic, -1):
+            return False
+        elif offset < marker.before.get(topic, 0):
+            is_behind = True
+    return is_behind
 
 
 def agreed_marker(
@@ -61,7 +83,7 @@ def agreed_marker(
                 " (AWAWAY_GENERATION), which rebuilds everything from the raw topics",
             )
         marker = Marker(FORMAT, config.generation, {}, b"", config.terms)
-    elif not agrees(marker, committed):
+    elif not agrees(marker, committed) and not is_forgotten(marker, committed):
         raise PartitionRefusedError(
             f"partition {partition}: the state contains inputs up to {marker.next_offsets},"
             f" the group's committed offsets are {committed}",

@@ -178,7 +178,7 @@ class OpenPartition:
         next_offsets: by input topic, the offset after the last one that was applied.
         ledger: the application's bytes inside the current transaction.
         unrecorded: inputs of which the group has no offset, because this is the first start or
-            they expired; the next transaction records them.
+            they expired, or has one that is too old; the next transaction records them.
     """
 
     __slots__ = ("ledger", "next_offsets", "state", "unrecorded")

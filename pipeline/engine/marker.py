@@ -10,7 +10,8 @@ Invariant: a marker that was read back equals the one that was written; a marker
 is refused, never guessed at.
 
 Bytes, in both places: msgpack of the array
-`[format, generation, {topic: next offset}, ledger, terms, changelog id]`.
+`[format, generation, {topic: next offset}, ledger, terms, changelog id, {topic: offset before}]`;
+the last three may be missing.
 """
 
 from typing import Final
@@ -42,6 +43,7 @@ class Marker(msgspec.Struct, frozen=True, array_like=True):
         changelog_id: in a changelog, the UUID of the topic that the writer took it for; empty in a
             store. A changelog with a marker of another topic was made again under its writer, and
             lacks what came before.
+        before: `next_offsets` before the transaction; empty where that was not recorded.
     """
 
     format: int
@@ -50,6 +52,7 @@ class Marker(msgspec.Struct, frozen=True, array_like=True):
     ledger: bytes
     terms: str = ""
     changelog_id: str = ""
+    before: dict[str, int] = {}
 
 
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode

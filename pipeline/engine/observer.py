@@ -5,6 +5,8 @@ Invariant: an observer cannot change what the engine does; its methods return qu
 raise.
 """
 
+from collections.abc import Mapping
+
 from pipeline.engine.ports import TopicPartition
 
 
@@ -46,6 +48,12 @@ class EngineObserver:
 
     def refused(self, partition: int, reason: str) -> None:
         """A partition is not processed; the reason says what to do."""
+
+    def offsets_forgotten(
+        self, partition: int, committed: Mapping[str, int | None], at: Mapping[str, int]
+    ) -> None:
+        """The group's offsets of a partition went back; it goes on after what its state contains,
+        and records that."""
 
     def set_aside(self, partition: int, reason: str, path: str) -> None:
         """A local store did not fit and was moved to `path`."""

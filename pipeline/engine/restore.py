@@ -354,7 +354,10 @@ class Restorer:
             item.store.close()
             raise
         item.store.settle()
-        unrecorded = {topic for topic, offset in item.committed.items() if offset is None}
+        at = marker.next_offsets
+        unrecorded = {topic for topic, offset in item.committed.items() if offset != at[topic]}
+        if any(item.committed[topic] is not None for topic in unrecorded):
+            self._observer.offsets_forgotten(partition, item.committed, at)
         opened = OpenPartition(item.store, marker, unrecorded)
         return opened, item.records, self._now() - item.started_at
 

@@ -73,12 +73,68 @@ def test_offsets_that_are_not_the_states_are_refused(committed: int) -> None:
     assert f"committed offsets are {{'in': {committed}}}" in restores.refusal(committed)
 
 
+def forgotten(before: dict[str, int], committed: dict[str, int | None]) -> Restores:
+    """The state is at 7 of `in` and 9 of `also`, and stood at `before` a transaction ago."""
+    restores = Restores("in", "also")
+    restores.cluster.write(USERS, 0, (b"a", b"7"))
+    restores.cluster.mark(0, {"in": 7, "also": 9}, before)
+    offsets = {TopicPartition(topic, 0): at for topic, at in committed.items()}
+    restores.restorer.start({0: None}, offsets)
+    restores.restored()
+    return restores
+
+
+@pytest.mark.parametrize(
+    "committed",
+    [
+        {"in": 4, "also": 9},
+        {"in": 4, "also": 8},
+        {"in": 5, "also": 7},
+        {"in": 4, "also": None},
+        {"in": 7, "also": 7},
+        {"in": None, "also": 8},
+        {"in": 5, "also": None},
+    ],
+)
+def test_offsets_that_went_back_beyond_the_last_transaction_are_recorded_anew(
+    committed: dict[str, int | None],
+) -> None:
+    restores = forgotten({"in": 5, "also": 8}, committed)
+    opened = restores.finish()
+    assert opened.next_offsets == {"in": 7, "also": 9}
+    assert opened.unrecorded == {
+        topic for topic, at in {"in": 7, "also": 9}.items() if committed[topic] != at
+    }
+    assert restores.told.of("offsets_forgotten") == [(0, committed, {"in": 7, "also": 9})]
+
+
+@pytest.mark.parametrize(
+    ("before", "committed"),
+    [
+        ({"in": 5, "also": 8}, {"in": 5, "also": 8}),
+        ({"in": 5, "also": 9}, {"in": 5, "also": 9}),
+        ({"in": 5, "also": 8}, {"in": 4, "also": 10}),
+        ({"in": 5, "also": 8}, {"in": 8, "also": None}),
+        ({"in": 5}, {"in": 5, "also": None}),
+        ({}, {"in": 0, "also": 0}),
+    ],
+)
+def test_offsets_that_may_be_of_a_transaction_that_is_half_ended_are_refused(
+    before: dict[str, int], committed: dict[str, int | None]
+) -> None:
+    restores = forgotten(before, committed)
+    with pytest.raises(PartitionRefusedError, match="committed offsets are"):
+        restores.finish()
+    assert restores.told.of("offsets_forgotten") == []
+
+
 def test_offsets_that_expired_are_the_states() -> None:
     restores = Restores()
     restores.write(0, 7)
     opened = restores.opened(None)
     assert opened.next_offsets == {"in": 7}
     assert opened.unrecorded == {"in"}
+    assert restores.told.of("offsets_forgotten") == []
 
 
 def test_a_changelog_that_is_being_written_anew_is_refused() -> None:

@@ -136,7 +136,21 @@ def _group_deleted(ledger: Ledger) -> bool:
     return True
 
 
-def test_group_offsets_that_were_reset_are_refused(ledger: Ledger) -> None:
+def test_group_offsets_that_went_back_are_recorded_anew(ledger: Ledger) -> None:
+    for seed in (27, 28):
+        send_load(ledger, seed=seed, events=200)
+        run(ledger)
+    set_offsets(ledger, 0)
+    assert ledger.lag() > 0
+    run(ledger)
+    assert ledger.log().count("the group's offsets went back") == ledger.partitions
+    assert ledger.lag() == 0
+    send_load(ledger, seed=29, events=100)
+    run(ledger)
+    check_exact(ledger)
+
+
+def test_group_offsets_that_are_ahead_of_the_state_are_refused(ledger: Ledger) -> None:
     send_load(ledger, seed=27, events=200)
     run(ledger)
     reader = ck.Consumer(
@@ -145,7 +159,7 @@ def test_group_offsets_that_were_reset_are_refused(ledger: Ledger) -> None:
     places = [ck.TopicPartition(ledger.topic("completions"), p) for p in range(ledger.partitions)]
     before = reader.committed(places, 10)
     reader.close()
-    set_offsets(ledger, 0)
+    set_offsets(ledger, 10_000)
     worker = ledger.start_worker(plan={})
     ledger.wait_for(lambda: ledger.log().count("refused") == ledger.partitions)
     assert ledger.stop_worker(worker) == 0
