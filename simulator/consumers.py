@@ -180,13 +180,13 @@ class SimGroupConsumer:
         """Fetch exactly these partitions, from exactly these offsets."""
         self._positions = dict(offsets)
 
-    def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
+    def committed(
+        self, partitions: Sequence[TopicPartition], wait_s: float = REQUEST_TIMEOUT_S
+    ) -> dict[TopicPartition, int | None]:
         """The group's stable offsets; None where there is none."""
         group = self._broker.group
         try:
-            found = self._wire.call(
-                "committed", lambda: group.stable_offsets(partitions), REQUEST_TIMEOUT_S
-            )
+            found = self._wire.call("committed", lambda: group.stable_offsets(partitions), wait_s)
         except UnansweredError as error:
             raise BrokerError("reading the group's offsets", why=str(error)) from error
         return {TopicPartition(*place): offset for place, offset in found.items()}

@@ -10,7 +10,7 @@ over when all have, or their sessions timed out. A static member that comes back
 takes its place and its partitions, without a rebalance; who had the place before is fenced.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -221,26 +221,19 @@ class Group:
     def go_back(self, commits: int) -> int:
         """Have the coordinator's memory as it was so many commits ago; the members join again.
 
-        A partition stays as it is where it would go back by one transaction: that cannot be told
-        from a transaction whose end never reached the group.
-
         Returns:
-            How many partitions went back.
+            How many offsets went back.
         """
-        earlier = list(self._replaced)[-commits:]
-        times = Counter(number for held in earlier for number in {place[1] for place in held})
-        back = {number for number, count in times.items() if count > 1}
-        for replaced in reversed(earlier):
-            for place, offset in replaced.items():
-                if place[1] in back and offset is None:
-                    self.offsets.pop(place, None)
-                elif place[1] in back and offset is not None:
-                    self.offsets[place] = offset
-        for transaction, held in self._held.items():
-            self._held[transaction] = {p: at for p, at in held.items() if p[1] not in back}
+        back: dict[tuple[str, int], int | None] = {}
+        for replaced in list(self._replaced)[: -commits - 1 : -1]:
+            back |= replaced
+        for place, offset in back.items():
+            self.offsets.pop(place, None)
+            if offset is not None:
+                self.offsets[place] = offset
+        self._held.clear()
         self._replaced.clear()
-        if back:
-            self._rebalance()
+        self._rebalance()
         return len(back)
 
 

@@ -220,7 +220,7 @@ class Storm:
         """The coordinator is loaded again, and forgets what came last (ADR 0018)."""
         self._broker.restart(self._world.between(0.2, 3.0))
         if self._wait(lambda: self._broker.is_up, 10.0):
-            back = self._broker.group.go_back(self._world.random.randint(2, COMMITS_KEPT))
+            back = self._broker.group.go_back(self._world.random.randint(1, COMMITS_KEPT))
             self._world.effects["group's offsets went back"] += back > 0
         self._world.sleep(self._world.between(5.0, 15.0))
 

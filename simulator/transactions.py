@@ -17,6 +17,7 @@ from transaction to transaction, so a late copy of a request to end one may end 
 
 A lone broker that is killed starts again without knowing its partitions' leaders for a moment. What
 it wants to end in that moment it takes for ended, and no partition is told: the transaction hangs.
+Or the kill came between the partitions' markers and the group's, which is then told nothing.
 """
 
 from collections.abc import Callable
@@ -226,7 +227,8 @@ class Transactions:
         """Start after a kill: take for ended what is to be ended now; returns how many hang.
 
         Those are decided transactions of which no partition has been told, and those whose time ran
-        out meanwhile. Markers are written together, so one that some partition has the others have.
+        out meanwhile. The markers of partitions are written together, so one that some partition
+        has the others have; the group's is written by another thread, and may be the one missing.
         """
         now, hanging = self._world.now, 0
         for known in self._ids.values():
@@ -236,6 +238,17 @@ class Transactions:
             elif not known.is_undelivered:
                 continue
             known.state = "complete"
+            if (
+                known.transaction.is_committed
+                and known.is_group_in
+                and self._world.random.random() < 0.5
+            ):
+                for log in known.logs.values():
+                    log.end(known.transaction)
+                known.transaction.is_hanging = True
+                hanging += 1
+                self._world.tell("broker", f"lost the group's marker of {known.transaction.name}")
+                continue
             known.transaction.is_hanging = True
             hanging += bool(known.logs)
             if known.transaction.is_committed:

@@ -5,9 +5,9 @@ Does not own: restoring (restore.py), what becomes of a partition that is refuse
 Invariant: it returns a marker with a position for each input, all of them still in the inputs, or
 refuses; nothing is guessed.
 
-Which one counts where they differ: the marker is in the same transaction as the offsets, and in the
-log, so it is right where it is there; it may be missing (the changelog was lost), and then it is
-behind the offsets, or there is none. So a marker that is behind refuses the partition.
+Which one counts where they differ (ADR 0018): the marker is in the log, committed by the same
+transaction as the offsets, so where it is ahead the group forgot. Where it is behind, or there is
+none, the changelog was lost: that refuses the partition.
 """
 
 from collections.abc import Collection, Mapping
@@ -36,21 +36,15 @@ def is_ahead(marker: Marker | None, committed: Mapping[str, int | None]) -> bool
 
 
 def is_forgotten(marker: Marker, committed: Mapping[str, int | None]) -> bool:
-    """Whether the group forgot offsets that were surely committed (ADR 0018).
+    """Whether the group has nothing that the marker lacks, and lacks something that it has.
 
-    They are behind where the marker's transaction began, and a producer begins none before the one
-    before it has ended everywhere. Offsets that are behind by the marker's transaction alone are
-    not enough: its end may have reached the changelog and nothing else (ADR 0017).
+    The marker was committed by the same transaction as its offsets, so the group forgot those, or
+    never heard of the end of the last transaction (ADR 0018).
     """
-    is_behind = False
-    for topic, offset in committed.items():
-        if offset is None:  # a partition's first transaction records each input that it knows
-            is_behind = is_behind or topic in marker.before
-        elif offset > marker.next_offsets.get(topic, -1):
-            return False
-        elif offset < marker.before.get(topic, 0):
-            is_behind = True
-    return is_behind
+    return not agrees(marker, committed) and all(
+        offset is None or offset <= marker.next_offsets.get(topic, -1)
+        for topic, offset in committed.items()
+    )
 
 
 def agreed_marker(

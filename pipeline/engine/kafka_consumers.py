@@ -195,12 +195,12 @@ class KafkaGroupConsumer:
         except KafkaException as error:
             raise broker_error("assigning", error) from error
 
-    def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
+    def committed(
+        self, partitions: Sequence[TopicPartition], wait_s: float = REQUEST_TIMEOUT_S
+    ) -> dict[TopicPartition, int | None]:
         """The group's stable offsets; None where there is none."""
         try:
-            found = self._client.committed(
-                [ck.TopicPartition(*tp) for tp in partitions], REQUEST_TIMEOUT_S
-            )
+            found = self._client.committed([ck.TopicPartition(*tp) for tp in partitions], wait_s)
         except KafkaException as error:
             raise broker_error("reading the group's offsets", error) from error
         for tp in found:

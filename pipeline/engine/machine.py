@@ -29,6 +29,7 @@ What a failure leads to:
 | the consumer is lost, or stalled | drop its partitions, join the group again |
 | the slot was taken by another worker | stop (SlotTakenError) |
 | partitions revoked or lost | drop the overlay, keep their stores as copies or close them |
+| the group has not what was committed | record it again (recorded.py) |
 | a store cannot be read | abort, set it aside, restore; at the same place again: stop |
 | a changelog was made again | write it anew from the stores |
 """
@@ -67,6 +68,7 @@ from pipeline.engine.ports import (
     TopicPartition,
     TransactionalProducer,
 )
+from pipeline.engine.recorded import Recorded
 from pipeline.engine.restore import Restorer
 from pipeline.engine.stall import StallWatch
 from pipeline.engine.standby import Standbys
@@ -103,6 +105,7 @@ class Engine:
         self._changelogs = ChangelogWatch(config, cluster, observer)
         self._rest = Rest()
         self._last_end = LastEnd(cluster, config.clock)
+        self._recorded = Recorded(cluster, config.clock)
         self._now = config.clock
 
     # --- what others may look at -----------------------------------------------------------------
@@ -218,6 +221,9 @@ class Engine:
         if self._is_resting(consumer):
             return None
         by_source = self._partitions.ready(records)
+        if not records:
+            at = self._partitions.next_offsets()
+            self._partitions.record_again(self._recorded.behind(consumer, at))
         next_offsets = self._partitions.unrecorded()
         next_offsets |= {source: group[-1].offset() + 1 for source, group in by_source.items()}
         if not next_offsets:
@@ -288,6 +294,7 @@ class Engine:
             return
         self._rest.committed()
         self._last_end.committed(positions, started)
+        self._recorded.committed()
         committed = self._now()
         self._observer.at("apply")
         is_mending = False

@@ -10,8 +10,7 @@ Invariant: a marker that was read back equals the one that was written; a marker
 is refused, never guessed at.
 
 Bytes, in both places: msgpack of the array
-`[format, generation, {topic: next offset}, ledger, terms, changelog id, {topic: offset before}]`;
-the last three may be missing.
+`[format, generation, {topic: next offset}, ledger, terms, changelog id]`.
 """
 
 from typing import Final
@@ -43,7 +42,6 @@ class Marker(msgspec.Struct, frozen=True, array_like=True):
         changelog_id: in a changelog, the UUID of the topic that the writer took it for; empty in a
             store. A changelog with a marker of another topic was made again under its writer, and
             lacks what came before.
-        before: `next_offsets` before the transaction; empty where that was not recorded.
     """
 
     format: int
@@ -52,7 +50,6 @@ class Marker(msgspec.Struct, frozen=True, array_like=True):
     ledger: bytes
     terms: str = ""
     changelog_id: str = ""
-    before: dict[str, int] = {}
 
 
 _encode = msgspec.msgpack.Encoder(order="deterministic").encode

@@ -49,7 +49,6 @@ def produce_markers(
             partition.next_offsets | offsets,
             partition.ledger,
             config.terms,
-            before=dict(partition.next_offsets),
         )
         for table in config.tables:
             topic_id = topic_ids[table.changelog]

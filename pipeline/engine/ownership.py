@@ -143,12 +143,17 @@ class Ownership:
         self._standbys.reconsider()
 
     def unrecorded(self) -> dict[TopicPartition, int]:
-        """Positions of open partitions that the group has no offset of."""
+        """Positions of open partitions that the group has no offset of, or an older one."""
         return {
             TopicPartition(topic, number): opened.next_offsets[topic]
             for number, opened in self.open.items()
             for topic in opened.unrecorded
         }
+
+    def record_again(self, places: Iterable[TopicPartition]) -> None:
+        """The group has an older offset of these: the next transaction records them."""
+        for place in places:
+            self.open[place.partition].unrecorded.add(place.topic)
 
     def ready(self, records: Sequence[Message]) -> dict[TopicPartition, list[Message]]:
         """The records of open partitions, by input partition and in offset order.

@@ -79,8 +79,14 @@ class GroupConsumer(Protocol):
         """
         ...
 
-    def committed(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int | None]:
-        """The group's stable offsets: waits out transactions that are still open."""
+    def committed(
+        self, partitions: Sequence[TopicPartition], wait_s: float = ...
+    ) -> dict[TopicPartition, int | None]:
+        """The group's stable offsets: waits out transactions that are still open, for so long.
+
+        Raises:
+            BrokerError: no answer, or one of them is open still.
+        """
         ...
 
     def group_metadata(self) -> Any:

@@ -16,7 +16,8 @@ Invariants:
 - aborting is right when no partition was told, whatever had been decided: nobody has seen it, and a
   local store that applied it is ahead of the group and is set aside (restore.py);
 - how transactions of other slots end is not touched by it, as a marker ends one producer's only;
-- a partition that takes no record keeps nobody from starting: it is left out;
+- a partition that takes no record, twice, keeps nobody from starting: it is left out. Once is not
+  enough: the broker may have gone away meanwhile;
 - a producer whose last request may have been asked twice is not gone on with: a late copy of it
   would end the next transaction.
 """
@@ -35,6 +36,10 @@ END_KEY: Final = b"\x00end"
 those who read uncommitted can decode."""
 
 
+TRIES: Final = 3
+"""Two to find out which partitions take no record, one without them."""
+
+
 def take_over(
     config: EngineConfig, cluster: Cluster, last_end: LastEnd, observer: EngineObserver
 ) -> TransactionalProducer:
@@ -47,13 +52,20 @@ def take_over(
         BrokerError: it did not answer; nothing is left of the try.
         SlotTakenError: another worker took the slot meanwhile.
     """
-    left_out: set[TopicPartition] = set()
-    try:
-        return _tried(config, cluster, last_end, observer, left_out)
-    except BrokerError as error:
-        if left_out:
-            return _tried(config, cluster, last_end, observer, left_out)
-        raise BrokerError("ending what the slot left open failed", why=str(error)) from error
+    silent: list[set[TopicPartition]] = []
+    for _ in range(TRIES):
+        left_out = set.intersection(*silent) if len(silent) > 1 else set()
+        found: set[TopicPartition] = set()
+        try:
+            return _tried(config, cluster, last_end, observer, left_out, found)
+        except BrokerError as error:
+            if not found:
+                raise BrokerError(
+                    "ending what the slot left open failed", why=str(error)
+                ) from error
+            silent.append(found)
+            last = error
+    raise BrokerError("ending what the slot left open failed", why=str(last)) from last
 
 
 def _tried(
@@ -62,17 +74,19 @@ def _tried(
     last_end: LastEnd,
     observer: EngineObserver,
     left_out: set[TopicPartition],
+    found: set[TopicPartition],
 ) -> TransactionalProducer:
     """One try.
 
     Args:
-        left_out: places that take no record; when it fails, those that it found are added.
+        left_out: places that take no record.
+        found: when it fails although some places took one, those that did not are added.
     """
     producer = _initialised(cluster, observer)
     try:
         last_end.settle()
         observer.at("end what hangs")
-        _end_what_hangs(config, cluster, producer, last_end, left_out)
+        _end_what_hangs(config, cluster, producer, last_end, left_out, found)
     except BaseException:
         producer.close()
         raise
@@ -99,6 +113,7 @@ def _end_what_hangs(
     producer: TransactionalProducer,
     last_end: LastEnd,
     left_out: set[TopicPartition],
+    found: set[TopicPartition],
 ) -> None:
     counts = cluster.partition_counts(config.written_topics)
     places = [TopicPartition(topic, n) for topic, count in counts.items() for n in range(count)]
@@ -115,7 +130,7 @@ def _end_what_hangs(
         _abort_over([*chosen, *witness], config, outsider, producer, offsets)
     except BrokerError:
         if offsets:
-            left_out.update(set(chosen) - offsets.keys())
+            found.update(set(chosen) - offsets.keys())
         raise
     last_end.aborted({place: offsets[place] + 1 for place in witness}, asked_at)
 

@@ -121,11 +121,9 @@ class Changelogs:
         for key, value in entries:
             self.logs[place].append(Record(place, self.end(place), key, value))
 
-    def mark(
-        self, number: int, offsets: dict[str, int], before: dict[str, int] | None = None
-    ) -> None:
+    def mark(self, number: int, offsets: dict[str, int]) -> None:
         """Append a marker to both changelogs of a partition."""
-        raw = encode_marker(Marker(FORMAT, "blue", offsets, b"ledger", before=before or {}))
+        raw = encode_marker(Marker(FORMAT, "blue", offsets, b"ledger"))
         self.write(USERS, number, (MARKER_KEY, raw))
         self.write(SEEN, number, (MARKER_KEY, raw))
 

@@ -228,9 +228,8 @@ def test_a_hanging_transaction_of_another_slot_stops_nobody() -> None:
     assert scene.offsets()[INPUTS[0], 0] == 8
 
 
-def test_a_place_that_takes_no_record_is_left_out() -> None:
-    scene = Scene()
-    hang(scene, AUDIT)
+def refusing(scene: Scene, times: int) -> list[Client]:
+    """Have the audit take no record in a flush, so many times; returns whose flush failed."""
     failed: list[Client] = []
 
     def prepare(kind: str, client: Client) -> None:
@@ -239,23 +238,41 @@ def test_a_place_that_takes_no_record_is_left_out() -> None:
         real, refused = client.real.produce, []
 
         def produce(topic: str, *rest: Any) -> None:
-            if topic == AUDIT:
+            if topic == AUDIT and len(failed) < times:
                 refused.append(topic)
             else:
                 real(topic, *rest)
 
         def flush(flush: Callable[[], None] = client.real.flush) -> None:
             flush()
-            if refused:
+            if refused and len(failed) < times:
                 failed.append(client)
                 raise TransactionAbortedError("not enough replicas")
 
         client.real.produce, client.real.flush = produce, flush
 
     scene.cluster.prepare = prepare
+    return failed
+
+
+def test_a_place_that_takes_no_record_twice_is_left_out() -> None:
+    scene = Scene()
+    hang(scene, AUDIT)
+    failed = refusing(scene, 9)
+    scene.play(scene.engine.start)
+    assert len(failed) == 2
+    assert [client.count("close") for client in scene.cluster.producers] == [1, 1, 0]
+    assert scene.broker.log(AUDIT, 0).last_stable_offset == 0
+
+
+def test_a_place_that_takes_no_record_once_is_ended() -> None:
+    scene = Scene()
+    hang(scene, AUDIT)
+    failed = refusing(scene, 1)
     scene.play(scene.engine.start)
     assert len(failed) == 1
-    assert [client.count("close") for client in scene.cluster.producers] == [1, 0]
+    log = scene.broker.log(AUDIT, 0)
+    assert log.last_stable_offset == log.next_offset
 
 
 def test_places_are_those_of_partitions_that_the_transaction_may_have_written() -> None:

@@ -1,0 +1,112 @@
+"""Offsets that the group forgot or holds back, under a worker that has nothing else to do."""
+
+from pipeline.engine.errors import BrokerError
+from pipeline.engine.ports import TopicPartition
+from pipeline.engine.recorded import LOOK_AFTER_S, LOOK_EVERY_S
+from simulator.agent import AUDIT, INPUTS
+from simulator.log import Transaction
+from tests.engine.scene import WAIT_S, Scene
+
+AT = TopicPartition(INPUTS[0], 0)
+
+
+def committed(scene: Scene) -> None:
+    """One input is committed, and nobody looked at the offsets since."""
+    scene.started()
+    scene.feed(b"1")
+    scene.caught_up(1)
+
+
+def looks(scene: Scene) -> int:
+    return scene.cluster.consumers[0].count("committed")
+
+
+def idle(scene: Scene, seconds: float) -> None:
+    scene.rounds(round(seconds / WAIT_S))
+
+
+def test_offsets_that_went_back_are_recorded_again_without_an_input() -> None:
+    scene = Scene()
+
+    def act() -> None:
+        committed(scene)
+        scene.broker.group.offsets[AT] = 0
+        idle(scene, LOOK_AFTER_S + 1)
+        assert scene.offsets()[AT] == 1
+
+    scene.play(act)
+    assert len(scene.values(AUDIT)) == 1
+
+
+def test_offsets_that_are_not_there_are_recorded_again() -> None:
+    scene = Scene()
+
+    def act() -> None:
+        committed(scene)
+        scene.broker.group.offsets.clear()
+        idle(scene, LOOK_AFTER_S + 1)
+        assert scene.offsets()[AT] == 1
+
+    scene.play(act)
+
+
+def test_offsets_that_wait_for_an_end_that_nobody_tells_are_recorded_again() -> None:
+    scene = Scene()
+
+    def act() -> None:
+        committed(scene)
+        del scene.broker.group.offsets[AT]
+        told_nothing = Transaction("lost", "blue-0")
+        scene.broker.group.hold(told_nothing, {AT: 1})
+        idle(scene, LOOK_AFTER_S + 1)
+        assert scene.offsets()[AT] == 1
+        assert scene.broker.group.stable_offsets([AT]) == {AT: 1}
+
+    scene.play(act)
+
+
+def test_as_long_as_they_are_right_they_are_looked_at_now_and_then() -> None:
+    scene = Scene()
+
+    def act() -> None:
+        committed(scene)
+        before = looks(scene)
+        commits = len(scene.told.of("committed"))
+        idle(scene, LOOK_AFTER_S - 1)
+        assert looks(scene) == before
+        idle(scene, 2)
+        assert looks(scene) == before + 1
+        idle(scene, LOOK_EVERY_S - 2)
+        assert looks(scene) == before + 1
+        idle(scene, 4)
+        assert looks(scene) == before + 2
+        assert len(scene.told.of("committed")) == commits
+
+    scene.play(act)
+
+
+def test_while_the_broker_is_away_nothing_is_recorded() -> None:
+    scene = Scene()
+
+    def act() -> None:
+        committed(scene)
+        commits = len(scene.told.of("committed"))
+        scene.cluster.consumers[0].failing["committed"] = BrokerError("away")
+        scene.cluster.failing["ends"] = BrokerError("away")
+        idle(scene, LOOK_AFTER_S + 2)
+        assert len(scene.told.of("committed")) == commits
+        assert not scene.told.of("aborted")
+
+    scene.play(act)
+
+
+def test_an_offset_that_is_ahead_is_left_alone() -> None:
+    scene = Scene()
+
+    def act() -> None:
+        committed(scene)
+        scene.broker.group.offsets[AT] = 2
+        idle(scene, LOOK_AFTER_S + 1)
+        assert scene.offsets()[AT] == 2
+
+    scene.play(act)
