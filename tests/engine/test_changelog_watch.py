@@ -1,9 +1,13 @@
 """What the watch over changelogs tells, and what it leaves to the engine to do."""
 
+import itertools
 from typing import cast
+
+import pytest
 
 from pipeline.engine.changelog_watch import GONE_LOOK_EVERY_S, LOOK_EVERY_S, ChangelogWatch
 from pipeline.engine.engine_config import EngineConfig
+from pipeline.engine.errors import BrokerError
 from pipeline.engine.ports import Cluster
 from tests.engine.changelogs import SEEN, USERS
 from tests.engine.told import Told
@@ -17,11 +21,16 @@ class Watched:
     def __init__(self) -> None:
         self.now = LOOK_EVERY_S
         self.ids = dict(KNOWN)
+        self.is_away = False
+        self.asked_at: list[float] = []
         self.told = Told()
         config = EngineConfig("blue", ("in",), (USERS, SEEN), clock=lambda: self.now)
         self.watch = ChangelogWatch(config, cast(Cluster, self), self.told)
 
     def topic_ids_soon(self, topics: list[str]) -> dict[str, str]:
+        self.asked_at.append(self.now)
+        if self.is_away:
+            raise BrokerError("away")
         return {name: self.ids[name] for name in topics if name in self.ids}
 
     def look(self, known: dict[str, str], seconds: float = LOOK_EVERY_S) -> list[str]:
@@ -47,3 +56,31 @@ def test_one_that_is_gone_is_told_until_it_is_back() -> None:
     assert watched.told.said == [
         ("changelogs_lost", ([USERS.changelog], is_back)) for is_back in (False, False, True)
     ]
+
+
+def test_it_looks_from_the_first_moment_of_the_clock_on() -> None:
+    watched = Watched()
+    watched.now = 0.0
+    watched.ids[USERS.changelog] = "users-2"
+    assert watched.look(KNOWN, 0.0) == [USERS.changelog]
+
+
+def test_nothing_is_asked_before_something_was_restored() -> None:
+    watched = Watched()
+    assert watched.look({}) == []
+    assert watched.asked_at == []
+    assert watched.told.said == []
+
+
+@pytest.mark.parametrize("fate", ["there", "gone", "away"])
+def test_it_asks_now_and_then_and_more_often_while_one_is_gone(fate: str) -> None:
+    watched = Watched()
+    watched.now = 0.0
+    watched.is_away = fate == "away"
+    if fate == "gone":
+        del watched.ids[USERS.changelog]
+    for _ in range(40):
+        watched.look(KNOWN, 0.25)
+    every_s = GONE_LOOK_EVERY_S if fate == "gone" else LOOK_EVERY_S
+    asked_at = watched.asked_at
+    assert {after - before for before, after in itertools.pairwise(asked_at)} == {every_s}
