@@ -121,6 +121,26 @@ def test_an_abort_of_unknown_places_is_never_taken_for_ended_while_another_is_op
     assert not is_lost(ends)
 
 
+def test_an_abort_that_is_still_open_loses_no_commit() -> None:
+    ends = Broker()
+    ends.last_end.aborted({PLACE: END}, ends.now)
+    later(ends)
+    with pytest.raises(ProducerLostError):
+        ends.last_end.check()
+    assert not is_lost(ends)
+
+
+def test_a_commit_that_was_seen_is_not_lost_when_there_is_no_answer_later() -> None:
+    ends = Broker()
+    ends.committed()
+    ends.stable = END + 1
+    later(ends)
+    ends.last_end.check()
+    ends.is_away = True
+    assert not is_lost(ends)
+    assert ends.asked == 1
+
+
 def test_an_abort_leaves_the_doubt_about_the_commit_before() -> None:
     ends = Broker()
     ends.committed()

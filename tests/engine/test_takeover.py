@@ -174,8 +174,11 @@ def test_an_end_that_is_seen_costs_no_further_producer() -> None:
     assert len(scene.cluster.producers) == 2
 
 
-def test_a_slow_first_transaction_keeps_its_producer() -> None:
+@pytest.mark.parametrize("elsewhere", [None, DEAD_LETTERS])
+def test_a_slow_first_transaction_keeps_its_producer(elsewhere: str | None) -> None:
     scene = Scene()
+    if elsewhere is not None:  # where the end of the takeover's own transaction cannot be seen
+        hang_elsewhere(scene, elsewhere)
 
     def act() -> None:
         scene.engine.start()
@@ -206,13 +209,18 @@ def test_the_takeovers_own_abort_may_be_lost_too() -> None:
     assert log.last_stable_offset == log.next_offset
 
 
-def test_a_hanging_transaction_of_another_slot_stops_nobody() -> None:
-    scene = Scene()
+def hang_elsewhere(scene: Scene, topic: str) -> None:
+    """A transaction of another slot that stays open."""
     other = "blue-9"
-    transactions, log = scene.broker.transactions, scene.broker.log(AUDIT, 0)
+    transactions, log = scene.broker.transactions, scene.broker.log(topic, 0)
     epoch = transactions.init(other, 1e9)
     transactions.add(other, epoch, 1)
     transactions.write((other, epoch, 1), log, 0, [(b"ann", b"hanging", None)])
+
+
+def test_a_hanging_transaction_of_another_slot_stops_nobody() -> None:
+    scene = Scene()
+    hang_elsewhere(scene, AUDIT)
 
     def act() -> None:
         scene.started()
@@ -273,6 +281,20 @@ def test_a_place_that_takes_no_record_once_is_ended() -> None:
     assert len(failed) == 1
     log = scene.broker.log(AUDIT, 0)
     assert log.last_stable_offset == log.next_offset
+
+
+def test_where_no_place_took_a_record_none_is_left_out() -> None:
+    scene = Scene()
+    hang(scene, AUDIT)
+
+    def prepare(kind: str, client: Client) -> None:
+        if not scene.cluster.producers:
+            client.failing["flush"] = TransactionAbortedError("no answer")
+
+    scene.cluster.prepare = prepare
+    with pytest.raises(BrokerError, match="no answer"):
+        scene.play(scene.engine.start)
+    assert [client.count("close") for client in scene.cluster.producers] == [1]
 
 
 def test_places_are_those_of_partitions_that_the_transaction_may_have_written() -> None:
