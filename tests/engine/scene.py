@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pipeline.engine.batch import Poll
 from pipeline.engine.engine_config import EngineConfig
+from pipeline.engine.last_end import START_S
 from pipeline.engine.machine import Engine
 from pipeline.engine.ports import (
     ChangelogReader,
@@ -229,6 +230,15 @@ class Scene:
     def values(self, topic: str, partition: int = 0) -> list[bytes | None]:
         """What a reader of committed records sees."""
         return [record.value() for record in self.broker.log(topic, partition).committed()]
+
+
+def killed_after(scene: Scene, end: Callable[[], None]) -> None:
+    """Have the broker forget the end of the transaction that `end` asks to end."""
+    end()
+    scene.broker.transactions.is_killed = True
+    scene.world.sleep(START_S + 0.5)
+    assert scene.broker.transactions.lose_markers() == 1
+    scene.broker.transactions.is_killed = False
 
 
 def silent(kind: str, client: Client) -> None:

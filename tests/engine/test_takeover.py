@@ -11,7 +11,7 @@ from pipeline.engine.machine import Engine
 from pipeline.engine.ports import Disk, TopicPartition
 from simulator.agent import AUDIT, DEAD_LETTERS, INPUTS, USERS
 from simulator.group import NOBODY
-from tests.engine.scene import WAIT_S, Client, Scene
+from tests.engine.scene import WAIT_S, Client, Scene, killed_after
 
 
 def hang(scene: Scene, topic: str, number: int = 0) -> int:
@@ -112,15 +112,6 @@ def test_a_takeover_that_gets_no_answer_is_tried_again(question: str) -> None:
     scene.cluster.failing.clear()
     scene.play(scene.engine.start)
     assert [client.count("close") for client in scene.cluster.producers] == [1, 0]
-
-
-def killed_after(scene: Scene, commit: Callable[[], None]) -> None:
-    """Have the broker forget the end of the transaction that `commit` ends."""
-    commit()
-    scene.broker.transactions.is_killed = True
-    scene.world.sleep(START_S + 0.5)
-    assert scene.broker.transactions.lose_markers() == 1
-    scene.broker.transactions.is_killed = False
 
 
 def test_a_commit_that_the_broker_lost_is_done_again_and_seen_once() -> None:
