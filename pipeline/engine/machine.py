@@ -29,7 +29,6 @@ What a failure leads to:
 | the consumer is lost, or stalled | drop its partitions, join the group again |
 | the slot was taken by another worker | stop (SlotTakenError) |
 | partitions revoked or lost | drop the overlay, keep their stores as copies or close them |
-| the group has not what was committed | record it again (recorded.py) |
 | a store cannot be read | abort, set it aside, restore; at the same place again: stop |
 | a changelog was made again | write it anew from the stores |
 """
@@ -68,7 +67,6 @@ from pipeline.engine.ports import (
     TopicPartition,
     TransactionalProducer,
 )
-from pipeline.engine.recorded import Recorded
 from pipeline.engine.restore import Restorer
 from pipeline.engine.stall import StallWatch
 from pipeline.engine.standby import Standbys
@@ -105,7 +103,6 @@ class Engine:
         self._changelogs = ChangelogWatch(config, cluster, observer)
         self._rest = Rest()
         self._last_end = LastEnd(cluster, config.clock)
-        self._recorded = Recorded(cluster, config.clock)
         self._now = config.clock
 
     # --- what others may look at -----------------------------------------------------------------
@@ -197,8 +194,8 @@ class Engine:
         """Advance: rebalances, restores, then records if there are any.
 
         Returns:
-            Batches inside an open transaction, to be finished and given to `commit`; None when
-            there is nothing to do now. There are no batches when only offsets are to be recorded.
+            Batches inside an open transaction, to be finished and given to `commit`; none of them
+            when only offsets are to be recorded. None when there is nothing to do now.
         """
         self._observer.at("poll")
         consumer = self._consumer_now()
@@ -222,8 +219,7 @@ class Engine:
             return None
         by_source = self._partitions.ready(records)
         if not records:
-            at = self._partitions.next_offsets()
-            self._partitions.record_again(self._recorded.behind(consumer, at))
+            self._partitions.record_again(consumer)
         next_offsets = self._partitions.unrecorded()
         next_offsets |= {source: group[-1].offset() + 1 for source, group in by_source.items()}
         if not next_offsets:
@@ -294,7 +290,6 @@ class Engine:
             return
         self._rest.committed()
         self._last_end.committed(positions, started)
-        self._recorded.committed()
         committed = self._now()
         self._observer.at("apply")
         is_mending = False

@@ -33,6 +33,7 @@ from pipeline.engine.ports import (
     TransactionalProducer,
     Watermarks,
 )
+from pipeline.engine.recorded import Recorded
 from pipeline.engine.restore import Restorer
 from pipeline.engine.rewrite import Rewrite
 from pipeline.engine.standby import Standbys
@@ -64,6 +65,7 @@ class Ownership:
         self._generation = config.generation
         self._terms = config.terms
         self._observer = observer
+        self._recorded = Recorded(cluster, config.clock)
         self._rewrites: dict[int, Rewrite] = {}
         self._broke_at: dict[int, dict[str, int]] = {}
         self._waiting: dict[int, PartitionStore | None] = {}
@@ -150,9 +152,9 @@ class Ownership:
             for topic in opened.unrecorded
         }
 
-    def record_again(self, places: Iterable[TopicPartition]) -> None:
-        """The group has an older offset of these: the next transaction records them."""
-        for place in places:
+    def record_again(self, consumer: GroupConsumer) -> None:
+        """Nothing is to be done: have the next transaction record what the group has not."""
+        for place in self._recorded.behind(consumer, self.next_offsets()):
             self.open[place.partition].unrecorded.add(place.topic)
 
     def ready(self, records: Sequence[Message]) -> dict[TopicPartition, list[Message]]:

@@ -11,7 +11,6 @@ and those that are behind are recorded again. Otherwise whoever gets the partiti
 for them.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -19,7 +18,7 @@ from pipeline.engine.errors import BrokerError
 from pipeline.engine.ports import Cluster, GroupConsumer, TopicPartition
 
 LOOK_AFTER_S: Final = 2.0
-"""After the last transaction: its markers are written long before."""
+"""After the last transaction was seen: its markers are written long before."""
 
 LOOK_EVERY_S: Final = 60.0
 
@@ -33,11 +32,8 @@ class Recorded:
     def __init__(self, cluster: Cluster, clock: Callable[[], float]) -> None:
         self._cluster = cluster
         self._now = clock
-        self._look_at = math.inf
-
-    def committed(self) -> None:
-        """A transaction was committed."""
-        self._look_at = self._now() + LOOK_AFTER_S
+        self._at: Mapping[TopicPartition, int] = {}
+        self._look_at = 0.0
 
     def behind(
         self, consumer: GroupConsumer, at: Mapping[TopicPartition, int]
@@ -48,9 +44,12 @@ class Recorded:
             consumer: of the group.
             at: where the open partitions stand.
         """
-        if self._now() < self._look_at or not at:
+        now = self._now()
+        if at != self._at:
+            self._at, self._look_at = dict(at), now + LOOK_AFTER_S
+        if now < self._look_at or not at:
             return set()
-        self._look_at = self._now() + LOOK_EVERY_S
+        self._look_at = now + LOOK_EVERY_S
         try:
             known = consumer.committed(sorted(at), PATIENCE_S)
         except BrokerError:

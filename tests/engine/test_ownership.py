@@ -2,19 +2,16 @@
 
 import pytest
 
-from pipeline.engine import rewrite
 from pipeline.engine.errors import (
     BatchFailedError,
-    BrokerError,
     CorruptStoreError,
     ProducerLostError,
     TransactionAbortedError,
 )
-from pipeline.engine.marker import REWRITING_KEY
 from pipeline.engine.opening import BREAKS_MAX
 from pipeline.engine.ports import TopicPartition
 from pipeline.engine.store import PartitionStore
-from simulator.agent import AUDIT, INPUTS, TABLES, TOPICS, USERS
+from simulator.agent import AUDIT, INPUTS, TOPICS, USERS
 from tests.engine.scene import Scene, places, silent
 
 
@@ -199,58 +196,6 @@ def test_a_store_that_breaks_again_at_another_place_is_restored_again() -> None:
     assert len(scene.values(AUDIT)) == 2
 
 
-@pytest.mark.parametrize("chunk_records", [1, 10_000])
-def test_a_lost_changelog_is_written_anew_a_transaction_at_a_time(
-    monkeypatch: pytest.MonkeyPatch, chunk_records: int
-) -> None:
-    monkeypatch.setattr(rewrite, "CHUNK_RECORDS_MAX", chunk_records)
-    scene = Scene()
-
-    def act() -> None:
-        scene.started()
-        scene.feed(b"1", b"2")
-        scene.caught_up(2)
-        scene.engine.on_revoked(places([0]))
-        scene.broker.make_topic(USERS.changelog)
-        scene.engine.on_assigned(places([0]))
-        scene.settled()
-        scene.feed(b"3")
-        scene.caught_up(3)
-
-    scene.play(act)
-    assert scene.told.of("set_aside") == []
-    assert scene.told.steps.count("rewrite") == (1 if chunk_records > 1 else 2)
-    records = scene.broker.log(USERS.changelog, 0).committed()
-    assert [r.value() for r in records if r.key() == b"ann"] == [b"2", b"3"]
-    assert len(scene.values(AUDIT)) == 3
-
-
-def test_a_rewrite_that_fails_is_recovered_from_and_begun_again() -> None:
-    scene = Scene()
-
-    def act() -> None:
-        scene.started()
-        scene.feed(b"1")
-        scene.caught_up(1)
-        scene.engine.on_revoked(places([0]))
-        scene.broker.make_topic(USERS.changelog)
-        scene.cluster.producers[0].failing_after["flush"] = TransactionAbortedError("planted")
-        scene.engine.on_assigned(places([0]))
-        while not scene.told.of("aborted"):
-            scene.engine.poll()
-        scene.cluster.producers[0].failing_after.clear()
-        scene.settled()
-        scene.feed(b"2")
-        scene.caught_up(2)
-
-    scene.play(act)
-    assert [(records, reason) for records, _, reason in scene.told.of("aborted")] == [
-        (0, "planted")
-    ]
-    records = scene.broker.log(USERS.changelog, 0).committed()
-    assert [r.value() for r in records if r.key() == b"ann"] == [b"1", b"2"]
-
-
 def test_a_worker_that_comes_back_goes_on_from_its_disk() -> None:
     scene = Scene()
 
@@ -302,32 +247,6 @@ def test_each_assignment_has_the_copies_thought_over() -> None:
     scene.play(act)
 
 
-def reading_in_vain(scene: Scene) -> None:
-    """Partition 0 is assigned again, and its changelog has a record more that does not come."""
-    scene.started()
-    scene.feed(b"1")
-    scene.caught_up(1)
-    scene.engine.on_revoked(places([0]))
-    scene.broker.log(USERS.changelog, 0).append((b"zoe", b"1", None), 0)
-    scene.cluster.prepare = silent
-    scene.engine.on_assigned(places([0]))
-    scene.engine.poll()
-
-
-def test_while_a_restore_reads_the_broker_is_asked_nothing_else() -> None:
-    scene = Scene()
-
-    def act() -> None:
-        reading_in_vain(scene)
-        asked = scene.cluster.consumers[0].count("committed")
-        scene.cluster.failing["topic_ids"] = BrokerError("asked too often")
-        scene.rounds(4)
-        assert scene.cluster.consumers[0].count("committed") == asked
-        assert scene.told.of("restores_wait") == []
-
-    scene.play(act)
-
-
 def test_records_of_a_partition_that_is_not_open_do_not_hold_up_the_rest() -> None:
     scene = Scene(partitions=2)
 
@@ -344,107 +263,6 @@ def test_records_of_a_partition_that_is_not_open_do_not_hold_up_the_rest() -> No
         assert scene.engine.partitions.ready(records) == {TopicPartition(INPUTS[0], 1): records[1:]}
 
     scene.play(act)
-
-
-def half_rewritten(scene: Scene) -> None:
-    """Two users' changelog was made again, and one of them is in it again."""
-    scene.started()
-    for user in (b"ann", b"bob"):
-        scene.broker.log(INPUTS[0], 0).append((user, b"1", None), int(scene.world.now * 1000))
-    scene.caught_up(2)
-    scene.engine.on_revoked(places([0]))
-    scene.broker.make_topic(USERS.changelog)
-    scene.engine.on_assigned(places([0]))
-    while not scene.told.steps.count("rewrite"):
-        scene.engine.poll()
-
-
-def test_a_changelog_that_is_made_again_half_written_anew_is_begun_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(rewrite, "CHUNK_RECORDS_MAX", 1)
-    scene = Scene()
-
-    def act() -> None:
-        half_rewritten(scene)
-        scene.broker.make_topic(USERS.changelog)
-        scene.settled()
-
-    scene.play(act)
-    records = scene.broker.log(USERS.changelog, 0).committed()
-    assert {record.key() for record in records} >= {b"ann", b"bob"}
-
-
-def test_what_was_given_up_half_written_anew_is_begun_again_from_the_store_as_it_is_then(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(rewrite, "CHUNK_RECORDS_MAX", 1)
-    scene = Scene()
-
-    def act() -> None:
-        half_rewritten(scene)
-        scene.engine.on_revoked(places([0]))
-        scene.engine.on_assigned([])
-        scene.rounds(3)
-        assert scene.folder.databases[0].holder is None
-        scene.engine.on_assigned(places([0]))
-        scene.settled()
-
-    scene.play(act)
-    records = scene.broker.log(USERS.changelog, 0).committed()
-    assert [record.key() for record in records].count(b"ann") == 2
-
-
-def test_lost_changelogs_are_written_anew_one_after_the_other_and_again_when_lost_again() -> None:
-    scene = Scene()
-
-    def act() -> None:
-        scene.started()
-        scene.feed(b"1", b"2")
-        scene.caught_up(2)
-        for rewrites in (2, 4):
-            scene.engine.on_revoked(places([0]))
-            for table in TABLES:
-                scene.broker.make_topic(table.changelog)
-            scene.engine.on_assigned(places([0]))
-            scene.settled()
-            assert scene.told.steps.count("rewrite") == rewrites
-        scene.feed(b"3")
-        scene.caught_up(3)
-
-    scene.play(act)
-    assert scene.told.of("set_aside") == []
-    for table in TABLES:
-        assert scene.broker.log(table.changelog, 0).committed()[0].key() == REWRITING_KEY
-
-
-@pytest.mark.parametrize("is_read_to_its_end", [False, True])
-def test_a_changelog_that_is_made_again_while_it_is_read_is_written_anew_from_the_same_store(
-    is_read_to_its_end: bool,
-) -> None:
-    scene = Scene()
-
-    def act() -> None:
-        reading_in_vain(scene)
-        reader = scene.cluster.readers[-1]
-        (offsets,) = reader.last("assign")
-        scene.broker.make_topic(USERS.changelog)
-        scene.cluster.prepare = lambda *_: None
-        reader.instead.clear()
-        if is_read_to_its_end:
-            reader.instead["poll"] = ([], {place: at + 1 for place, at in offsets.items()})
-            scene.once()
-            reader.instead.clear()
-        scene.settled()
-        assert scene.told.steps.count("rewrite") == 1
-        scene.feed(b"2")
-        scene.caught_up(2)
-
-    scene.may_stall = True
-    scene.play(act)
-    assert scene.disk.count("open") == 1
-    records = scene.broker.log(USERS.changelog, 0).committed()
-    assert [r.value() for r in records if r.key() == b"ann"] == [b"1", b"2"]
 
 
 def test_what_was_refused_is_looked_at_again_with_everything_else() -> None:
