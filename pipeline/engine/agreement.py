@@ -81,8 +81,8 @@ def agreed_marker(
         raise PartitionRefusedError(
             f"partition {partition}: the state contains inputs up to {marker.next_offsets},"
             f" the group's committed offsets are {committed}",
-            fix="someone reset the group's offsets or the changelogs: set the offsets back to"
-            " those of the state with the worker stopped, or start a new generation",
+            fix="someone set the group's offsets forward, or the changelogs lost their end: set the"
+            " offsets to those of the state with the worker stopped, or start a new generation",
         )
     _check_terms(config, partition, marker)
     _check_whole(config, store, marker, from_start)
