@@ -70,6 +70,7 @@ _ENGINE: Final = (
     "marker",
     "marking",
     "agreement",
+    "recorded",
     "changelog_watch",
     "opening",
     "stall",

@@ -36,13 +36,14 @@ def is_ahead(marker: Marker | None, committed: Mapping[str, int | None]) -> bool
 
 
 def is_forgotten(marker: Marker, committed: Mapping[str, int | None]) -> bool:
-    """Whether the group has nothing that the marker lacks, and lacks something that it has.
+    """Whether the group, which does not agree with the marker, has nothing that the marker lacks.
 
     The marker was committed by the same transaction as its offsets, so the group forgot those, or
     never heard of the end of the last transaction (ADR 0018).
     """
-    return not agrees(marker, committed) and all(
-        offset is None or offset <= marker.next_offsets.get(topic, -1)
+    at = marker.next_offsets
+    return all(
+        offset is None or (topic in at and offset <= at[topic])
         for topic, offset in committed.items()
     )
 

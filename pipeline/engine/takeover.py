@@ -53,19 +53,17 @@ def take_over(
         SlotTakenError: another worker took the slot meanwhile.
     """
     silent: list[set[TopicPartition]] = []
-    for _ in range(TRIES):
+    while True:
         left_out = set.intersection(*silent) if len(silent) > 1 else set()
         found: set[TopicPartition] = set()
         try:
             return _tried(config, cluster, last_end, observer, left_out, found)
         except BrokerError as error:
-            if not found:
+            if not found or len(silent) == TRIES - 1:
                 raise BrokerError(
                     "ending what the slot left open failed", why=str(error)
                 ) from error
             silent.append(found)
-            last = error
-    raise BrokerError("ending what the slot left open failed", why=str(last)) from last
 
 
 def _tried(

@@ -85,6 +85,21 @@ def test_as_long_as_they_are_right_they_are_looked_at_now_and_then() -> None:
     scene.play(act)
 
 
+def test_they_are_looked_at_after_each_transaction() -> None:
+    scene = Scene()
+
+    def act() -> None:
+        committed(scene)
+        idle(scene, 3 * LOOK_AFTER_S)
+        scene.feed(b"2")
+        scene.caught_up(2)
+        scene.broker.group.offsets[AT] = 1
+        idle(scene, LOOK_AFTER_S + 1)
+        assert scene.offsets()[AT] == 2
+
+    scene.play(act)
+
+
 def test_while_the_broker_is_away_nothing_is_recorded() -> None:
     scene = Scene()
 

@@ -1,6 +1,7 @@
 """What a producer does before the first transaction of its slot, and what it leaves to it."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
@@ -262,6 +263,30 @@ def test_a_place_that_takes_no_record_twice_is_left_out() -> None:
     assert len(failed) == 2
     assert [client.count("close") for client in scene.cluster.producers] == [1, 1, 0]
     assert scene.broker.log(AUDIT, 0).last_stable_offset == 0
+
+
+def test_a_takeover_that_fails_in_all_its_tries_says_why() -> None:
+    scene = Scene()
+    hang(scene, AUDIT)
+    refusing(scene, 9)
+    failing = iter(("first", "second", "third"))
+    prepare = scene.cluster.prepare
+
+    def each(kind: str, client: Client) -> None:
+        prepare(kind, client)
+        if kind == "producer":
+            flush, why = client.real.flush, next(failing)
+
+            def fail() -> None:
+                with suppress(TransactionAbortedError):
+                    flush()
+                raise TransactionAbortedError(why)
+
+            client.real.flush = fail
+
+    scene.cluster.prepare = each
+    with pytest.raises(BrokerError, match="ending what the slot left open failed: third"):
+        scene.play(scene.engine.start)
 
 
 def test_a_place_that_takes_no_record_once_is_ended() -> None:
