@@ -71,11 +71,14 @@ def test_both_ways_and_practice_on_the_skipped_date() -> None:
 @pytest.mark.parametrize(("gap_ms", "bridges"), [(BRIDGE_MS - 1, True), (BRIDGE_MS, False)])
 def test_less_than_23_hours(gap_ms: int, bridges: bool) -> None:
     first = at("2026-06-16T20:00:00-10:00")
-    log = Log()
-    log.take(completion(1, first, "Pacific/Honolulu"), first)
-    log.take(completion(2, first + gap_ms, "Pacific/Kiritimati"), first + gap_ms)
-    assert log.outcomes[1].local_date == day("2026-06-18")
-    assert bool(log.state.sets.bridged) == bridges
+    events = [
+        completion(1, first, "Pacific/Honolulu"),
+        completion(2, first + gap_ms, "Pacific/Kiritimati"),
+    ]
+    for order in (events, events[::-1]):
+        log = Log().take_all((event, first + gap_ms) for event in order)
+        assert {o.local_date for o in log.outcomes} == {day("2026-06-16"), day("2026-06-18")}
+        assert bool(log.state.sets.bridged) == bridges
 
 
 def test_a_missed_day_at_home_is_not_bridged() -> None:
@@ -159,6 +162,33 @@ def test_one_neighbour_in_samoa_is_enough_and_may_come_last() -> None:
     log.take(completion(5, later), later)
     assert log.state.crossing == Crossing(((later // DAY - 1, DAY, DAY),), ())
     assert log.state.sets.bridged == ((day("2011-12-30"), 1),)
+
+
+def test_the_neighbour_in_samoa_may_be_the_one_before() -> None:
+    events = [
+        completion(1, at("2011-12-29T04:00:00-10:00"), "Pacific/Apia"),
+        completion(2, at("2011-12-31T23:00:00+00:00"), "UTC"),
+    ]
+    for order in (events, events[::-1]):
+        log = Log().take_all((event, at("2012-01-01T00:00:00+00:00")) for event in order)
+        assert log.state.crossing.absent == (day("2011-12-30"),)
+        assert log.state.sets.bridged == ((day("2011-12-30"), 1),)
+
+
+def test_only_skipped_dates_beside_the_completion_are_remembered() -> None:
+    skipped = frozenset({97, 98, 99, 101, 102, 103})
+    crossing, _ = observe(Crossing(), 100, 100 * DAY, skipped, 0)
+    assert crossing.absent == (99, 101)
+
+
+@pytest.mark.parametrize("keep_from", [89, 90, 91])
+def test_what_is_before_the_earliest_date_that_matters_is_forgotten(keep_from: int) -> None:
+    crossing, _ = observe(Crossing(), 90, 90 * DAY, frozenset({91}), 0)
+    crossing, _ = observe(crossing, 91, 91 * DAY, frozenset({90}), 0)
+    crossing, _ = observe(crossing, 100, 100 * DAY, frozenset(), keep_from)
+    kept = tuple(date for date in (90, 91) if date >= keep_from)
+    assert tuple(date for date, _, _ in crossing.recent) == (*kept, 100)
+    assert crossing.absent == kept
 
 
 def test_a_bridge_can_be_revoked_like_any_date() -> None:

@@ -115,6 +115,14 @@ def test_a_late_date_joins_two_runs_and_unlocks_in_order() -> None:
     assert unlock.next_portal == NextPortal("seed-of-life", "Seed of Life", 4)
 
 
+def test_what_was_unlocked_for_a_longer_run_stays_checked_after_it_was_cut() -> None:
+    log = practised(Log(), *range(4))
+    assert log.state.checked_days == 4
+    log.take(revoke("r1", TODAY + 2), NOW + 3 * DAY)
+    assert log.progress().longest_days == 2
+    assert log.state.checked_days == 4
+
+
 def test_several_portals_at_once() -> None:
     log = practised(Log(), *range(0, 15, 2))
     for n in range(1, 14, 2):
@@ -226,6 +234,19 @@ class TestFrames:
         assert [u.portal for u in outcome.unlocks] == ["two"]
         assert outcome.unlocks[0].field_keys == ()
         assert outcome.geometry == ()
+
+    def test_a_portal_that_completes_no_figure_still_tells_the_frame_of_today(self) -> None:
+        log = practised(Log(world(book_of((2, "two", 0)))), 0, 1)
+        assert [u.portal for u in log.outcomes[1].unlocks] == ["two"]
+        (frame,) = log.outcomes[1].geometry
+        assert (frame.frame, frame.figure_completed, frame.local_date) == (2, False, TODAY + 1)
+
+    def test_a_frame_that_is_the_current_one_too_is_told_once_and_last(self) -> None:
+        book = book_of((1, "one", 0), (3, "three", 0), cycle_days=5)
+        log = practised(Log(world(book)), 0, 1, 2, 4, 5, 6, 7, 10)
+        outcome = log.take(completion(1, NOW + 3 * DAY), NOW + 10 * DAY)
+        assert [(u.lap, u.portal) for u in outcome.unlocks] == [(1, "one"), (1, "three")]
+        assert [(g.frame, g.local_date - TODAY) for g in outcome.geometry] == [(3, 7), (1, 10)]
 
     def test_revoking_today_goes_back_a_frame(self) -> None:
         log = practised(Log(), 0, 1)
