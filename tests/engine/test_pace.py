@@ -1,6 +1,14 @@
 """How much a poll takes, and when, from how earlier ones went."""
 
-from pipeline.engine.pace import COMMIT_FLOOR, FOLD_FLOOR, REST_S_MAX, Pace, Rest
+from pipeline.engine.pace import (
+    COMMIT_FLOOR,
+    FAILURES_AT_ONCE,
+    FOLD_FLOOR,
+    REST_S_MAX,
+    REST_S_MIN,
+    Pace,
+    Rest,
+)
 from pipeline.engine.stall import LOOK_EVERY_S
 
 
@@ -50,10 +58,19 @@ def test_transactions_that_keep_failing_are_tried_less_and_less_often() -> None:
         rests.append(round(max(0.0, rest.until - now), 3))
     assert rests == [0.0, 0.0, 0.2, 0.4, 0.8, 1.6, *[REST_S_MAX] * 4]
     assert REST_S_MAX < LOOK_EVERY_S  # else the rest would be taken for a stalled consumer
+
+
+def test_after_one_that_succeeded_as_many_may_fail_at_once_as_before() -> None:
+    rest = Rest()
+    for _ in range(FAILURES_AT_ONCE + 5):
+        rest.failed(100.0)
     rest.until = 0.0
     rest.committed()
-    rest.failed(now)
-    assert rest.until == 0.0
+    for _ in range(FAILURES_AT_ONCE):
+        rest.failed(100.0)
+        assert rest.until == 0.0
+    rest.failed(100.0)
+    assert rest.until == 100.0 + REST_S_MIN
 
 
 def test_it_grows_by_a_quarter_in_whole_records_and_by_one_at_least() -> None:

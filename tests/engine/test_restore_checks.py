@@ -127,6 +127,24 @@ def test_an_offset_of_an_input_that_the_state_does_not_know_is_refused() -> None
         restores.finish()
 
 
+def test_a_store_that_lacks_an_input_of_the_group_is_not_ahead_of_it() -> None:
+    restores = Restores("in", "also")
+    restores.write(0, 7)
+    restores.state(0, 7).close()
+    committed = {TopicPartition("in", 0): 7, TopicPartition("also", 0): 0}
+    restores.restorer.start({0: None}, committed)
+    restores.restored()
+    with pytest.raises(PartitionRefusedError, match="committed offsets are"):
+        restores.finish()
+    assert restores.disk.aside == []
+
+
+def test_a_state_from_before_terms_were_recorded_is_opened_under_any() -> None:
+    restores = Restores(terms="cycle_days=108")
+    restores.write(0, 7)
+    assert restores.opened(7).next_offsets == {"in": 7}
+
+
 def test_offsets_that_expired_are_the_states() -> None:
     restores = Restores()
     restores.write(0, 7)
@@ -141,7 +159,7 @@ def test_a_changelog_that_is_being_written_anew_is_refused() -> None:
     restores.cluster.write(USERS, 0, (REWRITING_KEY, b""))
     restores.write(0, 7)
     said = restores.refusal(7)
-    assert f"{USERS.changelog} was made again" in said
+    assert said.startswith(f"partition 0: {USERS.changelog} was made again")
     assert SEEN.changelog not in said
 
 
@@ -150,6 +168,7 @@ def test_state_beside_a_changelog_that_was_never_written_is_refused() -> None:
     restores.write(0, 7)
     restores.cluster.logs[TopicPartition(SEEN.changelog, 0)].clear()
     said = restores.refusal(7)
+    assert said.startswith("partition 0: there is state")
     assert said.endswith(f"nothing was ever written to {SEEN.changelog}")
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from pipeline.engine import rewrite
-from pipeline.engine.marker import FORMAT, Marker
+from pipeline.engine.marker import FORMAT, MARKER_KEY, REWRITING_KEY, Marker
 from pipeline.engine.ports import Message, TopicPartition, TransactionalProducer
 from pipeline.engine.replay import replay
 from pipeline.engine.rewrite import Rewrite
@@ -140,6 +140,30 @@ def test_a_chunk_that_failed_is_written_again(source: PartitionStore, tmp_path: 
         pass
     store = restored(tmp_path / "other", log.records)
     assert list(store.scan(TABLE)) == list(source.scan(TABLE))
+    store.close()
+
+
+def test_it_is_opened_once_before_everything_and_closed_once_after_the_marker(
+    source: PartitionStore,
+) -> None:
+    log = Log()
+    under_way = Rewrite(TABLE, source, "new")
+    assert [step(under_way, log) for _ in range(3)] == [False, False, True]
+    names = [record.key() for record in log.records]
+    assert names == [
+        REWRITING_KEY,
+        *[b"%d" % number for number in range(8)],
+        MARKER_KEY,
+        REWRITING_KEY,
+    ]
+    assert (log.records[0].value(), log.records[-1].value()) == (b"", None)
+
+
+def test_of_a_store_that_stands_nowhere_there_is_nothing_to_write(tmp_path: Path) -> None:
+    store = opened(tmp_path / "empty")
+    log = Log()
+    assert step(Rewrite(TABLE, store, "new"), log)
+    assert (log.records, log.offsets, store.positions) == ([], [], {})
     store.close()
 
 
