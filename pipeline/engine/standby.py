@@ -48,7 +48,7 @@ def range_of(slot: str, slots: Iterable[str], partitions: int) -> frozenset[int]
 
     Slots are ordered by their bytes; the first `partitions % slots` of them get one more.
     """
-    ordered = sorted(slots, key=str.encode)
+    ordered = sorted(slots)  # by code points, which is the order of their bytes in UTF-8
     if slot not in ordered:
         return frozenset()
     place = ordered.index(slot)

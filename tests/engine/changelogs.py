@@ -44,7 +44,11 @@ class Record:
 
 
 class Reader:
-    """A reader of the changelogs; says each partition's end once, when it is there."""
+    """A reader of the changelogs; says each partition's end once, when it is there.
+
+    Attributes:
+        extra, extra_ends: what the next poll brings besides, whether it is assigned or not.
+    """
 
     def __init__(self, cluster: "Changelogs") -> None:
         self.cluster = cluster
@@ -54,6 +58,7 @@ class Reader:
         self.is_closed = False
         self.is_silent = False
         self.extra: list[Record] = []
+        self.extra_ends: dict[TopicPartition, int] = {}
         self._told: dict[TopicPartition, int] = {}
         self._fetched: set[TopicPartition] = set()
 
@@ -70,7 +75,7 @@ class Reader:
         if self.is_silent or self.cluster.is_silent:
             return [], {}
         found, self.extra = self.extra, []
-        ends = {}
+        ends, self.extra_ends = self.extra_ends, {}
         for place in sorted(self.at):
             log, end = self.cluster.logs[place], self.cluster.end(place)
             rest = [record for record in log if record.at >= self.at[place]]

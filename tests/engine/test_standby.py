@@ -8,7 +8,7 @@ import pytest
 from pipeline.engine import standby
 from pipeline.engine.engine_config import EngineConfig
 from pipeline.engine.marker import FORMAT, Marker
-from pipeline.engine.opening import Stores
+from pipeline.engine.opening import BREAKS_MAX, Stores
 from pipeline.engine.ports import Cluster, Disk, TopicPartition
 from pipeline.engine.standby import ASK_AGAIN_S, RETRY_S, Standbys
 from pipeline.engine.store import PartitionStore
@@ -54,6 +54,11 @@ class Copies:
             if not self.step():
                 return count
         raise AssertionError("it never rests")
+
+    def spoil(self, number: int) -> None:
+        """The next write to a partition's copy breaks it, with something to write at once."""
+        self.disk.stores[number][-1].breaks_in = 0
+        self.cluster.write(USERS, number, (b"b", b"more"))
 
     def entries(self, number: int) -> dict[bytes, bytes]:
         return self.disk.stores[number][-1].entries
@@ -136,6 +141,14 @@ def test_how_far_behind_is_counted_from_the_ends_that_the_reader_heard() -> None
     assert copies.told.of("copied")[2:] == [(2, 1)]
 
 
+def test_how_far_behind_is_counted_from_what_came_since_it_was_opened_too() -> None:
+    copies = Copies()
+    copies.rest()
+    copies.cluster.write(USERS, 3, (b"b", b"1"), (b"c", b"2"), (b"d", b"3"))
+    copies.step(1)
+    assert copies.told.of("copied")[-1] == (3, 2)
+
+
 def test_a_copy_that_is_owned_now_is_handed_over_and_followed_no_more() -> None:
     copies = Copies()
     copies.rest()
@@ -173,6 +186,22 @@ def test_records_of_what_is_no_longer_followed_are_left_alone() -> None:
     assert copies.entries(3)[b"uz"] == b"late"
 
 
+def test_ends_of_what_is_no_longer_followed_are_left_alone() -> None:
+    copies = Copies()
+    copies.rest()
+    reader = copies.cluster.readers[0]
+    store = copies.standbys.take(2)
+    assert store is not None
+    before = store.positions[SEEN.changelog]
+    copies.rest()
+    reader.extra_ends = {TopicPartition(SEEN.changelog, number): 9 for number in (2, 3)}
+    copies.step()
+    assert store.positions[SEEN.changelog] == before
+    other = copies.standbys.take(3)
+    assert other is not None
+    assert other.positions[SEEN.changelog].next_offset == 9
+
+
 def test_a_store_that_is_given_back_goes_on_as_a_copy_without_being_opened_again() -> None:
     copies = Copies()
     store = copies.state(2)
@@ -205,6 +234,14 @@ def test_an_answer_from_before_an_assignment_does_not_count() -> None:
     assert copies.told.of("standbys") == []
     assert copies.step()
     assert copies.told.of("standbys") == [([2, 3],)]
+
+
+def test_after_an_assignment_nothing_is_opened_before_it_is_known_what_to_copy() -> None:
+    copies = Copies(slots=[SLOTS, None, ("b-0", "b-1", "b-2")])
+    copies.step()
+    copies.standbys.reconsider()
+    assert not copies.step()
+    assert copies.disk.stores.keys() == {2}
 
 
 def test_an_answer_that_nothing_overtook_counts() -> None:
@@ -252,6 +289,16 @@ def test_now_and_then_it_looks_again() -> None:
         assert not copies.disk.stores[number][-1].is_open
 
 
+def test_a_look_that_finds_nothing_new_does_not_begin_to_read_anew() -> None:
+    copies = Copies()
+    copies.rest()
+    copies.cluster.now += ASK_AGAIN_S
+    copies.rest()
+    assert copies.told.of("standbys") == [([2, 3],)] * 2
+    assert len(copies.cluster.readers[0].assigned) == 1
+    assert [len(copies.disk.stores[number]) for number in (2, 3)] == [1, 1]
+
+
 def test_what_is_no_longer_wanted_is_closed_and_read_no_more() -> None:
     copies = Copies(slots=[SLOTS, ("b-0",)])
     copies.rest()
@@ -297,6 +344,20 @@ def test_a_state_whose_changelog_was_made_again_is_left_as_it_is() -> None:
     assert not taken.is_copy
 
 
+def test_a_state_that_was_followed_is_not_once_its_changelog_was_made_again() -> None:
+    copies = Copies()
+    copies.standbys.keep(copies.state(2))
+    copies.rest()
+    assert copies.standbys.partitions == {2, 3}
+    copies.cluster.ids[USERS.changelog] = "users-2"
+    copies.standbys.reconsider()
+    copies.rest()
+    assert copies.standbys.partitions == {3}
+    assert {place.partition for place in copies.cluster.readers[0].assigned[-1]} == {3}
+    assert [number for number, _ in copies.disk.aside] == [3]
+    assert copies.entries(2)[b"ua"] == b"owner's"
+
+
 def test_a_state_that_is_ahead_of_its_changelog_is_begun_anew() -> None:
     copies = Copies()
     store = copies.state(2)
@@ -326,6 +387,69 @@ def test_a_copy_that_breaks_is_begun_again(writes: int) -> None:
     assert copies.entries(2)[b"ua"] == b"2"
     assert copies.entries(3)[b"ua"] == b"3"
     assert [set(said) for said in copies.told.of("set_aside")] == [{2, "damaged", "aside-1"}]
+
+
+def test_a_copy_that_keeps_breaking_is_given_up_and_the_others_go_on() -> None:
+    copies = Copies()
+    copies.rest()
+    copies.spoil(2)
+    for _ in range(BREAKS_MAX):
+        copies.disk.breaking[2] = 0
+        assert copies.step()
+    assert copies.standbys.partitions == {2, 3}
+    assert copies.step()
+    assert copies.standbys.partitions == {3}
+    assert len(copies.disk.aside) == BREAKS_MAX
+    assert not copies.disk.stores[2][-1].is_open
+    ((said,),) = copies.told.of("standbys_wait")
+    assert "partition 2" in said
+    assert "replace the disk" in said
+    assert copies.standbys.take(2) is None
+    copies.cluster.write(USERS, 3, (b"b", b"new"))
+    copies.rest()
+    assert copies.entries(3)[b"ub"] == b"new"
+    assert {place.partition for place in copies.cluster.readers[0].assigned[-1]} == {3}
+
+
+def test_a_copy_that_was_given_up_is_not_begun_again() -> None:
+    copies = Copies()
+    copies.rest()
+    copies.spoil(2)
+    for _ in range(BREAKS_MAX + 1):
+        copies.disk.breaking[2] = 0
+        copies.step()
+    assert copies.standbys.partitions == {3}
+    opened = len(copies.disk.stores[2])
+    copies.disk.breaking.clear()
+    copies.standbys.reconsider()
+    copies.rest()
+    assert copies.told.of("standbys") == [([2, 3],), ([3],)]
+    assert len(copies.disk.stores[2]) == opened
+
+
+def test_a_copy_that_was_whole_between_may_break_as_often_again() -> None:
+    copies = Copies()
+    copies.rest()
+    for count in range(1, 2 * BREAKS_MAX + 1):
+        copies.spoil(2)
+        copies.rest()
+        assert copies.standbys.partitions == {2, 3}
+        assert len(copies.disk.aside) == count
+        assert copies.entries(2)[b"ub"] == b"more"
+
+
+def test_only_a_copy_that_has_everything_is_written_as_usual_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(standby, "BULK_RECORDS_MIN", 3)
+    copies = Copies()
+    copies.step()
+    copies.step()
+    copies.step(1)
+    assert copies.told.of("copied") == [(2, 2)]
+    assert copies.disk.stores[2][0].bulk == [True]
+    copies.rest()
+    assert copies.disk.stores[2][0].bulk == [True, False]
 
 
 def test_a_copy_that_is_far_behind_is_opened_for_writing_alone(
