@@ -43,6 +43,7 @@ def zone(name: str) -> Zone:
 
 
 NOW = at("2026-06-15T12:00:00+00:00")
+TODAY = NOW // DAY
 
 
 class Catalogue:
@@ -211,6 +212,14 @@ class Log:
     @property
     def verdicts(self) -> list[str]:
         return [outcome.verdict for outcome in self.outcomes]
+
+
+def practised(log: Log, *days: int) -> Log:
+    """Practise at noon on the given days from today on."""
+    for n in days:
+        when = NOW + n * DAY
+        log.take(completion(len(log.outcomes) + 10_000, when), when)
+    return log
 
 
 def reason_of(outcome: Outcome) -> str:

@@ -1,81 +1,15 @@
-"""Copies, step by step: what is opened, read, given up and begun again, and when."""
+"""Copies, step by step: what is opened, read, handed over and closed, and when."""
 
-from collections.abc import Sequence
 from typing import cast
 
 import pytest
 
 from pipeline.engine import standby
 from pipeline.engine.engine_config import EngineConfig
-from pipeline.engine.marker import FORMAT, Marker
-from pipeline.engine.opening import BREAKS_MAX, Stores
-from pipeline.engine.ports import Cluster, Disk, TopicPartition
+from pipeline.engine.ports import Cluster, TopicPartition
 from pipeline.engine.standby import ASK_AGAIN_S, RETRY_S, Standbys
-from pipeline.engine.store import PartitionStore
-from tests.engine.changelogs import SEEN, USERS, Changelogs, Dictionaries, Record
-from tests.engine.told import Told
-
-SLOTS = ("b-0", "b-1")
-MANY = 1_000
-OWNED = {0, 1}
-
-
-class Copies:
-    """The copies of slot b-0, which owns 0 and 1 of four partitions and would get 2 and 3."""
-
-    def __init__(
-        self, *, slots: Sequence[Sequence[str] | None] = (SLOTS,), losses: int = 1
-    ) -> None:
-        self.cluster = Changelogs(partitions=4, slots=slots)
-        self.disk = Dictionaries()
-        self.told = Told()
-        config = EngineConfig(
-            "blue",
-            ("in",),
-            (USERS, SEEN),
-            clock=self.cluster.clock,
-            slot_id="b-0",
-            standbys=losses,
-        )
-        stores = Stores(cast(Disk, self.disk), "blue", self.told)
-        self.stores = stores
-        self.standbys = Standbys(config, cast(Cluster, self.cluster), stores, self.told)
-        for number in range(4):
-            self.cluster.write(USERS, number, (b"a", b"%d" % number))
-            self.cluster.mark(number, {"in": 1})
-        self.standbys.reconsider()
-
-    def step(self, records_max: int = MANY) -> bool:
-        return self.standbys.step(OWNED, records_max)
-
-    def rest(self) -> int:
-        """Step until there is nothing more to do at once; returns how many steps said more."""
-        for count in range(50):
-            if not self.step():
-                return count
-        raise AssertionError("it never rests")
-
-    def spoil(self, number: int) -> None:
-        """The next write to a partition's copy breaks it, with something to write at once."""
-        self.disk.stores[number][-1].breaks_in = 0
-        self.cluster.write(USERS, number, (b"b", b"more"))
-
-    def entries(self, number: int) -> dict[bytes, bytes]:
-        return self.disk.stores[number][-1].entries
-
-    def state(self, number: int) -> PartitionStore:
-        """A partition's state, as its owner would leave it, up to the changelogs' ends."""
-        store = self.stores.open(number)
-        store.overlay[b"ua"] = b"owner's"
-        ends = {
-            table.changelog: (
-                self.cluster.ids[table.changelog],
-                self.cluster.end(TopicPartition(table.changelog, number)),
-            )
-            for table in (USERS, SEEN)
-        }
-        store.apply(Marker(FORMAT, "blue", {"in": 1}, b""), ends)
-        return store
+from tests.engine.changelogs import SEEN, USERS, Record
+from tests.engine.copies import MANY, OWNED, SLOTS, Copies
 
 
 def test_what_would_be_owned_is_copied_one_store_a_step() -> None:
@@ -317,125 +251,6 @@ def test_a_changelog_that_is_gone_makes_copies_wait() -> None:
     ((reason,),) = copies.told.of("standbys_wait")
     assert "nothing to copy from" in reason
     assert copies.disk.stores == {}
-
-
-def test_a_copy_of_a_changelog_that_was_made_again_is_begun_anew() -> None:
-    copies = Copies()
-    copies.rest()
-    copies.cluster.ids[USERS.changelog] = "users-2"
-    copies.standbys.reconsider()
-    copies.rest()
-    assert [number for number, _ in copies.disk.aside] == [2, 3]
-    assert "deleted and made again" in copies.disk.aside[0][1]
-    assert copies.entries(2)[b"ua"] == b"2"
-    assert copies.cluster.readers[0].assigned[-1][TopicPartition(USERS.changelog, 2)] == 0
-
-
-def test_a_state_whose_changelog_was_made_again_is_left_as_it_is() -> None:
-    copies = Copies()
-    copies.standbys.keep(copies.state(2))
-    copies.cluster.ids[USERS.changelog] = "users-2"
-    copies.rest()
-    assert copies.disk.aside == []
-    assert copies.standbys.partitions == {3}
-    assert copies.entries(2)[b"ua"] == b"owner's"
-    taken = copies.standbys.take(2)
-    assert taken is not None
-    assert not taken.is_copy
-
-
-def test_a_state_that_was_followed_is_not_once_its_changelog_was_made_again() -> None:
-    copies = Copies()
-    copies.standbys.keep(copies.state(2))
-    copies.rest()
-    assert copies.standbys.partitions == {2, 3}
-    copies.cluster.ids[USERS.changelog] = "users-2"
-    copies.standbys.reconsider()
-    copies.rest()
-    assert copies.standbys.partitions == {3}
-    assert {place.partition for place in copies.cluster.readers[0].assigned[-1]} == {3}
-    assert [number for number, _ in copies.disk.aside] == [3]
-    assert copies.entries(2)[b"ua"] == b"owner's"
-
-
-def test_a_state_that_is_ahead_of_its_changelog_is_begun_anew() -> None:
-    copies = Copies()
-    store = copies.state(2)
-    store.apply(Marker(FORMAT, "blue", {"in": 1}, b""), {USERS.changelog: ("users-1", 99)})
-    copies.standbys.keep(store)
-    copies.rest()
-    assert [number for number, _ in copies.disk.aside] == [2]
-    assert copies.entries(2)[b"ua"] == b"2"
-
-
-def test_a_second_misfit_does_not_hide_the_first() -> None:
-    copies = Copies()
-    store = copies.state(2)
-    store.apply(Marker(FORMAT, "blue", {"in": 1}, b""), {SEEN.changelog: ("seen-1", 99)})
-    copies.standbys.keep(store)
-    copies.rest()
-    assert [number for number, _ in copies.disk.aside] == [2]
-
-
-@pytest.mark.parametrize("writes", [0, 1, 2])
-def test_a_copy_that_breaks_is_begun_again(writes: int) -> None:
-    copies = Copies()
-    copies.cluster.ends[TopicPartition(SEEN.changelog, 2)] = 7
-    copies.disk.breaking[2] = writes
-    copies.rest()
-    assert copies.disk.aside == [(2, "damaged")]
-    assert copies.entries(2)[b"ua"] == b"2"
-    assert copies.entries(3)[b"ua"] == b"3"
-    assert [set(said) for said in copies.told.of("set_aside")] == [{2, "damaged", "aside-1"}]
-
-
-def test_a_copy_that_keeps_breaking_is_given_up_and_the_others_go_on() -> None:
-    copies = Copies()
-    copies.rest()
-    copies.spoil(2)
-    for _ in range(BREAKS_MAX):
-        copies.disk.breaking[2] = 0
-        assert copies.step()
-    assert copies.standbys.partitions == {2, 3}
-    assert copies.step()
-    assert copies.standbys.partitions == {3}
-    assert len(copies.disk.aside) == BREAKS_MAX
-    assert not copies.disk.stores[2][-1].is_open
-    ((said,),) = copies.told.of("standbys_wait")
-    assert "partition 2" in said
-    assert "replace the disk" in said
-    assert copies.standbys.take(2) is None
-    copies.cluster.write(USERS, 3, (b"b", b"new"))
-    copies.rest()
-    assert copies.entries(3)[b"ub"] == b"new"
-    assert {place.partition for place in copies.cluster.readers[0].assigned[-1]} == {3}
-
-
-def test_a_copy_that_was_given_up_is_not_begun_again() -> None:
-    copies = Copies()
-    copies.rest()
-    copies.spoil(2)
-    for _ in range(BREAKS_MAX + 1):
-        copies.disk.breaking[2] = 0
-        copies.step()
-    assert copies.standbys.partitions == {3}
-    opened = len(copies.disk.stores[2])
-    copies.disk.breaking.clear()
-    copies.standbys.reconsider()
-    copies.rest()
-    assert copies.told.of("standbys") == [([2, 3],), ([3],)]
-    assert len(copies.disk.stores[2]) == opened
-
-
-def test_a_copy_that_was_whole_between_may_break_as_often_again() -> None:
-    copies = Copies()
-    copies.rest()
-    for count in range(1, 2 * BREAKS_MAX + 1):
-        copies.spoil(2)
-        copies.rest()
-        assert copies.standbys.partitions == {2, 3}
-        assert len(copies.disk.aside) == count
-        assert copies.entries(2)[b"ub"] == b"more"
 
 
 def test_only_a_copy_that_has_everything_is_written_as_usual_again(

@@ -1,0 +1,116 @@
+"""Frames, as events make them: which are told, in what order and with which date."""
+
+import msgspec
+
+from tests.core.scenes import (
+    DAY,
+    HOUR,
+    NOW,
+    TODAY,
+    USER,
+    Log,
+    book_of,
+    completion,
+    practised,
+    revoke,
+    world,
+)
+
+
+def test_each_new_day_is_a_new_frame() -> None:
+    log = practised(Log(), *range(4))
+    frames = [[(g.frame, g.figure_completed) for g in o.geometry] for o in log.outcomes]
+    assert frames == [[(1, True)], [(2, False)], [(3, True)], [(4, False)]]
+    (second,) = log.outcomes[1].geometry
+    assert msgspec.structs.asdict(second) == {
+        "user_id": USER,
+        "local_date": TODAY + 1,
+        "figure": "figure-3",
+        "frame": 2,
+        "variant": 3,
+        "figure_completed": False,
+        "asset_id": "asset-2-3",
+        "asset_url": "https://assets.example/asset-2-3",
+        "generator_version": "test-1",
+        "cause": second.cause,
+    }
+    assert second.cause.offset == 1
+
+
+def test_more_practice_on_one_date_draws_nothing_new() -> None:
+    log = practised(Log(), 0)
+    assert log.take(completion(1, NOW + HOUR), NOW + HOUR).geometry == ()
+
+
+def test_a_date_of_an_old_run_does_not_change_the_current_frame() -> None:
+    log = practised(Log(), 0, 5)
+    assert [g.frame for g in log.outcomes[1].geometry] == []
+    late = log.take(completion(1, NOW + DAY), NOW + 5 * DAY)
+    assert late.geometry == ()
+    joined = log.take(completion(2, NOW + 4 * DAY), NOW + 5 * DAY)
+    assert [g.frame for g in joined.geometry] == [2]
+
+
+def test_a_figure_that_an_old_run_completed_is_told_with_its_own_date() -> None:
+    log = practised(Log(), 0, 1, 6)
+    late = log.take(completion(1, NOW + 2 * DAY), NOW + 6 * DAY)
+    assert [(g.frame, g.figure_completed, g.local_date) for g in late.geometry] == [
+        (3, True, TODAY + 2)
+    ]
+
+
+def test_after_a_break_the_figure_starts_again() -> None:
+    log = practised(Log(), 0, 1, 2, 8)
+    assert [g.frame for g in log.outcomes[-1].geometry] == [1]
+    practised(log, 9, 10)
+    # The figure is complete again, and no portal is told again.
+    assert [(g.frame, g.figure_completed) for g in log.outcomes[-1].geometry] == [(3, True)]
+    assert log.outcomes[-1].unlocks == ()
+
+
+def test_no_frame_without_a_streak() -> None:
+    log = practised(Log(), 0, 1)
+    gone = log.take(completion(1, NOW - 3 * DAY), NOW + 5 * DAY)
+    assert gone.geometry == ()
+    assert log.state.frame_told == 2
+    progress = log.progress()
+    assert (progress.figure, progress.frame, progress.asset_id) == (None, 0, None)
+    assert (progress.streak_days, progress.lap, progress.cycle_day) == (0, 0, 0)
+    assert progress.streak_safe_until is None
+    assert progress.last_local_date == TODAY + 1
+
+
+def test_the_last_frame_completes_the_last_figure() -> None:
+    log = practised(Log(), *range(109))
+    assert [(g.frame, g.figure_completed) for g in log.outcomes[107].geometry] == [(108, True)]
+    assert [(g.frame, g.figure_completed) for g in log.outcomes[108].geometry] == [(1, True)]
+
+
+def test_a_portal_that_completes_no_figure_tells_no_frame_of_an_old_run() -> None:
+    log = Log(world(book_of((2, "two", 0))))
+    practised(log, 0, 5)
+    outcome = log.take(completion(1, NOW + DAY), NOW + 5 * DAY)
+    assert [u.portal for u in outcome.unlocks] == ["two"]
+    assert outcome.unlocks[0].field_keys == ()
+    assert outcome.geometry == ()
+
+
+def test_a_portal_that_completes_no_figure_still_tells_the_frame_of_today() -> None:
+    log = practised(Log(world(book_of((2, "two", 0)))), 0, 1)
+    assert [u.portal for u in log.outcomes[1].unlocks] == ["two"]
+    (frame,) = log.outcomes[1].geometry
+    assert (frame.frame, frame.figure_completed, frame.local_date) == (2, False, TODAY + 1)
+
+
+def test_a_frame_that_is_the_current_one_too_is_told_once_and_last() -> None:
+    book = book_of((1, "one", 0), (3, "three", 0), cycle_days=5)
+    log = practised(Log(world(book)), 0, 1, 2, 4, 5, 6, 7, 10)
+    outcome = log.take(completion(1, NOW + 3 * DAY), NOW + 10 * DAY)
+    assert [(u.lap, u.portal) for u in outcome.unlocks] == [(1, "one"), (1, "three")]
+    assert [(g.frame, g.local_date - TODAY) for g in outcome.geometry] == [(3, 7), (1, 10)]
+
+
+def test_revoking_today_goes_back_a_frame() -> None:
+    log = practised(Log(), 0, 1)
+    outcome = log.take(revoke("r1", TODAY + 1), NOW + DAY)
+    assert [(g.frame, g.local_date) for g in outcome.geometry] == [(1, TODAY)]
