@@ -327,19 +327,23 @@ async def _run(app: EngineApp, hooks: Hooks, stop_timeout_s: float) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 
+    def end(_: object = None) -> None:
+        if not stop.is_set():
+            hooks.stopping()  # the time runs from here, also while the start is not over
+            stop.set()
+
     def asked() -> None:
         if stop.is_set():
             signal.raise_signal(signal.SIGKILL)
-        stop.set()
+        end()
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked)
-    app.on_engine_failure = lambda _: stop.set()
+    app.on_engine_failure = end
     app.finalize()
     app.in_worker = True
     await app.start()
     await stop.wait()
-    hooks.stopping()
     try:
         await asyncio.wait_for(app.stop(), stop_timeout_s)
     except TimeoutError:

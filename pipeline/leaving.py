@@ -6,6 +6,7 @@ Invariant: what was written to the standard streams is out; nothing else is wait
 
 import os
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 
@@ -16,6 +17,7 @@ def leave(code: int) -> NoReturn:
     that asks for the interpreter while it goes aborts the process: a clean stop would look like a
     crash.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, RuntimeError, ValueError):  # gone, or in the middle of a write
+            stream.flush()
     os._exit(code)

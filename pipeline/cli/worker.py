@@ -11,7 +11,6 @@ import gc
 import os
 import platform
 import signal
-import sys
 import threading
 from importlib.metadata import version
 from pathlib import Path
@@ -80,7 +79,7 @@ def command(
 
     configure_logging(settings.log_format, settings.log_level)
     # Until the event loop listens to signals: nothing is connected yet, so there is nothing to end.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_OK))
+    signal.signal(signal.SIGTERM, lambda *_: leave(EXIT_OK))
     code = _run(settings, unknown_variables(os.environ), check_only=check)
     # Nothing is left to be done, and taking the interpreter apart takes a second. Whoever runs next
     # in this slot waits for our end, and this slot's partitions with it.

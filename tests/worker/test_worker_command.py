@@ -1,5 +1,6 @@
 """`awaway worker` as an operator meets it: a process on a real broker and a real registry."""
 
+import asyncio
 import json
 import os
 import queue
@@ -250,3 +251,26 @@ def test_a_stop_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     hooks.stopping()
     assert left.get(timeout=10) == EXIT_FAILED
     assert metrics.state.value == "stopping"
+
+
+def test_a_start_that_hangs_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pipeline import app  # noqa: PLC0415
+    from pipeline.config import Settings  # noqa: PLC0415
+    from pipeline.engine.faust_app import EngineApp  # noqa: PLC0415
+
+    class Hanging(Exception):
+        pass
+
+    told: list[str] = []
+
+    async def start(_: object) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        await asyncio.sleep(0.1)
+        told.append("still starting")
+        raise Hanging
+
+    monkeypatch.setattr(EngineApp, "start", start)
+    hooks = app.Hooks(stopping=lambda: told.append("stopping"))
+    with pytest.raises(Hanging):
+        app.run_worker(Settings(), hooks)
+    assert told == ["stopping", "still starting"]
