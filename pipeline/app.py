@@ -329,8 +329,8 @@ async def _run(app: EngineApp, hooks: Hooks, stop_timeout_s: float) -> int:
 
     def end(_: object = None) -> None:
         if not stop.is_set():
-            hooks.stopping()  # the time runs from here, also while the start is not over
             stop.set()
+            hooks.stopping()  # the time runs from here, also while the start is not over
 
     def asked() -> None:
         if stop.is_set():

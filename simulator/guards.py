@@ -231,7 +231,7 @@ GUARDS: Final = (
         "no transaction is ended while the one before may hang",
         9,
         _without(LastEnd, "check", _nothing),
-        ("broker killed", "batch postponed"),
+        ("broker killed", "queue does not drain"),
         (100.0, 200.0),
     ),
     Guard(

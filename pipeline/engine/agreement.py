@@ -35,15 +35,22 @@ def is_ahead(marker: Marker | None, committed: Mapping[str, int | None]) -> bool
     )
 
 
-def is_forgotten(marker: Marker, committed: Mapping[str, int | None]) -> bool:
+def is_forgotten(
+    marker: Marker, committed: Mapping[str, int | None], starts: Mapping[str, int]
+) -> bool:
     """Whether the group, which does not agree with the marker, has nothing that the marker lacks.
 
     The marker was committed by the same transaction as its offsets, so the group forgot those, or
-    never heard of the end of the last transaction (ADR 0018).
+    never heard of the end of the last transaction (ADR 0018). An offset at the start of its input
+    was set there by somebody, who may have made the input again.
+
+    Args:
+        starts: by input, the first offset that is there.
     """
     at = marker.next_offsets
     return all(
-        offset is None or (topic in at and offset <= at[topic])
+        offset is None
+        or (topic in at and (starts[topic] < offset <= at[topic] or offset == at[topic]))
         for topic, offset in committed.items()
     )
 
@@ -78,7 +85,11 @@ def agreed_marker(
                 " (AWAWAY_GENERATION), which rebuilds everything from the raw topics",
             )
         marker = Marker(FORMAT, config.generation, {}, b"", config.terms)
-    elif not agrees(marker, committed) and not is_forgotten(marker, committed):
+    elif not agrees(marker, committed) and not is_forgotten(
+        marker,
+        committed,
+        {topic: inputs[TopicPartition(topic, partition)].low for topic in committed},
+    ):
         raise PartitionRefusedError(
             f"partition {partition}: the state contains inputs up to {marker.next_offsets},"
             f" the group's committed offsets are {committed}",

@@ -38,7 +38,9 @@ class Recorded:
     def behind(
         self, consumer: GroupConsumer, at: Mapping[TopicPartition, int]
     ) -> set[TopicPartition]:
-        """The inputs to be recorded again; looks now and then, and waits `PATIENCE_S` at most.
+        """The inputs to be recorded again; looks now and then.
+
+        Waits `PATIENCE_S` for the group, and where that does not answer for the broker as well.
 
         Args:
             consumer: of the group.

@@ -56,7 +56,7 @@ def note_end(store: PartitionStore, changelog: str, topic_id: str, end: int) -> 
         return
     position = ChangelogPosition(topic_id, end)
     if store.positions.get(changelog) != position:
-        store.restored([], None, changelog, position)
+        store.ended(changelog, position)
 
 
 def _entries(

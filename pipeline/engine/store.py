@@ -149,18 +149,31 @@ class PartitionStore:
     ) -> None:
         """Write what a stretch of one changelog said, and how far it was read, atomically.
 
-        A stretch without records changes no state, so what was one stays one.
+        Raises:
+            CorruptStoreError: the changelog is behind what is here already, so this has something
+                that was never committed, or was lost by the broker.
         """
+        if marker is not None and self.marker is not None and _is_behind(marker, self.marker):
+            raise CorruptStoreError(
+                f"the local store of partition {self.partition} has what its changelog has not",
+                why=f"it stands at {self.marker.next_offsets}, {changelog} goes on with"
+                f" {marker.next_offsets}",
+            )
         positions = self.positions | {changelog: position}
-        is_copy = self.is_copy or bool(entries) or marker is not None
         if marker is not None:
             entries.append((_MARKER, encode_marker(marker)))
         entries.append((_POSITIONS, _encode_positions(positions)))
-        if is_copy and not self.is_copy:
+        if not self.is_copy:
             entries.append((_COPY, b""))
         self._disk.write(entries)
-        self.is_copy = is_copy
+        self.is_copy = True
         self.marker = marker or self.marker
+        self.positions = positions
+
+    def ended(self, changelog: str, position: ChangelogPosition) -> None:
+        """A changelog was read up to its end without a record: the state is what it was."""
+        positions = self.positions | {changelog: position}
+        self._disk.write([(_POSITIONS, _encode_positions(positions))])
         self.positions = positions
 
     def scan(self, table: TableSpec, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
@@ -178,6 +191,12 @@ class PartitionStore:
         """Close the disk's side; what was not applied is gone."""
         self._overlay.clear()
         self._disk.close()
+
+
+def _is_behind(marker: Marker, other: Marker) -> bool:
+    return any(
+        marker.next_offsets.get(topic, 0) < offset for topic, offset in other.next_offsets.items()
+    )
 
 
 def partial_key(table: TableSpec) -> bytes:

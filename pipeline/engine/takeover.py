@@ -116,6 +116,8 @@ def _end_what_hangs(
     counts = cluster.partition_counts(config.written_topics)
     places = [TopicPartition(topic, n) for topic, count in counts.items() for n in range(count)]
     ends = cluster.ends(places)
+    if missing := set(places) - ends.keys():
+        raise BrokerError(f"no answer from {len(missing)} partitions, {min(missing)} and on")
     chosen = [
         place for place, end in ends.items() if end.stable < end.high and place not in left_out
     ]

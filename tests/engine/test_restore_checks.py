@@ -87,7 +87,7 @@ def beside(committed: dict[str, int | None]) -> Restores:
     ("committed", "unrecorded"),
     [
         ({"in": 4, "also": 9}, {"in"}),
-        ({"in": 0, "also": 8}, {"in", "also"}),
+        ({"in": 1, "also": 8}, {"in", "also"}),
         ({"in": 7, "also": 7}, {"also"}),
         ({"in": 6, "also": None}, {"in", "also"}),
     ],
@@ -103,9 +103,16 @@ def test_offsets_that_went_back_are_recorded_anew(
 
 
 @pytest.mark.parametrize(
-    "committed", [{"in": 8, "also": 9}, {"in": 4, "also": 10}, {"in": 8, "also": None}]
+    "committed",
+    [
+        {"in": 8, "also": 9},
+        {"in": 4, "also": 10},
+        {"in": 8, "also": None},
+        {"in": 0, "also": 9},
+        {"in": 4, "also": 0},
+    ],
 )
-def test_offsets_of_which_one_is_ahead_of_the_state_are_refused(
+def test_offsets_of_which_one_is_ahead_or_at_the_start_are_refused(
     committed: dict[str, int | None],
 ) -> None:
     restores = beside(committed)

@@ -14,7 +14,7 @@ from pipeline.engine.errors import (
 from pipeline.engine.marker import FORMAT, MARKER_KEY, Marker, decode_marker, encode_marker
 from pipeline.engine.ports import TopicPartition, TransactionalProducer
 from pipeline.engine.replay import by_source, note_end, replay
-from pipeline.engine.store import PartitionStore
+from pipeline.engine.store import ChangelogPosition, PartitionStore
 from pipeline.engine.tablespec import TableSpec
 from tests.engine.changelogs import SEEN, USERS, Record, Store
 
@@ -304,3 +304,25 @@ def test_an_applied_transaction_moves_the_partition() -> None:
     assert opened.next_offsets == {"in": 9}
     assert opened.unrecorded == set()
     assert list(opened.state.scan(USERS)) == [(b"a", b"1")]
+
+
+def test_a_changelog_that_is_behind_the_state_says_that_this_has_what_was_lost() -> None:
+    store = state()
+    store.apply(MARKER, {USERS.changelog: ("id", 4)})
+    position = ChangelogPosition("id", 6)
+    earlier = Marker(FORMAT, "blue", {"in": 6}, b"")
+    with pytest.raises(CorruptStoreError, match=r"has what its changelog has not: .*7.* 6"):
+        store.restored([], earlier, USERS.changelog, position)
+    store.restored([], MARKER, USERS.changelog, position)
+    assert store.is_copy
+    assert store.positions[USERS.changelog] == position
+
+
+def test_an_end_without_a_record_leaves_a_state_a_state() -> None:
+    entries: dict[bytes, bytes] = {}
+    store = state(entries)
+    store.apply(MARKER, {USERS.changelog: ("id", 4)})
+    store.ended(USERS.changelog, ChangelogPosition("id", 6))
+    for each in (store, state(entries)):
+        assert each.positions == {USERS.changelog: ChangelogPosition("id", 6)}
+        assert not each.is_copy
