@@ -270,7 +270,7 @@ GUARDS: Final = (
     Guard(
         "offsets that went back are recorded anew",
         11,
-        _without(agreement, "is_forgotten", lambda *_: False),
+        _without(agreement, "covers", lambda marker, at, _: agreement.agrees(marker, at)),
         ("group's offsets went back",),
     ),
     Guard(

@@ -35,14 +35,12 @@ def is_ahead(marker: Marker | None, committed: Mapping[str, int | None]) -> bool
     )
 
 
-def is_forgotten(
-    marker: Marker, committed: Mapping[str, int | None], starts: Mapping[str, int]
-) -> bool:
-    """Whether the group, which does not agree with the marker, has nothing that the marker lacks.
+def covers(marker: Marker, committed: Mapping[str, int | None], starts: Mapping[str, int]) -> bool:
+    """Whether the marker contains all that the group says is done.
 
-    The marker was committed by the same transaction as its offsets, so the group forgot those, or
-    never heard of the end of the last transaction (ADR 0018). An offset at the start of its input
-    was set there by somebody, who may have made the input again.
+    The marker was committed by the same transaction as its offsets. So where those of the group are
+    behind it forgot them, or never heard of the end of the last transaction (ADR 0018). But an
+    offset at the start of its input was set there by somebody, who may have made the input again.
 
     Args:
         starts: by input, the first offset that is there.
@@ -50,7 +48,7 @@ def is_forgotten(
     at = marker.next_offsets
     return all(
         offset is None
-        or (topic in at and (starts[topic] < offset <= at[topic] or offset == at[topic]))
+        or (topic in at and (offset == at[topic] or starts[topic] < offset < at[topic]))
         for topic, offset in committed.items()
     )
 
@@ -85,7 +83,7 @@ def agreed_marker(
                 " (AWAWAY_GENERATION), which rebuilds everything from the raw topics",
             )
         marker = Marker(FORMAT, config.generation, {}, b"", config.terms)
-    elif not agrees(marker, committed) and not is_forgotten(
+    elif not covers(
         marker,
         committed,
         {topic: inputs[TopicPartition(topic, partition)].low for topic in committed},

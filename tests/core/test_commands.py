@@ -226,6 +226,9 @@ def test_keys_that_can_exist() -> None:
         str(uuid5(NAMESPACE, f"{USER}/{lap}/one/{i}")) for lap in range(3) for i in range(2)
     }
     assert not can_exist(book, USER, KEY, at("2026-05-01T00:00:00+00:00"))
+    short = book_of((1, "one", 1), cycle_days=3, earliest_date="2026-06-03")
+    laps = [lap for lap in range(9) if can_exist(short, USER, key_ids(USER, lap, "one", 1)[0], NOW)]
+    assert laps == [0, 1, 2, 3, 4]
 
 
 @given(st.text(), st.integers(0, 50), st.integers(0, 5))

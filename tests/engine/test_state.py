@@ -306,16 +306,27 @@ def test_an_applied_transaction_moves_the_partition() -> None:
     assert list(opened.state.scan(USERS)) == [(b"a", b"1")]
 
 
-def test_a_changelog_that_is_behind_the_state_says_that_this_has_what_was_lost() -> None:
+def test_a_marker_that_knows_less_inputs_is_behind_as_well() -> None:
     store = state()
+    store.apply(Marker(FORMAT, "blue", {"in": 1}, b""), {})
+    with pytest.raises(CorruptStoreError):
+        store.restored(
+            [], Marker(FORMAT, "blue", {}, b""), USERS.changelog, ChangelogPosition("id", 2)
+        )
+
+
+def test_a_changelog_that_is_behind_the_state_says_that_this_has_what_was_lost() -> None:
+    entries: dict[bytes, bytes] = {}
+    store = state(entries)
     store.apply(MARKER, {USERS.changelog: ("id", 4)})
     position = ChangelogPosition("id", 6)
     earlier = Marker(FORMAT, "blue", {"in": 6}, b"")
     with pytest.raises(CorruptStoreError, match=r"has what its changelog has not: .*7.* 6"):
         store.restored([], earlier, USERS.changelog, position)
     store.restored([], MARKER, USERS.changelog, position)
-    assert store.is_copy
-    assert store.positions[USERS.changelog] == position
+    for each in (store, state(entries)):
+        assert each.is_copy
+        assert each.positions[USERS.changelog] == position
 
 
 def test_an_end_without_a_record_leaves_a_state_a_state() -> None:

@@ -265,6 +265,14 @@ def test_a_place_that_takes_no_record_twice_is_left_out() -> None:
     assert scene.broker.log(AUDIT, 0).last_stable_offset == 0
 
 
+def test_a_place_that_does_not_answer_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    scene = Scene()
+    ends = scene.cluster.ends
+    monkeypatch.setattr(scene.cluster, "ends", lambda places: dict(list(ends(places).items())[1:]))
+    with pytest.raises(BrokerError, match="no answer from 1 partitions"):
+        scene.play(scene.engine.start)
+
+
 def test_a_takeover_that_fails_in_all_its_tries_says_why() -> None:
     scene = Scene()
     hang(scene, AUDIT)
