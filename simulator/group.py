@@ -221,14 +221,12 @@ class Group:
     def go_back(self, commits: int) -> int:
         """Have the coordinator's memory as it was so many commits ago; the members join again.
 
-        None goes back to an input's start, which only somebody could have meant.
-
         Returns:
             How many offsets went back.
         """
         back: dict[tuple[str, int], int | None] = {}
         for replaced in list(self._replaced)[: -commits - 1 : -1]:
-            back |= {place: offset for place, offset in replaced.items() if offset != 0}
+            back |= replaced
         for place, offset in back.items():
             self.offsets.pop(place, None)
             if offset is not None:

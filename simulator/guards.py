@@ -201,7 +201,7 @@ GUARDS: Final = (
         "nothing is applied before its commit",
         6,
         _apply_first,
-        ("frozen past the session",),
+        ("store breaks in use",),
     ),
     Guard("only the agent's word ends a batch", 6, _done_without_a_word, ("agent fails",)),
     Guard("what was aborted is fetched again", 6, _never_back, ("batch postponed",)),
@@ -237,7 +237,7 @@ GUARDS: Final = (
     Guard(
         "a store that is ahead of the group is set aside",
         9,
-        _without(restore, "is_ahead", lambda *_: False),
+        _without(restore, "why_doubtful", lambda *_: []),
         ("broker killed",),
         (100.0, 200.0),
     ),
@@ -270,7 +270,7 @@ GUARDS: Final = (
     Guard(
         "offsets that went back are recorded anew",
         11,
-        _without(agreement, "covers", lambda marker, at, _: agreement.agrees(marker, at)),
+        _without(agreement, "covers", agreement.agrees),
         ("group's offsets went back",),
     ),
     Guard(

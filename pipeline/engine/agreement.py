@@ -27,28 +27,32 @@ def agrees(marker: Marker | None, committed: Mapping[str, int | None]) -> bool:
     )
 
 
-def is_ahead(marker: Marker | None, committed: Mapping[str, int | None]) -> bool:
-    """Whether the marker contains inputs beyond a committed offset."""
-    return marker is not None and any(
-        offset is not None and marker.next_offsets.get(topic, 0) > offset
-        for topic, offset in committed.items()
-    )
+def why_doubtful(marker: Marker | None, committed: Mapping[str, int | None]) -> list[str]:
+    """Why a store that was not read from the changelogs may have what was lost; none if it has not.
+
+    A commit that was acknowledged can be lost with its broker (ADR 0017).
+    """
+    if marker is None:
+        return []
+    if unknown := [topic for topic, offset in committed.items() if offset is None]:
+        return [f"the group has no offset of {', '.join(unknown)} to compare it with"]
+    if any(marker.next_offsets.get(topic, 0) > (at or 0) for topic, at in committed.items()):
+        return [
+            f"it contains more than the group's offsets {committed}: the broker lost a transaction"
+            " that was committed, or someone reset them"
+        ]
+    return []
 
 
-def covers(marker: Marker, committed: Mapping[str, int | None], starts: Mapping[str, int]) -> bool:
+def covers(marker: Marker, committed: Mapping[str, int | None]) -> bool:
     """Whether the marker contains all that the group says is done.
 
     The marker was committed by the same transaction as its offsets. So where those of the group are
-    behind it forgot them, or never heard of the end of the last transaction (ADR 0018). But an
-    offset at the start of its input was set there by somebody, who may have made the input again.
-
-    Args:
-        starts: by input, the first offset that is there.
+    behind it forgot them, or never heard of the end of the last transaction (ADR 0018).
     """
     at = marker.next_offsets
     return all(
-        offset is None
-        or (topic in at and (offset == at[topic] or starts[topic] < offset < at[topic]))
+        offset is None or (topic in at and offset <= at[topic])
         for topic, offset in committed.items()
     )
 
@@ -83,11 +87,7 @@ def agreed_marker(
                 " (AWAWAY_GENERATION), which rebuilds everything from the raw topics",
             )
         marker = Marker(FORMAT, config.generation, {}, b"", config.terms)
-    elif not covers(
-        marker,
-        committed,
-        {topic: inputs[TopicPartition(topic, partition)].low for topic in committed},
-    ):
+    elif not covers(marker, committed):
         raise PartitionRefusedError(
             f"partition {partition}: the state contains inputs up to {marker.next_offsets},"
             f" the group's committed offsets are {committed}",

@@ -12,7 +12,7 @@ It relies on this: a broker lets no transaction begin before the one before it h
 as far as it knows. While they follow each other within `START_S` nothing is asked.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from pipeline.engine.errors import BrokerError, ProducerLostError
@@ -21,6 +21,9 @@ from pipeline.engine.ports import Cluster, TopicPartition
 
 START_S: Final = 1.0
 """No broker is killed and works again within this time: a Kafka takes several times as long."""
+
+AGAIN_S: Final = 15.0
+"""Between two tries to end what hangs where no record was taken."""
 
 LATE_S: Final = 5.0
 """Partitions are told within milliseconds, or when a broker is slow, within this time."""
@@ -39,6 +42,8 @@ class LastEnd:
         self._asked_at = self._look_at = 0.0
         self._places: dict[TopicPartition, int | None] = {}
         self._is_commit = False
+        self._left_out: list[TopicPartition] = []
+        self._again_at = 0.0
         self.is_commit_lost = False
 
     def settle(self) -> None:
@@ -52,6 +57,11 @@ class LastEnd:
             except BrokerError:
                 self.is_commit_lost = True  # maybe; who looks at the stores will see
         self._places = {}
+        self._left_out = []
+
+    def left_out(self, places: Iterable[TopicPartition]) -> None:
+        """What hangs in these could not be ended, as they took no record: look again later."""
+        self._left_out, self._again_at = sorted(places), self._now() + AGAIN_S
 
     @property
     def _is_in_doubt(self) -> bool:
@@ -109,6 +119,9 @@ class LastEnd:
         Without an answer it is not; whoever needs one will say so.
         """
         now = self._now()
+        if self._left_out and now >= self._again_at:
+            self._again_at = now + AGAIN_S
+            return self._is_still_open()
         if not self._places or now < self._look_at:
             return False
         try:
@@ -117,6 +130,14 @@ class LastEnd:
             return False
         finally:
             self._look_at = self._now() + START_S
+
+    def _is_still_open(self) -> bool:
+        """Whether something hangs where nothing could be ended; no, where nobody answers."""
+        try:
+            found = self._cluster.ends(self._left_out)
+        except BrokerError:
+            return False
+        return any(end.stable < end.high for end in found.values())
 
     def _is_open(self) -> bool:
         found = self._cluster.ends(sorted(self._places))

@@ -14,7 +14,8 @@ twice or being killed half-way ends in the same state, because positions move wi
 
 A store that its owner left ahead of the group contains a transaction that the broker told the
 worker was committed, and lost (takeover.py), or someone reset the offsets. It is set aside: the
-changelogs decide. One that was read from them is not.
+changelogs decide. So is one that there are no offsets to compare with. One that was read from the
+changelogs is not.
 
 A restore begins again as often as a broker's trouble wants it, without an end: the partition is not
 ready meanwhile, each silence is told and counted, and a client that was silent is waited for twice
@@ -24,7 +25,7 @@ as long the next time. A store that breaks is another matter: see `Stores.replac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from pipeline.engine.agreement import agreed_marker, agrees, is_ahead
+from pipeline.engine.agreement import agreed_marker, agrees, why_doubtful
 from pipeline.engine.batch import OpenPartition
 from pipeline.engine.engine_config import EngineConfig
 from pipeline.engine.errors import (
@@ -190,11 +191,8 @@ class Restorer:
                     item.refusal = _undecided(store, changelog)
             else:
                 reasons.append(reason)
-        if is_ahead(store.marker, item.committed) and not store.is_copy:
-            reasons.append(
-                f"it contains more than the group's offsets {item.committed}: the broker lost a"
-                " transaction that was committed, or someone reset them"
-            )
+        if not (store.is_copy or item.rewrite or reasons):
+            reasons += why_doubtful(store.marker, item.committed)
         if reasons:
             item.rewrite.clear()
             item.refusal = None

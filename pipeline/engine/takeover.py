@@ -133,6 +133,7 @@ def _end_what_hangs(
             found.update(set(chosen) - offsets.keys())
         raise
     last_end.aborted({place: offsets[place] + 1 for place in witness}, asked_at)
+    last_end.left_out(left_out)
 
 
 def _abort_over(

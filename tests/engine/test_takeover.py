@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from pipeline.engine.errors import BrokerError, SlotTakenError, TransactionAbortedError
-from pipeline.engine.last_end import LATE_S, START_S
+from pipeline.engine.last_end import AGAIN_S, LATE_S, START_S
 from pipeline.engine.machine import Engine
 from pipeline.engine.ports import Disk, TopicPartition
 from simulator.agent import AUDIT, DEAD_LETTERS, INPUTS, USERS
@@ -295,6 +295,23 @@ def test_a_takeover_that_fails_in_all_its_tries_says_why() -> None:
     scene.cluster.prepare = each
     with pytest.raises(BrokerError, match="ending what the slot left open failed: third"):
         scene.play(scene.engine.start)
+
+
+def test_what_was_left_out_is_ended_once_it_takes_records() -> None:
+    scene = Scene()
+    hang(scene, AUDIT)
+    failed = refusing(scene, 2)
+    log = scene.broker.log(AUDIT, 0)
+
+    def act() -> None:
+        scene.engine.start()
+        assert len(failed) == 2
+        scene.rounds(round((AGAIN_S - 1) / WAIT_S))
+        assert log.last_stable_offset == 0
+        scene.rounds(round(5 / WAIT_S))
+        assert log.last_stable_offset == log.next_offset
+
+    scene.play(act)
 
 
 def test_a_place_that_takes_no_record_once_is_ended() -> None:
