@@ -141,6 +141,7 @@ def test_brokers_that_are_away_are_told_and_a_signal_still_stops_it(
     assert "Traceback" not in ledger.log()
 
 
+@pytest.mark.verify
 def test_brokers_that_stay_away_are_named_with_what_to_do(ledger: Ledger) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
