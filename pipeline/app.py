@@ -182,7 +182,7 @@ class _Parts:
             try:
                 return self._make_engine(cluster, topics)
             except (BrokerError, RegistryUnavailableError) as error:
-                if getattr(error, "fields", {}).get("http_status") == HTTPStatus.NOT_FOUND:
+                if error.fields.get("http_status") == HTTPStatus.NOT_FOUND:
                     raise  # there is a server, and it is no registry at that path
                 if time.monotonic() + AGAIN_S > deadline:
                     if isinstance(error, BrokerError):

@@ -92,12 +92,11 @@ def command(
     return EXIT_OK if found.stories or found.standing else EXIT_FAILED
 
 
-def _date(text: str, also: str = "") -> date:
+def _date(text: str, what: str = "date", form: str = "2026-03-01") -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
-        fix = f"write it as 2026-03-01{also}"
-        raise UsageError(f"{text!r} is no date{also and ' and no age'}", fix=fix) from None
+        raise UsageError(f"{text!r} is no {what}", fix=f"write it as {form}") from None
 
 
 def _since_ms(text: str) -> int:
@@ -105,7 +104,8 @@ def _since_ms(text: str) -> int:
     if age is not None:
         length = timedelta(**{"d": {"days": int(age[1])}, "h": {"hours": int(age[1])}}[age[2]])
         return clock.now_ms() - length // timedelta(milliseconds=1)
-    start = datetime.combine(_date(text, ", or an age as 30d or 12h"), datetime.min.time(), UTC)
+    day = _date(text, "date and no age", "2026-03-01, or an age as 30d or 12h")
+    start = datetime.combine(day, datetime.min.time(), UTC)
     return int(start.timestamp() * 1000)
 
 

@@ -12,12 +12,12 @@ It relies on this: a broker lets no transaction begin before the one before it h
 as far as it knows. While they follow each other within `START_S` nothing is asked.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from pipeline.engine.errors import BrokerError, ProducerLostError
 from pipeline.engine.marking import ChangelogPositions
-from pipeline.engine.ports import Cluster, TopicPartition
+from pipeline.engine.ports import Cluster, Ends, TopicPartition
 
 START_S: Final = 1.0
 """No broker is killed and works again within this time: a Kafka takes several times as long."""
@@ -27,6 +27,18 @@ AGAIN_S: Final = 15.0
 
 LATE_S: Final = 5.0
 """Partitions are told within milliseconds, or when a broker is slow, within this time."""
+
+
+def all_ends(cluster: Cluster, places: Sequence[TopicPartition]) -> dict[TopicPartition, Ends]:
+    """Where all of these partitions end.
+
+    Raises:
+        BrokerError: one of them did not answer.
+    """
+    found = cluster.ends(places)
+    if missing := set(places) - found.keys():
+        raise BrokerError(f"no answer from {len(missing)} partitions, {min(missing)} and on")
+    return found
 
 
 class LastEnd:
@@ -140,9 +152,7 @@ class LastEnd:
         return any(end.stable < end.high for end in found.values())
 
     def _is_open(self) -> bool:
-        found = self._cluster.ends(sorted(self._places))
-        if missing := self._places.keys() - found.keys():
-            raise BrokerError(f"no answer from {len(missing)} partitions, {min(missing)} and on")
+        found = all_ends(self._cluster, sorted(self._places))
         for place, end in self._places.items():
             stable, high = found[place]
             if stable < (high if end is None else end + 1):

@@ -27,7 +27,7 @@ from typing import Any, Final
 
 from pipeline.engine.engine_config import EngineConfig
 from pipeline.engine.errors import BrokerError
-from pipeline.engine.last_end import LastEnd
+from pipeline.engine.last_end import LastEnd, all_ends
 from pipeline.engine.observer import EngineObserver
 from pipeline.engine.ports import Cluster, TopicPartition, TransactionalProducer
 
@@ -115,9 +115,7 @@ def _end_what_hangs(
 ) -> None:
     counts = cluster.partition_counts(config.written_topics)
     places = [TopicPartition(topic, n) for topic, count in counts.items() for n in range(count)]
-    ends = cluster.ends(places)
-    if missing := set(places) - ends.keys():
-        raise BrokerError(f"no answer from {len(missing)} partitions, {min(missing)} and on")
+    ends = all_ends(cluster, places)
     chosen = [
         place for place, end in ends.items() if end.stable < end.high and place not in left_out
     ]

@@ -192,6 +192,12 @@ class Scene:
         self.engine.start()
         self.settled()
 
+    def one_committed(self) -> None:
+        """Start, and go on until one input is committed."""
+        self.started()
+        self.feed(b"1")
+        self.caught_up(1)
+
     def settled(self) -> None:
         """Poll until every assigned partition is open or refused, committing what comes."""
         partitions = self.engine.partitions
@@ -239,6 +245,13 @@ def killed_after(scene: Scene, end: Callable[[], None]) -> None:
     scene.world.sleep(START_S + 0.5)
     assert scene.broker.transactions.lose_markers() == 1
     scene.broker.transactions.is_killed = False
+
+
+def commit_lost(scene: Scene) -> None:
+    """Start, commit one input, and have the broker forget that."""
+    scene.started()
+    scene.feed(b"1")
+    killed_after(scene, lambda: scene.engine.commit(scene.folded()))
 
 
 def silent(kind: str, client: Client) -> None:

@@ -42,9 +42,7 @@ def test_a_rewrite_that_fails_is_recovered_from_and_begun_again() -> None:
     scene = Scene()
 
     def act() -> None:
-        scene.started()
-        scene.feed(b"1")
-        scene.caught_up(1)
+        scene.one_committed()
         scene.engine.on_revoked(places([0]))
         scene.broker.make_topic(USERS.changelog)
         scene.cluster.producers[0].failing_after["flush"] = TransactionAbortedError("planted")
@@ -66,9 +64,7 @@ def test_a_rewrite_that_fails_is_recovered_from_and_begun_again() -> None:
 
 def reading_in_vain(scene: Scene) -> None:
     """Partition 0 is assigned again, and its changelog has a record more that does not come."""
-    scene.started()
-    scene.feed(b"1")
-    scene.caught_up(1)
+    scene.one_committed()
     scene.engine.on_revoked(places([0]))
     scene.broker.log(USERS.changelog, 0).append((b"zoe", b"1", None), 0)
     scene.cluster.prepare = silent

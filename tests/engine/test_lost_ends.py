@@ -11,7 +11,7 @@ from pipeline.engine.errors import (
 from pipeline.engine.last_end import LATE_S
 from pipeline.engine.ports import TopicPartition
 from simulator.agent import AUDIT, INPUTS, USERS
-from tests.engine.scene import WAIT_S, Scene, killed_after, silent
+from tests.engine.scene import WAIT_S, Scene, commit_lost, killed_after, silent
 
 
 def inputs_in(scene: Scene) -> list[bytes]:
@@ -28,9 +28,7 @@ def fetched(scene: Scene) -> dict[TopicPartition, int]:
 
 def lost_with_a_spent_producer(scene: Scene) -> None:
     """One input is committed, the broker forgets it, and the producer is not gone on with."""
-    scene.started()
-    scene.feed(b"1")
-    killed_after(scene, lambda: scene.engine.commit(scene.folded()))
+    commit_lost(scene)
     scene.cluster.producers[-1].real.is_spent = True
 
 
@@ -96,9 +94,7 @@ def test_a_lost_end_that_is_noticed_while_nothing_is_open_costs_no_record() -> N
     scene = Scene()
 
     def act() -> None:
-        scene.started()
-        scene.feed(b"1")
-        killed_after(scene, lambda: scene.engine.commit(scene.folded()))
+        commit_lost(scene)
         scene.rounds(int(LATE_S / WAIT_S) + 2)
 
     scene.play(act)
@@ -117,9 +113,7 @@ def test_before_an_abort_it_is_seen_whether_the_commit_before_it_ended() -> None
     scene = Scene()
 
     def act() -> None:
-        scene.started()
-        scene.feed(b"1")
-        killed_after(scene, lambda: scene.engine.commit(scene.folded()))
+        commit_lost(scene)
         scene.feed(b"2")
         aborted(scene)
         scene.caught_up(2)
@@ -181,9 +175,7 @@ def test_while_a_changelog_that_was_made_again_is_looked_at_nothing_is_fetched()
     scene = Scene()
 
     def act() -> None:
-        scene.started()
-        scene.feed(b"1")
-        scene.caught_up(1)
+        scene.one_committed()
         scene.rounds(4)  # the end of the commit is seen, so the producer stays
         scene.broker.make_topic(USERS.changelog)
         while not scene.engine.partitions.restoring:

@@ -88,9 +88,7 @@ def test_the_ledger_goes_on_from_what_was_committed(error: Exception) -> None:
     scene = Scene()
 
     def act() -> None:
-        scene.started()
-        scene.feed(b"1")
-        scene.caught_up(1)
+        scene.one_committed()
         scene.feed(b"2")
         poll = scene.folded()
         scene.cluster.producers[0].failing_after["flush"] = error
@@ -106,9 +104,7 @@ def test_a_refused_partition_is_told_kept_and_not_fetched() -> None:
     scene = Scene(partitions=2)
 
     def act() -> None:
-        scene.started()
-        scene.feed(b"1")
-        scene.caught_up(1)
+        scene.one_committed()
         scene.engine.on_revoked(places([0, 1]))
         scene.broker.group.offsets[TopicPartition(INPUTS[0], 0)] = 5
         scene.engine.on_assigned(places([0, 1]))
@@ -200,9 +196,7 @@ def test_a_worker_that_comes_back_goes_on_from_its_disk() -> None:
     scene = Scene()
 
     def act() -> None:
-        scene.started()
-        scene.feed(b"1")
-        scene.caught_up(1)
+        scene.one_committed()
         scene.engine.close()
 
     scene.play(act)
@@ -269,9 +263,7 @@ def test_what_was_refused_is_looked_at_again_with_everything_else() -> None:
     scene = Scene()
 
     def act() -> None:
-        scene.started()
-        scene.feed(b"1")
-        scene.caught_up(1)
+        scene.one_committed()
         scene.engine.on_revoked(places([0]))
         at = TopicPartition(INPUTS[0], 0)
         scene.broker.group.offsets[at] = 5

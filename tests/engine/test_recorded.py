@@ -10,13 +10,6 @@ from tests.engine.scene import WAIT_S, Scene
 AT = TopicPartition(INPUTS[0], 0)
 
 
-def committed(scene: Scene) -> None:
-    """One input is committed, and nobody looked at the offsets since."""
-    scene.started()
-    scene.feed(b"1")
-    scene.caught_up(1)
-
-
 def looks(scene: Scene) -> int:
     return scene.cluster.consumers[0].count("committed")
 
@@ -29,7 +22,7 @@ def test_offsets_that_went_back_are_recorded_again_without_an_input() -> None:
     scene = Scene()
 
     def act() -> None:
-        committed(scene)
+        scene.one_committed()
         scene.broker.group.offsets[AT] = 0
         idle(scene, LOOK_AFTER_S + 1)
         assert scene.offsets()[AT] == 1
@@ -42,7 +35,7 @@ def test_offsets_that_are_not_there_are_recorded_again() -> None:
     scene = Scene()
 
     def act() -> None:
-        committed(scene)
+        scene.one_committed()
         scene.broker.group.offsets.clear()
         idle(scene, LOOK_AFTER_S + 1)
         assert scene.offsets()[AT] == 1
@@ -54,7 +47,7 @@ def test_offsets_that_wait_for_an_end_that_nobody_tells_are_recorded_again() -> 
     scene = Scene()
 
     def act() -> None:
-        committed(scene)
+        scene.one_committed()
         del scene.broker.group.offsets[AT]
         told_nothing = Transaction("lost", "blue-0")
         scene.broker.group.hold(told_nothing, {AT: 1})
@@ -69,7 +62,7 @@ def test_as_long_as_they_are_right_they_are_looked_at_now_and_then() -> None:
     scene = Scene()
 
     def act() -> None:
-        committed(scene)
+        scene.one_committed()
         before = looks(scene)
         commits = len(scene.told.of("committed"))
         idle(scene, LOOK_AFTER_S - 1)
@@ -89,7 +82,7 @@ def test_they_are_looked_at_after_each_transaction() -> None:
     scene = Scene()
 
     def act() -> None:
-        committed(scene)
+        scene.one_committed()
         idle(scene, 3 * LOOK_AFTER_S)
         scene.feed(b"2")
         scene.caught_up(2)
@@ -104,7 +97,7 @@ def test_while_the_broker_is_away_nothing_is_recorded() -> None:
     scene = Scene()
 
     def act() -> None:
-        committed(scene)
+        scene.one_committed()
         commits = len(scene.told.of("committed"))
         scene.cluster.consumers[0].failing["committed"] = BrokerError("away")
         scene.cluster.failing["ends"] = BrokerError("away")
@@ -119,7 +112,7 @@ def test_an_offset_that_is_ahead_is_left_alone() -> None:
     scene = Scene()
 
     def act() -> None:
-        committed(scene)
+        scene.one_committed()
         scene.broker.group.offsets[AT] = 2
         idle(scene, LOOK_AFTER_S + 1)
         assert scene.offsets()[AT] == 2

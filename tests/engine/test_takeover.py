@@ -12,7 +12,7 @@ from pipeline.engine.machine import Engine
 from pipeline.engine.ports import Disk, TopicPartition
 from simulator.agent import AUDIT, DEAD_LETTERS, INPUTS, USERS
 from simulator.group import NOBODY
-from tests.engine.scene import WAIT_S, Client, Scene, killed_after
+from tests.engine.scene import WAIT_S, Client, Scene, commit_lost, killed_after
 
 
 def hang(scene: Scene, topic: str, number: int = 0) -> int:
@@ -49,9 +49,7 @@ def test_whatever_has_an_open_end_is_ended_and_stays_unseen() -> None:
         hang(scene, topic, number)
 
     def act() -> None:
-        scene.started()
-        scene.feed(b"1")
-        scene.caught_up(1)
+        scene.one_committed()
 
     scene.play(act)
     produced = {name[:2] for asked, name in scene.cluster.producers[0].asked if asked == "produce"}
@@ -119,9 +117,7 @@ def test_a_commit_that_the_broker_lost_is_done_again_and_seen_once() -> None:
     scene = Scene()
 
     def act() -> None:
-        scene.started()
-        scene.feed(b"1")
-        killed_after(scene, lambda: scene.engine.commit(scene.folded()))
+        commit_lost(scene)
         scene.feed(b"2")
         scene.caught_up(2)
 
@@ -141,9 +137,7 @@ def test_a_lost_commit_is_noticed_without_further_inputs() -> None:
     scene = Scene()
 
     def act() -> None:
-        scene.started()
-        scene.feed(b"1")
-        killed_after(scene, lambda: scene.engine.commit(scene.folded()))
+        commit_lost(scene)
         scene.caught_up(1)
         scene.rounds(20)
 
