@@ -246,7 +246,7 @@ GUARDS: Final = (
         9,
         _without(Engine, "_leave_spent_producer", _nothing),
         ("late copy of a request",),
-        (25.0, 40.0),
+        (10.0, 20.0),
     ),
     Guard("a restore waits for open transactions", 10, _any_end, ("killed", "rebalance storm")),
     Guard(

@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, settings
 from pipeline.local.process import ProcessId, identify, this_process
 from pipeline.local.stack import LocalStack
 from tests.places import Places
+from tests.sharing import Scheduling
 
 _FOLDER_PREFIX = "awaway-tests-"
 # A busy machine is not a fault of the code: properties judge what comes out, not how soon.
@@ -56,6 +57,12 @@ def pytest_configure_node(node: object) -> None:
     node.workerinput.update(  # type: ignore[attr-defined]
         run_folder=str(folder), owner_pid=owner.pid, owner_started=owner.started
     )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config) -> Scheduling:
+    """Say which tests one process runs after each other."""
+    return Scheduling(config)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

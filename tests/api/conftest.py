@@ -1,4 +1,4 @@
-"""Fixtures of the API's tests: one ledger, worker and API for the tests of a process."""
+"""Fixtures of the API's tests: one ledger, worker and API for all of them (tests/sharing.py)."""
 
 import uuid
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def served(
     stack: LocalStack, tmp_path_factory: pytest.TempPathFactory, published: Path
 ) -> Iterator[Served]:

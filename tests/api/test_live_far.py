@@ -50,6 +50,7 @@ def produce_more(ledger: Ledger, name: str, user: bytes, count: int, *, every: i
     return partition
 
 
+@pytest.mark.verify
 def test_a_client_that_missed_more_than_any_page_gets_all_of_it(served: Served) -> None:
     kim, events = told(served, "kim")
     last = max((event.id for event in events.values()), key=end_of)

@@ -44,6 +44,7 @@ def test_killed_at_a_step(ledger: Ledger, step: str) -> None:
     check_exact(ledger)
 
 
+@pytest.mark.verify
 def test_killed_while_restoring_again_and_again(ledger: Ledger, tmp_path: Path) -> None:
     send_load(ledger, seed=2, events=500)
     with ledger.worker(plan={}, **SMALL_BATCHES) as worker:

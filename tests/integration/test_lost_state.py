@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import confluent_kafka as ck
+import pytest
 
 from pipeline.ops import topics as topic_ops
 from pipeline.ops.topics_file import Target, load_topics
@@ -85,6 +86,7 @@ def test_changelogs_made_again_under_a_running_worker(ledger: Ledger, tmp_path: 
     check_exact(ledger)
 
 
+@pytest.mark.verify
 def test_changelogs_gone_under_a_running_worker_are_waited_for(
     ledger: Ledger, tmp_path: Path
 ) -> None:
@@ -175,6 +177,7 @@ def test_a_corrupt_disk_is_set_aside_and_restored(ledger: Ledger, tmp_path: Path
     assert (aside / "WHY.txt").read_text(encoding="utf-8")
 
 
+@pytest.mark.verify
 def test_killed_while_a_changelog_is_written_anew(ledger: Ledger, tmp_path: Path) -> None:
     send_load(ledger, seed=31, events=300)
     run(ledger)

@@ -54,6 +54,7 @@ def test_a_killed_workers_partitions_go_on_from_their_copies(ledger: Ledger) -> 
     check_exact(ledger)
 
 
+@pytest.mark.verify
 def test_a_frozen_worker_comes_back_as_a_stranger(ledger: Ledger) -> None:
     fleet = Fleet(ledger)
     fleet.start(0, 1)
@@ -125,6 +126,7 @@ def test_a_second_worker_on_one_data_folder_is_refused(ledger: Ledger) -> None:
     check_exact(ledger)
 
 
+@pytest.mark.verify
 def test_a_disk_of_an_earlier_ownership_is_rolled_forward(ledger: Ledger, tmp_path: Path) -> None:
     fleet = Fleet(ledger)
     ready = []
