@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 from pipeline.local.process import ProcessId, identify, this_process
 from pipeline.local.stack import LocalStack
@@ -22,6 +22,8 @@ from tests.places import Places
 from tests.sharing import Scheduling
 
 _FOLDER_PREFIX = "awaway-tests-"
+_COVERING = ("tests/core/", "tests/codec/", "tests/geometry/")
+"""Where the tests are whose coverage is asked for."""
 # A busy machine is not a fault of the code: properties judge what comes out, not how soon.
 settings.register_profile(
     "busy-machine",
@@ -40,6 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_PLACES] = Places()
     # A run in the background is started with interrupts off, which what tests start would inherit.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # Servers of tests live for minutes: the optimising compiler costs more than it gives.
+    os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
     given = getattr(config, "workerinput", None)
     if given is not None:
         owner = ProcessId(given["owner_pid"], given["owner_started"])
@@ -60,15 +64,23 @@ def pytest_configure_node(node: object) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config) -> Scheduling:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:
     """Say which tests one process runs after each other."""
-    return Scheduling(config)
+    return Scheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs the servers, and start with it: its files take longest, side by side."""
+    """Mark what needs the servers, and start with it: its files take longest, side by side.
+
+    Tracing takes as long as what is traced. So coverage is of the tests that are written for what
+    has to be covered, and of those the examples: properties would take it twice as long to try all
+    that they try.
+    """
     long_files = set()
     for item in items:
+        is_property = is_hypothesis_test(getattr(item, "function", None))
+        if is_property or not item.nodeid.startswith(_COVERING):
+            item.add_marker(pytest.mark.no_cover)
         if {"stack", "own_stack"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.kafka)
             long_files.add(item.path)

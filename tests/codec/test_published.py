@@ -97,6 +97,12 @@ def test_the_revision_is_had_without_the_rest(revision: int, user_id: str) -> No
     assert revision_of(framing(ID) + start.getvalue() + b"rest") == revision
 
 
+def test_a_revision_of_several_bytes_stands_behind_a_name_of_any_length() -> None:
+    name = "é" * 50  # its length takes two bytes, too
+    start = b"\xc8\x01" + name.encode() + b"\xd8\x04"  # zigzag: 100 bytes of text, then 300
+    assert revision_of(framing(ID) + start + b"rest") == 300
+
+
 def test_a_record_that_ends_within_its_revision_is_told() -> None:
     with pytest.raises(NotPublishedError, match="revision"):
         revision_of(framing(ID) + b"\x02a")

@@ -57,6 +57,11 @@ def test_with_nothing_to_add_or_take_away_it_is_the_same_object() -> None:
     assert difference((), some) == ()
 
 
+def test_a_number_within_an_earlier_run_changes_nothing() -> None:
+    runs = from_numbers([1, 2, 3, 7])
+    assert with_number(runs, 2) is runs
+
+
 def test_a_hole_that_reaches_over_two_runs_cuts_both() -> None:
     left, right = ((2, 3), (10, 5)), ((0, 1), (3, 10))
     assert difference(left, right) == ((2, 1), (13, 2))

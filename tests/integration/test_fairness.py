@@ -8,6 +8,7 @@ import contextlib
 from bisect import bisect_left, bisect_right
 
 import confluent_kafka as ck
+import pytest
 
 from chaos.load import DAY_MS, MINUTE_MS, completion_json
 from pipeline.clock import now_ms
@@ -29,6 +30,7 @@ def users_of(partition: int, ledger: Ledger, count: int) -> list[str]:
     return found[:count]
 
 
+@pytest.mark.verify
 def test_a_partition_far_behind_does_not_delay_the_others(ledger: Ledger) -> None:
     now = now_ms()
     behind = users_of(0, ledger, 200)
