@@ -1,6 +1,7 @@
 """What every test can ask for.
 
-Owns: one Kafka and one registry for a whole run, stacks of a test's own, names that never collide.
+Owns: one Kafka and one registry for a whole run, stacks of a test's own, names that never collide;
+which tests are traced for coverage.
 Does not own: topics and schemas, which each test makes under its own prefix.
 Invariant: whatever ends the run, even a kill, its servers end with it.
 """
@@ -23,7 +24,7 @@ from tests.sharing import Scheduling
 
 _FOLDER_PREFIX = "awaway-tests-"
 _COVERING = ("tests/core/", "tests/codec/", "tests/geometry/")
-"""Where the tests are whose coverage is asked for."""
+"""Where the tests are that have to cover core and codec."""
 # A busy machine is not a fault of the code: properties judge what comes out, not how soon.
 settings.register_profile(
     "busy-machine",
@@ -42,8 +43,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_PLACES] = Places()
     # A run in the background is started with interrupts off, which what tests start would inherit.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # Servers of tests live for minutes: the optimising compiler costs more than it gives.
-    os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
     given = getattr(config, "workerinput", None)
     if given is not None:
         owner = ProcessId(given["owner_pid"], given["owner_started"])
@@ -64,27 +63,34 @@ def pytest_configure_node(node: object) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:
-    """Say which tests one process runs after each other."""
-    return Scheduling(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling | None:
+    """Say which tests one process runs after each other, in a run that goes by file."""
+    return Scheduling(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs the servers, and start with it: its files take longest, side by side.
+    """Mark what needs the servers, and start with it; mark what is run for coverage.
 
-    Tracing takes as long as what is traced. So coverage is of the tests that are written for what
-    has to be covered, and of those the examples: properties would take it twice as long to try all
-    that they try.
+    Its files take longest, side by side.
     """
     long_files = set()
     for item in items:
-        is_property = is_hypothesis_test(getattr(item, "function", None))
-        if is_property or not item.nodeid.startswith(_COVERING):
-            item.add_marker(pytest.mark.no_cover)
         if {"stack", "own_stack"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.kafka)
             long_files.add(item.path)
+        elif _is_covering(item):
+            item.add_marker(pytest.mark.covering)
     items.sort(key=lambda item: item.path not in long_files)
+
+
+def _is_covering(item: pytest.Item) -> bool:
+    """Whether it is one of the examples that must reach every line, traced, by themselves.
+
+    Tracing doubles the time of a property. And none may run in a process with what is traced: what
+    a cached function returned once, it does not work out again.
+    """
+    is_property = is_hypothesis_test(getattr(item, "function", None))
+    return item.nodeid.startswith(_COVERING) and not is_property
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -86,7 +86,6 @@ def test_changelogs_made_again_under_a_running_worker(ledger: Ledger, tmp_path: 
     check_exact(ledger)
 
 
-@pytest.mark.verify
 def test_changelogs_gone_under_a_running_worker_are_waited_for(
     ledger: Ledger, tmp_path: Path
 ) -> None:

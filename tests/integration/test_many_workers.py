@@ -54,7 +54,6 @@ def test_a_killed_workers_partitions_go_on_from_their_copies(ledger: Ledger) -> 
     check_exact(ledger)
 
 
-@pytest.mark.verify
 def test_a_frozen_worker_comes_back_as_a_stranger(ledger: Ledger) -> None:
     fleet = Fleet(ledger)
     fleet.start(0, 1)
