@@ -63,12 +63,6 @@ LOWS: Final = tuple(bytes((n & 0x7F | 0x80, n >> 7 | 0x80)) for n in range(LOW_M
 HIGHS: Final = _Highs()
 """`HIGHS[n]` is n in as many groups as it needs, the last one of a number."""
 
-TABLE: Final = tuple(zigzag(n) for n in range(SMALL))
-"""`TABLE[n]` is n's encoding."""
-
-PRESENT_TABLE: Final = tuple(b"\x02" + encoded for encoded in TABLE)
-"""The same after the branch number of the second branch of an optional field."""
-
 
 class Instants(dict[int, bytes]):
     """`long` of values that come several times in a row. Bounded."""
@@ -90,6 +84,13 @@ def long(value: int) -> bytes:
     if unsigned <= LOW_MASK:
         return _base128(unsigned)
     return LOWS[unsigned & LOW_MASK] + HIGHS[unsigned >> LOW_BITS]
+
+
+TABLE: Final = tuple(map(long, range(SMALL)))
+"""`TABLE[n]` is n's encoding."""
+
+PRESENT_TABLE: Final = tuple(b"\x02" + encoded for encoded in TABLE)
+"""The same after the branch number of the second branch of an optional field."""
 
 
 def int32(value: int) -> bytes:
