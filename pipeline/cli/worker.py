@@ -21,7 +21,6 @@ import typer
 from pipeline import clock
 from pipeline.cli.output import Output, OutputOption, print_json
 from pipeline.errors import EXIT_FAILED, EXIT_OK, AwawayError, ConfigError
-from pipeline.importing import SLOW_IN_A_WORKER, import_beside
 from pipeline.leaving import leave
 
 if TYPE_CHECKING:
@@ -69,7 +68,6 @@ def command(
     SIGTERM and Ctrl-C finish the transaction in hand and leave with 0; a second signal leaves at
     once. Neither loses or repeats anything. Exit codes: 0 stopped, 1 failed, 2 usage.
     """
-    import_beside(*SLOW_IN_A_WORKER)
     gc.disable()  # it takes a sixth of the imports' time; the engine's thread takes it over
     from pipeline.config_load import load_settings, unknown_variables  # noqa: PLC0415 - slow
 
