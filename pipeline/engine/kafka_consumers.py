@@ -36,6 +36,9 @@ GATHER_RECORDS: Final = 500
 FETCH_BYTES: Final = 128 << 10
 """Of one partition in one fetch; a batch of its producer that is larger comes whole."""
 
+OUTSIDE_S: Final = 60.0
+"""Who has no assignment for so long is looked for in the group, and then every so often."""
+
 QUEUE_BACKOFF_MS: Final = 1
 """A full queue is looked at again after so long; librdkafka's second would leave it empty."""
 
@@ -65,6 +68,7 @@ class KafkaGroupConsumer:
         self._polled_at = time.monotonic()
         self._assigned_as = ""
         self._is_assigned = False
+        self._outside_since = time.monotonic()
         self._client = ck.Consumer(
             {
                 "fetch.wait.max.ms": 20,
@@ -100,24 +104,31 @@ class KafkaGroupConsumer:
             listener.on_assigned(plain(partitions))
 
         def revoked(client: Any, partitions: list[Any]) -> None:
-            self._is_assigned = False
+            self._is_assigned, self._outside_since = False, time.monotonic()
             listener.on_revoked(plain(partitions))
             client.unassign()
 
         def lost(client: Any, partitions: list[Any]) -> None:
-            self._is_assigned = False
+            self._is_assigned, self._outside_since = False, time.monotonic()
             listener.on_lost(plain(partitions))
             client.unassign()
 
         self._client.subscribe(list(topics), on_assign=assigned, on_revoke=revoked, on_lost=lost)
 
     def poll(self, records_max: int, wait_s: float) -> list[Message]:
-        """Records that are there now; waits up to `wait_s` for the first one only."""
+        """Records that are there now; waits up to `wait_s` for the first one only.
+
+        Raises:
+            ConsumerLostError: this client cannot go on, or does not join; join with another.
+            SlotTakenError: another worker has the slot.
+            BrokerError: it did not answer.
+        """
         if self._fatal is not None:
             self._fail(self._fatal)  # it is told once only; ask again until it is answered
         if self._is_assigned and time.monotonic() - self._polled_at > self._frozen_s:
             self.check_slot()  # the client would join again, and drop whoever has the slot now
         self._polled_at = time.monotonic()
+        self._check_outside()
         try:
             records = self._client.consume(1, wait_s)
         except KafkaException as error:
@@ -128,6 +139,23 @@ class KafkaGroupConsumer:
             except KafkaException as error:  # what came before it must not be lost with it
                 logger.warning("polling: %s", error.args[0].str())
         return self._without_events(records)
+
+    def _check_outside(self) -> None:
+        """Give up a client that does not join a group that is there.
+
+        Seen on a busy broker that was killed: the session timed out while nobody answered, the
+        client gave its partitions up, and was silent for nine minutes.
+        """
+        now = time.monotonic()
+        if self._is_assigned or now - self._outside_since < OUTSIDE_S:
+            return
+        self._outside_since = now
+        try:
+            holder = self._slot_holder()
+        except BrokerError:
+            return  # the group is away, for everybody
+        if holder is None:
+            raise ConsumerLostError("the consumer does not join the group")
 
     def _gather(self, records: list[Any], records_max: int) -> None:
         """Add what comes within the linger, or is there when one partition has its share."""
