@@ -69,9 +69,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Schedulin
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs the servers, and start with it; mark what is run for coverage.
+    """Mark what needs the servers and what is run for coverage; start with the servers' files.
 
-    Its files take longest, side by side.
+    Those take longest, side by side.
     """
     long_files = set()
     for item in items:

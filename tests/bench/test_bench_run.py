@@ -40,7 +40,8 @@ def test_a_small_run(
     assert all(len(line) <= 80 for line in lines[:-1])
     found = json.loads(lines[-1])
     assert set(found) == measured
-    if delays := found.pop("latency_ms", None):
+    if "latency_ms" in measured:
+        delays = found.pop("latency_ms")
         assert 0 < delays["p50"] <= delays["p99"] <= delays["max"]
     assert all(rate > 0 for rate in found.values())
     for name in found:
