@@ -58,11 +58,17 @@ from pipeline.engine.store import PartitionStore
 from pipeline.engine.tablespec import TableSpec
 from pipeline.metrics import BatchStats
 from pipeline.processing import Processor, Rules
-from pipeline.window import Window, expand, records
+from pipeline.window import Window, expand, owner, records
 
 USERS = TableSpec("streaks", "streaks-changelog", b"u")
 SEEN = TableSpec(
-    "seen", "seen-changelog", b"w", compacted_only=False, expand=expand, records=records
+    "seen",
+    "seen-changelog",
+    b"w",
+    compacted_only=False,
+    expand=expand,
+    records=records,
+    owner=owner,
 )
 SCHEMAS = Path("schemas")
 POLICY = Path("policy.yaml")

@@ -9,7 +9,6 @@ Stores that a worker left behind when its partition moved away are older, and no
 partition must have one that is up to date.
 """
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +16,8 @@ from chaos.ledger import Ledger
 from pipeline import window
 from pipeline.app import SEEN_PREFIX, USERS_PREFIX
 from pipeline.engine.marker import MARKER_KEY, decode_marker, encode_marker
+from pipeline.engine.packed import unpacked
+from pipeline.engine.ports import KeyValueStore
 from pipeline.engine.rocks import RocksDisk
 from pipeline.engine.store import PartitionStore
 from pipeline.engine.tablespec import TableSpec
@@ -38,7 +39,7 @@ def check_stores(ledger: Ledger, data_dirs: list[Path]) -> list[str]:
         for data_dir in data_dirs:
             if not (data_dir / ledger.group / str(partition)).exists():
                 continue
-            positions, entries = _stored(data_dir / ledger.group, partition)
+            positions, entries = _stored(ledger, data_dir, partition)
             if any(
                 positions.get(topic, 0) <= offset
                 for (topic, number), offset in last.items()
@@ -61,10 +62,13 @@ def check_stores(ledger: Ledger, data_dirs: list[Path]) -> list[str]:
     return wrong
 
 
-def compared(entries: Iterable[tuple[bytes, bytes]]) -> Entries:
+def compared(disk: KeyValueStore, ledger: Ledger) -> Entries:
     """The entries of a local store that its changelogs account for."""
+    entries = unpacked(dict(disk.scan(b"")), _tables(ledger))
     return {
-        key: value for key, value in entries if key == MARKER_KEY or not key.startswith(ENGINES_OWN)
+        key: value
+        for key, value in entries.items()
+        if key == MARKER_KEY or not key.startswith(ENGINES_OWN)
     }
 
 
@@ -78,6 +82,7 @@ def _tables(ledger: Ledger) -> list[TableSpec]:
             compacted_only=False,
             expand=window.expand,
             records=window.records,
+            owner=window.owner,
         ),
     ]
 
@@ -105,12 +110,12 @@ def _expand(table: TableSpec, state: Entries, key: bytes, value: bytes | None) -
             state[table.prefix + local] = content
 
 
-def _stored(root: Path, partition: int) -> tuple[dict[str, int], Entries]:
+def _stored(ledger: Ledger, data_dir: Path, partition: int) -> tuple[dict[str, int], Entries]:
     """A store's changelog positions and its entries."""
-    disk = RocksDisk(root).open(partition)
+    disk = RocksDisk(data_dir / ledger.group).open(partition)
     try:
         store = PartitionStore(partition, disk, GENERATION)
-        entries = compared(disk.scan(b""))
+        entries = compared(disk, ledger)
     finally:
         disk.close()
     return {topic: at.next_offset for topic, at in store.positions.items()}, entries

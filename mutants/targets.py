@@ -66,6 +66,7 @@ _ENGINE: Final = (
     "replay",
     "rewrite",
     "store",
+    "packed",
     "batch",
     "marker",
     "marking",

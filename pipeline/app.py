@@ -50,7 +50,7 @@ from pipeline.ops.schemas import expected
 from pipeline.ops.topics_file import Target, TopicsFile, load_topics
 from pipeline.outputs import Outputs, OutputTopics
 from pipeline.processing import FoldCommand, FoldCompletion, Processor, Rules
-from pipeline.window import expand, records
+from pipeline.window import expand, owner, records
 
 INPUTS = ("completions", "commands")
 OUTPUTS = {
@@ -135,6 +135,7 @@ def create_app(settings: Settings, hooks: Hooks | None = None) -> EngineApp:
         changelog=settings.topic(f"{settings.generation}.seen-changelog"),
         expand=expand,
         records=records,
+        owner=owner,
         window=TumblingWindow(window_s, expires=window_s),
         help=f"Accepted completions of the last {window_s / DAY_S:.0f} days, to spot duplicates.",
     )

@@ -56,6 +56,11 @@ def expand(key: bytes, value: bytes | None) -> Entries:
     return entries
 
 
+def owner(key: bytes) -> bytes:
+    """The user whose key it is, with the zero byte at the end."""
+    return key[1 : key.index(0) + 1]
+
+
 def records(entries: Stored) -> Stored:
     """Changelog records that stand for the given local entries."""
     for key, value in entries:
@@ -77,6 +82,7 @@ class Window:
         "_covers",
         "_get",
         "_ids",
+        "_look_at",
         "_prefix",
         "_put",
         "_sessions",
@@ -87,6 +93,7 @@ class Window:
 
     def __init__(self, table: TableView, window_ms: int) -> None:
         self._get = table.get_local
+        self._look_at = table.look_at
         self._put = table.put_record
         self._prefix = table.prefix
         self._window_ms = window_ms
@@ -94,9 +101,11 @@ class Window:
         self._turn_to("")
 
     def _turn_to(self, user_id: str) -> None:
-        """Make the starts of a user's keys, once for all that an event looks up and writes."""
-        self._user_id = user_id
+        """Have a user's entries at hand, and make the starts of their keys, once for all that an
+        event looks up and writes."""
         user = user_id.encode() + b"\0"
+        self._look_at(user)
+        self._user_id = user_id
         self._ids = self._prefix + b"i" + user
         self._sessions = self._prefix + b"s" + user
         self._covers = self._prefix + b"o" + user

@@ -26,20 +26,31 @@ POISON: Final = b"!"
 
 
 def expand(key: bytes, value: bytes | None) -> Entries:
-    """A remembered event is found by its id, and by its session."""
+    """A remembered event is found by its id, and by its session; a user's last one by the user."""
     if value is None or not key.startswith(b"i"):
         return ((key, value),)
-    return ((key, value), (b"s" + key[1:], value))
+    return ((key, value), (b"s" + key[1:], value), (b"l" + owner(key), value))
+
+
+def owner(key: bytes) -> bytes:
+    """The user whose key it is, with the slash at the end."""
+    return key[1 : key.index(b"/") + 1]
 
 
 def records(entries: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
     """The changelog's records that stand for local entries."""
-    return ((key, value) for key, value in entries if key.startswith(b"i"))
+    return ((key, value) for key, value in entries if key.startswith((b"i", b"l")))
 
 
 USERS: Final = TableSpec("users", "users-changelog", b"u")
 SEEN: Final = TableSpec(
-    "seen", "seen-changelog", b"s", compacted_only=False, expand=expand, records=records
+    "seen",
+    "seen-changelog",
+    b"s",
+    compacted_only=False,
+    expand=expand,
+    records=records,
+    owner=owner,
 )
 TABLES: Final = (USERS, SEEN)
 OUTPUTS: Final = (AUDIT, UNLOCKS, DEAD_LETTERS)

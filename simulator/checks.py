@@ -18,6 +18,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 
 from pipeline.engine.marker import MARKER_KEY, decode_marker
+from pipeline.engine.packed import unpacked
 from simulator.agent import AUDIT, DEAD_LETTERS, INPUTS, POISON, SEEN, TABLES, UNLOCKS
 from simulator.broker import Broker
 from simulator.fleet import Sample
@@ -92,7 +93,7 @@ def _once_and_in_order(
 
 def _wrong_samples(samples: list[Sample], model: Partition, now_ms: int) -> Iterator[str]:
     for sample in samples:
-        found, expected = found_by(sample.entries, now_ms), model.state(now_ms)
+        found, expected = found_by(unpacked(sample.entries, TABLES), now_ms), model.state(now_ms)
         if found != expected:
             yield f"C: [{sample.partition}] {sample.at}: {_difference(found, expected)}"
 

@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pipeline.engine import agreement, restore, takeover
-from pipeline.engine.batch import OpenPartition, Poll
+from pipeline.engine.batch import OpenPartition, Poll, TableView
 from pipeline.engine.errors import CorruptStoreError
 from pipeline.engine.last_end import LastEnd
 from pipeline.engine.machine import Engine
 from pipeline.engine.marker import Marker
 from pipeline.engine.opening import Stores
 from pipeline.engine.ownership import Ownership
+from pipeline.engine.packed import REGION, Packed
 from pipeline.engine.ports import TopicPartition
 from pipeline.engine.restore import Restorer
 from pipeline.engine.store import PartitionStore
@@ -190,6 +191,29 @@ def _not_mended() -> AbstractContextManager[None]:
     return _without(Ownership, "mend", mend)()
 
 
+def _looked_at_for_good() -> AbstractContextManager[None]:
+    original = Packed.added
+
+    def added(self: Packed) -> None:
+        looked_at = set(self._looked_at)
+        original(self)
+        self._looked_at |= looked_at
+
+    return _without(Packed, "added", added)()
+
+
+def _packed_stays() -> AbstractContextManager[None]:
+    original = Packed._unpack
+
+    def unpack(self: Packed, start: bytes, *others: Any) -> bytes:
+        before = list(self._disk.scan(start))
+        following = original(self, start, *others)
+        self._disk.write([entry for entry in before if entry[0].startswith(REGION)])
+        return following
+
+    return _without(Packed, "_unpack", unpack)()
+
+
 GUARDS: Final = (
     Guard(
         "offsets count for members of the generation only",
@@ -214,6 +238,25 @@ GUARDS: Final = (
     Guard("an abort drops the overlay", 7, _overlay_stays, ("batch postponed",)),
     Guard("an abort takes the ledger back", 7, _ledger_goes_on, ("batch postponed",)),
     Guard("data and position are one write", 8, _data_after_positions, ("killed",)),
+    Guard(
+        "packed records are expanded before their owner's entries are looked up",
+        8,
+        _without(TableView, "look_at", _nothing),
+        ("disk lost",),
+    ),
+    Guard(
+        "what follows packed records is packed",
+        8,
+        _without(PartitionStore, "packs", property(lambda store: store.is_bulk)),
+        ("disk lost", "killed", "no answer"),
+    ),
+    Guard(
+        "an owner is looked at again once more was packed",
+        8,
+        _looked_at_for_good,
+        ("disk lost", "no answer"),
+    ),
+    Guard("what was expanded is packed no more", 8, _packed_stays, ("disk lost",)),
     Guard(
         "an unknown outcome rolls the store forward",
         9,
@@ -306,6 +349,7 @@ UNSEEN: Final[Mapping[str, str]] = {
     "2: one transactional id for each slot": "tests/contract/test_contract.py",
     "4: init_transactions before subscribe": "tests/contract/test_contract.py",
     "5: the epoch of a batch": "tests/simulator/test_unseen_guards.py",
+    "8: a changelog is written anew with what is packed": "tests/engine/test_packed.py",
     "9: the end of the last transaction is looked at": "tests/engine/test_takeover.py",
     "10: a restore begins at stable offsets": "tests/contract/test_contract.py",
     "11: state agrees with the group's offsets": "tests/integration/test_lost_state.py",

@@ -22,12 +22,14 @@ class Partition:
     Attributes:
         counts: by user.
         remembered: append time by user and event.
+        last: append time of the last one by user.
         next_offsets: by input.
         number: of inputs so far.
     """
 
     counts: dict[bytes, int] = field(default_factory=dict)
     remembered: dict[tuple[bytes, bytes], int] = field(default_factory=dict)
+    last: dict[bytes, int] = field(default_factory=dict)
     next_offsets: dict[str, int] = field(default_factory=dict)
     number: int = 0
 
@@ -50,7 +52,7 @@ class Partition:
             count += 1
             self.counts[user] = count
             if is_windowed:
-                self.remembered[user, event] = at_ms
+                self.remembered[user, event] = self.last[user] = at_ms
             if count % MILESTONE == 0:
                 unlocked.append((user, str(count).encode()))
             if count == RESET:
@@ -65,6 +67,9 @@ class Partition:
             if now_ms - at_ms <= WINDOW_MS:
                 for kind in (b"si", b"ss"):
                     found[kind + user + b"/" + event] = str(at_ms).encode()
+        for user, at_ms in self.last.items():
+            if now_ms - at_ms <= WINDOW_MS:
+                found[b"sl" + user + b"/"] = str(at_ms).encode()
         return found
 
 

@@ -95,6 +95,8 @@ class Worker:
             wait_s=0.5,
             clock=lambda: world.now,
             slot_id=process.slot,
+            bulk_records_min=world.random.choice((3, 20_000)),
+            unpacked_max=world.random.choice((1, 500)),
             standbys=world.random.choice((0, 1, 2)),
         )
         cluster, disk = SimCluster(process, broker), SimDisk(process, folder)

@@ -29,13 +29,16 @@ class TableView:
 
     Attributes:
         prefix: the byte that the table's local keys start with. Who looks up and writes many keys
-            joins it with the rest once, and calls `get_local` and `put_record`.
+            of one owner calls `look_at`, joins it with the rest once, and calls `get_local` and
+            `put_record`.
     """
 
     __slots__ = (
         "_disk_get",
         "_expand",
         "_overlay",
+        "_owner",
+        "_packed",
         "_partition",
         "_produce",
         "_spec",
@@ -51,18 +54,34 @@ class TableView:
         self._store = store
         self.prefix = spec.prefix
         self._expand = spec.expand
+        self._owner = spec.owner
+        self._packed = store.packed
         self._topic = spec.changelog
         self._partition = store.partition
         self._overlay = store.overlay
         self._disk_get = store.disk.get
         self._produce = producer.produce
 
+    def look_at(self, owner: bytes) -> None:
+        """Make sure that all entries of an owner can be found, and none is replaced by an older.
+
+        Raises:
+            CorruptStoreError, StoreUnwritableError: see `KeyValueStore`.
+        """
+        if self._packed.is_any:
+            self._packed.unpack(self._spec, owner)
+
+    def _look_at_owner_of(self, key: bytes) -> None:
+        if self._owner is not None:
+            self.look_at(self._owner(key))
+
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, with what this transaction wrote."""
+        self._look_at_owner_of(key)
         return self.get_local(self.prefix + key)
 
     def get_local(self, local: bytes) -> bytes | None:
-        """`get`, of a key that starts with the prefix.
+        """`get`, of a key that starts with the prefix, and whose owner was looked at.
 
         Raises:
             CorruptStoreError: the store cannot be read; the partition has to be restored.
@@ -77,13 +96,15 @@ class TableView:
 
     def put(self, key: bytes, value: bytes | None) -> None:
         """Write one changelog record and the local entries that it stands for; None deletes."""
+        self._look_at_owner_of(key)
         self._produce(self._topic, self._partition, key, value)
         prefix, overlay = self.prefix, self._overlay
         for local, content in self._expand(key, value):
             overlay[prefix + local] = content
 
     def put_record(self, key: bytes, value: bytes, entries: Mapping[bytes, bytes]) -> None:
-        """`put`, where the caller has the entries that `expand` would make of the record.
+        """`put`, where the caller has the entries that `expand` would make of the record, and
+        looked at their owner.
 
         Args:
             entries: by local key, which starts with the prefix.
@@ -93,6 +114,7 @@ class TableView:
 
     def forget(self, key: bytes) -> None:
         """Delete a local entry whose changelog record expires by itself."""
+        self._look_at_owner_of(key)
         self._overlay[self.prefix + key] = None
 
     def committed(self, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:

@@ -31,6 +31,10 @@ class EngineConfig:
         standbys: copies are kept for the loss of this many other slots at once; 0 for none.
         terms: what a generation is begun with and keeps, in words, such as `cycle_days=108`.
         outputs: the other topics that its transactions write to.
+        bulk_records_min: with so many changelog records to be read, opening a store for writing
+            alone pays, and packing records.
+        unpacked_max: packed records that are expanded between two polls; 500 take some
+            milliseconds.
     """
 
     generation: str
@@ -44,6 +48,8 @@ class EngineConfig:
     standbys: int = 0
     terms: str = ""
     outputs: tuple[str, ...] = ()
+    bulk_records_min: int = 20_000
+    unpacked_max: int = 500
 
     @property
     def written_topics(self) -> list[str]:

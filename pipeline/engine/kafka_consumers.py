@@ -257,6 +257,7 @@ class KafkaChangelogReader:
                 "queued.min.messages": 200_000,
                 "queued.max.messages.kbytes": 131_072,
                 "fetch.wait.max.ms": 20,
+                "fetch.queue.backoff.ms": QUEUE_BACKOFF_MS,
                 **config.client,
                 "group.id": f"{config.group_id}-restore",
                 "enable.auto.commit": False,

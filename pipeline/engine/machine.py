@@ -51,6 +51,7 @@ from pipeline.engine.errors import (
     CorruptStoreError,
     ProducerLostError,
     SlotTakenError,
+    StoreUnwritableError,
     TransactionAbortedError,
 )
 from pipeline.engine.last_end import LastEnd
@@ -71,9 +72,6 @@ from pipeline.engine.restore import Restorer
 from pipeline.engine.stall import StallWatch
 from pipeline.engine.standby import Standbys
 from pipeline.engine.takeover import take_over
-
-COPY_RECORDS_MIN: Final = 2_000
-"""Changelog records read for copies in a poll, at least: three for each input of the one before."""
 
 RESTORE_AGAIN_S: Final = 0.5
 """After the broker did not answer about a restore; the open partitions go on meanwhile."""
@@ -254,7 +252,7 @@ class Engine:
             self._partitions.restore_anew()
             self._partitions.fetch(consumer)
         if not self._partitions.restoring:
-            return self._partitions.copy(max(COPY_RECORDS_MIN, 3 * self._records))
+            return self._partitions.catch_up(consumer, self._records)
         if self._now() < self._restore_at:
             return False
         try:
@@ -354,7 +352,7 @@ class Engine:
         self._recover(TransactionAbortedError(str(error)), poll.records)
         if mended:
             return
-        if isinstance(error, BatchPostponedError):
+        if isinstance(error, (BatchPostponedError, StoreUnwritableError)):
             raise error
         raise failed_for_good(batch, error) from error
 

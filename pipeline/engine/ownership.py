@@ -17,7 +17,7 @@ transaction again, only as a copy that follows its changelogs (standby.py).
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from pipeline.engine.batch import Batch, OpenPartition
 from pipeline.engine.engine_config import EngineConfig
@@ -38,6 +38,9 @@ from pipeline.engine.restore import Restorer
 from pipeline.engine.rewrite import Rewrite
 from pipeline.engine.standby import Standbys
 from pipeline.engine.store import PartitionStore
+
+COPY_RECORDS_MIN: Final = 2_000
+"""Changelog records read for copies in a poll, at least: three for each input of the one before."""
 
 
 class Ownership:
@@ -62,6 +65,8 @@ class Ownership:
         self._stores = stores
         self._standbys = standbys
         self._inputs = config.inputs
+        self._tables = config.tables
+        self._unpacked_max = config.unpacked_max
         self._generation = config.generation
         self._terms = config.terms
         self._observer = observer
@@ -109,9 +114,35 @@ class Ownership:
         for store in self._restorer.drop(numbers):
             self._standbys.keep(store)
 
-    def copy(self, records_max: int) -> bool:
-        """Take the copies a little further; returns whether there is more to do at once."""
-        return self._standbys.step({place.partition for place in self.places}, records_max)
+    def catch_up(self, consumer: GroupConsumer, records: int) -> bool:
+        """Take what can wait a little further: packed records of open partitions, then the copies.
+
+        Call this while no transaction is open.
+
+        Args:
+            records: of the poll before, for a measure.
+
+        Returns:
+            Whether there is more to do at once.
+
+        Raises:
+            StoreUnwritableError: see there. CorruptStoreError: as `mend`.
+        """
+        is_unpacking = self._unpack(consumer)
+        owned = {place.partition for place in self.places}
+        return self._standbys.step(owned, max(COPY_RECORDS_MIN, 3 * records)) or is_unpacking
+
+    def _unpack(self, consumer: GroupConsumer) -> bool:
+        for number, opened in self.open.items():
+            packed = opened.state.packed
+            if packed.is_any:
+                try:
+                    packed.unpack_some(self._tables, self._unpacked_max)
+                except CorruptStoreError as error:
+                    self.mend(number, error)
+                    self.fetch(consumer)
+                return True
+        return False
 
     def discard(self) -> None:
         """Go back to the last committed transaction in every open partition."""

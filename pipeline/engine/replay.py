@@ -4,15 +4,17 @@ Owns: what a stretch of a changelog writes.
 Does not own: which stretch is read and when (restore.py, standby.py), how a store writes
 (store.py).
 Invariants: data, marker and position of a stretch are one atomic write; a stretch that is replayed
-twice leaves the same state, so a crash between reading and writing costs nothing.
+twice leaves the same state, so a crash between reading and writing costs nothing. Where a store
+packs, the records of a table with owners are written whole (packed.py).
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec.structs import replace
 
 from pipeline.engine.marker import MARKER_KEY, REWRITING_KEY, Marker, decode_marker
+from pipeline.engine.packed import Entries, pack, region_of
 from pipeline.engine.ports import Message, TopicPartition
 from pipeline.engine.store import ChangelogPosition, PartitionStore, partial_key
 from pipeline.engine.tablespec import TableSpec, one_entry
@@ -40,9 +42,12 @@ def replay(
     Raises:
         CorruptStoreError, StoreFormatError, StoreUnwritableError: see there.
     """
-    marker, entries = _entries(table, stretch, store.generation, topic_id)
+    owner = table.owner if store.packs else None
+    marker, entries = _entries(table, stretch, store.generation, topic_id, owner)
     next_offset = stretch[-1].offset() + 1
     store.restored(entries, marker, table.changelog, ChangelogPosition(topic_id, next_offset))
+    if owner is not None:
+        store.packed.added()
     return next_offset
 
 
@@ -60,16 +65,23 @@ def note_end(store: PartitionStore, changelog: str, topic_id: str, end: int) -> 
 
 
 def _entries(
-    table: TableSpec, stretch: Sequence[Message], generation: str, topic_id: str
-) -> tuple[Marker | None, list[tuple[bytes, bytes | None]]]:
+    table: TableSpec,
+    stretch: Sequence[Message],
+    generation: str,
+    topic_id: str,
+    owner: Callable[[bytes], bytes] | None,
+) -> tuple[Marker | None, Entries]:
     """Local entries of a stretch, and its last marker if the changelog keeps markers.
 
     A marker of another topic says that the changelog was made again under its writer. It lacks what
     came before, until it was written anew: only the close mark of that takes the entry away.
+
+    Args:
+        owner: of a key, where records are packed; None where they are expanded.
     """
     marker: Marker | None = None
-    entries: list[tuple[bytes, bytes | None]] = []
-    prefix, expand, add = table.prefix, table.expand, entries.append
+    entries: Entries = {}
+    prefix, expand, region = table.prefix, table.expand, region_of(table)
     is_plain = expand is one_entry
     for record in stretch:
         key, value = record.key(), record.value()
@@ -77,17 +89,19 @@ def _entries(
             continue
         if key[:1] == b"\x00":
             if key == REWRITING_KEY:
-                entries.append((partial_key(table), value))
+                entries[partial_key(table)] = value
             elif key == MARKER_KEY and value is not None:
                 found = decode_marker(value, generation=generation)
                 if found.changelog_id not in ("", topic_id):
-                    entries.append((partial_key(table), b""))
+                    entries[partial_key(table)] = b""
                 if table.compacted_only:
                     marker = found
-            continue
-        if is_plain:
-            add((prefix + key, value))
+        elif owner is not None:
+            local, content = pack(region, owner(key), record.offset(), key, value)
+            entries[local] = content
+        elif is_plain:
+            entries[prefix + key] = value
         else:
-            for local, content in expand(key, value):
-                add((prefix + local, content))
+            for local, changed in expand(key, value):
+                entries[prefix + local] = changed
     return marker and replace(marker, changelog_id=""), entries

@@ -50,9 +50,6 @@ from pipeline.engine.tablespec import TableSpec
 READ_RECORDS_MAX = 20_000
 """Changelog records applied in one write."""
 
-BULK_RECORDS_MIN = 20_000
-"""With so much to be read, opening a store for writing alone pays."""
-
 SILENCE_S, SILENCE_S_MAX = 5.0, 60.0
 """A reader that has something to read and says nothing for so long is replaced; when the next one
 is silent too, after twice as long, up to the second."""
@@ -207,7 +204,7 @@ class Restorer:
             low = marks[TopicPartition(changelog, store.partition)].low
             item.left[changelog] = max(0, target - (position.next_offset if position else low))
         item.total = sum(item.left.values())
-        if item.total >= BULK_RECORDS_MIN:
+        if item.total >= self._config.bulk_records_min:
             item.store.expect_bulk(True)
 
     def _assign(self) -> None:

@@ -19,6 +19,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
+from weakref import WeakSet
 
 from rocksdict import (
     AccessType,
@@ -27,6 +28,7 @@ from rocksdict import (
     MemtableFactory,
     Options,
     Rdict,
+    RdictIter,
     WriteBatch,
     WriteOptions,
 )
@@ -82,10 +84,45 @@ def batch_of(entries: Iterable[tuple[bytes, bytes | None]]) -> WriteBatch:
     return batch
 
 
+class _Scan:
+    """An iteration over a database, which it keeps open: until its end, or `release`.
+
+    A traceback may hold one for long; the database has to be closed all the same, for another to be
+    opened in its place.
+    """
+
+    def __init__(self, entries: RdictIter, path: Path) -> None:
+        self._entries: RdictIter | None = entries
+        self._path = path
+
+    def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
+        return self
+
+    def __next__(self) -> tuple[bytes, bytes]:
+        entries = self._entries
+        if entries is None:
+            raise RuntimeError(f"{self._path} was closed during a scan")
+        if entries.valid():
+            entry = entries.key(), entries.value()
+            entries.next()
+            return entry
+        try:
+            entries.status()
+        except Exception as error:  # rocksdict raises bare Exception
+            entries = self._entries = None  # the traceback holds this frame
+            raise CorruptStoreError(f"{self._path} is damaged", why=str(error)) from error
+        raise StopIteration
+
+    def release(self) -> None:
+        """Let go of the database."""
+        self._entries = None
+
+
 class RocksStore:
     """One open database."""
 
     def __init__(self, path: Path, cache: Cache) -> None:
+        self._scans: WeakSet[_Scan] = WeakSet()
         self._path = path
         self._cache = cache
         self._open(is_bulk=False)
@@ -116,7 +153,7 @@ class RocksStore:
     def expect_bulk(self, is_bulk: bool) -> None:
         """Open the database anew for many writes and no reads, or for both again."""
         if is_bulk != self._is_bulk:
-            self._db.close()
+            self.close()
             self._open(is_bulk=is_bulk)
 
     def write(self, entries: Iterable[tuple[bytes, bytes | None]]) -> None:
@@ -137,16 +174,13 @@ class RocksStore:
 
         Raises:
             CorruptStoreError: a block cannot be read. (`Rdict.items` would just end there.)
+            RuntimeError: the database was closed meanwhile, or opened anew by `expect_bulk`.
         """
         entries = self._db.iter()
         entries.seek(start)
-        while entries.valid():
-            yield entries.key(), entries.value()
-            entries.next()
-        try:
-            entries.status()
-        except Exception as error:  # rocksdict raises bare Exception
-            raise CorruptStoreError(f"{self._path} is damaged", why=str(error)) from error
+        scan = _Scan(entries, self._path)
+        self._scans.add(scan)
+        return scan
 
     def size_bytes(self) -> int:
         """Bytes of the files on disk and of what is still in memory."""
@@ -156,7 +190,9 @@ class RocksStore:
         return total
 
     def close(self) -> None:
-        """Close the database; its lock is released."""
+        """Close the database; its lock is released. Scans under way cannot go on."""
+        for scan in self._scans:
+            scan.release()
         self._db.close()
 
 

@@ -34,7 +34,6 @@ from pipeline.engine.observer import EngineObserver
 from pipeline.engine.opening import Stores, misfit
 from pipeline.engine.ports import ChangelogReader, Cluster, TopicPartition, Watermarks
 from pipeline.engine.replay import by_source, note_end, replay
-from pipeline.engine.restore import BULK_RECORDS_MIN
 from pipeline.engine.store import PartitionStore
 
 ASK_AGAIN_S: Final = 60.0
@@ -75,6 +74,8 @@ class Standbys:
     ) -> None:
         self._slot = config.slot_id
         self._losses = config.standbys
+        self._bulk_records_min = config.bulk_records_min
+        self._unpacked_max = config.unpacked_max
         self._tables = {table.changelog: table for table in config.tables}
         self._now = config.clock
         self._cluster = cluster
@@ -191,7 +192,7 @@ class Standbys:
             store = self._stores.replace(store, reason)
         self._kept[number] = store
         if number not in self._followed:
-            store.expect_bulk(self._behind(number) >= BULK_RECORDS_MIN)
+            store.expect_bulk(self._behind(number) >= self._bulk_records_min)
             self._followed.add(number)
             self._is_assigned = False
 
@@ -229,7 +230,19 @@ class Standbys:
                     self._kept[number].expect_bulk(False)
                     self._stores.held(number)
                 self._observer.copied(number, behind)
-        return len(records) >= records_max
+        return len(records) >= records_max or self._unpack()
+
+    def _unpack(self) -> bool:
+        """There is time: expand packed records of a copy that has everything."""
+        for number in sorted(self._followed):
+            store = self._kept[number]
+            if store.packed.is_any and not store.is_bulk:
+                try:
+                    store.packed.unpack_some(self._tables.values(), self._unpacked_max)
+                except CorruptStoreError as error:
+                    self._start_over(store, error)
+                return True
+        return False
 
     def _start_over(self, store: PartitionStore, error: CorruptStoreError) -> None:
         """A copy broke: the same again into an empty one; when that broke often enough, no more.

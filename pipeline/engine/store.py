@@ -1,7 +1,8 @@
 """One partition's state: committed entries on disk under an overlay of what is not yet committed.
 
 Owns: which value a read sees, and what one apply writes.
-Does not own: the bytes on disk (rocks.py), which changelog offset goes with it (machine.py).
+Does not own: the bytes on disk (rocks.py), which changelog offset goes with it (machine.py),
+records that are not yet expanded (packed.py).
 Invariants: until `apply` nothing of the overlay is on disk, and `discard` leaves no trace of it;
 `apply` is one atomic write of data, marker and changelog positions, so the disk is always at
 exactly one committed transaction, or on its way to one while a restore runs.
@@ -16,6 +17,7 @@ import msgspec
 
 from pipeline.engine.errors import CorruptStoreError
 from pipeline.engine.marker import Marker, decode_marker, encode_marker
+from pipeline.engine.packed import Entries, Packed
 from pipeline.engine.ports import KeyValueStore
 from pipeline.engine.tablespec import TableSpec
 
@@ -51,6 +53,8 @@ class PartitionStore:
     Attributes:
         is_copy: what was written last came from a changelog and was not checked against the group's
             offsets since. Such a store can follow its changelogs, but never replace one.
+        is_bulk: it is written, and not read.
+        packed: changelog records that are not yet expanded.
     """
 
     __slots__ = (
@@ -58,8 +62,10 @@ class PartitionStore:
         "_get",
         "_overlay",
         "generation",
+        "is_bulk",
         "is_copy",
         "marker",
+        "packed",
         "partition",
         "positions",
     )
@@ -75,6 +81,7 @@ class PartitionStore:
         self.generation = generation
         self._disk = disk
         self._get = disk.get
+        self.is_bulk = False
         self._overlay: dict[bytes, bytes | None] = {}
         raw = self._read(_MARKER)
         self.marker: Marker | None = (
@@ -83,6 +90,7 @@ class PartitionStore:
         raw = self._read(_POSITIONS)
         self.positions: Positions = {} if raw is None else _decode_positions(raw)
         self.is_copy = self._read(_COPY) is not None
+        self.packed = Packed(disk)
 
     @property
     def overlay(self) -> dict[bytes, bytes | None]:
@@ -99,6 +107,11 @@ class PartitionStore:
             return self._get(local_key)
         except Exception as error:
             raise unreadable(self.partition, error) from error
+
+    @property
+    def packs(self) -> bool:
+        """Whether records of changelogs are to be packed: many are coming, or others are."""
+        return self.is_bulk or self.packed.is_any
 
     def is_partial(self, table: TableSpec) -> bool:
         """Whether the table's changelog said that it is being written anew, and not yet the end."""
@@ -129,6 +142,7 @@ class PartitionStore:
         """Many writes of changelogs and no reads from now on, or both as usual again."""
         self._disk.expect_bulk(is_bulk)
         self._get = self._disk.get
+        self.is_bulk = is_bulk
 
     def settle(self) -> None:
         """What was read from the changelogs is the group's state: this is no mere copy any more."""
@@ -142,7 +156,7 @@ class PartitionStore:
 
     def restored(
         self,
-        entries: list[tuple[bytes, bytes | None]],
+        entries: Entries,
         marker: Marker | None,
         changelog: str,
         position: ChangelogPosition,
@@ -161,11 +175,11 @@ class PartitionStore:
             )
         positions = self.positions | {changelog: position}
         if marker is not None:
-            entries.append((_MARKER, encode_marker(marker)))
-        entries.append((_POSITIONS, _encode_positions(positions)))
+            entries[_MARKER] = encode_marker(marker)
+        entries[_POSITIONS] = _encode_positions(positions)
         if not self.is_copy:
-            entries.append((_COPY, b""))
-        self._disk.write(entries)
+            entries[_COPY] = b""
+        self._disk.write(entries.items())
         self.is_copy = True
         self.marker = marker or self.marker
         self.positions = positions
@@ -177,7 +191,7 @@ class PartitionStore:
         self.positions = positions
 
     def scan(self, table: TableSpec, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Committed entries of a table in key order, without the table's prefix.
+        """Committed entries of a table in key order, without the table's prefix; no packed ones.
 
         Raises:
             CorruptStoreError: the store cannot be read.

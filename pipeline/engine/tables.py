@@ -29,7 +29,7 @@ class EngineTable(faust.Table):  # type: ignore[misc]
         app: the Faust app.
         prefix: the table's byte in the local stores; see `TableSpec`.
         changelog: topic name.
-        expand, records: see `TableSpec`.
+        expand, records, owner: see `TableSpec`.
         options: as `faust.Table` takes them (name, help, window, partitions).
     """
 
@@ -41,6 +41,7 @@ class EngineTable(faust.Table):  # type: ignore[misc]
         changelog: str,
         expand: Callable[[bytes, bytes | None], Entries] = one_entry,
         records: Callable[[Stored], Stored] = one_record,
+        owner: Callable[[bytes], bytes] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(app, key_type=bytes, value_type=bytes, **options)
@@ -49,6 +50,7 @@ class EngineTable(faust.Table):  # type: ignore[misc]
             "changelog": changelog,
             "expand": expand,
             "records": records,
+            "owner": owner,
         }
 
     @property

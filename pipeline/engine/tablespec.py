@@ -33,6 +33,9 @@ class TableSpec:
         compacted_only: the changelog keeps the last record of each key for ever, its marker too; a
             changelog that also expires by age may have lost its marker in a quiet time.
         expand: the local entries that one changelog record stands for.
+        owner: the part of a key, of records and of local entries alike, that says whose it is; a
+            record stands for entries of its owner alone, and no owner is the beginning of another.
+            A table that has it may be restored with its records whole (packed.py).
         records: changelog records that stand for all the given local entries.
     """
 
@@ -42,6 +45,7 @@ class TableSpec:
     compacted_only: bool = True
     expand: Callable[[bytes, bytes | None], Entries] = one_entry
     records: Callable[[Stored], Stored] = one_record
+    owner: Callable[[bytes], bytes] | None = None
 
     def __post_init__(self) -> None:
         if len(self.prefix) != 1 or self.prefix == b"\x00":

@@ -15,7 +15,7 @@ from pipeline.engine.ports import TopicPartition, Watermarks
 from pipeline.engine.tablespec import TableSpec
 
 USERS = TableSpec("users", "users-changelog", b"u")
-SEEN = TableSpec("seen", "seen-changelog", b"s", compacted_only=False)
+SEEN = TableSpec("seen", "seen-changelog", b"s", compacted_only=False, owner=lambda key: key[:1])
 
 
 @dataclass(frozen=True)

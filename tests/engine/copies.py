@@ -24,7 +24,12 @@ class Copies:
     """The copies of slot b-0, which owns 0 and 1 of four partitions and would get 2 and 3."""
 
     def __init__(
-        self, *, slots: Sequence[Sequence[str] | None] = (SLOTS,), losses: int = 1
+        self,
+        *,
+        slots: Sequence[Sequence[str] | None] = (SLOTS,),
+        losses: int = 1,
+        bulk_records_min: int = 20_000,
+        unpacked_max: int = 500,
     ) -> None:
         self.cluster = Changelogs(partitions=4, slots=slots)
         self.disk = Dictionaries()
@@ -36,6 +41,8 @@ class Copies:
             clock=self.cluster.clock,
             slot_id="b-0",
             standbys=losses,
+            bulk_records_min=bulk_records_min,
+            unpacked_max=unpacked_max,
         )
         stores = Stores(cast(Disk, self.disk), "blue", self.told)
         self.stores = stores

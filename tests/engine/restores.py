@@ -25,13 +25,18 @@ ALL = Watermarks(0, 1_000)
 class Restores:
     """A restorer of partitions with one input, `in`, unless more are named."""
 
-    def __init__(self, *inputs: str, terms: str = "") -> None:
+    def __init__(self, *inputs: str, terms: str = "", bulk_records_min: int = 20_000) -> None:
         self.inputs = inputs or ("in",)
         self.cluster = Changelogs(partitions=2)
         self.disk = Dictionaries()
         self.told = Told()
         config = EngineConfig(
-            "blue", self.inputs, (USERS, SEEN), clock=self.cluster.clock, terms=terms
+            "blue",
+            self.inputs,
+            (USERS, SEEN),
+            clock=self.cluster.clock,
+            terms=terms,
+            bulk_records_min=bulk_records_min,
         )
         self.stores = Stores(cast(Disk, self.disk), "blue", self.told)
         self.restorer = Restorer(config, cast(Cluster, self.cluster), self.stores, self.told)

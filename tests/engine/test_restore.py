@@ -277,18 +277,14 @@ def test_patience_is_short_again_after_something_was_heard() -> None:
     assert restores.cluster.now - heard == pytest.approx(SILENCE_S, abs=0.3)
 
 
+@pytest.mark.parametrize(("records_min", "bulk"), [(4, [True, False]), (5, [False])])
 def test_a_partition_that_is_far_behind_is_opened_for_writing_alone(
-    monkeypatch: pytest.MonkeyPatch,
+    records_min: int, bulk: list[bool]
 ) -> None:
-    restores = Restores()
+    restores = Restores(bulk_records_min=records_min)
     restores.write(0, 7)
-    monkeypatch.setattr(restore, "BULK_RECORDS_MIN", 4)
     restores.opened(7)
-    assert restores.disk.stores[0][0].bulk == [True, False]
-    restores.write(1, 7)
-    monkeypatch.setattr(restore, "BULK_RECORDS_MIN", 5)
-    restores.opened(7, 1)
-    assert restores.disk.stores[1][0].bulk == [False]
+    assert restores.disk.stores[0][0].bulk == bulk
 
 
 def test_what_is_dropped_is_read_no_more() -> None:

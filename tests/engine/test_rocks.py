@@ -52,3 +52,42 @@ def test_a_scan_over_damage_does_not_just_end(tmp_path: Path) -> None:
     with pytest.raises(CorruptStoreError, match="damaged"):
         list(store.scan(b""))
     store.close()
+
+
+def test_a_database_is_closed_under_a_scan_that_somebody_holds(tmp_path: Path) -> None:
+    disk = RocksDisk(tmp_path)
+    store = disk.open(0)
+    store.write(ENTRIES[:10])
+    scan = store.scan(b"")
+    assert next(scan) == ENTRIES[0]
+    store.close()
+    disk.set_aside(0, "a test")
+    disk.open(0).close()
+    with pytest.raises(RuntimeError, match="closed during a scan"):
+        next(scan)
+
+
+def test_a_scan_does_not_go_on_in_a_database_that_was_opened_anew(tmp_path: Path) -> None:
+    store = RocksDisk(tmp_path).open(0)
+    store.write(ENTRIES[:10])
+    scan = store.scan(b"")
+    next(scan)
+    store.expect_bulk(True)
+    with pytest.raises(RuntimeError, match="closed during a scan"):
+        next(scan)
+    assert next(store.scan(b"")) == ENTRIES[0]
+    store.close()
+
+
+def test_a_damaged_database_can_be_replaced_while_its_error_is_held(tmp_path: Path) -> None:
+    disk = RocksDisk(tmp_path)
+    store = disk.open(0)
+    store.write(ENTRIES)
+    store.close()
+    damage(tmp_path / "0")
+    store = disk.open(0)
+    with pytest.raises(CorruptStoreError, match="damaged") as held:
+        list(store.scan(b""))
+    store.close()
+    disk.set_aside(0, str(held.value))
+    disk.open(0).close()

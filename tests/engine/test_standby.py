@@ -2,9 +2,6 @@
 
 from typing import cast
 
-import pytest
-
-from pipeline.engine import standby
 from pipeline.engine.engine_config import EngineConfig
 from pipeline.engine.ports import Cluster, TopicPartition
 from pipeline.engine.standby import ASK_AGAIN_S, RETRY_S, Standbys
@@ -253,11 +250,8 @@ def test_a_changelog_that_is_gone_makes_copies_wait() -> None:
     assert copies.disk.stores == {}
 
 
-def test_only_a_copy_that_has_everything_is_written_as_usual_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(standby, "BULK_RECORDS_MIN", 3)
-    copies = Copies()
+def test_only_a_copy_that_has_everything_is_written_as_usual_again() -> None:
+    copies = Copies(bulk_records_min=3)
     copies.step()
     copies.step()
     copies.step(1)
@@ -267,17 +261,13 @@ def test_only_a_copy_that_has_everything_is_written_as_usual_again(
     assert copies.disk.stores[2][0].bulk == [True, False]
 
 
-def test_a_copy_that_is_far_behind_is_opened_for_writing_alone(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(standby, "BULK_RECORDS_MIN", 3)
-    copies = Copies()
+def test_a_copy_that_is_far_behind_is_opened_for_writing_alone() -> None:
+    copies = Copies(bulk_records_min=3)
     copies.cluster.write(USERS, 3, (b"b", b"more"))
     copies.rest()
     assert copies.disk.stores[2][0].bulk == [True, False]
     assert copies.disk.stores[3][0].bulk == [True, False]
-    monkeypatch.setattr(standby, "BULK_RECORDS_MIN", 4)
-    copies = Copies()
+    copies = Copies(bulk_records_min=4)
     copies.cluster.write(USERS, 3, (b"b", b"more"))
     copies.step()
     copies.step()

@@ -311,7 +311,7 @@ def test_a_marker_that_knows_less_inputs_is_behind_as_well() -> None:
     store.apply(Marker(FORMAT, "blue", {"in": 1}, b""), {})
     with pytest.raises(CorruptStoreError):
         store.restored(
-            [], Marker(FORMAT, "blue", {}, b""), USERS.changelog, ChangelogPosition("id", 2)
+            {}, Marker(FORMAT, "blue", {}, b""), USERS.changelog, ChangelogPosition("id", 2)
         )
 
 
@@ -322,8 +322,8 @@ def test_a_changelog_that_is_behind_the_state_says_that_this_has_what_was_lost()
     position = ChangelogPosition("id", 6)
     earlier = Marker(FORMAT, "blue", {"in": 6}, b"")
     with pytest.raises(CorruptStoreError, match=r"has what its changelog has not: .*7.* 6"):
-        store.restored([], earlier, USERS.changelog, position)
-    store.restored([], MARKER, USERS.changelog, position)
+        store.restored({}, earlier, USERS.changelog, position)
+    store.restored({}, MARKER, USERS.changelog, position)
     for each in (store, state(entries)):
         assert each.is_copy
         assert each.positions[USERS.changelog] == position

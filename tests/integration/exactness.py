@@ -28,6 +28,6 @@ def local_state(data_dir: Path, ledger: Ledger) -> list[dict[bytes, bytes]]:
     partitions = []
     for number in range(ledger.partitions):
         store = disk.open(number)
-        partitions.append(compared(store.scan(b"")))
+        partitions.append(compared(store, ledger))
         store.close()
     return partitions

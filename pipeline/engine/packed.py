@@ -1,0 +1,182 @@
+"""Changelog records that a restore took in whole, to be expanded when their owner comes.
+
+One record of a windowed table stands for several local entries, and to make them is most of what a
+restore does. So a restore of many records keeps such a record as it came, under its owner; the
+entries are made before the owner's next look-up or write, and of all others a few at a time, while
+the partition is processed already.
+
+Owns: where packed records lie in a local store, and when there are none left.
+Does not own: what a record stands for (`TableSpec.expand`), which records are packed (replay.py).
+
+Invariants:
+- packing changes how a committed state is written down, never the state: packed records and what
+  they stand for are exchanged in one atomic write, outside of any transaction;
+- an owner's packed records are later than all of the owner's entries. Whoever writes entries of an
+  owner unpacks the owner first (`TableView`); a record that comes while others are packed is packed
+  as well (`PartitionStore.packs`). So they can be expanded at any time, in the order of offsets.
+
+Local keys: `\\0packed` + table prefix (1 byte) + owner + changelog offset (8 bytes). No owner is
+the beginning of another. Content: length of the record's key (2 bytes, negative for a record
+without a value) + key + value.
+"""
+
+import struct
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from pipeline.engine.errors import CorruptStoreError
+from pipeline.engine.ports import KeyValueStore
+from pipeline.engine.tablespec import TableSpec
+
+REGION: Final = b"\x00packed"
+"""Begins the local keys of packed records."""
+
+UNPACKED_AT_ONCE: Final = 1_000
+"""Records of one owner that are expanded in one write."""
+
+_TABLE_AT: Final = len(REGION)
+_OWNER_AT: Final = _TABLE_AT + 1
+_offset = struct.Struct(">Q").pack
+_length = struct.Struct(">h")
+_pack_length = _length.pack
+_LENGTH_BYTES: Final = _length.size
+
+Entries = dict[bytes, bytes | None]
+
+
+def region_of(table: TableSpec) -> bytes:
+    """The beginning of the local keys of a table's packed records."""
+    return REGION + table.prefix
+
+
+def pack(
+    region: bytes, owner: bytes, offset: int, key: bytes, value: bytes | None
+) -> tuple[bytes, bytes]:
+    """The local entry that keeps a changelog record whole.
+
+    Args:
+        region: of the table.
+        owner: of the key, as the table has it.
+        offset: of the record in its changelog.
+        key: of the record, at most 32,767 bytes.
+        value: of the record.
+    """
+    if value is None:
+        return region + owner + _offset(offset), _pack_length(-len(key)) + key
+    return region + owner + _offset(offset), _pack_length(len(key)) + key + value
+
+
+def _record(content: bytes) -> tuple[bytes, bytes | None]:
+    """Key and value of a packed record."""
+    (length,) = _length.unpack_from(content)
+    end = _LENGTH_BYTES + abs(length)
+    return content[_LENGTH_BYTES:end], content[end:] if length > 0 else None
+
+
+def unpacked(entries: Mapping[bytes, bytes], tables: Iterable[TableSpec]) -> dict[bytes, bytes]:
+    """All entries of a store as they are once nothing is packed."""
+    specs = {table.prefix: table for table in tables}
+    state = {key: value for key, value in entries.items() if not key.startswith(REGION)}
+    for local in sorted(entries.keys() - state.keys()):
+        for key, value in _expanded(specs, local, entries[local]):
+            if value is None:
+                state.pop(key, None)
+            else:
+                state[key] = value
+    return state
+
+
+def _expanded(
+    tables: Mapping[bytes, TableSpec], local: bytes, content: bytes
+) -> list[tuple[bytes, bytes | None]]:
+    """The local entries that a packed record stands for."""
+    table = tables[local[_TABLE_AT:_OWNER_AT]]
+    prefix = table.prefix
+    return [(prefix + key, value) for key, value in table.expand(*_record(content))]
+
+
+class Packed:
+    """The packed records of one partition's store.
+
+    Attributes:
+        is_any: whether there may be some.
+    """
+
+    __slots__ = ("_cursor", "_disk", "_is_added", "_looked_at", "is_any")
+
+    def __init__(self, disk: KeyValueStore) -> None:
+        """Find out whether there are any on `disk`.
+
+        Raises:
+            CorruptStoreError: it cannot be read.
+        """
+        self._disk = disk
+        self._looked_at: set[bytes] = set()
+        self._cursor = b""
+        self._is_added = False
+        first = next(iter(disk.scan(REGION)), (b"", b""))
+        self.is_any = first[0].startswith(REGION)
+
+    def added(self) -> None:
+        """Packed records were written."""
+        self.is_any = True
+        self._is_added = bool(self._cursor)
+        self._looked_at.clear()
+
+    def unpack(self, table: TableSpec, owner: bytes) -> None:
+        """Expand all records of one owner; of all owners for the empty one.
+
+        Raises:
+            CorruptStoreError, StoreUnwritableError: see `KeyValueStore`.
+        """
+        within = region_of(table) + owner
+        if within in self._looked_at:
+            return
+        tables, start = {table.prefix: table}, within
+        while start:
+            start = self._unpack(start, within, tables, UNPACKED_AT_ONCE)
+        self._looked_at.add(within)
+
+    def unpack_some(self, tables: Iterable[TableSpec], records_max: int) -> None:
+        """Expand the next records, whoever owns them.
+
+        Args:
+            tables: all that may have some.
+            records_max: at most so many.
+
+        Raises:
+            CorruptStoreError, StoreUnwritableError: see `KeyValueStore`.
+        """
+        specs = {table.prefix: table for table in tables}
+        self._cursor = self._unpack(self._cursor or REGION, REGION, specs, records_max)
+        if self._cursor:
+            return
+        self.is_any, self._is_added = self._is_added, False
+        if not self.is_any:
+            self._looked_at.clear()
+
+    def _unpack(
+        self, start: bytes, within: bytes, tables: Mapping[bytes, TableSpec], records_max: int
+    ) -> bytes:
+        """Expand the next records within a prefix; returns where to go on, empty at the end.
+
+        To go on there, and not at the start again, spares the scan what was just deleted.
+        """
+        entries: Entries = {}
+        following = b""
+        for count, (local, content) in enumerate(self._disk.scan(start)):
+            if not local.startswith(within):
+                break
+            if count == records_max:
+                following = local
+                break
+            try:
+                entries.update(_expanded(tables, local, content))
+            except Exception as error:
+                raise CorruptStoreError(
+                    "a changelog record in the local store cannot be expanded", why=str(error)
+                ) from error
+            entries[local] = None
+        if entries:
+            self._disk.write(entries.items())
+        return following

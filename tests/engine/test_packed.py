@@ -1,0 +1,380 @@
+"""Records that are kept whole until their owner comes: they are the entries that they stand for."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from pipeline.engine import packed
+from pipeline.engine.batch import Batch, OpenPartition
+from pipeline.engine.errors import CorruptStoreError, StoreUnwritableError
+from pipeline.engine.machine import Engine
+from pipeline.engine.marker import FORMAT, Marker
+from pipeline.engine.ports import Message, TopicPartition
+from pipeline.engine.replay import replay
+from pipeline.engine.rewrite import Rewrite
+from pipeline.engine.rocks import RocksDisk
+from pipeline.engine.store import PartitionStore
+from pipeline.engine.tablespec import Entries, TableSpec
+from simulator.agent import AUDIT, TABLES
+from tests.engine.changelogs import SEEN, USERS, Record
+from tests.engine.copies import MANY, Copies
+from tests.engine.scene import Scene
+from tests.engine.test_rewrite import Log, step
+
+ANN, BEN = b"ann/", b"ben/"
+
+
+def expand(key: bytes, value: bytes | None) -> Entries:
+    """Each event of an owner, and the owner's last one."""
+    if value is None or not key.startswith(b"i"):
+        return ((key, value),)
+    return ((key, value), (b"l" + owner(key), value))
+
+
+def owner(key: bytes) -> bytes:
+    return key[1 : key.index(b"/") + 1]
+
+
+EVENTS = TableSpec(
+    "events", "events-changelog", b"e", compacted_only=False, expand=expand, owner=owner
+)
+MARKER = Marker(FORMAT, "blue", {"in": 7}, b"ledger")
+
+
+class Counting:
+    """A producer that keeps nothing."""
+
+    def produce(self, *_: object) -> None: ...
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[PartitionStore]:
+    opened = PartitionStore(0, RocksDisk(tmp_path).open(0), "blue")
+    yield opened
+    opened.close()
+
+
+def said(start: int, *records: tuple[bytes, bytes | None]) -> list[Message]:
+    place = TopicPartition(EVENTS.changelog, 0)
+    made = [Record(place, start + at, *record) for at, record in enumerate(records)]
+    return cast(list[Message], made)
+
+
+def restore(store: PartitionStore, start: int, *records: tuple[bytes, bytes | None]) -> None:
+    """As a restore of many records does."""
+    store.expect_bulk(True)
+    replay(store, EVENTS, said(start, *records), "id")
+    store.expect_bulk(False)
+
+
+def raw(store: PartitionStore) -> dict[bytes, bytes]:
+    return {key: value for key, value in store.disk.scan(b"") if key.startswith(packed.REGION)}
+
+
+def table_of(store: PartitionStore) -> Any:
+    opened = OpenPartition(store, MARKER, set())
+    batch = Batch("in", said(0, (b"i", b"")), opened, cast(Any, Counting()))
+    return batch.table(EVENTS)
+
+
+def test_only_many_records_are_packed_and_what_follows_them(store: PartitionStore) -> None:
+    replay(store, EVENTS, said(0, (b"iann/1", b"1")), "id")
+    assert not raw(store)
+    restore(store, 1, (b"iann/2", b"2"), (b"iben/1", b"3"))
+    replay(store, EVENTS, said(3, (b"iann/3", b"4")), "id")
+    assert len(raw(store)) == 3
+    assert [value for _, value in store.scan(EVENTS)] == [b"1", b"1"]
+    table = table_of(store)
+    assert table.get(b"lann/") == b"4"
+    assert table.get(b"iann/2") == b"2"
+    assert [key[7:12] for key in raw(store)] == [b"eben/"]
+    store.packed.unpack_some([EVENTS], 10)
+    assert not raw(store)
+    assert not store.packed.is_any
+    replay(store, EVENTS, said(4, (b"iann/5", b"5")), "id")
+    assert not raw(store)
+    assert table.get(b"lann/") == b"5"
+
+
+def test_records_of_a_table_without_owners_are_never_packed(store: PartitionStore) -> None:
+    store.expect_bulk(True)
+    replay(store, USERS, said(0, (b"a", b"1")), "id")
+    store.expect_bulk(False)
+    assert list(store.scan(USERS)) == [(b"a", b"1")]
+    assert not store.packed.is_any
+
+
+@pytest.mark.parametrize("write", ["put", "put_record", "forget"])
+def test_what_an_owner_writes_is_later_than_what_was_packed(
+    store: PartitionStore, write: str
+) -> None:
+    restore(store, 0, (b"iann/1", b"1"), (b"iann/2", b"2"))
+    table = table_of(store)
+    if write == "put":
+        table.put(b"iann/2", b"new")
+    elif write == "forget":
+        table.forget(b"lann/")
+        table.put(b"iann/2", b"new")
+    else:
+        table.look_at(ANN)
+        table.put_record(b"iann/2", b"new", {b"eiann/2": b"new", b"elann/": b"new"})
+    store.apply(MARKER, {})
+    while store.packed.is_any:
+        store.packed.unpack_some([EVENTS], 1)
+    assert table.get(b"lann/") == b"new"
+    assert table.get(b"iann/2") == b"new"
+    assert table.get(b"iann/1") == b"1"
+
+
+def test_an_abort_leaves_what_was_unpacked(store: PartitionStore) -> None:
+    restore(store, 0, (b"iann/1", b"1"))
+    table = table_of(store)
+    table.put(b"iann/1", b"new")
+    store.discard()
+    assert table.get(b"lann/") == b"1"
+
+
+def test_a_record_without_a_value_and_one_with_an_empty_value_are_kept_apart(
+    store: PartitionStore,
+) -> None:
+    replay(store, EVENTS, said(0, (b"iann/1", b"1"), (b"iann/2", b"2")), "id")
+    restore(store, 2, (b"iann/1", None), (b"iann/2", b""))
+    table = table_of(store)
+    assert table.get(b"iann/1") is None
+    assert table.get(b"iann/2") == b""
+    assert table.get(b"lann/") == b""
+
+
+def test_records_are_expanded_by_offset_however_they_came(store: PartitionStore) -> None:
+    records = [(b"iann/%d" % at, b"%d" % at) for at in range(300)]
+    restore(store, 0, *records[:150])
+    restore(store, 150, *records[150:])
+    restore(store, 140, *records[140:])  # read again after a crash
+    assert len(raw(store)) == 300
+    assert table_of(store).get(b"lann/") == b"299"
+
+
+def test_an_owner_of_more_than_is_written_at_once(
+    store: PartitionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packed, "UNPACKED_AT_ONCE", 7)
+    count = 7 * 3
+    restore(store, 0, *[(b"iann/%02d" % at, b"%d" % at) for at in range(count)])
+    restore(store, count, (b"iben/1", b"ben's"))
+    table = table_of(store)
+    assert table.get(b"lann/") == b"%d" % (count - 1)
+    assert len(raw(store)) == 1
+    assert [table.get(b"iann/%02d" % at) for at in range(count)] == [
+        b"%d" % at for at in range(count)
+    ]
+
+
+def test_an_owner_is_looked_at_once_until_more_is_packed(store: PartitionStore) -> None:
+    restore(store, 0, (b"iann/1", b"1"), (b"iben/1", b"2"))
+    store.packed.unpack(EVENTS, ANN)
+    scans: list[bytes] = []
+    scan = store.disk.scan
+    store.packed._disk = cast(Any, Spy(store, scans))
+    store.packed.unpack(EVENTS, ANN)
+    assert scans == []
+    replay(store, EVENTS, said(2, (b"iann/2", b"3")), "id")
+    store.packed.unpack(EVENTS, ANN)
+    assert scans == [packed.region_of(EVENTS) + ANN]
+    assert dict(scan(b"elann/"))[b"elann/"] == b"3"
+
+
+class Spy:
+    def __init__(self, store: PartitionStore, scans: list[bytes]) -> None:
+        self._disk = store.disk
+        self._scans = scans
+        self.write = store.disk.write
+
+    def scan(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+        self._scans.append(start)
+        return self._disk.scan(start)
+
+
+def test_some_go_on_where_the_last_ended_and_begin_again_when_more_came(
+    store: PartitionStore,
+) -> None:
+    restore(store, 0, *[(b"i%s%d" % (who, at), b"1") for who in (BEN, b"eve/") for at in range(3)])
+    scans: list[bytes] = []
+    store.packed._disk = cast(Any, Spy(store, scans))
+    store.packed.unpack_some([EVENTS], 4)
+    assert len(raw(store)) == 2
+    replay(store, EVENTS, said(6, (b"iann/1", b"before the others")), "id")
+    store.packed.unpack_some([EVENTS], 4)
+    assert [key[7:12] for key in raw(store)] == [b"eann/"]
+    assert store.packed.is_any
+    store.packed.unpack_some([EVENTS], 4)
+    assert not raw(store)
+    assert not store.packed.is_any
+    assert scans[1].startswith(packed.region_of(EVENTS) + b"eve/")
+    assert (scans[0], scans[2]) == (packed.REGION, packed.REGION)
+    assert dict(store.scan(EVENTS, b"l")) == {
+        b"lann/": b"before the others",
+        b"lben/": b"1",
+        b"leve/": b"1",
+    }
+
+
+def test_just_as_many_as_at_once_are_all(store: PartitionStore) -> None:
+    restore(store, 0, (b"iann/1", b"1"), (b"iben/1", b"2"))
+    store.packed.unpack_some([EVENTS], 2)
+    assert not raw(store)
+    assert not store.packed.is_any
+
+
+def test_a_store_that_is_opened_again_knows_of_its_packed_records(tmp_path: Path) -> None:
+    disk = RocksDisk(tmp_path)
+    first = PartitionStore(0, disk.open(0), "blue")
+    assert not first.packed.is_any
+    restore(first, 0, (b"iann/1", b"1"))
+    first.close()
+    again = PartitionStore(0, disk.open(0), "blue")
+    assert again.packed.is_any
+    assert again.packs
+    assert table_of(again).get(b"lann/") == b"1"
+    again.packed.unpack_some([EVENTS], 1)
+    again.close()
+    last = PartitionStore(0, disk.open(0), "blue")
+    assert not last.packed.is_any
+    last.close()
+
+
+def test_entries_of_a_disk_can_be_told_without_writing_to_it(store: PartitionStore) -> None:
+    replay(store, EVENTS, said(0, (b"iann/1", b"1"), (b"iben/1", b"2")), "id")
+    restore(store, 2, (b"iann/2", b"3"), (b"iben/1", None), (b"iben/2", b"4"), (b"lben/", None))
+    before = dict(store.disk.scan(b""))
+    told = packed.unpacked(before, [USERS, EVENTS])
+    assert dict(store.disk.scan(b"")) == before
+    store.packed.unpack(EVENTS, b"")
+    assert told == dict(store.disk.scan(b""))
+    assert told[b"elann/"] == b"3"
+    assert b"elben/" not in told
+
+
+def test_a_record_that_cannot_be_expanded_is_a_corrupt_store(store: PartitionStore) -> None:
+    restore(store, 0, (b"iann/1", b"1"))
+    broken = TableSpec("events", EVENTS.changelog, b"e", expand=_fails, owner=owner)
+    with pytest.raises(CorruptStoreError, match="cannot be expanded") as caught:
+        store.packed.unpack(broken, ANN)
+    assert caught.value.why == "not a record"
+    assert len(raw(store)) == 1
+
+
+def _fails(_: bytes, __: bytes | None) -> Entries:
+    raise ValueError("not a record")
+
+
+def test_a_changelog_is_written_anew_with_what_is_packed(
+    store: PartitionStore, tmp_path: Path
+) -> None:
+    restore(store, 0, (b"iann/1", b"1"), (b"iann/2", b"2"), (b"iben/1", b"3"))
+    store.apply(MARKER, {})
+    log = Log()
+    under_way = Rewrite(EVENTS, store, "new")
+    while not step(under_way, log):
+        pass
+    other = PartitionStore(0, RocksDisk(tmp_path / "other").open(0), "blue")
+    replay(other, EVENTS, cast(Any, log.records), "new")
+    expected = [(b"iann/1", b"1"), (b"iann/2", b"2"), (b"iben/1", b"3")]
+    expected += [(b"lann/", b"2"), (b"lben/", b"3")]
+    assert list(other.scan(EVENTS)) == expected
+    other.close()
+
+
+# --- who does it, and when ------------------------------------------------------------------------
+
+
+def restored_packed(scene: Scene) -> PartitionStore:
+    """Three events of one user are committed; then the disk is lost, and restored packed."""
+    scene.started()
+    scene.feed(b"1", b"2", b"3")
+    scene.caught_up(3)
+    scene.engine.close()
+    scene.folder.put_back({})
+    scene.engine = Engine(scene.config, scene.cluster, scene.disk, scene.told)
+    scene.started()
+    (opened,) = scene.engine.partitions.open.values()
+    assert len(raw(opened.state)) == 3
+    return opened.state
+
+
+def test_an_open_partition_is_unpacked_between_its_polls() -> None:
+    scene = Scene(bulk_records_min=3, unpacked_max=2)
+
+    def act() -> None:
+        store = restored_packed(scene)
+        left = []
+        while store.packed.is_any:
+            scene.once()
+            left.append(len(raw(store)))
+        assert left == [1, 0]
+        assert [key for key, _ in store.scan(TABLES[1])][:1] == [b"iann/1"]
+
+    scene.play(act)
+
+
+def test_an_open_partition_that_breaks_while_it_is_unpacked_is_restored() -> None:
+    scene = Scene(bulk_records_min=3)
+
+    def act() -> None:
+        restored_packed(scene)
+        scene.folder.databases[0].is_corrupt = True
+        scene.once()
+        assert scene.engine.partitions.restoring == {0}
+        scene.settled()
+        scene.feed(b"2", b"4")
+        scene.caught_up(5)
+
+    scene.play(act)
+    verdicts = [(entry or b"").split(b"|")[2] for entry in scene.values(AUDIT)]
+    assert verdicts == [b"accepted"] * 3 + [b"duplicate", b"accepted"]
+    ((number, reason, _),) = scene.told.of("set_aside")
+    assert (number, reason) == (0, "the database is damaged")
+
+
+def test_a_copy_is_unpacked_once_it_has_everything() -> None:
+    copies = Copies(bulk_records_min=3, unpacked_max=1)
+    for number in (2, 3):
+        copies.cluster.write(SEEN, number, (b"s", b"1"), (b"t", b"2"))
+    copies.step()
+    copies.step()
+    copies.step(1)
+    assert not [key for key in copies.entries(2) if key.startswith(b"s")]
+    copies.rest()
+    for number in (2, 3):
+        assert copies.entries(number)[b"ss"] == b"1"
+        assert copies.entries(number)[b"st"] == b"2"
+        assert not [key for key in copies.entries(number) if key.startswith(packed.REGION)]
+    assert not copies.step(MANY)
+
+
+def test_a_copy_that_breaks_while_it_is_unpacked_is_begun_anew() -> None:
+    copies = Copies(bulk_records_min=3)
+    copies.cluster.write(SEEN, 2, (b"s", b"1"), (b"t", b"2"))
+    for _ in range(5):
+        copies.step(1)
+    assert sum(key.startswith(packed.REGION) for key in copies.entries(2)) == 2
+    copies.disk.stores[2][-1].breaks_in = 0
+    copies.rest()
+    assert [number for number, _ in copies.disk.aside] == [2]
+    assert copies.entries(2)[b"st"] == b"2"
+
+
+def test_a_batch_that_could_not_unpack_for_a_full_disk_says_so() -> None:
+    scene = Scene()
+
+    def act() -> None:
+        scene.one_committed()
+        scene.feed(b"2")
+        poll = scene.polled()
+        poll.batches[0].fail(StoreUnwritableError("the disk is full", fix="free space"))
+        scene.engine.commit(poll)
+
+    with pytest.raises(StoreUnwritableError, match="the disk is full"):
+        scene.play(act)
+    assert scene.told.of("aborted")
