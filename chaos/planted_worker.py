@@ -7,6 +7,9 @@ Usage: planted_worker.py PLAN, where PLAN is JSON:
     slow_s: seconds that each batch takes more
     slow_once: {"nth": the how-maniest batch, "s": seconds that it takes more}
 
+Restores of a few hundred records keep them packed already, as otherwise only large ones do, and
+unpack them slowly.
+
 Owns: what is planted, and a log line for each thing that the engine tells.
 Does not own: the worker.
 Invariant: a crash is told in the log before it happens.
@@ -20,12 +23,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
+from functools import partial
 from typing import Any
 
+from pipeline import app
 from pipeline.app import Hooks, run_worker
 from pipeline.config_load import load_settings
 from pipeline.core.fold import Outcome, fold_completion
 from pipeline.core.records import PracticeCompleted
+from pipeline.engine.engine_config import EngineConfig
 from pipeline.engine.observer import EngineObserver
 from pipeline.engine.rocks import RocksStore
 from pipeline.errors import AwawayError
@@ -33,6 +39,8 @@ from pipeline.metrics import BatchStats
 
 CRASHING = "crashing at"
 DURING_WRITE_S = 0.0002
+BULK_RECORDS_MIN = 200
+UNPACKED_MAX = 20
 _write = RocksStore.write
 
 
@@ -107,6 +115,12 @@ def _crash_inside_a_write(planted: Planted) -> None:
     RocksStore.write = write  # type: ignore[method-assign, assignment]
 
 
+def _pack_often() -> None:
+    """Have small restores pack, and much of what is done meet what is still packed."""
+    often = partial(EngineConfig, bulk_records_min=BULK_RECORDS_MIN, unpacked_max=UNPACKED_MAX)
+    vars(app)["EngineConfig"] = often
+
+
 def main() -> int:
     """Run the worker."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
@@ -115,6 +129,7 @@ def main() -> int:
     plan = json.loads(sys.argv[1])
     planted = Planted(plan)
     _crash_inside_a_write(planted)
+    _pack_often()
     once = plan.get("slow_once", {"nth": 0, "s": 0})
     batches = 0
 
