@@ -5,6 +5,7 @@ Does not own: the clients (kafka_producer.py, kafka_consumers.py), the order of 
 Invariant: it only asks; nothing on the cluster is changed through it.
 """
 
+import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -35,6 +36,9 @@ _LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 SOON_S: Final = 3.0
 """Patience with a question that the poll waits for."""
 
+LEFT_S: Final = 2 * REQUEST_TIMEOUT_S
+"""A client that is no longer asked is kept for so long: longer than any question to it takes."""
+
 ASKS_MAX: Final = 3
 """So often it is asked who has the slot, within the time of one request."""
 
@@ -45,6 +49,7 @@ class KafkaCluster:
     def __init__(self, config: KafkaConfig) -> None:
         self._config = config
         self._admin = self._new_admin()
+        self._left: list[tuple[float, AdminClient]] = []
         self._prepared: KafkaProducer | None = None
         self._asked_group: Future[Any] | None = None
         self._asked_topics: dict[str, Future[Any]] | None = None
@@ -56,7 +61,16 @@ class KafkaCluster:
 
     def _failed(self, doing: str, error: KafkaException) -> BrokerError:
         """Ask with a new client next time: one that lived through a broker's restart may go on
-        asking with the leader epoch of before, which the broker refuses for ever."""
+        asking with the leader epoch of before, which the broker refuses for ever.
+
+        The old one is kept until nothing of it is under way any more: what a client that is closed
+        was asked is never answered; and an answer about topics that reaches one while it is being
+        closed ends the process (librdkafka 2.16, `rd_kafka_DescribeTopicsResponse_parse`, which
+        then returns neither result nor error).
+        """
+        now = time.monotonic()
+        self._left = [(since, client) for since, client in self._left if now - since < LEFT_S]
+        self._left.append((now, self._admin))
         self._admin = self._new_admin()
         return broker_error(doing, error)
 
