@@ -161,7 +161,7 @@ def main(argv: list[str]) -> int:
     seed = arguments.seed if arguments.seed is not None else now_ms() % 100_000
     ROOT.mkdir(exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="chaos-", dir=ROOT)).resolve()
-    keep = arguments.keep
+    keep = True
     try:
         faults = _choice(arguments)
         _say(f"seed {seed}, {len(faults)} faults to choose from, {arguments.workers} workers")
@@ -171,11 +171,13 @@ def main(argv: list[str]) -> int:
             result = Run(scene, options, _say).run()
     except AwawayError as error:
         print(f"{error}\n{error.fix}".strip(), file=sys.stderr)
+        keep = arguments.keep
         return error.exit_code
     except KeyboardInterrupt:
+        keep = arguments.keep
         return EXIT_INTERRUPTED
     else:
-        keep = keep or not result.is_good
+        keep = arguments.keep or not result.is_good
         _print(result)
         return EXIT_OK if result.is_good else EXIT_FAILED
     finally:

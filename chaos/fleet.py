@@ -61,6 +61,9 @@ class Fleet:
         slots: how many are to run, 1 and up.
         proxy_address: through which the last slot reaches the broker.
         tell: told of each worker that ended and is started again.
+
+    Attributes:
+        hung: each worker that did not stop when it was asked to.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Fleet:
         self._tell = tell
         self._held: set[int] = set()
         self.slots = slots
+        self.hung: list[str] = []
         self.running: dict[int, Worker] = {}
 
     def data_dir(self, slot: int) -> Path:
@@ -113,12 +117,19 @@ class Fleet:
             self.start(slot)
 
     def stop(self, slot: int) -> int | None:
-        """Stop a slot's worker gracefully; returns its exit code, None when there is none."""
+        """Stop a slot's worker gracefully; returns its exit code, None when there is none.
+
+        One that takes too long is killed, and told in `hung`.
+        """
         worker = self.running.get(slot)
         if worker is None:
             return None
         if worker.process.poll() is None:
-            return self._ledger.stop_worker(worker.process)
+            try:
+                return self._ledger.stop_worker(worker.process)
+            except subprocess.TimeoutExpired as error:
+                self.hung.append(f"the worker of slot {slot} did not stop in {error.timeout:.0f} s")
+                return self.kill(slot)
         return worker.process.returncode
 
     def kill(self, slot: int) -> int:

@@ -24,7 +24,7 @@ import threading
 import time
 from collections.abc import Iterable
 from functools import partial
-from typing import Any
+from typing import Any, NoReturn
 
 from pipeline import app
 from pipeline.app import Hooks, run_worker
@@ -35,6 +35,7 @@ from pipeline.engine.engine_config import EngineConfig
 from pipeline.engine.observer import EngineObserver
 from pipeline.engine.rocks import RocksStore
 from pipeline.errors import AwawayError
+from pipeline.leaving import leave
 from pipeline.metrics import BatchStats
 
 CRASHING = "crashing at"
@@ -121,7 +122,7 @@ def _pack_often() -> None:
     vars(app)["EngineConfig"] = often
 
 
-def main() -> int:
+def main() -> NoReturn:
     """Run the worker."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     for noisy in ("httpx2", "faust", "mode", "pipeline.engine.faust_app", "pipeline.engine.tables"):
@@ -149,11 +150,11 @@ def main() -> int:
 
     hooks = Hooks(observer=planted, folded=folded, fold_completion=fold)
     try:
-        return run_worker(load_settings(), hooks)
+        leave(run_worker(load_settings(), hooks))
     except AwawayError as error:
         logging.error("failed: %s: %s", type(error).__name__, error)
         raise
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

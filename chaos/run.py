@@ -8,6 +8,7 @@ after everything has stopped.
 """
 
 import random
+import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -200,8 +201,11 @@ class Run:
             self._say(f"        HUNG: {error}")
 
     def _stop_workers(self) -> None:
-        for slot, code in self._scene.fleet.stop_all().items():
-            if code != 0:
+        fleet = self._scene.fleet
+        codes = fleet.stop_all()
+        self._result.hung += fleet.hung
+        for slot, code in codes.items():
+            if code not in (0, -signal.SIGKILL):
                 self._result.hung.append(f"the worker of slot {slot} did not stop: exit {code}")
 
     # --- the verdict -----------------------------------------------------------------------------
