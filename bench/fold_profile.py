@@ -58,18 +58,10 @@ from pipeline.engine.store import PartitionStore
 from pipeline.engine.tablespec import TableSpec
 from pipeline.metrics import BatchStats
 from pipeline.processing import Processor, Rules
-from pipeline.window import Window, expand, owner, records
+from pipeline.window import Window, spec_of
 
 USERS = TableSpec("streaks", "streaks-changelog", b"u")
-SEEN = TableSpec(
-    "seen",
-    "seen-changelog",
-    b"w",
-    compacted_only=False,
-    expand=expand,
-    records=records,
-    owner=owner,
-)
+SEEN = spec_of("seen-changelog", b"w")
 SCHEMAS = Path("schemas")
 POLICY = Path("policy.yaml")
 FUNCTIONS_SHOWN = 40

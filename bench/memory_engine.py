@@ -109,9 +109,11 @@ class MemoryStore:
             else:
                 self._entries[key] = value
 
-    def scan(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def scan(self, start: bytes, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Entries in key order."""
-        yield from sorted(item for item in self._entries.items() if item[0] >= start)
+        for key, value in sorted(self._entries.items()):
+            if key >= start and key.startswith(prefix):
+                yield key, value
 
     def expect_bulk(self, is_bulk: bool) -> None:
         """Nothing is to be gained here."""

@@ -20,6 +20,7 @@ from chaos.errors import OverdueError
 from chaos.ledger import LOG_TAIL_CHARS, Ledger
 
 TICK_S: Final = 0.1
+STOP_S: Final = 40.0
 READY: Final = re.compile(r"partition \d+ ready|partition ready")
 SETTINGS: Final[dict[str, Any]] = {"BATCH_RECORDS_MAX": "500", "STOP_TIMEOUT_S": "20"}
 
@@ -119,18 +120,23 @@ class Fleet:
     def stop(self, slot: int) -> int | None:
         """Stop a slot's worker gracefully; returns its exit code, None when there is none.
 
-        One that takes too long is killed, and told in `hung`.
+        One that takes too long is killed and told in `hung`; it has no exit code either.
         """
         worker = self.running.get(slot)
         if worker is None:
             return None
         if worker.process.poll() is None:
-            try:
-                return self._ledger.stop_worker(worker.process)
-            except subprocess.TimeoutExpired as error:
-                self.hung.append(f"the worker of slot {slot} did not stop in {error.timeout:.0f} s")
-                return self.kill(slot)
+            worker.process.terminate()
+            return self._stopped(slot)
         return worker.process.returncode
+
+    def _stopped(self, slot: int) -> int | None:
+        try:
+            return self.running[slot].process.wait(STOP_S)
+        except subprocess.TimeoutExpired:
+            self.hung.append(f"the worker of slot {slot} did not stop in {STOP_S:.0f} s")
+            self.kill(slot)
+            return None
 
     def kill(self, slot: int) -> int:
         """kill −9 a slot's worker; returns its exit code."""
@@ -170,17 +176,11 @@ class Fleet:
             time.sleep(TICK_S)
 
     def stop_all(self) -> dict[int, int | None]:
-        """Stop every worker gracefully, side by side; returns the exit codes by slot."""
+        """`stop` every worker, side by side; returns the exit codes by slot."""
         alive = {slot: one for slot, one in self.running.items() if one.process.poll() is None}
         for worker in alive.values():
             worker.process.terminate()
-        codes: dict[int, int | None] = {}
-        for slot, worker in alive.items():
-            try:
-                codes[slot] = worker.process.wait(40)
-            except subprocess.TimeoutExpired:
-                codes[slot] = None
-        return codes
+        return {slot: self._stopped(slot) for slot in alive}
 
     def tail(self, slot: int) -> str:
         """The end of a slot's log."""

@@ -41,7 +41,7 @@ from pipeline.metrics import BatchStats
 CRASHING = "crashing at"
 DURING_WRITE_S = 0.0002
 BULK_RECORDS_MIN = 200
-UNPACKED_MAX = 20
+UNPACKED_MIN = 20
 _write = RocksStore.write
 
 
@@ -118,7 +118,7 @@ def _crash_inside_a_write(planted: Planted) -> None:
 
 def _pack_often() -> None:
     """Have small restores pack, and much of what is done meet what is still packed."""
-    often = partial(EngineConfig, bulk_records_min=BULK_RECORDS_MIN, unpacked_max=UNPACKED_MAX)
+    often = partial(EngineConfig, bulk_records_min=BULK_RECORDS_MIN, unpacked_min=UNPACKED_MIN)
     vars(app)["EngineConfig"] = often
 
 
@@ -152,8 +152,8 @@ def main() -> NoReturn:
     try:
         leave(run_worker(load_settings(), hooks))
     except AwawayError as error:
-        logging.error("failed: %s: %s", type(error).__name__, error)
-        raise
+        logging.exception("failed: %s: %s", type(error).__name__, error)
+        leave(error.exit_code)
 
 
 if __name__ == "__main__":

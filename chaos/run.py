@@ -8,7 +8,6 @@ after everything has stopped.
 """
 
 import random
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -202,11 +201,10 @@ class Run:
 
     def _stop_workers(self) -> None:
         fleet = self._scene.fleet
-        codes = fleet.stop_all()
-        self._result.hung += fleet.hung
-        for slot, code in codes.items():
-            if code not in (0, -signal.SIGKILL):
+        for slot, code in fleet.stop_all().items():
+            if code:
                 self._result.hung.append(f"the worker of slot {slot} did not stop: exit {code}")
+        self._result.hung += fleet.hung
 
     # --- the verdict -----------------------------------------------------------------------------
 

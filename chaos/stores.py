@@ -75,15 +75,7 @@ def compared(disk: KeyValueStore, ledger: Ledger) -> Entries:
 def _tables(ledger: Ledger) -> list[TableSpec]:
     return [
         TableSpec("streaks", ledger.topic(f"{GENERATION}.streaks-changelog"), USERS_PREFIX),
-        TableSpec(
-            "seen",
-            ledger.topic(f"{GENERATION}.seen-changelog"),
-            SEEN_PREFIX,
-            compacted_only=False,
-            expand=window.expand,
-            records=window.records,
-            owner=window.owner,
-        ),
+        window.spec_of(ledger.topic(f"{GENERATION}.seen-changelog"), SEEN_PREFIX),
     ]
 
 

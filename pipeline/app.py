@@ -120,6 +120,7 @@ def create_app(settings: Settings, hooks: Hooks | None = None) -> EngineApp:
     app = EngineApp(
         settings.group_id,
         make_engine=parts.make_engine,
+        stop_s=settings.stop_timeout_s,
         datadir=str(settings.data_dir / "faust"),
     )
     parts.users = app.Table(

@@ -41,11 +41,7 @@ from pipeline.core.rejection import Rejection
 from pipeline.core.state import EMPTY, UserState
 from pipeline.core.streak import Standing
 from pipeline.engine.batch import Batch, TableView
-from pipeline.engine.errors import (
-    BatchPostponedError,
-    CorruptStoreError,
-    StoreUnwritableError,
-)
+from pipeline.engine.errors import BatchPostponedError, CorruptStoreError, EngineError
 from pipeline.engine.ports import Message
 from pipeline.engine.tablespec import TableSpec
 from pipeline.errors import AwawayError
@@ -254,8 +250,8 @@ class _Work:
         try:
             outcome = fold(event)
             encoded = self.outputs.encode(outcome)
-        except (CorruptStoreError, StoreUnwritableError):
-            raise  # the store is at fault, not the event
+        except EngineError:
+            raise  # the store is at fault, or the changelog, and not the event
         except StateDecodeError as error:
             raise CorruptStoreError("what is stored cannot be decoded", why=str(error)) from error
         except Exception as error:  # noqa: BLE001 — a dead letter says what it was

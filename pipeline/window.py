@@ -29,7 +29,7 @@ import msgspec
 from pipeline.codec.state import decode_cover, decode_seen, encode_cover, encode_seen
 from pipeline.core.dedupe import Cover, SeenCompletion, SeenUpdate
 from pipeline.engine.batch import TableView
-from pipeline.engine.tablespec import Entries, Stored
+from pipeline.engine.tablespec import Entries, Stored, TableSpec
 
 SWEEP_ENTRIES_MAX: Final = 2_000
 """Entries that one batch looks at while a sweep is under way."""
@@ -69,6 +69,16 @@ def records(entries: Stored) -> Stored:
             yield key, _encode((seen.append_time, seen.session_id, value[8:], []))
         elif key.startswith(b"o"):
             yield key, value
+
+
+def spec_of(changelog: str, prefix: bytes) -> TableSpec:
+    """The windowed table, as the engine has it.
+
+    Args:
+        changelog: its topic.
+        prefix: the byte that its local keys start with.
+    """
+    return TableSpec("seen", changelog, prefix, False, expand, records, owner)
 
 
 class Window:
@@ -157,7 +167,10 @@ class Window:
 
 
 class Sweep:
-    """Deletes what the window forgot, a little with each batch, once a day of append time."""
+    """Deletes what the window forgot, a little with each batch, once a day of append time.
+
+    What is packed at the time (engine/packed.py) is swept a day later.
+    """
 
     def __init__(self, window_ms: int) -> None:
         self._window_ms = window_ms

@@ -123,10 +123,12 @@ class _Store:
         if process.world.random.random() < 0.1:
             database.undo.clear()  # a flush
 
-    def scan(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Entries in key order, from the first key that is not below `start`."""
+    def scan(self, start: bytes, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Entries in key order, from the first key that is not below `start`, with the prefix."""
         database = self._database
         for key in database.keys[bisect_left(database.keys, start) :]:
+            if not key.startswith(prefix):
+                return
             yield key, database.entries[key]
 
     def expect_bulk(self, is_bulk: bool) -> None:

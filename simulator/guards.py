@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pipeline.engine import agreement, restore, takeover
-from pipeline.engine.batch import OpenPartition, Poll, TableView
+from pipeline.engine.batch import OpenPartition, Poll
 from pipeline.engine.errors import CorruptStoreError
 from pipeline.engine.last_end import LastEnd
 from pipeline.engine.machine import Engine
@@ -241,7 +241,7 @@ GUARDS: Final = (
     Guard(
         "packed records are expanded before their owner's entries are looked up",
         8,
-        _without(TableView, "look_at", _nothing),
+        _without(Packed, "unpack", _nothing),
         ("disk lost",),
     ),
     Guard(

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from pipeline.engine.batch import Batch
 from pipeline.engine.engine_config import EngineConfig
-from pipeline.engine.errors import BatchPostponedError, BrokerError
+from pipeline.engine.errors import BatchPostponedError, BrokerError, EngineError
 from pipeline.engine.machine import Engine
 from pipeline.engine.observer import EngineObserver
 from simulator.agent import INPUTS, OUTPUTS, TABLES, fold
@@ -96,7 +96,7 @@ class Worker:
             clock=lambda: world.now,
             slot_id=process.slot,
             bulk_records_min=world.random.choice((3, 20_000)),
-            unpacked_max=world.random.choice((1, 500)),
+            unpacked_min=world.random.choice((1, 500)),
             standbys=world.random.choice((0, 1, 2)),
         )
         cluster, disk = SimCluster(process, broker), SimDisk(process, folder)
@@ -149,7 +149,7 @@ class Worker:
         half = len(batch.records) // 2
         try:
             fold(batch, half if fault in HALF_WAY else len(batch.records))
-        except BrokerError as error:
+        except EngineError as error:  # a look-up may write, too
             batch.fail(error)
             return
         if fault:

@@ -67,13 +67,14 @@ class TableView:
 
         Raises:
             CorruptStoreError, StoreUnwritableError: see `KeyValueStore`.
+            UnreadableRecordError: see there.
         """
         if self._packed.is_any:
             self._packed.unpack(self._spec, owner)
 
     def _look_at_owner_of(self, key: bytes) -> None:
-        if self._owner is not None:
-            self.look_at(self._owner(key))
+        if self._packed.is_any and self._owner is not None:
+            self._packed.unpack(self._spec, self._owner(key))
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, with what this transaction wrote."""
@@ -118,7 +119,8 @@ class TableView:
         self._overlay[self.prefix + key] = None
 
     def committed(self, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Committed entries in key order, from the first key that is not below `start`."""
+        """Committed entries in key order, from the first key that is not below `start`; those of
+        packed records are not among them."""
         return self._store.scan(self._spec, start)
 
 

@@ -33,8 +33,8 @@ class EngineConfig:
         outputs: the other topics that its transactions write to.
         bulk_records_min: with so many changelog records to be read, opening a store for writing
             alone pays, and packing records.
-        unpacked_max: packed records that are expanded between two polls; 500 take some
-            milliseconds.
+        unpacked_min: packed records that are expanded between two polls, or a quarter of the poll's
+            records where that is more; 500 take some milliseconds.
     """
 
     generation: str
@@ -49,7 +49,7 @@ class EngineConfig:
     terms: str = ""
     outputs: tuple[str, ...] = ()
     bulk_records_min: int = 20_000
-    unpacked_max: int = 500
+    unpacked_min: int = 500
 
     @property
     def written_topics(self) -> list[str]:

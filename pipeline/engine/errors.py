@@ -125,6 +125,13 @@ class StoreFormatError(EngineError):
     """
 
 
+class UnreadableRecordError(EngineError):
+    """A changelog record does not stand for local entries: another release wrote it, or damaged it.
+
+    Operator action: start the release that wrote the changelog; nothing of it was applied.
+    """
+
+
 class DeliveredTwiceError(EngineError):
     """The broker delivered an offset that was already applied; this must never happen.
 
@@ -137,3 +144,15 @@ class BatchFailedError(EngineError):
 
     Operator action: the message names the cause; the batch was aborted, nothing is lost.
     """
+
+
+def unreadable_record(
+    changelog: str, error: Exception, offset: int | None = None
+) -> UnreadableRecordError:
+    """What a record of a changelog, at its offset where that is known, led to."""
+    place = changelog if offset is None else f"offset {offset} of {changelog}"
+    return UnreadableRecordError(
+        f"a record cannot be read as state: {place}",
+        why=repr(error),
+        fix="start the release that wrote it",
+    )

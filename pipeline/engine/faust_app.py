@@ -46,12 +46,20 @@ class EngineApp(faust.App):  # type: ignore[misc]
     Args:
         app_id: name of the app.
         make_engine: makes the engine when the worker starts.
+        stop_s: how long the transaction in hand may take when the worker stops.
         options: more Faust settings.
     """
 
     BootStrategy = _Boot
 
-    def __init__(self, app_id: str, *, make_engine: Callable[[], Engine], **options: Any) -> None:
+    def __init__(
+        self,
+        app_id: str,
+        *,
+        make_engine: Callable[[], Engine],
+        stop_s: float = 30.0,
+        **options: Any,
+    ) -> None:
         super().__init__(
             app_id,
             broker=f"{SCHEME}://engine",
@@ -66,6 +74,7 @@ class EngineApp(faust.App):  # type: ignore[misc]
             **options,
         )
         self.make_engine = make_engine
+        self.stop_s = stop_s
         self.failure: BaseException | None = None
         self.on_engine_failure: Callable[[BaseException], None] = _ignore
 

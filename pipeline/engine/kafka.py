@@ -5,7 +5,6 @@ Does not own: the clients (kafka_producer.py, kafka_consumers.py), the order of 
 Invariant: it only asks; nothing on the cluster is changed through it.
 """
 
-import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -36,9 +35,6 @@ _LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 SOON_S: Final = 3.0
 """Patience with a question that the poll waits for."""
 
-LEFT_S: Final = 2 * REQUEST_TIMEOUT_S
-"""A client that is no longer asked is kept for so long: longer than any question to it takes."""
-
 OFFSETS_TOPIC: Final = "__consumer_offsets"
 """A topic that each cluster with consumers has."""
 
@@ -52,10 +48,9 @@ class KafkaCluster:
     def __init__(self, config: KafkaConfig) -> None:
         self._config = config
         self._admin = self._new_admin()
-        self._left: list[tuple[float, AdminClient]] = []
         self._prepared: KafkaProducer | None = None
-        self._asked_group: Future[Any] | None = None
-        self._asked_topics: dict[str, Future[Any]] | None = None
+        self._asked_group: tuple[AdminClient, Future[Any]] | None = None
+        self._asked_topics: tuple[AdminClient, dict[str, Future[Any]]] | None = None
         self._outsider: Any = None
         self._askers: tuple[ck.Consumer, ck.Consumer] | None = None
 
@@ -66,14 +61,10 @@ class KafkaCluster:
         """Ask with a new client next time: one that lived through a broker's restart may go on
         asking with the leader epoch of before, which the broker refuses for ever.
 
-        The old one is kept until nothing of it is under way any more: what a client that is closed
-        was asked is never answered; and an answer about topics that reaches one while it is being
-        closed ends the process (librdkafka 2.16, `rd_kafka_DescribeTopicsResponse_parse`, which
-        then returns neither result nor error).
+        What is still under way keeps its client, as a client that is closed never answers; and an
+        answer about topics that reaches one while it is being closed ends the process (librdkafka
+        2.16, `rd_kafka_DescribeTopicsResponse_parse`, which then gives neither result nor error).
         """
-        now = time.monotonic()
-        self._left = [(since, client) for since, client in self._left if now - since < LEFT_S]
-        self._left.append((now, self._admin))
         self._admin = self._new_admin()
         return broker_error(doing, error)
 
@@ -101,8 +92,8 @@ class KafkaCluster:
 
     def live_slots(self) -> Sequence[str] | None:
         """The slots of the group's members; None while the answer is under way."""
-        asked = self._asked_group or self._describe_group()
-        self._asked_group = None if asked.done() else asked
+        client, asked = self._asked_group or (self._admin, self._describe_group())
+        self._asked_group = None if asked.done() else (client, asked)
         if not asked.done():
             return None
         return sorted(
@@ -149,9 +140,9 @@ class KafkaCluster:
 
     def topic_ids_soon(self, topics: Sequence[str]) -> dict[str, str] | None:
         """The same; None while the answer is under way."""
-        asked = self._asked_topics or self._ask_for(topics)
+        client, asked = self._asked_topics or (self._admin, self._ask_for(topics))
         is_there = all(future.done() for future in asked.values())
-        self._asked_topics = None if is_there else asked
+        self._asked_topics = None if is_there else (client, asked)
         return _ids(self._described(asked)) if is_there else None
 
     def partition_counts(self, topics: Sequence[str]) -> dict[str, int]:

@@ -10,8 +10,8 @@ One cycle:
 
 Ordering and atomicity it relies on:
 - outputs, changelog records, markers and the inputs' offsets are in one Kafka transaction;
-- nothing is written to the local store before the commit is known to have happened, and then in one
-  atomic write together with the position that it stands for;
+- nothing of a transaction is in the local store before its commit is known to have happened, and
+  then in one atomic write together with the position that it stands for;
 - rebalance callbacks run only inside `GroupConsumer.poll`, where no transaction is open, and the
   group metadata sent with the offsets is the snapshot taken when the partitions were assigned: a
   member that was left behind cannot commit with it.
@@ -244,7 +244,7 @@ class Engine:
         return True
 
     def _advance(self, consumer: GroupConsumer, producer: TransactionalProducer) -> bool:
-        """Take restores or copies further; returns whether there is more to do at once.
+        """Take restores, or what can wait, further; returns whether there is more to do at once.
 
         Trouble with them never keeps the consumer from being polled: it has others as well.
         """

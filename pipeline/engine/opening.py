@@ -75,9 +75,10 @@ class Stores:
             ) from error
         return self.replace(store, str(error))
 
-    def held(self, partition: int) -> None:
-        """A partition's store was restored whole."""
-        self._breaks.pop(partition, None)
+    def held(self, store: PartitionStore) -> None:
+        """A partition's store was restored whole; with something packed, it may still break."""
+        if not store.packed.is_any:
+            self._breaks.pop(store.partition, None)
 
     def _set_aside(self, partition: int, reason: str) -> None:
         path = self._disk.set_aside(partition, reason)

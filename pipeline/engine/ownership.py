@@ -66,7 +66,7 @@ class Ownership:
         self._standbys = standbys
         self._inputs = config.inputs
         self._tables = config.tables
-        self._unpacked_max = config.unpacked_max
+        self._unpacked_min = config.unpacked_min
         self._generation = config.generation
         self._terms = config.terms
         self._observer = observer
@@ -126,21 +126,24 @@ class Ownership:
             Whether there is more to do at once.
 
         Raises:
-            StoreUnwritableError: see there. CorruptStoreError: as `mend`.
+            StoreUnwritableError, StoreKeepsBreakingError, UnreadableRecordError: see there.
         """
-        is_unpacking = self._unpack(consumer)
+        is_unpacking = self._unpack(consumer, records)
         owned = {place.partition for place in self.places}
         return self._standbys.step(owned, max(COPY_RECORDS_MIN, 3 * records)) or is_unpacking
 
-    def _unpack(self, consumer: GroupConsumer) -> bool:
+    def _unpack(self, consumer: GroupConsumer, records: int) -> bool:
         for number, opened in self.open.items():
-            packed = opened.state.packed
-            if packed.is_any:
+            store = opened.state
+            if store.packed.is_any:
                 try:
-                    packed.unpack_some(self._tables, self._unpacked_max)
+                    store.packed.unpack_some(self._tables, max(self._unpacked_min, records // 4))
                 except CorruptStoreError as error:
-                    self.mend(number, error)
+                    del self.open[number]
+                    self._waiting[number] = self._stores.replace_broken(store, error)
                     self.fetch(consumer)
+                else:
+                    self._stores.held(store)
                 return True
         return False
 
@@ -310,7 +313,7 @@ class Ownership:
         except CorruptStoreError as error:
             self._waiting[number] = self._stores.replace_broken(store, error)
             return
-        self._stores.held(number)
+        self._stores.held(opened.state)
         self.open[number] = opened
         self._observer.ready(number, records, took_s)
 

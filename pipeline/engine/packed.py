@@ -10,21 +10,21 @@ Does not own: what a record stands for (`TableSpec.expand`), which records are p
 
 Invariants:
 - packing changes how a committed state is written down, never the state: packed records and what
-  they stand for are exchanged in one atomic write, outside of any transaction;
+  they stand for are exchanged in one atomic write, which is part of no transaction;
 - an owner's packed records are later than all of the owner's entries. Whoever writes entries of an
   owner unpacks the owner first (`TableView`); a record that comes while others are packed is packed
   as well (`PartitionStore.packs`). So they can be expanded at any time, in the order of offsets.
 
 Local keys: `\\0packed` + table prefix (1 byte) + owner + changelog offset (8 bytes). No owner is
-the beginning of another. Content: length of the record's key (2 bytes, negative for a record
-without a value) + key + value.
+the beginning of another. Content: length of the record's key (2 bytes; with all bits turned for a
+record without a value) + key + value.
 """
 
 import struct
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from pipeline.engine.errors import CorruptStoreError
+from pipeline.engine.errors import unreadable_record
 from pipeline.engine.ports import KeyValueStore
 from pipeline.engine.tablespec import TableSpec
 
@@ -41,7 +41,8 @@ _length = struct.Struct(">h")
 _pack_length = _length.pack
 _LENGTH_BYTES: Final = _length.size
 
-Entries = dict[bytes, bytes | None]
+Writes = dict[bytes, bytes | None]
+"""Local entries to be written; None deletes."""
 
 
 def region_of(table: TableSpec) -> bytes:
@@ -62,15 +63,16 @@ def pack(
         value: of the record.
     """
     if value is None:
-        return region + owner + _offset(offset), _pack_length(-len(key)) + key
+        return region + owner + _offset(offset), _pack_length(~len(key)) + key
     return region + owner + _offset(offset), _pack_length(len(key)) + key + value
 
 
 def _record(content: bytes) -> tuple[bytes, bytes | None]:
     """Key and value of a packed record."""
     (length,) = _length.unpack_from(content)
-    end = _LENGTH_BYTES + abs(length)
-    return content[_LENGTH_BYTES:end], content[end:] if length > 0 else None
+    is_kept = length >= 0
+    end = _LENGTH_BYTES + (length if is_kept else ~length)
+    return content[_LENGTH_BYTES:end], content[end:] if is_kept else None
 
 
 def unpacked(entries: Mapping[bytes, bytes], tables: Iterable[TableSpec]) -> dict[bytes, bytes]:
@@ -91,8 +93,11 @@ def _expanded(
 ) -> list[tuple[bytes, bytes | None]]:
     """The local entries that a packed record stands for."""
     table = tables[local[_TABLE_AT:_OWNER_AT]]
-    prefix = table.prefix
-    return [(prefix + key, value) for key, value in table.expand(*_record(content))]
+    prefix, record = table.prefix, _record(content)
+    try:
+        return [(prefix + key, value) for key, value in table.expand(*record)]
+    except Exception as error:
+        raise unreadable_record(table.changelog, error) from error
 
 
 class Packed:
@@ -114,8 +119,7 @@ class Packed:
         self._looked_at: set[bytes] = set()
         self._cursor = b""
         self._is_added = False
-        first = next(iter(disk.scan(REGION)), (b"", b""))
-        self.is_any = first[0].startswith(REGION)
+        self.is_any = next(iter(disk.scan(REGION, REGION)), None) is not None
 
     def added(self) -> None:
         """Packed records were written."""
@@ -128,6 +132,7 @@ class Packed:
 
         Raises:
             CorruptStoreError, StoreUnwritableError: see `KeyValueStore`.
+            UnreadableRecordError: see there.
         """
         within = region_of(table) + owner
         if within in self._looked_at:
@@ -146,6 +151,7 @@ class Packed:
 
         Raises:
             CorruptStoreError, StoreUnwritableError: see `KeyValueStore`.
+            UnreadableRecordError: see there.
         """
         specs = {table.prefix: table for table in tables}
         self._cursor = self._unpack(self._cursor or REGION, REGION, specs, records_max)
@@ -162,21 +168,14 @@ class Packed:
 
         To go on there, and not at the start again, spares the scan what was just deleted.
         """
-        entries: Entries = {}
+        writes: Writes = {}
         following = b""
-        for count, (local, content) in enumerate(self._disk.scan(start)):
-            if not local.startswith(within):
-                break
+        for count, (local, content) in enumerate(self._disk.scan(start, within)):
             if count == records_max:
                 following = local
                 break
-            try:
-                entries.update(_expanded(tables, local, content))
-            except Exception as error:
-                raise CorruptStoreError(
-                    "a changelog record in the local store cannot be expanded", why=str(error)
-                ) from error
-            entries[local] = None
-        if entries:
-            self._disk.write(entries.items())
+            writes.update(_expanded(tables, local, content))
+            writes[local] = None
+        if writes:
+            self._disk.write(writes.items())
         return following

@@ -224,8 +224,12 @@ class KeyValueStore(Protocol):
         """
         ...
 
-    def scan(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def scan(self, start: bytes, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Entries in key order, from the first key that is not below `start`.
+
+        Args:
+            start: at least `prefix`.
+            prefix: what all their keys start with. What was deleted behind them costs nothing.
 
         Raises:
             CorruptStoreError: it cannot be read to its end; never just fewer entries.

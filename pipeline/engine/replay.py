@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 from msgspec.structs import replace
 
+from pipeline.engine.errors import unreadable_record
 from pipeline.engine.marker import MARKER_KEY, REWRITING_KEY, Marker, decode_marker
-from pipeline.engine.packed import Entries, pack, region_of
+from pipeline.engine.packed import Writes, pack, region_of
 from pipeline.engine.ports import Message, TopicPartition
 from pipeline.engine.store import ChangelogPosition, PartitionStore, partial_key
 from pipeline.engine.tablespec import TableSpec, one_entry
@@ -40,7 +41,7 @@ def replay(
         topic_id: UUID of the changelog.
 
     Raises:
-        CorruptStoreError, StoreFormatError, StoreUnwritableError: see there.
+        CorruptStoreError, StoreFormatError, StoreUnwritableError, UnreadableRecordError: see there.
     """
     owner = table.owner if store.packs else None
     marker, entries = _entries(table, stretch, store.generation, topic_id, owner)
@@ -70,7 +71,7 @@ def _entries(
     generation: str,
     topic_id: str,
     owner: Callable[[bytes], bytes] | None,
-) -> tuple[Marker | None, Entries]:
+) -> tuple[Marker | None, Writes]:
     """Local entries of a stretch, and its last marker if the changelog keeps markers.
 
     A marker of another topic says that the changelog was made again under its writer. It lacks what
@@ -80,28 +81,46 @@ def _entries(
         owner: of a key, where records are packed; None where they are expanded.
     """
     marker: Marker | None = None
-    entries: Entries = {}
+    entries: Writes = {}
     prefix, expand, region = table.prefix, table.expand, region_of(table)
-    is_plain = expand is one_entry
+    is_plain = expand is one_entry and owner is None
     for record in stretch:
         key, value = record.key(), record.value()
         if key is None:
             continue
         if key[:1] == b"\x00":
-            if key == REWRITING_KEY:
-                entries[partial_key(table)] = value
-            elif key == MARKER_KEY and value is not None:
-                found = decode_marker(value, generation=generation)
-                if found.changelog_id not in ("", topic_id):
-                    entries[partial_key(table)] = b""
-                if table.compacted_only:
-                    marker = found
-        elif owner is not None:
-            local, content = pack(region, owner(key), record.offset(), key, value)
-            entries[local] = content
+            found = _engines_own(table, key, value, generation, topic_id, entries)
+            if table.compacted_only:
+                marker = found or marker
         elif is_plain:
             entries[prefix + key] = value
         else:
-            for local, changed in expand(key, value):
-                entries[prefix + local] = changed
+            try:
+                if owner is not None:
+                    local, content = pack(region, owner(key), record.offset(), key, value)
+                    entries[local] = content
+                else:
+                    for local, changed in expand(key, value):
+                        entries[prefix + local] = changed
+            except Exception as error:
+                raise unreadable_record(table.changelog, error, record.offset()) from error
     return marker and replace(marker, changelog_id=""), entries
+
+
+def _engines_own(
+    table: TableSpec,
+    key: bytes,
+    value: bytes | None,
+    generation: str,
+    topic_id: str,
+    entries: Writes,
+) -> Marker | None:
+    """Note in `entries` what a record of the engine says; returns it if it is a marker."""
+    if key == REWRITING_KEY:
+        entries[partial_key(table)] = value
+    elif key == MARKER_KEY and value is not None:
+        marker = decode_marker(value, generation=generation)
+        if marker.changelog_id not in ("", topic_id):
+            entries[partial_key(table)] = b""
+        return marker
+    return None

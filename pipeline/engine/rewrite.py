@@ -35,7 +35,8 @@ class Rewrite:
 
     Args:
         table: whose changelog it is.
-        store: complete, and not written until this is done.
+        store: complete, and not written until this is done, but for packed records, which are
+            expanded before the first chunk.
         topic_id: UUID of the new changelog.
     """
 
@@ -55,6 +56,7 @@ class Rewrite:
         Raises:
             BrokerError: the transaction has to be aborted, or its outcome is not known.
             CorruptStoreError: the store cannot be read.
+            StoreUnwritableError: what is packed cannot be expanded.
         """
         store, marker = self._store, self._store.marker
         if marker is None:

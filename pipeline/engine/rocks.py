@@ -29,6 +29,7 @@ from rocksdict import (
     Options,
     Rdict,
     RdictIter,
+    ReadOptions,
     WriteBatch,
     WriteOptions,
 )
@@ -84,15 +85,30 @@ def batch_of(entries: Iterable[tuple[bytes, bytes | None]]) -> WriteBatch:
     return batch
 
 
+def _within(prefix: bytes) -> ReadOptions | None:
+    """Options of a scan over the keys that start with a prefix.
+
+    Without an end it would walk over everything that was deleted behind them, of which there is
+    much where many entries were moved.
+    """
+    end = prefix.rstrip(b"\xff")
+    if not end:
+        return None
+    options = ReadOptions()
+    options.set_iterate_upper_bound(end[:-1] + bytes((end[-1] + 1,)))
+    return options
+
+
 class _Scan:
-    """An iteration over a database, which it keeps open: until its end, or `release`.
+    """An iteration over a database, which it keeps open until `release`.
 
     A traceback may hold one for long; the database has to be closed all the same, for another to be
     opened in its place.
     """
 
-    def __init__(self, entries: RdictIter, path: Path) -> None:
+    def __init__(self, entries: RdictIter, options: ReadOptions | None, path: Path) -> None:
         self._entries: RdictIter | None = entries
+        self._options = options  # the iterator goes on reading the bound that they hold
         self._path = path
 
     def __iter__(self) -> Iterator[tuple[bytes, bytes]]:
@@ -169,16 +185,17 @@ class RocksStore:
                 fix="free space on the disk or correct the folder's permissions",
             ) from error
 
-    def scan(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
-        """Entries in key order, from the first key that is not below `start`.
+    def scan(self, start: bytes, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Entries in key order, from the first key that is not below `start`; see `KeyValueStore`.
 
         Raises:
             CorruptStoreError: a block cannot be read. (`Rdict.items` would just end there.)
             RuntimeError: the database was closed meanwhile, or opened anew by `expect_bulk`.
         """
-        entries = self._db.iter()
+        options = _within(prefix)
+        entries = self._db.iter(options)
         entries.seek(start)
-        scan = _Scan(entries, self._path)
+        scan = _Scan(entries, options, self._path)
         self._scans.add(scan)
         return scan
 

@@ -75,7 +75,8 @@ class Standbys:
         self._slot = config.slot_id
         self._losses = config.standbys
         self._bulk_records_min = config.bulk_records_min
-        self._unpacked_max = config.unpacked_max
+        self._unpacked_min = config.unpacked_min
+        self._unpacked_last = -1
         self._tables = {table.changelog: table for table in config.tables}
         self._now = config.clock
         self._cluster = cluster
@@ -228,21 +229,31 @@ class Standbys:
                 behind = self._behind(number)
                 if behind == 0:
                     self._kept[number].expect_bulk(False)
-                    self._stores.held(number)
+                    self._stores.held(self._kept[number])
                 self._observer.copied(number, behind)
-        return len(records) >= records_max or self._unpack()
+        is_unpacking = self._unpack(len(records))
+        return len(records) >= records_max or is_unpacking
 
-    def _unpack(self) -> bool:
-        """There is time: expand packed records of a copy that has everything."""
-        for number in sorted(self._followed):
-            store = self._kept[number]
-            if store.packed.is_any and not store.is_bulk:
-                try:
-                    store.packed.unpack_some(self._tables.values(), self._unpacked_max)
-                except CorruptStoreError as error:
-                    self._start_over(store, error)
-                return True
-        return False
+    def _unpack(self, records: int) -> bool:
+        """Expand packed records of the next copy that can be read; more than came, to get on.
+
+        Returns:
+            Whether there was one.
+        """
+        ready = {n for n in self._followed if self._kept[n].packed.is_any}
+        ready -= {n for n in ready if self._kept[n].is_bulk}
+        if not ready:
+            return False
+        later = {number for number in ready if number > self._unpacked_last}
+        number = self._unpacked_last = min(later or ready)
+        store = self._kept[number]
+        try:
+            store.packed.unpack_some(self._tables.values(), self._unpacked_min + 2 * records)
+        except CorruptStoreError as error:
+            self._start_over(store, error)
+        else:
+            self._stores.held(store)
+        return True
 
     def _start_over(self, store: PartitionStore, error: CorruptStoreError) -> None:
         """A copy broke: the same again into an empty one; when that broke often enough, no more.

@@ -17,7 +17,7 @@ import msgspec
 
 from pipeline.engine.errors import CorruptStoreError
 from pipeline.engine.marker import Marker, decode_marker, encode_marker
-from pipeline.engine.packed import Entries, Packed
+from pipeline.engine.packed import Packed, Writes
 from pipeline.engine.ports import KeyValueStore
 from pipeline.engine.tablespec import TableSpec
 
@@ -156,7 +156,7 @@ class PartitionStore:
 
     def restored(
         self,
-        entries: Entries,
+        entries: Writes,
         marker: Marker | None,
         changelog: str,
         position: ChangelogPosition,
@@ -196,9 +196,7 @@ class PartitionStore:
         Raises:
             CorruptStoreError: the store cannot be read.
         """
-        for key, value in self._disk.scan(table.prefix + start):
-            if not key.startswith(table.prefix):
-                return
+        for key, value in self._disk.scan(table.prefix + start, table.prefix):
             yield key[1:], value
 
     def close(self) -> None:

@@ -27,8 +27,6 @@ logger = logging.getLogger(__name__)
 SCHEME: Final = "eos"
 """Of the broker URL in Faust's settings; the addresses are the engine's own setting."""
 
-STOP_S: Final = 30.0
-
 
 class Producer(faust_producer.Producer):  # type: ignore[misc]
     """Faust's producer does nothing here: outputs leave through the batch's transaction."""
@@ -119,9 +117,9 @@ class Consumer(faust_consumer.Consumer):  # type: ignore[misc]
         """Finish the transaction in hand, then end the engine's thread."""
         if self.thread is None:
             return
-        loop = asyncio.get_running_loop()
-        if not await loop.run_in_executor(None, self.thread.stop, STOP_S):
-            logger.error("the engine did not stop within %.0f s; leaving it", STOP_S)
+        loop, stop_s = asyncio.get_running_loop(), self.app.stop_s
+        if not await loop.run_in_executor(None, self.thread.stop, stop_s):
+            logger.error("the engine did not stop within %.0f s; leaving it", stop_s)
 
     def assignment(self) -> set[TP]:
         """The input partitions of this worker."""

@@ -190,8 +190,10 @@ class Store:
             else:
                 self.entries[key] = value
 
-    def scan(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
-        yield from sorted((key, value) for key, value in self.entries.items() if key >= start)
+    def scan(self, start: bytes, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        for key, value in sorted(self.entries.items()):
+            if key >= start and key.startswith(prefix):
+                yield key, value
 
     def expect_bulk(self, is_bulk: bool) -> None:
         self.bulk.append(is_bulk)

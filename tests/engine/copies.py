@@ -29,7 +29,7 @@ class Copies:
         slots: Sequence[Sequence[str] | None] = (SLOTS,),
         losses: int = 1,
         bulk_records_min: int = 20_000,
-        unpacked_max: int = 500,
+        unpacked_min: int = 500,
     ) -> None:
         self.cluster = Changelogs(partitions=4, slots=slots)
         self.disk = Dictionaries()
@@ -42,7 +42,7 @@ class Copies:
             slot_id="b-0",
             standbys=losses,
             bulk_records_min=bulk_records_min,
-            unpacked_max=unpacked_max,
+            unpacked_min=unpacked_min,
         )
         stores = Stores(cast(Disk, self.disk), "blue", self.told)
         self.stores = stores

@@ -29,7 +29,7 @@ def test_breaks_are_counted_from_the_last_store_that_held(tmp_path: Path) -> Non
     store = stores.open(0)
     for _ in range(BREAKS_MAX + 1):
         store = stores.replace_broken(store, CorruptStoreError("a checksum differs"))
-        stores.held(0)
+        stores.held(store)
     assert stores.open(1).partition == 1
 
 

@@ -1,5 +1,6 @@
 """Records that are kept whole until their owner comes: they are the entries that they stand for."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -8,8 +9,7 @@ import pytest
 
 from pipeline.engine import packed
 from pipeline.engine.batch import Batch, OpenPartition
-from pipeline.engine.errors import CorruptStoreError, StoreUnwritableError
-from pipeline.engine.machine import Engine
+from pipeline.engine.errors import UnreadableRecordError
 from pipeline.engine.marker import FORMAT, Marker
 from pipeline.engine.ports import Message, TopicPartition
 from pipeline.engine.replay import replay
@@ -17,10 +17,7 @@ from pipeline.engine.rewrite import Rewrite
 from pipeline.engine.rocks import RocksDisk
 from pipeline.engine.store import PartitionStore
 from pipeline.engine.tablespec import Entries, TableSpec
-from simulator.agent import AUDIT, TABLES
-from tests.engine.changelogs import SEEN, USERS, Record
-from tests.engine.copies import MANY, Copies
-from tests.engine.scene import Scene
+from tests.engine.changelogs import USERS, Record
 from tests.engine.test_rewrite import Log, step
 
 ANN, BEN = b"ann/", b"ben/"
@@ -191,9 +188,9 @@ class Spy:
         self._scans = scans
         self.write = store.disk.write
 
-    def scan(self, start: bytes) -> Iterator[tuple[bytes, bytes]]:
+    def scan(self, start: bytes, prefix: bytes) -> Iterator[tuple[bytes, bytes]]:
         self._scans.append(start)
-        return self._disk.scan(start)
+        return self._disk.scan(start, prefix)
 
 
 def test_some_go_on_where_the_last_ended_and_begin_again_when_more_came(
@@ -218,6 +215,22 @@ def test_some_go_on_where_the_last_ended_and_begin_again_when_more_came(
         b"lben/": b"1",
         b"leve/": b"1",
     }
+
+
+def test_a_look_does_not_walk_over_what_was_unpacked_behind_it(store: PartitionStore) -> None:
+    count = 20_000
+    restore(store, 0, *[(b"iuser-%05d/1" % at, b"1") for at in range(count)])
+    while len(raw(store)) > count // 10:
+        store.packed.unpack_some([EVENTS], count // 10)
+
+    def looks_s(first: int) -> float:
+        started = time.process_time()
+        for at in range(first, first + 20):
+            store.packed.unpack(EVENTS, b"user-%05d/" % at)
+        return time.process_time() - started
+
+    behind, ahead = looks_s(0), looks_s(count - 20)
+    assert behind < 3 * ahead + 0.005
 
 
 def test_just_as_many_as_at_once_are_all(store: PartitionStore) -> None:
@@ -256,17 +269,29 @@ def test_entries_of_a_disk_can_be_told_without_writing_to_it(store: PartitionSto
     assert b"elben/" not in told
 
 
-def test_a_record_that_cannot_be_expanded_is_a_corrupt_store(store: PartitionStore) -> None:
+def _fails(_: bytes, __: bytes | None) -> Entries:
+    raise ValueError("not a record")
+
+
+BROKEN = TableSpec("events", EVENTS.changelog, b"e", expand=_fails, owner=owner)
+
+
+def test_a_record_that_cannot_be_expanded_is_not_the_stores_fault(store: PartitionStore) -> None:
     restore(store, 0, (b"iann/1", b"1"))
-    broken = TableSpec("events", EVENTS.changelog, b"e", expand=_fails, owner=owner)
-    with pytest.raises(CorruptStoreError, match="cannot be expanded") as caught:
-        store.packed.unpack(broken, ANN)
-    assert caught.value.why == "not a record"
+    with pytest.raises(UnreadableRecordError, match="events-changelog") as caught:
+        store.packed.unpack(BROKEN, ANN)
+    assert "not a record" in caught.value.why
     assert len(raw(store)) == 1
 
 
-def _fails(_: bytes, __: bytes | None) -> Entries:
-    raise ValueError("not a record")
+@pytest.mark.parametrize(("table", "is_bulk"), [(BROKEN, False), (EVENTS, True)])
+def test_a_record_that_cannot_be_taken_in_is_told_with_its_place(
+    store: PartitionStore, table: TableSpec, is_bulk: bool
+) -> None:
+    store.expect_bulk(is_bulk)
+    with pytest.raises(UnreadableRecordError, match="offset 5 of events-changelog"):
+        replay(store, table, said(5, (b"nobody's", b"1")), "id")
+    assert store.positions == {}
 
 
 def test_a_changelog_is_written_anew_with_what_is_packed(
@@ -284,97 +309,3 @@ def test_a_changelog_is_written_anew_with_what_is_packed(
     expected += [(b"lann/", b"2"), (b"lben/", b"3")]
     assert list(other.scan(EVENTS)) == expected
     other.close()
-
-
-# --- who does it, and when ------------------------------------------------------------------------
-
-
-def restored_packed(scene: Scene) -> PartitionStore:
-    """Three events of one user are committed; then the disk is lost, and restored packed."""
-    scene.started()
-    scene.feed(b"1", b"2", b"3")
-    scene.caught_up(3)
-    scene.engine.close()
-    scene.folder.put_back({})
-    scene.engine = Engine(scene.config, scene.cluster, scene.disk, scene.told)
-    scene.started()
-    (opened,) = scene.engine.partitions.open.values()
-    assert len(raw(opened.state)) == 3
-    return opened.state
-
-
-def test_an_open_partition_is_unpacked_between_its_polls() -> None:
-    scene = Scene(bulk_records_min=3, unpacked_max=2)
-
-    def act() -> None:
-        store = restored_packed(scene)
-        left = []
-        while store.packed.is_any:
-            scene.once()
-            left.append(len(raw(store)))
-        assert left == [1, 0]
-        assert [key for key, _ in store.scan(TABLES[1])][:1] == [b"iann/1"]
-
-    scene.play(act)
-
-
-def test_an_open_partition_that_breaks_while_it_is_unpacked_is_restored() -> None:
-    scene = Scene(bulk_records_min=3)
-
-    def act() -> None:
-        restored_packed(scene)
-        scene.folder.databases[0].is_corrupt = True
-        scene.once()
-        assert scene.engine.partitions.restoring == {0}
-        scene.settled()
-        scene.feed(b"2", b"4")
-        scene.caught_up(5)
-
-    scene.play(act)
-    verdicts = [(entry or b"").split(b"|")[2] for entry in scene.values(AUDIT)]
-    assert verdicts == [b"accepted"] * 3 + [b"duplicate", b"accepted"]
-    ((number, reason, _),) = scene.told.of("set_aside")
-    assert (number, reason) == (0, "the database is damaged")
-
-
-def test_a_copy_is_unpacked_once_it_has_everything() -> None:
-    copies = Copies(bulk_records_min=3, unpacked_max=1)
-    for number in (2, 3):
-        copies.cluster.write(SEEN, number, (b"s", b"1"), (b"t", b"2"))
-    copies.step()
-    copies.step()
-    copies.step(1)
-    assert not [key for key in copies.entries(2) if key.startswith(b"s")]
-    copies.rest()
-    for number in (2, 3):
-        assert copies.entries(number)[b"ss"] == b"1"
-        assert copies.entries(number)[b"st"] == b"2"
-        assert not [key for key in copies.entries(number) if key.startswith(packed.REGION)]
-    assert not copies.step(MANY)
-
-
-def test_a_copy_that_breaks_while_it_is_unpacked_is_begun_anew() -> None:
-    copies = Copies(bulk_records_min=3)
-    copies.cluster.write(SEEN, 2, (b"s", b"1"), (b"t", b"2"))
-    for _ in range(5):
-        copies.step(1)
-    assert sum(key.startswith(packed.REGION) for key in copies.entries(2)) == 2
-    copies.disk.stores[2][-1].breaks_in = 0
-    copies.rest()
-    assert [number for number, _ in copies.disk.aside] == [2]
-    assert copies.entries(2)[b"st"] == b"2"
-
-
-def test_a_batch_that_could_not_unpack_for_a_full_disk_says_so() -> None:
-    scene = Scene()
-
-    def act() -> None:
-        scene.one_committed()
-        scene.feed(b"2")
-        poll = scene.polled()
-        poll.batches[0].fail(StoreUnwritableError("the disk is full", fix="free space"))
-        scene.engine.commit(poll)
-
-    with pytest.raises(StoreUnwritableError, match="the disk is full"):
-        scene.play(act)
-    assert scene.told.of("aborted")

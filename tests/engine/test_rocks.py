@@ -1,5 +1,6 @@
 """The local databases: claimed by one, honest about damage, the same in bulk."""
 
+import gc
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,25 @@ def test_a_damaged_database_can_be_replaced_while_its_error_is_held(tmp_path: Pa
     store.close()
     disk.set_aside(0, str(held.value))
     disk.open(0).close()
+
+
+@pytest.mark.parametrize(
+    ("start", "prefix", "found"),
+    [
+        (b"", b"", [b"a", b"a1", b"a2", b"b", b"\xff", b"\xff\xff1"]),
+        (b"a", b"a", [b"a", b"a1", b"a2"]),
+        (b"a2", b"a", [b"a2"]),
+        (b"b", b"b", [b"b"]),
+        (b"\xff", b"\xff", [b"\xff", b"\xff\xff1"]),
+        (b"c", b"c", []),
+    ],
+)
+def test_a_scan_ends_with_its_prefix(
+    tmp_path: Path, start: bytes, prefix: bytes, found: list[bytes]
+) -> None:
+    store = RocksDisk(tmp_path).open(0)
+    store.write([(key, b"1") for key in (b"a", b"a1", b"a2", b"b", b"\xff", b"\xff\xff1")])
+    scan = store.scan(start, prefix)
+    gc.collect()
+    assert [key for key, _ in scan] == found
+    store.close()
