@@ -25,6 +25,7 @@ from rocksdict import (
     AccessType,
     BlockBasedOptions,
     Cache,
+    DBCompressionType,
     MemtableFactory,
     Options,
     Rdict,
@@ -62,6 +63,7 @@ def _options(cache: Cache, *, is_bulk: bool = False) -> Options:
         # Small buffers, so that others sort and flush them meanwhile and closing finds little.
         options.set_memtable_factory(MemtableFactory.vector())
         options.set_write_buffer_size(BULK_BUFFER_BYTES)
+        options.set_compression_type(DBCompressionType.none())  # left to the compactions after it
     else:
         options.set_memtable_prefix_bloom_ratio(MEMTABLE_BLOOM_RATIO)
         options.set_memtable_whole_key_filtering(True)
