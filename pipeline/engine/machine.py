@@ -30,6 +30,7 @@ What a failure leads to:
 | the slot was taken by another worker | stop (SlotTakenError) |
 | partitions revoked or lost | drop the overlay, keep their stores as copies or close them |
 | a store cannot be read | abort, set it aside, restore; at the same place again: stop |
+| a store cannot be written | stop (StoreUnwritableError) |
 | a changelog was made again | write it anew from the stores |
 """
 
