@@ -158,8 +158,7 @@ class Packed:
         if self._cursor:
             return
         self.is_any, self._is_added = self._is_added, False
-        if not self.is_any:
-            self._looked_at.clear()
+        self._looked_at.clear()
 
     def _unpack(
         self, start: bytes, within: bytes, tables: Mapping[bytes, TableSpec], records_max: int

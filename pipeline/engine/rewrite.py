@@ -61,8 +61,7 @@ class Rewrite:
         store, marker = self._store, self._store.marker
         if marker is None:
             return True
-        if store.packed.is_any:
-            store.packed.unpack(self.table, b"")
+        store.packed.unpack(self.table, b"")
         if self._chunk is None:
             self._chunk = list(islice(self._records, CHUNK_RECORDS_MAX))
         is_last = len(self._chunk) < CHUNK_RECORDS_MAX

@@ -87,9 +87,11 @@ def test_only_many_records_are_packed_and_what_follows_them(store: PartitionStor
     assert table.get(b"lann/") == b"4"
     assert table.get(b"iann/2") == b"2"
     assert [key[7:12] for key in raw(store)] == [b"eben/"]
+    assert store.packed._looked_at
     store.packed.unpack_some([EVENTS], 10)
     assert not raw(store)
     assert not store.packed.is_any
+    assert not store.packed._looked_at, "one entry for each owner, kept for good"
     replay(store, EVENTS, said(4, (b"iann/5", b"5")), "id")
     assert not raw(store)
     assert table.get(b"lann/") == b"5"
@@ -123,6 +125,22 @@ def test_what_an_owner_writes_is_later_than_what_was_packed(
     assert table.get(b"lann/") == b"new"
     assert table.get(b"iann/2") == b"new"
     assert table.get(b"iann/1") == b"1"
+
+
+def test_what_is_forgotten_does_not_come_back_with_what_was_packed(store: PartitionStore) -> None:
+    restore(store, 0, (b"iann/1", b"1"))
+    table = table_of(store)
+    table.forget(b"lann/")
+    store.apply(MARKER, {})
+    store.packed.unpack(EVENTS, b"")
+    assert table.get(b"lann/") is None
+    assert table.get(b"iann/1") == b"1"
+
+
+def test_an_empty_key_is_kept_as_any_other() -> None:
+    kept = [packed.pack(packed.region_of(EVENTS), ANN, 0, b"", value) for value in (b"1", None)]
+    assert packed.unpacked(dict(kept[:1]), [EVENTS]) == {b"e": b"1"}
+    assert packed.unpacked(dict(kept[1:]) | {b"e": b"old"}, [EVENTS]) == {}
 
 
 def test_an_abort_leaves_what_was_unpacked(store: PartitionStore) -> None:
@@ -251,6 +269,7 @@ def test_a_store_that_is_opened_again_knows_of_its_packed_records(tmp_path: Path
     assert again.packs
     assert table_of(again).get(b"lann/") == b"1"
     again.packed.unpack_some([EVENTS], 1)
+    assert not again.packed.is_any
     again.close()
     last = PartitionStore(0, disk.open(0), "blue")
     assert not last.packed.is_any
