@@ -251,8 +251,6 @@ class Standbys:
             store.packed.unpack_some(self._tables.values(), self._unpacked_min + 2 * records)
         except CorruptStoreError as error:
             self._start_over(store, error)
-        else:
-            self._stores.held(store)
         return True
 
     def _start_over(self, store: PartitionStore, error: CorruptStoreError) -> None:

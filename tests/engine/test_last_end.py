@@ -5,7 +5,7 @@ from typing import Final, cast
 import pytest
 
 from pipeline.engine.errors import BrokerError, ProducerLostError
-from pipeline.engine.last_end import LATE_S, START_S, LastEnd
+from pipeline.engine.last_end import AGAIN_S, LATE_S, START_S, LastEnd
 from pipeline.engine.ports import Cluster, Ends, TopicPartition
 
 PLACE: Final = TopicPartition("users-changelog", 3)
@@ -187,4 +187,30 @@ def test_after_an_abort_of_unknown_places_it_is_looked_before_the_next() -> None
     assert not ends.last_end.is_forgotten()
     later(ends)
     ends.last_end.check()
+    assert ends.asked == 1
+
+
+def test_what_was_left_out_is_looked_at_every_so_often() -> None:
+    ends = Broker()
+    ends.last_end.left_out([OTHER])
+    ends.high = END + 1
+    later(ends, AGAIN_S - 0.1)
+    assert not ends.last_end.is_forgotten()
+    assert ends.asked == 0
+    later(ends, 0.1)
+    assert ends.last_end.is_forgotten()
+    assert not ends.last_end.is_forgotten()
+    assert ends.asked == 1
+    later(ends, AGAIN_S)
+    assert ends.last_end.is_forgotten()
+
+
+@pytest.mark.parametrize("is_away", [False, True])
+def test_what_was_left_out_and_hangs_no_more_is_forgotten_by_nobody(is_away: bool) -> None:
+    ends = Broker()
+    ends.last_end.left_out([OTHER])
+    ends.is_away = is_away
+    ends.high = END + is_away
+    later(ends, AGAIN_S)
+    assert not ends.last_end.is_forgotten()
     assert ends.asked == 1

@@ -186,3 +186,17 @@ def test_while_a_changelog_that_was_made_again_is_looked_at_nothing_is_fetched()
         assert len(scene.cluster.producers) == 1
 
     scene.play(act)
+
+
+def test_a_forgotten_end_costs_no_records() -> None:
+    scene = Scene()
+
+    def act() -> None:
+        commit_lost(scene)
+        scene.world.sleep(LATE_S + 1)
+        scene.once()
+
+    scene.play(act)
+    assert [(records, reason) for records, _, reason in scene.told.of("aborted")] == [
+        (0, "the broker forgot to end the last transaction")
+    ]

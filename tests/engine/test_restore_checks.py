@@ -300,6 +300,14 @@ def test_a_store_that_its_owner_left_ahead_of_the_group_is_set_aside() -> None:
     assert restores.finish().next_offsets == {"in": 7}
 
 
+def test_each_input_without_an_offset_is_named() -> None:
+    restores = Restores("in", "more")
+    restores.write(0, 7)
+    restores.state(0, 7).close()
+    restores.start(0, None)
+    assert restores.disk.aside == [(0, "the group has no offset of in, more to compare it with")]
+
+
 def test_a_store_that_no_offset_can_be_compared_with_is_set_aside() -> None:
     restores = Restores()
     restores.write(0, 7)

@@ -88,6 +88,23 @@ def test_a_record_that_is_due_is_a_stall() -> None:
     assert log.reading == 0
 
 
+def test_it_looks_once_in_so_long() -> None:
+    log = Log({A: 8}, [Record(A, 7)])
+    watch, asked = watching(log), 0
+
+    def offsets() -> dict[TopicPartition, int]:
+        nonlocal asked
+        asked += 1
+        return {A: 7}
+
+    for _ in range(10):
+        assert not watch.is_stalled(offsets, 0)
+        log.now += LOOK_EVERY_S / 10
+    assert asked == 1
+    watch.is_stalled(offsets, 0)
+    assert asked == 2
+
+
 def test_a_clock_that_begins_now_makes_no_difference() -> None:
     log = Log({A: 8}, [Record(A, 7)], now=0.0)
     assert looks(watching(log), log, {A: 7}) == [False, False, True, False]

@@ -36,10 +36,14 @@ def test_an_open_partition_is_unpacked_between_its_polls() -> None:
     def act() -> None:
         store = restored_packed(scene)
         left = []
+        consumer = scene.cluster.consumers[-1]
         while store.packed.is_any:
             scene.once()
+            assert consumer.last("poll")[1] == 0.0, "it waits for inputs, though there is work"
             left.append(len(raw(store)))
         assert left == [1, 0]
+        scene.once()
+        assert consumer.last("poll")[1] == scene.config.wait_s
         assert [key for key, _ in store.scan(TABLES[1])][:1] == [b"iann/1"]
 
     scene.play(act)
@@ -53,6 +57,7 @@ def test_an_open_partition_that_breaks_while_it_is_unpacked_is_restored() -> Non
         scene.folder.databases[0].is_corrupt = True
         scene.once()
         assert scene.engine.partitions.restoring == {0}
+        assert scene.cluster.consumers[-1].last("fetch") == ({},)
         scene.settled()
         scene.feed(b"2", b"4")
         scene.caught_up(5)
@@ -141,16 +146,24 @@ def packed_in(entries: Mapping[bytes, bytes]) -> int:
     return sum(key.startswith(packed.REGION) for key in entries)
 
 
-def test_a_copy_that_breaks_while_it_is_unpacked_is_begun_anew() -> None:
-    copies = Copies(bulk_records_min=3)
-    copies.cluster.write(SEEN, 2, (b"s", b"1"), (b"t", b"2"))
-    for _ in range(5):
+def kept_packed() -> Copies:
+    """Copies with everything read, and nearly all of partition 2 still packed."""
+    copies = Copies(bulk_records_min=3, unpacked_min=1)
+    copies.cluster.write(SEEN, 2, *[(b"s%d" % at, b"1") for at in range(20)])
+    while reads_in_bulk(copies, 2) or reads_in_bulk(copies, 3):
         copies.step(1)
-    assert packed_in(copies.entries(2)) == 2
+    assert packed_in(copies.entries(2)) > 10
+    return copies
+
+
+def test_a_copy_that_breaks_while_it_is_unpacked_is_begun_anew() -> None:
+    copies = kept_packed()
     copies.disk.stores[2][-1].breaks_in = 0
-    copies.rest()
+    copies.step()
     assert [number for number, _ in copies.disk.aside] == [2]
-    assert copies.entries(2)[b"st"] == b"2"
+    copies.rest()
+    assert packed_in(copies.entries(2)) == 0
+    assert copies.entries(2)[b"ss19"] == b"1"
 
 
 def test_a_batch_that_could_not_unpack_for_a_full_disk_says_so() -> None:
