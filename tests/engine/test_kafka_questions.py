@@ -7,7 +7,7 @@ from typing import Final
 from pipeline.local.stack import LocalStack
 from tests.contract.sides import RealSide
 
-ROUNDS: Final = 20
+ROUNDS: Final = 5
 
 SCRIPT: Final = f"""
 import sys
