@@ -240,8 +240,8 @@ class Standbys:
         Returns:
             Whether there was one.
         """
-        ready = {n for n in self._followed if self._kept[n].packed.is_any}
-        ready -= {n for n in ready if self._kept[n].is_bulk}
+        kept = self._kept
+        ready = {n for n in self._followed if kept[n].packed.is_any and not kept[n].is_bulk}
         if not ready:
             return False
         later = {number for number in ready if number > self._unpacked_last}

@@ -10,6 +10,7 @@ from pipeline import window
 from pipeline.codec.state import encode_cover, encode_seen
 from pipeline.core.dedupe import SeenCompletion, SeenUpdate, Session
 from pipeline.engine.batch import TableView
+from pipeline.engine.packed import REGION
 from pipeline.engine.ports import Message, TopicPartition
 from pipeline.engine.replay import replay
 from pipeline.engine.rocks import RocksDisk
@@ -89,17 +90,17 @@ def restore(
     assert store.packed.is_any == is_bulk
 
 
-def seen_by(store: PartitionStore, log: Log | None = None, now: int = AT_MS) -> Window:
-    view = TableView(SEEN, store, cast(Any, log or Log()))
+def seen_by(store: PartitionStore) -> Window:
+    view = TableView(SEEN, store, cast(Any, Log()))
     seen = Window(view, WINDOW_MS)
-    seen.now = now
+    seen.now = AT_MS
     return seen
 
 
 def test_a_packed_completion_is_found_by_id_by_session_and_by_cover(store: PartitionStore) -> None:
     restore(store, written(update(1), update(2)))
     assert seen_by(store).by_id(ANN, "completion-1") == update(1).entry
-    assert not [key for key, _ in store.disk.scan(b"\x00packed", b"\x00packed")]
+    assert not [key for key, _ in store.disk.scan(REGION, REGION)]
     assert seen_by(store).by_session(ANN, "session-2") == update(2).entry
     assert seen_by(store).cover(ANN, CELL) == update(2).covers[0][1]
 
@@ -126,7 +127,7 @@ def test_one_user_is_expanded_and_another_is_not(store: PartitionStore) -> None:
     records = written(update(1)) + written(update(2), user="anna") + written(update(3), user="an")
     restore(store, records)
     assert seen_by(store).by_id(ANN, "completion-1") == update(1).entry
-    left = [key for key, _ in store.disk.scan(b"\x00packed", b"\x00packed")]
+    left = [key for key, _ in store.disk.scan(REGION, REGION)]
     assert [key[8 : key.index(0, 8)] for key in left] == [b"an", b"anna"]
 
 
