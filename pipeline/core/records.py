@@ -46,8 +46,10 @@ class PracticeCompleted(Record, frozen=True, gc=False):
     Attributes:
         started_at, completed_at: by the device's clock.
         sent_at: the device's clock when it sent; shows how far ahead that clock is.
-        tz: IANA zone the user was in.
+        tz: the zone the user was in, as the client names it (zones.py says what is known).
         context: free-form labels, carried and not interpreted.
+        offset_minutes: how far east of UTC the text of `completed_at` said it was, -1439 to 1439;
+            None where the input had no such text (Avro). It is no field of the schema.
     """
 
     completion_id: str
@@ -61,6 +63,7 @@ class PracticeCompleted(Record, frozen=True, gc=False):
     device_id: str | None = None
     app_version: str | None = None
     context: dict[str, str] = {}
+    offset_minutes: int | None = None
 
 
 class Command(Record, frozen=True, gc=False):
@@ -73,6 +76,7 @@ class Command(Record, frozen=True, gc=False):
         withdraws: the request id that a withdraw cancels.
         payload: the raw record of a redrive.
         payload_append_time: the append time that the redriven record had.
+        tz: the user's zone, in a credit or revoke; it holds until a completion says one.
     """
 
     request_id: str
@@ -86,6 +90,7 @@ class Command(Record, frozen=True, gc=False):
     withdraws: str | None = None
     payload: bytes | None = None
     payload_append_time: Instant | None = None
+    tz: str | None = None
 
 
 COMMAND_KINDS: Final = ("credit", "revoke", "withdraw", "claim_key", "redrive", "erase")
@@ -186,6 +191,7 @@ class ProgressUpdated(Record, frozen=True, gc=False):
         figure, frame, asset_id: of cycle_day; None, 0 and None without a current run.
         variant: 0..11, by user.
         updated_at: append time of the cause.
+        tz: UTC while `tz_known` is false: nothing said where the user is.
     """
 
     user_id: str
@@ -210,6 +216,7 @@ class ProgressUpdated(Record, frozen=True, gc=False):
     generation: str
     updated_at: Instant
     cause: Cause
+    tz_known: bool = True
 
 
 class GeometryUpdated(Record, frozen=True, gc=False):
@@ -237,12 +244,15 @@ class OriginalCompletion(Record, frozen=True, gc=False):
 
 
 class ReconciliationAlert(Record, frozen=True, gc=False):
-    """A completion that repeats or crosses an accepted one.
+    """A completion that repeats or crosses an accepted one, or that counts by an assumption.
 
     Attributes:
-        verdict: exact, twin, collision or overlap.
+        verdict: exact, twin, collision, overlap or assumed_zone.
         severity: info, notice or error.
-        differing_fields: names of the content fields that differ from the original's.
+        original: the completion itself for assumed_zone.
+        differing_fields: names of the fields that differ from the original's: of the content, and
+            tz where another zone decided.
+        local_date, original_local_date: that the two count for, or would.
     """
 
     alert_id: str
@@ -252,6 +262,8 @@ class ReconciliationAlert(Record, frozen=True, gc=False):
     completion_id: str
     original: OriginalCompletion
     differing_fields: tuple[str, ...]
+    local_date: LocalDate | None
+    original_local_date: LocalDate | None
     cause: Cause
 
 
@@ -266,7 +278,7 @@ class DeadLetter(Record, frozen=True, gc=False):
     """A rejected input, whole, with its reason.
 
     Attributes:
-        stage: transport, decode, validate or fold.
+        stage: transport, decode, validate, fold or operator.
         reason: a stable code in snake_case. detail: for a person, with the fix where there is one.
         key, value, headers: the input's own bytes, untouched.
         schema_id: of the Confluent framing, where there was one.
@@ -292,10 +304,15 @@ class AuditEntry(Record, frozen=True, gc=False):
         sequence: 0 and up, without gaps, per generation and partition.
         action: completion, or the command's kind.
         verdict: accepted, exact, twin, collision, overlap, dead_letter, applied or repeated.
+        reason: a command's own; of another rejected input, as `rejection`.
         digest_before, digest_after: of the user's sets, 16 hexadecimal digits; None without a user.
-        revision: of the user, after.
-        prev_hash, hash: SHA-256, 32 bytes. `hash` is the schema's last field and covers the
-            previous link's hash and every byte of this entry's own body before it.
+        revision: of the user, after, whether the input changed it or not; 0 without a user.
+        rejection: reason of the dead letter; None without one.
+        tz: zone that decided `local_date`; None without one. tz_assumed: it is the offset of
+            completed_at, because nobody knows the zone that the input named.
+        revoked_by: requests that revoke `local_date`.
+        prev_hash, hash: SHA-256, 32 bytes. `hash` is the schema's last field: of prev_hash, then of
+            every byte of this entry's own body before it. The first prev_hash is `audit.genesis`.
     """
 
     audit_id: str
@@ -317,5 +334,9 @@ class AuditEntry(Record, frozen=True, gc=False):
     tzdata_version: str
     append_time: Instant
     cause: Cause
+    rejection: str | None
+    tz: str | None
+    tz_assumed: bool
+    revoked_by: tuple[str, ...]
     prev_hash: bytes
     hash: bytes

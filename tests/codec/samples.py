@@ -67,6 +67,7 @@ SAMPLES: tuple[Record, ...] = (
         None,
         b"\x00\xff raw",
         1_772_346_600_000,
+        "Asia/Kathmandu",
     ),
     PortalUnlocked(
         "0d8a7f1e-0000-5000-8000-000000000001",
@@ -119,6 +120,7 @@ SAMPLES: tuple[Record, ...] = (
         "blue",
         1_772_346_600_456,
         CAUSE,
+        False,
     ),
     GeometryUpdated(
         "user-0001", 20_513, "vesica", 3, 11, True, ASSET, f"/assets/{ASSET}.svg", "1", CAUSE
@@ -131,6 +133,8 @@ SAMPLES: tuple[Record, ...] = (
         "c-0001",
         OriginalCompletion("c-0001", "awaway.completions", 3, 2**40),
         ("completed_at", "practice"),
+        20_514,
+        20_513,
         CAUSE,
     ),
     DeadLetter(
@@ -164,6 +168,10 @@ SAMPLES: tuple[Record, ...] = (
         "2025b",
         1_772_346_600_456,
         CAUSE,
+        None,
+        "Europe/Berlin",
+        True,
+        ("r-0001", "r-0002"),
         b"\x11" * 32,
         b"\x22" * 32,
     ),
@@ -171,9 +179,10 @@ SAMPLES: tuple[Record, ...] = (
 
 
 def plain(record: Record) -> dict[str, Any]:
-    """A record as other Avro libraries take it."""
+    """A record as other Avro libraries take it: the fields of its schema."""
     tree: dict[str, Any] = _listed(msgspec.to_builtins(record, builtin_types=(bytes,)))
-    return tree
+    fields = SCHEMAS[type(record).__name__].tree["fields"]
+    return {field["name"]: tree[field["name"]] for field in fields}
 
 
 def _listed(node: Any) -> Any:
