@@ -1,14 +1,20 @@
 """RFC 3339 to milliseconds.
 
-Owns: which texts are instants, and which millisecond each one is.
+Owns: which texts are instants, the millisecond that each one is, and the offset that it carries.
 Does not own: what an instant may be in relation to another (core).
 Invariant: integer arithmetic only; a fraction finer than a millisecond is rounded down, to the
 earlier millisecond. An instant always has an offset: one without it is refused, never guessed at.
-A leap second (:60) is refused: it has no millisecond of its own. Years 2 to 9998 only, so that the
-instant has a local date in every zone.
+Years 2 to 9998 only, so that the instant has a local date in every zone.
+
+Beside RFC 3339 these spellings are taken, because each means one instant: without seconds (Java's
+`OffsetDateTime.toString` drops them when they are 0), an offset without colon or of hours alone, a
+space for the T. A leap second (:60) is taken where there can be one, as the last minute of a day in
+UTC; it has no millisecond of its own and becomes the last one of its minute, so that nothing after
+it comes before it.
 
 The text is cut into date, hours and minutes, seconds, and the rest; each piece is one look-up in a
-bounded table, because three instants come with every event.
+bounded table, because three instants come with every event. A text that this does not fit is read
+again by one expression, and where that does not fit either, piece by piece to say why.
 """
 
 import re
@@ -16,6 +22,7 @@ from datetime import date
 from typing import Final
 
 DAY_MS: Final = 86_400_000
+_MINUTE_MS: Final = 60_000
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 
 INSTANT_MIN: Final = (date(2, 1, 1).toordinal() - _EPOCH_ORDINAL) * DAY_MS
@@ -30,9 +37,12 @@ LOCAL_DATE_MAX: Final = INSTANT_MAX // DAY_MS
 _DATES_MAX: Final = 8_192
 _ENDINGS_MAX: Final = 16_384
 
-_DATE: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt]", re.ASCII)
-_NO_OFFSET: Final = re.compile(r"(\.\d+)?", re.ASCII)
-_ENDING: Final = re.compile(r"(?:\.(\d+))?(?:[Zz]|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII)
+_OFFSET: Final = r"(?:[Zz]|([+-])([01]\d|2[0-3])(?::?([0-5]\d))?)"
+_DATE: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ]", re.ASCII)
+_ENDING: Final = re.compile(rf"(?:\.(\d++))?{_OFFSET}", re.ASCII)
+_WHOLE: Final = re.compile(
+    rf"(\d{{4}}-\d\d-\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)((?:\.\d++)?))?({_OFFSET})", re.ASCII
+)
 
 
 class NotAnInstantError(ValueError):
@@ -52,14 +62,8 @@ class _Dates(dict[str, int]):
     def __missing__(self, text: str) -> int:
         found = _DATE.fullmatch(text)
         if found is None:
-            raise NotAnInstantError("it does not begin with a date and T")
-        year, month, day = map(int, found.groups())
-        try:
-            midnight = (date(year, month, day).toordinal() - _EPOCH_ORDINAL) * DAY_MS
-        except ValueError as error:
-            raise NotAnInstantError("there is no such date") from error
-        if not INSTANT_MIN + DAY_MS <= midnight <= INSTANT_MAX - 2 * DAY_MS:
-            raise NotAnInstantError("the year is not within 2 to 9998", "instant_out_of_range")
+            raise KeyError(text)
+        midnight = _midnight(*map(int, found.groups()))
         if len(self) >= _DATES_MAX:
             self.clear()
         self[text] = midnight
@@ -72,15 +76,12 @@ class _Endings(dict[str, int]):
     def __missing__(self, text: str) -> int:
         found = _ENDING.fullmatch(text)
         if found is None:
-            raise NotAnInstantError(
-                "it does not end with an offset (Z or +02:00)",
-                "instant_without_offset" if _NO_OFFSET.fullmatch(text) else "invalid_instant",
-            )
+            raise KeyError(text)
         fraction, sign, hours, minutes = found.groups()
         added = int((fraction or "0")[:3].ljust(3, "0"))
         if sign:
-            offset = (int(hours) * 60 + int(minutes)) * 60_000
-            added += offset if sign == "-" else -offset
+            east = (int(hours) * 60 + int(minutes or 0)) * _MINUTE_MS
+            added += east if sign == "-" else -east
         if len(self) >= _ENDINGS_MAX:
             self.clear()
         if len(text) <= len(".123456789+00:00"):
@@ -91,7 +92,7 @@ class _Endings(dict[str, int]):
 _dates: Final = _Dates()
 _endings: Final = _Endings()
 _MINUTES: Final = {
-    f"{hour:02}:{minute:02}:": (hour * 60 + minute) * 60_000
+    f"{hour:02}:{minute:02}:": (hour * 60 + minute) * _MINUTE_MS
     for hour in range(24)
     for minute in range(60)
 }
@@ -102,17 +103,105 @@ def instant_ms(text: str) -> int:
     """The millisecond that a text names.
 
     Args:
-        text: RFC 3339 with an offset, such as `2026-03-01T06:30:00.123+01:00`.
+        text: RFC 3339 with an offset, such as `2026-03-01T06:30:00.123+01:00`, or a spelling that
+            the module names.
 
     Returns:
         Milliseconds since 1970-01-01T00:00:00Z, rounded down; INSTANT_MIN to INSTANT_MAX.
 
     Raises:
-        NotAnInstantError: anything else.
+        NotAnInstantError: anything else; its text says what is wrong.
     """
     try:
         return (
             _dates[text[:11]] + _MINUTES[text[11:17]] + _SECONDS[text[17:19]] + _endings[text[19:]]
         )
-    except KeyError as error:
-        raise NotAnInstantError("there is no such time of day") from error
+    except KeyError:
+        return _unusual(text)[0]
+
+
+def instant_and_offset(text: str) -> tuple[int, int]:
+    """The millisecond that a text names, and the offset that it carries.
+
+    Args:
+        text: as for `instant_ms`.
+
+    Returns:
+        Milliseconds since 1970-01-01T00:00:00Z, and minutes east of UTC, -1439 to 1439. `Z` and
+        `-00:00` are 0, although RFC 3339 lets the latter mean that the offset is not known: it says
+        nothing else that could be used.
+
+    Raises:
+        NotAnInstantError: as of `instant_ms`.
+    """
+    try:
+        added = _endings[text[19:]]
+        # A fraction is less than a minute, so that the rest of the whole minutes is the offset.
+        return (
+            _dates[text[:11]] + _MINUTES[text[11:17]] + _SECONDS[text[17:19]] + added,
+            -(added // _MINUTE_MS),
+        )
+    except KeyError:
+        return _unusual(text)
+
+
+def _midnight(year: int, month: int, day: int) -> int:
+    try:
+        midnight = (date(year, month, day).toordinal() - _EPOCH_ORDINAL) * DAY_MS
+    except ValueError as error:
+        raise NotAnInstantError("there is no such date") from error
+    if not INSTANT_MIN + DAY_MS <= midnight <= INSTANT_MAX - 2 * DAY_MS:
+        raise NotAnInstantError("the year is not within 2 to 9998", "instant_out_of_range")
+    return midnight
+
+
+def _unusual(text: str) -> tuple[int, int]:
+    """As `instant_and_offset`, of a text that is not in the tables."""
+    found = _WHOLE.fullmatch(text)
+    if found is None:
+        raise _why_not(text)
+    day, hour, minute, second, fraction, offset = found.groups()[:6]
+    midnight = _dates[f"{day}T"]
+    if hour >= "24":
+        raise NotAnInstantError(f"its hour is {hour}; the last one is 23, and midnight is 00:00")
+    if minute >= "60":
+        raise NotAnInstantError(f"its minute is {minute}; the last one is 59")
+    added = _endings[f"{fraction or ''}{offset}"]
+    offset_minutes = -(added // _MINUTE_MS)
+    at_minute = midnight + _MINUTES[f"{hour}:{minute}:"] - offset_minutes * _MINUTE_MS
+    if second == "60":
+        if (at_minute + _MINUTE_MS) % DAY_MS:
+            raise NotAnInstantError("its second is 60, and a leap second is only at 23:59:60 UTC")
+        return at_minute + _MINUTE_MS - 1, offset_minutes
+    if second and second > "60":
+        raise NotAnInstantError(f"its second is {second}; the last one is 59")
+    milliseconds = added % _MINUTE_MS
+    return at_minute + _SECONDS[second or "00"] + milliseconds, offset_minutes
+
+
+def _why_not(text: str) -> NotAnInstantError:
+    """What is wrong with a text that is not of the form of an instant."""
+    if _NO_OFFSET.fullmatch(text):
+        return NotAnInstantError("it has no offset from UTC", "instant_without_offset")
+    return NotAnInstantError(next(why for form, why in _MISTAKES if form.match(text)))
+
+
+_TIME: Final = r".{10}[Tt ]\d\d:\d\d"
+_NO_OFFSET: Final = re.compile(rf"\d{{4}}-\d\d-\d\d{_TIME[5:]}(:\d\d(\.\d++)?)?", re.ASCII)
+_MISTAKES: Final = [
+    (re.compile(form, re.ASCII), why)
+    for form, why in (
+        (r"\d{4}-?W", "it is a week date; a date is year, month and day"),
+        (r"(?!\d{4}-\d\d-\d\d)", "it does not begin with a date such as 2026-03-01"),
+        (rf"(?!{_TIME})", "after its date comes no time of day such as T06:30:00"),
+        (rf"{_TIME}(:\d\d)?,", "its fraction begins with a comma; that is to be a full stop"),
+        (rf"{_TIME}\.", "it has a fraction and no seconds"),
+        (rf"{_TIME}(:\d\d(\.\d++)?)?\u2212", "its offset has U+2212 for a sign; that is to be -"),
+        (
+            rf"{_TIME}(:\d\d(\.\d++)?)?[+-]",
+            "its offset is not of the form +02:00, +0200 or +02, or beyond 23:59",
+        ),
+        ("", "after its time of day comes something that is no offset (Z or +02:00)"),
+    )
+]
+"""In this order: a text that gets past one of them is right so far."""
