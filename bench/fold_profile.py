@@ -46,12 +46,12 @@ from pipeline.clock import now_ms
 from pipeline.codec.inputs import check_key
 from pipeline.codec.state import decode_state, encode_state
 from pipeline.core.audit import AuditIds, ChainHead, genesis
-from pipeline.core.calendar import TZDATA_VERSION
 from pipeline.core.fold import Outcome, fold_completion
 from pipeline.core.progress import progress_standing
 from pipeline.core.records import AuditEntry, Cause, PracticeCompleted
 from pipeline.core.state import EMPTY, UserState
 from pipeline.core.streak import Standing
+from pipeline.core.zones import TZDATA_VERSION
 from pipeline.engine.batch import Batch, OpenPartition, TableView
 from pipeline.engine.marker import FORMAT, Marker
 from pipeline.engine.store import PartitionStore

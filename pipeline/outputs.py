@@ -54,8 +54,7 @@ class Outputs:
             encoded.append((topics.portals, unlock.user_id.encode(), self._portal(unlock)))
         for frame in outcome.geometry:
             encoded.append((topics.geometry, frame.user_id.encode(), self._geometry(frame)))
-        alert = outcome.alert
-        if alert is not None:
+        for alert in outcome.alerts:
             encoded.append((topics.reconciliation, alert.user_id.encode(), self._alert(alert)))
         return encoded
 

@@ -21,7 +21,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from pipeline.codec.dead_letters import fit
+from pipeline.codec.dead_letters import fit, framed_schema_id
 from pipeline.codec.errors import DecodeError, RegistryUnavailableError, readable
 from pipeline.codec.headers import dead_letter_headers, read_headers
 from pipeline.codec.inputs import InputDecoder, check_key
@@ -231,8 +231,7 @@ class _Work:
                 check_key(record.key(), event.user_id, partition, partitions)
             except DecodeError as error:
                 self.cause = Cause(self.topic, partition, self.offset)
-                rejection = Rejection(error.stage, error.reason, error.detail)
-                self._reject(record, action, rejection, error.schema_id)
+                self._reject(record, action, Rejection(error.stage, error.reason, error.detail))
                 continue
             except RegistryUnavailableError as error:
                 raise BatchPostponedError("the schema registry is away", why=str(error)) from error
@@ -258,10 +257,10 @@ class _Work:
             self.failures += 1
             detail = readable("".join(traceback.format_exception(error)[-3:]))
             rejection = Rejection("fold", _snake(type(error).__name__), detail)
-            self._reject(record, action, rejection, None)
+            self._reject(record, action, rejection)
             return
         if outcome.rejection is not None:
-            self._dead_letter(record, outcome.rejection, None)
+            self._dead_letter(record, outcome.rejection)
         for topic, key, value in encoded:
             self.emit(topic, key, value)
         if outcome.seen is not None:
@@ -310,10 +309,8 @@ class _Work:
 
     # --- audit and dead letters ------------------------------------------------------------------
 
-    def _reject(
-        self, record: Message, action: str, rejection: Rejection, schema_id: int | None
-    ) -> None:
-        self._dead_letter(record, rejection, schema_id)
+    def _reject(self, record: Message, action: str, rejection: Rejection) -> None:
+        self._dead_letter(record, rejection)
         self._audit(
             Outcome(
                 action=action,
@@ -325,15 +322,16 @@ class _Work:
             )
         )
 
-    def _dead_letter(self, record: Message, rejection: Rejection, schema_id: int | None) -> None:
+    def _dead_letter(self, record: Message, rejection: Rejection) -> None:
+        value = record.value()
         whole = DeadLetter(
             stage=rejection.stage,
             reason=rejection.reason,
             detail=rejection.detail,
             key=record.key(),
-            value=record.value(),
+            value=value,
             headers=tuple(Header(name, value) for name, value in read_headers(record)),
-            schema_id=schema_id,
+            schema_id=framed_schema_id(value),
             cause=self.cause,
             append_time=self.append_time,
         )
@@ -349,7 +347,7 @@ class _Work:
 
     def _audit(self, outcome: Outcome) -> None:
         head = self.head
-        state, user_id, unlocks = outcome.state, outcome.user_id, outcome.unlocks
+        user_id, unlocks = outcome.user_id, outcome.unlocks
         entry = AuditEntry(
             self.audit_ids.of(head.next_sequence),
             self.world.generation,
@@ -365,11 +363,15 @@ class _Work:
             tuple([unlock.unlock_id for unlock in unlocks]) if unlocks else (),
             outcome.digest_before,
             outcome.digest_after,
-            0 if state is None else state.revision,
+            outcome.revision,
             outcome.policy_version,
             self.rules.tzdata_version,
             self.append_time,
             self.cause,
+            None if outcome.rejection is None else outcome.rejection.reason,
+            outcome.tz,
+            outcome.tz_assumed,
+            outcome.revoked_by,
             head.hash,
             b"",
         )

@@ -4,7 +4,7 @@ Owns: the layout of a user's state and of the windowed table's values.
 Does not own: their meaning (core/state.py, core/dedupe.py), where they are put (engine).
 Invariants: encoding is deterministic; what was encoded decodes to an equal value.
 
-Layout: a byte for the format (1), then MessagePack: arrays in the order of the struct's attributes.
+Layout: a byte for the format (2), then MessagePack: arrays in the order of the struct's attributes.
 A new attribute goes to the end, with a default, and needs no new format; anything else does.
 """
 
@@ -17,7 +17,7 @@ from pipeline.codec.errors import CodecError
 from pipeline.core.dedupe import Cover, SeenCompletion
 from pipeline.core.state import UserState
 
-FORMAT: Final = b"\x01"
+FORMAT: Final = b"\x02"
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode_state: Final = msgspec.msgpack.Decoder(UserState).decode

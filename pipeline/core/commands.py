@@ -11,23 +11,18 @@ from typing import Final
 import msgspec
 
 from pipeline.core.calendar import utc_date
+from pipeline.core.completion import unknown_zone
 from pipeline.core.keys import can_exist
 from pipeline.core.records import COMMAND_KINDS, Command, Instant, LocalDate
-from pipeline.core.rejection import (
-    NOTE_CHARS_MAX,
-    Rejection,
-    bad_id,
-    is_id,
-    is_note,
-    quoted,
-    rejected,
-)
+from pipeline.core.rejection import Rejection, bad_id, quoted, rejected
 from pipeline.core.rulebook import PolicyBook
 from pipeline.core.sets import REQUESTS_MAX, Sets, request_count, request_of, with_request
 from pipeline.core.state import UserState
+from pipeline.core.texts import NOTE_CHARS_MAX, is_id, is_note
+from pipeline.core.zones import zone_of
 
 _LATER: Final = ("redrive", "erase")
-_DATED: Final = ("credit", "revoke")
+DATED: Final = ("credit", "revoke")
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
@@ -36,11 +31,13 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         kind: credit, revoke, withdraw or claim_key.
         about: the date of the first two, the id that the others name.
+        tz: the user's zone, where the first two say one.
     """
 
     request_id: str
     kind: str
     about: LocalDate | str
+    tz: str | None = None
 
 
 def examine_command(
@@ -76,7 +73,7 @@ def examine_command(
                 "bad_note",
                 f"reason and ticket must have at most {NOTE_CHARS_MAX} characters of valid Unicode",
             )
-    if command.kind in _DATED:
+    if command.kind in DATED:
         return _dated(command, append_time, book)
     if command.kind == "withdraw":
         return _withdrawal(command)
@@ -93,7 +90,12 @@ def _dated(command: Command, append_time: Instant, book: PolicyBook) -> Request 
         return rejected("date_too_early", "local_date is before the first that the policy allows")
     if date > utc_date(append_time) + 1:
         return rejected("date_too_far_ahead", "local_date is beyond tomorrow's, in UTC")
-    return Request(command.request_id, kind, date)
+    if command.tz is None:
+        return Request(command.request_id, kind, date)
+    zone = zone_of(command.tz)
+    if zone is None:
+        return unknown_zone(command.tz)
+    return Request(command.request_id, kind, date, zone.name)
 
 
 def _withdrawal(command: Command) -> Request | Rejection:

@@ -9,17 +9,12 @@ from typing import Final
 
 import msgspec
 
-from pipeline.core.calendar import DAY_MS, Zone, local_date, zone_of
+from pipeline.core.calendar import DAY_MS, local_date
 from pipeline.core.records import Instant, LocalDate, PracticeCompleted
-from pipeline.core.rejection import (
-    NAME_CHARS_MAX,
-    Rejection,
-    bad_id,
-    is_id,
-    quoted,
-    rejected,
-)
+from pipeline.core.rejection import Rejection, bad_id, quoted, rejected
 from pipeline.core.rulebook import Policy
+from pipeline.core.texts import PRACTICE_CHARS_MAX, is_id, is_practice
+from pipeline.core.zones import Zone, offset_zone, zone_of
 
 _MINUTE_MS: Final = 60_000
 _HOUR_MS: Final = 3_600_000
@@ -29,13 +24,16 @@ class Sitting(msgspec.Struct, frozen=True, gc=False):
     """When and where a sound completion took place, its clock put right.
 
     Attributes:
+        zone: where the user was.
         local_date: the date that it counts for.
+        zone_assumed: nobody knows the zone that it names; the offset of its end stands in.
     """
 
     started_at: Instant
     completed_at: Instant
     zone: Zone
     local_date: LocalDate
+    zone_assumed: bool
 
 
 def examine(
@@ -50,22 +48,19 @@ def examine(
     Returns:
         When and where it took place, or the first reason to reject it.
     """
-    practice = completion.practice
     if not (
         is_id(completion.user_id)
         and is_id(completion.completion_id)
         and is_id(completion.session_id)
-        and 0 < len(practice) <= NAME_CHARS_MAX
-        and practice.isprintable()
+        and is_practice(completion.practice)
     ):
         return _bad_text(completion)
     zone = zone_of(completion.tz)
+    zone_assumed = zone is None
+    if zone is None and completion.offset_minutes is not None:
+        zone = offset_zone(completion.offset_minutes)
     if zone is None:
-        return rejected(
-            "unknown_zone",
-            f"tz {quoted(completion.tz)} is no IANA zone; send a name such as Europe/Berlin, in "
-            "this spelling",
-        )
+        return unknown_zone(completion.tz)
     length_ms = completion.completed_at - completion.started_at
     if not policy.session_ms_min <= length_ms <= policy.session_ms_max:
         return _bad_length(length_ms, policy)
@@ -81,7 +76,16 @@ def examine(
         return rejected(
             "before_earliest_date", "it ended before the first date that the policy lets count"
         )
-    return Sitting(completion.started_at - shift_ms, completed_at, zone, date)
+    return Sitting(completion.started_at - shift_ms, completed_at, zone, date, zone_assumed)
+
+
+def unknown_zone(tz: str) -> Rejection:
+    """Return the rejection of a zone that nobody knows and for which nothing stands in."""
+    return rejected(
+        "unknown_zone",
+        f"tz {quoted(tz)} is no zone that is known; send an IANA name such as Europe/Berlin, or an "
+        "offset such as +02:00",
+    )
 
 
 def _bad_text(completion: PracticeCompleted) -> Rejection:
@@ -91,8 +95,8 @@ def _bad_text(completion: PracticeCompleted) -> Rejection:
             return bad_id(field, value)
     return rejected(
         "bad_practice",
-        f"practice must have 1 to {NAME_CHARS_MAX} printable characters, not "
-        f"{quoted(completion.practice)}",
+        f"practice must have 1 to {PRACTICE_CHARS_MAX} characters, not only space, and no control "
+        f"ones, not {quoted(completion.practice)}",
     )
 
 

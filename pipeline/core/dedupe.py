@@ -37,6 +37,7 @@ from pipeline.core.identity import uuid_of
 from pipeline.core.records import (
     Cause,
     Instant,
+    LocalDate,
     OriginalCompletion,
     PracticeCompleted,
     ReconciliationAlert,
@@ -45,7 +46,15 @@ from pipeline.core.records import (
 CELL_MS: Final = 21_600_000
 """Six hours: the length of a cell."""
 
-SEVERITIES: Final = {"exact": "info", "twin": "notice", "collision": "error", "overlap": "notice"}
+SEVERITIES: Final = {
+    "exact": "info",
+    "twin": "notice",
+    "collision": "error",
+    "overlap": "notice",
+    "assumed_zone": "notice",
+}
+"""Of an alert; one of a completion that does not count although its date is another than its
+original's is an error, whatever the verdict: a day may have been lost."""
 
 
 class SeenCompletion(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -54,6 +63,7 @@ class SeenCompletion(msgspec.Struct, frozen=True, array_like=True, gc=False):
     Attributes:
         started_at, completed_at: as reported, before a clock was put right: the same in every copy.
         topic, partition, offset, append_time: of the record that was accepted.
+        tz, local_date: the zone that decided, and the date that it counts for.
     """
 
     completion_id: str
@@ -65,6 +75,8 @@ class SeenCompletion(msgspec.Struct, frozen=True, array_like=True, gc=False):
     partition: int
     offset: int
     append_time: Instant
+    tz: str = ""
+    local_date: LocalDate = 0
 
 
 class Session(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -196,27 +208,61 @@ def cover_size_max(session_ms_min: int) -> int:
 def alert_for(
     verdict: str,
     completion: PracticeCompleted,
-    original: OriginalCompletion,
-    differing_fields: tuple[str, ...],
+    tz: str,
+    local_date: LocalDate,
+    original: SeenCompletion | Session,
     cause: Cause,
 ) -> ReconciliationAlert:
-    """Return the alert of a duplicate or overlap; its id is the same however often it is made."""
+    """Return the alert of a duplicate or overlap; its id is the same however often it is made.
+
+    Args:
+        tz, local_date: the completion's zone and date, as they were or would have been decided.
+        original: the accepted completion that it repeats or crosses; a session of a cover where the
+            window has forgotten the rest of it.
+    """
+    known = original if isinstance(original, SeenCompletion) else None
+    original_date = None if known is None else known.local_date
+    is_lost = verdict != "overlap" and local_date != original_date
     return ReconciliationAlert(
         alert_id=uuid_of(f"{cause.topic}/alert/{cause.partition}/{cause.offset}"),
         user_id=completion.user_id,
         verdict=verdict,
-        severity=SEVERITIES[verdict],
+        severity="error" if is_lost else SEVERITIES[verdict],
         completion_id=completion.completion_id,
-        original=original,
-        differing_fields=differing_fields,
+        original=OriginalCompletion(
+            original.completion_id, original.topic, original.partition, original.offset
+        ),
+        differing_fields=() if known is None else _differing(completion, tz, known),
+        local_date=local_date,
+        original_local_date=original_date,
         cause=cause,
     )
 
 
-def differing(completion: PracticeCompleted, original: SeenCompletion) -> tuple[str, ...]:
-    """Return the names of the content fields in which a completion differs from its original."""
-    return tuple(
+def assumption_alert(
+    completion: PracticeCompleted, local_date: LocalDate, cause: Cause
+) -> ReconciliationAlert:
+    """Return the alert of a completion that counts although nobody knows its zone."""
+    completion_id = completion.completion_id
+    return ReconciliationAlert(
+        alert_id=uuid_of(f"{cause.topic}/zone/{cause.partition}/{cause.offset}"),
+        user_id=completion.user_id,
+        verdict="assumed_zone",
+        severity=SEVERITIES["assumed_zone"],
+        completion_id=completion_id,
+        original=OriginalCompletion(completion_id, cause.topic, cause.partition, cause.offset),
+        differing_fields=("tz",),
+        local_date=local_date,
+        original_local_date=local_date,
+        cause=cause,
+    )
+
+
+def _differing(completion: PracticeCompleted, tz: str, original: SeenCompletion) -> tuple[str, ...]:
+    """Return the names of the fields in which a completion differs from its original."""
+    content = tuple(
         name
         for name in ("session_id", "started_at", "completed_at", "practice")
         if getattr(completion, name) != getattr(original, name)
     )
+    return content if tz == original.tz else (*content, "tz")

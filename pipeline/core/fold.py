@@ -9,7 +9,7 @@ view, append time and world always give the same outcome.
 import msgspec
 
 from pipeline.core.bridging import kept_from, observe
-from pipeline.core.commands import Request, examine_command, grown_by
+from pipeline.core.commands import DATED, Request, examine_command, grown_by
 from pipeline.core.completion import Sitting, examine
 from pipeline.core.dedupe import (
     CELL_MS,
@@ -19,7 +19,7 @@ from pipeline.core.dedupe import (
     Session,
     admit,
     alert_for,
-    differing,
+    assumption_alert,
     duplicate_of,
 )
 from pipeline.core.outcome import Outcome, World
@@ -29,15 +29,15 @@ from pipeline.core.records import (
     Command,
     Instant,
     LocalDate,
-    OriginalCompletion,
     PracticeCompleted,
     ReconciliationAlert,
 )
-from pipeline.core.rejection import Rejection, is_id, is_note
+from pipeline.core.rejection import Rejection
 from pipeline.core.runs import with_number
-from pipeline.core.sets import Sets
+from pipeline.core.sets import Sets, revoking
 from pipeline.core.settling import Change, Grown, settle
-from pipeline.core.state import UserState
+from pipeline.core.state import NEVER, UserState
+from pipeline.core.texts import is_id, is_note
 from pipeline.core.traces import Traces, may_be_seen, trace_of, with_trace
 
 __all__ = ["Outcome", "Rejection", "World", "fold_command", "fold_completion"]
@@ -76,7 +76,7 @@ def fold_completion(
     if may_be_seen(traces, trace):
         duplicate = duplicate_of(seen, completion)
         if duplicate is not None:
-            return _duplicate(completion, state, duplicate, cause, policy.version)
+            return _duplicate(completion, state, sitting, duplicate, cause, policy.version)
     session = Session(
         sitting.started_at,
         sitting.completed_at,
@@ -90,9 +90,11 @@ def fold_completion(
     change = Change(user_id, completion.practice, world.origin, cause, append_time, policy)
     last_cell = (session.end - 1) // CELL_MS
     traces = with_trace(traces, trace, last_cell, append_time, world.policies.window_ms)
-    grown = _grown(state, completion, sitting, keep_from, traces)
+    grown = _grown(state, completion, sitting, keep_from, traces, policy.bridge_shift)
     settled = settle(state, grown, change, world)
-    alert = None if crossed is None else _overlap(seen, completion, crossed, cause)
+    alerts: tuple[ReconciliationAlert, ...] = ()
+    if crossed is not None or sitting.zone_assumed:
+        alerts = _noticed(seen, completion, sitting, crossed, cause)
     return Outcome(
         _COMPLETION,
         _USER,
@@ -103,14 +105,18 @@ def fold_completion(
         sitting.local_date,
         settled.state,
         settled.standing,
-        SeenUpdate(_remembered(completion, cause, append_time), covers),
+        SeenUpdate(_remembered(completion, sitting, cause, append_time), covers),
         settled.unlocks,
         settled.geometry,
-        alert,
+        alerts,
         None,
         state.digest,
         settled.state.digest,
         policy.version,
+        settled.state.revision,
+        sitting.zone.name,
+        sitting.zone_assumed,
+        revoking(state.sets, sitting.local_date),
     )
 
 
@@ -120,11 +126,12 @@ def _grown(
     sitting: Sitting,
     keep_from: LocalDate,
     traces: Traces,
+    shift_counts: bool,
 ) -> Grown:
     """Return the sets, zone and crossing with an accepted completion in them."""
     sets, date = state.sets, sitting.local_date
     crossing, bridges = observe(
-        state.crossing, date, sitting.completed_at, sitting.zone.skipped, keep_from
+        state.crossing, date, sitting.completed_at, sitting.zone, keep_from, shift_counts
     )
     practised = with_number(sets.practised, date)
     bridged = sets.bridged
@@ -142,12 +149,12 @@ def _grown(
         )
     tz, tz_at, tz_id = state.tz, state.tz_at, state.tz_id
     if (sitting.completed_at, completion.completion_id) > (tz_at, tz_id):
-        tz, tz_at, tz_id = completion.tz, sitting.completed_at, completion.completion_id
+        tz, tz_at, tz_id = sitting.zone.name, sitting.completed_at, completion.completion_id
     return Grown(sets, tz, tz_at, tz_id, crossing, traces)
 
 
 def _remembered(
-    completion: PracticeCompleted, cause: Cause, append_time: Instant
+    completion: PracticeCompleted, sitting: Sitting, cause: Cause, append_time: Instant
 ) -> SeenCompletion:
     return SeenCompletion(
         completion.completion_id,
@@ -159,6 +166,8 @@ def _remembered(
         cause.partition,
         cause.offset,
         append_time,
+        sitting.zone.name,
+        sitting.local_date,
     )
 
 
@@ -170,18 +179,21 @@ def _aside(
     return Outcome(
         action=_COMPLETION,
         actor=_USER,
+        reason=rejection.reason,
         verdict="dead_letter",
         user_id=user_id,
         rejection=rejection,
         digest_before=digest,
         digest_after=digest,
         policy_version=policy_version,
+        revision=0 if user_id is None else state.revision,
     )
 
 
 def _duplicate(
     completion: PracticeCompleted,
     state: UserState,
+    sitting: Sitting,
     duplicate: tuple[str, SeenCompletion],
     cause: Cause,
     policy_version: str,
@@ -192,27 +204,32 @@ def _duplicate(
         actor=_USER,
         verdict=verdict,
         user_id=completion.user_id,
-        alert=alert_for(
-            verdict, completion, _named(original), differing(completion, original), cause
+        alerts=(
+            alert_for(verdict, completion, sitting.zone.name, sitting.local_date, original, cause),
         ),
         digest_before=state.digest,
         digest_after=state.digest,
         policy_version=policy_version,
+        revision=state.revision,
     )
 
 
-def _overlap(
-    seen: SeenView, completion: PracticeCompleted, crossed: Session, cause: Cause
-) -> ReconciliationAlert:
-    original = seen.by_id(completion.user_id, crossed.completion_id)
-    fields = () if original is None else differing(completion, original)
-    return alert_for("overlap", completion, _named(crossed), fields, cause)
-
-
-def _named(original: SeenCompletion | Session) -> OriginalCompletion:
-    return OriginalCompletion(
-        original.completion_id, original.topic, original.partition, original.offset
-    )
+def _noticed(
+    seen: SeenView,
+    completion: PracticeCompleted,
+    sitting: Sitting,
+    crossed: Session | None,
+    cause: Cause,
+) -> tuple[ReconciliationAlert, ...]:
+    """Return the alerts of a completion that counts: an overlap, an assumed zone, or both."""
+    zone, date = sitting.zone.name, sitting.local_date
+    alerts: tuple[ReconciliationAlert, ...] = ()
+    if crossed is not None:
+        original = seen.by_id(completion.user_id, crossed.completion_id) or crossed
+        alerts = (alert_for("overlap", completion, zone, date, original, cause),)
+    if sitting.zone_assumed:
+        alerts = (*alerts, assumption_alert(completion, date, cause))
+    return alerts
 
 
 def fold_command(
@@ -237,16 +254,28 @@ def fold_command(
         return _asked(command, state, "dead_letter", policy.version, grown)
     origin = "adjustment" if world.origin == "live" else world.origin
     change = Change(command.user_id, None, origin, cause, append_time, policy)
-    kept = Grown(grown, state.tz, state.tz_at, state.tz_id, state.crossing, state.traces)
+    tz = state.tz
+    if isinstance(request, Request) and request.tz is not None and state.tz_at == NEVER:
+        tz = request.tz
+    kept = Grown(grown, tz, state.tz_at, state.tz_id, state.crossing, state.traces)
     settled = settle(state, kept, change, world)
     return msgspec.structs.replace(
         _asked(command, state, "applied", policy.version),
+        revision=settled.state.revision,
         state=settled.state,
         standing=settled.standing,
         unlocks=settled.unlocks,
         geometry=settled.geometry,
         digest_after=settled.state.digest,
     )
+
+
+def _revoked_by(command: Command, sets: Sets) -> tuple[str, ...]:
+    """Return the other requests that revoke the date of an adjustment."""
+    if command.kind not in DATED or command.local_date is None:
+        return ()
+    found = revoking(sets, command.local_date)
+    return tuple([request for request in found if request != command.request_id])
 
 
 def _asked(
@@ -262,7 +291,7 @@ def _asked(
     return Outcome(
         action=command.kind if command.kind in COMMAND_KINDS else _UNKNOWN,
         actor=command.actor if is_id(command.actor) else _UNKNOWN,
-        reason=_note(command.reason),
+        reason=_note(command.reason) if command.reason or rejection is None else rejection.reason,
         ticket=_note(command.ticket),
         verdict=verdict,
         user_id=user_id,
@@ -271,6 +300,8 @@ def _asked(
         digest_before=digest,
         digest_after=digest,
         policy_version=policy_version,
+        revision=0 if user_id is None else state.revision,
+        revoked_by=_revoked_by(command, state.sets) if rejection is None else (),
     )
 
 

@@ -43,7 +43,8 @@ class Outcome(Record, frozen=True, gc=False):
         action: completion, the command's kind, or unknown. actor: who asked.
         verdict: accepted, exact, twin, collision, overlap, dead_letter, applied or repeated.
         user_id: None when it could not be one.
-        local_date: the date decided for a completion, or named by a command; None without one.
+        local_date: the date decided for a completion that counts, or named by a command; None
+            without one.
         state: the user's new state; None when nothing of the user changed.
         standing: of the new state at the input's append; None without one.
         seen: what the windowed table has to take in; None when nothing.
@@ -51,6 +52,10 @@ class Outcome(Record, frozen=True, gc=False):
         geometry: at most one for each frame.
         rejection: set exactly when the verdict is dead_letter.
         digest_before, digest_after: of the user's sets, 16 hexadecimal digits; None without a user.
+        revision: of the user, after; 0 without one.
+        tz, tz_assumed: the zone that decided the date of a completion that counts, and whether it
+            was assumed.
+        revoked_by: requests, sorted, that revoke `local_date` and are not withdrawn.
     """
 
     action: str
@@ -65,8 +70,12 @@ class Outcome(Record, frozen=True, gc=False):
     seen: SeenUpdate | None = None
     unlocks: tuple[PortalUnlocked, ...] = ()
     geometry: tuple[GeometryUpdated, ...] = ()
-    alert: ReconciliationAlert | None = None
+    alerts: tuple[ReconciliationAlert, ...] = ()
     rejection: Rejection | None = None
     digest_before: str | None = None
     digest_after: str | None = None
     policy_version: str = ""
+    revision: int = 0
+    tz: str | None = None
+    tz_assumed: bool = False
+    revoked_by: tuple[str, ...] = ()

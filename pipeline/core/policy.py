@@ -64,6 +64,7 @@ class _VersionForm(_Form):
     session_s_max: int
     portals: list[_PortalForm]
     clock_ahead_s_max: int = CLOCK_AHEAD_S
+    bridge_shift: bool = False
 
 
 class _FileForm(_Form):
@@ -171,6 +172,7 @@ def _version(form: _VersionForm, file: _FileForm) -> Policy:
         cycle_days=file.cycle_days,
         earliest_date=date_of(file.earliest_date),
         by_day=tuple(by_day),
+        bridge_shift=form.bridge_shift,
     )
 
 

@@ -17,7 +17,7 @@ from pipeline.core.records import (
 from pipeline.core.runs import Runs, difference
 from pipeline.core.sets import claimed_keys, covered, live_dates, withdrawn
 from pipeline.core.settling import pending_keys
-from pipeline.core.state import UserState
+from pipeline.core.state import UserState, shown_zone
 from pipeline.core.streak import Standing, standing_of
 
 
@@ -71,7 +71,7 @@ def progress_standing(
         frame,
         standing.last_date,
         None if current is None else current + 1,
-        state.tz,
+        shown_zone(state.tz),
         _dates(state),
         state.portals,
         Keys(state.granted, claimed),
@@ -84,6 +84,7 @@ def progress_standing(
         world.generation,
         append_time,
         cause,
+        state.tz != "",
     )
 
 

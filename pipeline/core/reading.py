@@ -27,6 +27,7 @@ from pipeline.core.rulebook import Policy
 from pipeline.core.runs import Runs, contains, difference, from_numbers, union
 from pipeline.core.sets import Sets
 from pipeline.core.streak import Standing, standing_of, today_of
+from pipeline.core.zones import LAST_ON_EARTH
 
 
 class DayKind(StrEnum):
@@ -44,11 +45,13 @@ class Today(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         date: the local date now, with the policy's day start.
+        tz: the zone that it is of.
         covered: the dates that count.
         standing: as `standing_of` them.
     """
 
     date: LocalDate
+    tz: str
     covered: Runs
     standing: Standing
 
@@ -81,18 +84,36 @@ def covered_by(dates: Dates) -> Runs:
     return difference(given, runs_of(dates.revoked))
 
 
-def today(progress: ProgressUpdated, instant: Instant, policy: Policy) -> Today:
+def zone_for(progress: ProgressUpdated, tz: str | None = None) -> str:
+    """Return the zone in which a user's dates are read.
+
+    Args:
+        tz: where the reader says that the user is, a name that is known; None when it does not.
+
+    Returns:
+        The reader's, else the user's; while none is known the place where a date ends last, so that
+        no streak is shown as broken while it can still go on somewhere.
+    """
+    return tz or (progress.tz if progress.tz_known else LAST_ON_EARTH)
+
+
+def today(
+    progress: ProgressUpdated, instant: Instant, policy: Policy, tz: str | None = None
+) -> Today:
     """Return where a user stands at an instant; a streak that broke meanwhile is broken.
 
     Args:
         instant: at or after `updated_at`.
         policy: in force at the instant.
+        tz: as in `zone_for`.
     """
     covered = covered_by(progress.dates)
+    zone = zone_for(progress, tz)
     return Today(
-        today_of(progress.tz, instant, policy),
+        today_of(zone, instant, policy),
+        zone,
         covered,
-        standing_of(covered, progress.tz, instant, policy),
+        standing_of(covered, zone, instant, policy),
     )
 
 

@@ -1,22 +1,16 @@
 """Why an input does not count.
 
-Owns: the rejection as a value, and the bounds on text that identifies something.
-Does not own: which checks there are (completion.py, commands.py).
+Owns: the rejection as a value, and how it quotes what it rejects.
+Does not own: which checks there are (completion.py, commands.py, texts.py).
 Invariant: bad input makes a rejection, never an exception; its detail quotes a bounded part of it.
 """
 
 from typing import Final
 
 from pipeline.core.records import Record
+from pipeline.core.texts import ID_CHARS_MAX, is_id, is_note
 
-ID_CHARS_MAX: Final = 128
-"""Of a user, completion, session or request id; every id that we make fits."""
-
-NAME_CHARS_MAX: Final = 64
-"""Of a practice or zone."""
-
-NOTE_CHARS_MAX: Final = 2_000
-"""Of a reason that a person gives."""
+__all__ = ["ID_CHARS_MAX", "Rejection", "bad_id", "is_id", "is_note", "quoted", "rejected"]
 
 _QUOTED_CHARS_MAX: Final = 80
 
@@ -47,22 +41,10 @@ def quoted(text: str) -> str:
     return f"{shown[:_QUOTED_CHARS_MAX]}... ({len(text)} characters)"
 
 
-def is_id(text: str) -> bool:
-    """Tell whether a text can identify something: 1 to 128 printable characters, not only spaces.
-
-    Control characters and lone surrogates are not printable, so every id can be encoded and shown.
-    """
-    return 0 < len(text) <= ID_CHARS_MAX and text.isprintable() and not text.isspace()
-
-
 def bad_id(field: str, value: str) -> Rejection:
     """Return the rejection of an id that `is_id` refuses."""
     return rejected(
         f"bad_{field}",
-        f"{field} must have 1 to {ID_CHARS_MAX} printable characters, not {quoted(value)}",
+        f"{field} must have 1 to {ID_CHARS_MAX} characters, not only space, and no control or "
+        f"bidirectional ones, not {quoted(value)}",
     )
-
-
-def is_note(text: str) -> bool:
-    """Tell whether a text can be kept as a person's words: bounded, and no lone surrogates."""
-    return len(text) <= NOTE_CHARS_MAX and not any("\ud800" <= char <= "\udfff" for char in text)

@@ -50,6 +50,7 @@ class Policy(msgspec.Struct, frozen=True):
         clock_ahead_ms_max: unless it is further ahead than this: then nothing that it says counts.
         future_skew_ms: how far after its append a completion may end, clock put right.
         session_ms_min, session_ms_max: of a session's length, both allowed.
+        bridge_shift: whether the hours that a journey puts the clock forward count in a bridge.
         portals: by day, each day at most once.
         cycle_days, earliest_date: the book's.
         by_day: the portal of each day of the cycle; index 0 is unused.
@@ -68,6 +69,7 @@ class Policy(msgspec.Struct, frozen=True):
     cycle_days: int
     earliest_date: LocalDate
     by_day: tuple[Portal | None, ...]
+    bridge_shift: bool = False
 
 
 class PolicyBook:

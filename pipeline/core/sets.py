@@ -72,6 +72,14 @@ def covered(sets: Sets) -> Runs:
     return difference(given, live_dates(sets.revocations, cancelled))
 
 
+def revoking(sets: Sets, date: LocalDate) -> tuple[str, ...]:
+    """Return the requests, sorted, that revoke a date and were not withdrawn."""
+    if not sets.revocations:
+        return ()
+    cancelled = withdrawn(sets)
+    return tuple([req for req, on in sets.revocations if on == date and req not in cancelled])
+
+
 def claimed_keys(sets: Sets) -> tuple[str, ...]:
     """Return the key ids with a claim that was not withdrawn, sorted."""
     if not sets.claims:

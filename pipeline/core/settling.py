@@ -24,7 +24,7 @@ from pipeline.core.records import (
 )
 from pipeline.core.rulebook import Policy
 from pipeline.core.sets import Sets, claimed_keys, covered, digest_of, with_unlocked
-from pipeline.core.state import Unlocked, UserState
+from pipeline.core.state import Unlocked, UserState, shown_zone
 from pipeline.core.streak import Standing, standing_of
 from pipeline.core.traces import Traces
 
@@ -171,7 +171,7 @@ def _told(
             longest_days=standing.longest_days,
             lifetime_days=standing.lifetime_days,
             reached_on=due.reached_on,
-            tz=state.tz,
+            tz=shown_zone(state.tz),
             practice=change.practice,
             figure=due.portal.figure,
             frame=due.portal.day,
@@ -199,23 +199,28 @@ def _frames(
 ) -> tuple[GeometryUpdated, ...]:
     """Return the frames to tell: those that complete a figure by a portal, then the current one.
 
-    The current frame is told when it is another than was told before, and no frame is told twice.
+    The current frame is told when it is another than was told before, and no frame of a date is
+    told twice. Two laps that one change completes have the same frame, of two dates.
     """
     current, current_end = standing.cycle_day, standing.current_end
     if not openings:
         if current_end is None or current == frame_told:
             return ()
         return (_frame(current, current_end, assets.variant_of(change.user_id), change, assets),)
-    frames = {
-        each.due.portal.day: each.due.reached_on
+    frames = [
+        (each.due.portal.day, each.due.reached_on)
         for each in openings
         if _completes(each.due.portal.day, assets)
-    }
-    if current_end is not None and (current in frames or current != frame_told):
-        frames.pop(current, None)
-        frames[current] = current_end
+    ]
+    if current_end is not None:
+        now = (current, current_end)
+        if now in frames:
+            frames.remove(now)
+            frames.append(now)
+        elif current != frame_told:
+            frames.append(now)
     variant = assets.variant_of(change.user_id)
-    return tuple(_frame(frame, date, variant, change, assets) for frame, date in frames.items())
+    return tuple([_frame(frame, date, variant, change, assets) for frame, date in frames])
 
 
 def _frame(

@@ -16,6 +16,13 @@ from pipeline.core.sets import Sets, digest_of
 from pipeline.core.traces import NO_TRACES, Traces
 
 NO_SETS: Final = Sets()
+NEVER: Final = -(1 << 62)
+"""Before every instant."""
+
+
+def shown_zone(tz: str) -> str:
+    """Return how a user's zone is published; UTC stands for none."""
+    return tz or "UTC"
 
 
 class Unlocked(PortalReached, frozen=True, array_like=True, gc=False):
@@ -30,6 +37,7 @@ class UserState(msgspec.Struct, frozen=True, array_like=True, gc=False):
         portals: in the order in which they were told.
         granted: Field Key ids, sorted.
         tz, tz_at, tz_id: zone, end and id of the accepted completion with the greatest (end, id).
+            Until there is one, tz is that of the last adjustment that said one; empty without one.
         crossing: what bridging needs to remember.
         frame_told: the current frame that geometry was last told of; 0 before the first.
         checked_days, checked_policy: up to this length of a run, the portals of that policy version
@@ -42,8 +50,8 @@ class UserState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     sets: Sets = NO_SETS
     portals: tuple[Unlocked, ...] = ()
     granted: tuple[str, ...] = ()
-    tz: str = "UTC"
-    tz_at: Instant = -(1 << 62)
+    tz: str = ""
+    tz_at: Instant = NEVER
     tz_id: str = ""
     crossing: Crossing = Crossing()
     frame_told: int = 0

@@ -7,10 +7,11 @@ Invariant: nothing here is stored; nothing happens at midnight.
 
 import msgspec
 
-from pipeline.core.calendar import local_date, utc_date, zone_of
+from pipeline.core.calendar import local_date, utc_date
 from pipeline.core.records import Instant, LocalDate
 from pipeline.core.rulebook import Policy
 from pipeline.core.runs import Runs, first_reaching
+from pipeline.core.zones import LAST_ON_EARTH, zone_of
 
 
 class Standing(msgspec.Struct, frozen=True, gc=False):
@@ -41,7 +42,7 @@ def current_run(
 
     Args:
         dates: covered.
-        tz: the user's zone; UTC stands in for one that no longer exists.
+        tz: as in `today_of`.
     """
     # Anywhere on earth, and with any day start, today is from two dates before UTC's to one after
     # it. Mostly all of these give the same run, and the zone need not be asked.
@@ -64,9 +65,10 @@ def today_of(tz: str, instant: Instant, policy: Policy) -> LocalDate:
     """Return the local date at an instant, with the policy's day start.
 
     Args:
-        tz: the user's zone; UTC stands in for one that no longer exists.
+        tz: the user's zone. While it is not known (empty), a date lasts until it is over
+            everywhere; UTC stands in for one that no longer exists.
     """
-    zone = zone_of(tz) or zone_of("UTC")
+    zone = zone_of(tz or LAST_ON_EARTH) or zone_of("UTC")
     return local_date(instant, zone, policy.day_start_minutes) if zone else utc_date(instant)
 
 
@@ -75,7 +77,7 @@ def standing_of(dates: Runs, tz: str, instant: Instant, policy: Policy) -> Stand
 
     Args:
         dates: covered.
-        tz: the user's zone.
+        tz: as in `today_of`.
     """
     current = current_run(dates, tz, instant, policy)
     if not dates:

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from pipeline.core.bridging import BRIDGE_MS
-from pipeline.core.calendar import DAY_MS, date_of, local_date, utc_date, zone_of
+from pipeline.core.calendar import DAY_MS, date_of, local_date, utc_date
 from pipeline.core.reading import DayKind, covered_by, day_kinds, today
 from pipeline.core.records import (
     AuditEntry,
@@ -31,6 +31,7 @@ from pipeline.core.records import (
     ReconciliationAlert,
 )
 from pipeline.core.rulebook import PolicyBook
+from pipeline.core.zones import zone_of
 from pipeline.ops.explain_records import (
     DayAnswer,
     Evidence,

@@ -7,13 +7,14 @@ from typing import Any
 
 import msgspec
 
-from pipeline.core.calendar import Zone, date_of, instant_of, zone_of
+from pipeline.core.calendar import date_of, instant_of
 from pipeline.core.dedupe import Cover, SeenCompletion, SeenUpdate
 from pipeline.core.fold import Outcome, World, fold_command, fold_completion
 from pipeline.core.policy import PolicyBook, load_policy
 from pipeline.core.progress import progress_of
 from pipeline.core.records import Cause, Command, PracticeCompleted, ProgressUpdated
 from pipeline.core.state import EMPTY, UserState
+from pipeline.core.zones import Zone, zone_of
 
 POLICY_TEXT = Path(__file__).parents[2].joinpath("policy.yaml").read_text()
 BOOK = load_policy(POLICY_TEXT)

@@ -4,7 +4,8 @@ from datetime import datetime
 
 import pytest
 
-from pipeline.core.calendar import DAY_MS, local_date, utc_date, zone_names, zone_of
+from pipeline.core.calendar import DAY_MS, local_date, utc_date
+from pipeline.core.zones import zone_names, zone_of
 from tests.core.scenes import at, day, zone
 
 THREE = 180
