@@ -195,7 +195,8 @@ def test_older_and_newer_writers_are_understood(
     [
         ("long", "int", "long where int"),
         ("null", "string", "null where string"),
-        (["null", "string"], "string", "null where string"),
+        (["null", "int"], "string", "f has null where string"),
+        ([], "string", "an empty union"),
         ("float", "string", "float where string"),
         ({"type": "map", "values": "int"}, {"type": "map", "values": "string"}, "int where string"),
         ({"type": "map", "values": "string"}, "string", "map where string"),
@@ -205,8 +206,7 @@ def test_older_and_newer_writers_are_understood(
             {"type": "long", "logicalType": "timestamp-millis"},
             "timestamp-micros where timestamp-millis",
         ),
-        ({"type": "int", "logicalType": "date"}, "long", "date where long"),
-        ("Nowhere", "string", "Nowhere where string"),
+        ("Nowhere", "string", "'Nowhere' is not defined"),
         (
             {"type": "record", "name": "A", "fields": []},
             {"type": "record", "name": "B", "fields": []},
@@ -256,7 +256,9 @@ EXTRA: list[tuple[object, bytes]] = [
     ({"type": "array", "items": {"type": "fixed", "name": "X", "size": 1}}, z(1) + b"x" + z(0)),
     ({"type": "map", "values": "null"}, z(1) + z(1) + b"k" + z(0)),
     (["null", "string"], z(1) + z(1) + b"x"),
-    ({"type": "record", "name": "X", "fields": [field("int", "x"), field("X2", "y")]}, b""),
+    (["null", "string"], z(0)),
+    ({"type": "array", "items": "float"}, z(2) + b"12345678" + z(-1) + z(4) + b"1234" + z(0)),
+    ({"type": "map", "values": "string"}, (z(1) + (z(1) + b"k" + z(1) + b"\xff")) * 2 + z(0)),
     (
         {"type": "record", "name": "X", "fields": [field("int", "x"), field("int", "y")]},
         z(1) + z(2),
@@ -264,49 +266,17 @@ EXTRA: list[tuple[object, bytes]] = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("kind", "bytes_of_it"), [extra for extra in EXTRA if extra[1] or extra[0] == "null"]
-)
+@pytest.mark.parametrize(("kind", "bytes_of_it"), EXTRA)
 def test_fields_that_we_do_not_know_are_passed_over(kind: object, bytes_of_it: bytes) -> None:
     writer = record_of(field(kind, "extra"), field("string"))
     reader = AvroReader(writer.tree, record_of(field("string")))
     assert reader.read(bytes_of_it + z(1) + b"x", 0) == ["x"]
 
 
-@pytest.mark.parametrize(
-    ("kind", "why"),
-    [
-        ({"type": "array", "items": "null"}, "take no bytes"),
-        ({"type": "array", "items": {"type": "fixed", "name": "X", "size": 0}}, "take no bytes"),
-        (
-            {"type": "array", "items": {"type": "record", "name": "X", "fields": []}},
-            "take no bytes",
-        ),
-        (
-            {
-                "type": "array",
-                "items": {"type": "record", "name": "X", "fields": [field("null", "n")]},
-            },
-            "take no bytes",
-        ),
-        (
-            {"type": "record", "name": "X", "fields": [field(["null", "X"], "next")]},
-            "recursive or too deep",
-        ),
-        ("Nowhere", "type Nowhere is not defined"),
-        ({"type": "array"}, "not an Avro schema"),
-    ],
-)
-def test_fields_that_cost_more_to_pass_over_than_to_send(kind: object, why: str) -> None:
-    writer = record_of(field(kind, "extra"), field("string"))
-    with pytest.raises(UnresolvableSchemaError, match=why):
-        AvroReader(writer.tree, record_of(field("string")))
-
-
 def test_a_type_that_is_used_again_by_its_name() -> None:
     inner = {"type": "record", "name": "X", "fields": [field("int", "x")]}
     writer = record_of(
-        field(inner, "a"), field({"type": "array", "items": "n.X"}, "b"), field("string")
+        field(inner, "a"), field({"type": "array", "items": "X"}, "b"), field("string")
     )
     reader = AvroReader(writer.tree, record_of(field("string")))
     assert reader.read(z(5) + z(1) + z(6) + z(0) + z(1) + b"x", 0) == ["x"]
@@ -316,14 +286,6 @@ def test_our_own_type_that_is_used_again_by_its_name() -> None:
     inner = {"type": "record", "name": "X", "fields": [field("int", "x")]}
     schema = record_of(field(inner, "a"), field(["null", "X"], "b"))
     assert AvroReader(schema.tree, schema).read(z(5) + z(1) + z(6), 0) == [[5], [6]]
-
-
-def test_a_schema_a_thousand_deep_is_refused() -> None:
-    kind: object = "string"
-    for _ in range(1_000):
-        kind = {"type": "array", "items": kind}
-    with pytest.raises(UnresolvableSchemaError, match="too deep"):
-        AvroReader(record_of(field(kind, "extra")).tree, record_of())
 
 
 def test_a_body_whose_counts_lie_costs_no_more_than_its_length() -> None:
