@@ -1,4 +1,4 @@
-"""Input values to records: Confluent-framed Avro or JSON, both strict.
+"""Input values to records: Confluent-framed Avro or JSON.
 
 Owns: which bytes are a completion or a command, and the reason when they are not.
 Does not own: whether the record makes sense (core), what becomes of a refused one (engine/).
@@ -10,7 +10,7 @@ else: that the schema could not be asked for, and that the record must be tried 
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeAlias
 
-from pipeline.codec import json_inputs
+from pipeline.codec import input_bounds, json_inputs
 from pipeline.codec.avro import MAGIC
 from pipeline.codec.avro_reader import AvroReader, MalformedAvroError, UnresolvableSchemaError
 from pipeline.codec.errors import DecodeError, UnknownSchemaIdError
@@ -34,8 +34,8 @@ REASONS: Final = (
     "malformed_avro",
     "malformed_json",
     "invalid_utf8",
+    "invalid_text",
     "missing_field",
-    "unknown_field",
     "duplicate_field",
     "wrong_type",
     "number_out_of_range",
@@ -53,9 +53,8 @@ REASONS: Final = (
 KEY_REASONS: Final = ("no_key", "key_not_utf8", "key_not_user", "wrong_partition")
 """Every reason of `check_key`."""
 
-TEXT_CHARS_MAX: Final = json_inputs.TEXT_CHARS_MAX
+TEXT_CHARS_MAX: Final = input_bounds.TEXT_CHARS_MAX
 _FRAMING_BYTES: Final = 5
-_JSON_START: Final = 0x7B
 _READERS_MAX: Final = 256
 _SHOWN_MAX: Final = 16
 
@@ -66,9 +65,13 @@ class InputDecoder:
     Args:
         schemas: ours, by record name (`load_schemas`).
         writer_schema: asks the registry for the schema of an id (`SchemaResolver.writer_schema`).
+
+    Attributes:
+        ignored_fields: of the JSON inputs taken so far, those that are none of ours.
     """
 
     def __init__(self, schemas: Mapping[str, Schema], writer_schema: WriterSchemas) -> None:
+        self.ignored_fields = 0
         self._completions = _FramedReader(schemas["PracticeCompleted"], writer_schema)
         self._commands = _FramedReader(schemas["Command"], writer_schema)
 
@@ -79,13 +82,13 @@ class InputDecoder:
             DecodeError: it is not a completion.
             RegistryUnavailableError: its schema could not be asked for; try again.
         """
-        if value and value[0] == _JSON_START:
-            return json_inputs.completion(value)
+        if value and json_inputs.is_json(value):
+            return json_inputs.completion(value, self._tell_ignored)
         row, schema_id = self._completions.read(value)
         _bound_texts(row, _COMPLETION_TEXTS, TEXT_CHARS_MAX, schema_id)
         for n, name in _COMPLETION_INSTANTS:
             _bound_instant(row[n], name, schema_id)
-        json_inputs.bound_context(row[-1], schema_id)
+        input_bounds.bound_context(row[-1], schema_id)
         return PracticeCompleted(*row)
 
     def decode_command(self, value: bytes | None) -> Command:
@@ -95,11 +98,11 @@ class InputDecoder:
             DecodeError: it is not a command.
             RegistryUnavailableError: its schema could not be asked for; try again.
         """
-        if value and value[0] == _JSON_START:
-            return json_inputs.command(value)
+        if value and json_inputs.is_json(value):
+            return json_inputs.command(value, self._tell_ignored)
         row, schema_id = self._commands.read(value)
         _bound_texts(row, _COMMAND_TEXTS, TEXT_CHARS_MAX, schema_id)
-        _bound_texts(row, _COMMAND_LONG_TEXTS, json_inputs.REASON_CHARS_MAX, schema_id)
+        _bound_texts(row, _COMMAND_LONG_TEXTS, input_bounds.REASON_CHARS_MAX, schema_id)
         command = Command(*row)
         _bound_instant(command.payload_append_time, "payload_append_time", schema_id)
         local_date = command.local_date
@@ -110,8 +113,11 @@ class InputDecoder:
                 schema_id,
             )
         if command.kind not in COMMAND_KINDS:
-            raise json_inputs.unknown_kind(command.kind, schema_id)
+            raise input_bounds.unknown_kind(command.kind, schema_id)
         return command
+
+    def _tell_ignored(self, fields: int) -> None:
+        self.ignored_fields += fields
 
 
 class _FramedReader:
@@ -179,9 +185,9 @@ def _places(record: type[PracticeCompleted | Command], *names: str) -> list[tupl
     return [(record.__struct_fields__.index(name), name) for name in names]
 
 
-_COMPLETION_TEXTS: Final = _places(PracticeCompleted, *json_inputs.COMPLETION_TEXTS)
+_COMPLETION_TEXTS: Final = _places(PracticeCompleted, *input_bounds.COMPLETION_TEXTS)
 _COMPLETION_INSTANTS: Final = _places(PracticeCompleted, "started_at", "completed_at", "sent_at")
-_COMMAND_TEXTS: Final = _places(Command, *json_inputs.COMMAND_TEXTS)
+_COMMAND_TEXTS: Final = _places(Command, *input_bounds.COMMAND_TEXTS)
 _COMMAND_LONG_TEXTS: Final = _places(Command, "reason")
 
 
@@ -191,7 +197,7 @@ def _bound_texts(
     for n, name in places:
         text = row[n]
         if text is not None and len(text) > chars_max:
-            raise json_inputs.too_long(name, len(text), chars_max, schema_id)
+            raise input_bounds.too_long(name, len(text), chars_max, schema_id)
 
 
 def _bound_instant(instant: int | None, name: str, schema_id: int) -> None:

@@ -1,53 +1,48 @@
 """The JSON form of the inputs.
 
-Owns: the JSON fields, their types and bounds, and a reason for each way to be wrong.
-Does not own: the Avro form (inputs.py), which texts are instants (instants.py).
-Invariant: the fields are those of the Avro schemas, each at most once, and no others. An instant is
-a text in RFC 3339 with an offset, never a number; a local date is `YYYY-MM-DD`; bytes are base64.
+Owns: which values are JSON, and the fast reading of a completion that is as most are.
+Does not own: what is taken and what is refused (json_exact.py), the Avro form (inputs.py).
+Invariant: what the fast reading takes, the exact one takes as the same record; what it does not
+take is read exactly, so that only one place takes liberties and says what is wrong.
 
-Repeated fields. A JSON parser keeps one of two fields of a name, and two parsers may keep different
-ones, so repetition is refused. The parser used here does not tell; but it is cheap to count
-quotation marks, and a record without a repetition, a null or an escaped mark has four for each text
-field. Only where the count differs is the text parsed a second time by one that tells.
+The fast reading is a typed parser that tells neither a field that it skips nor a name that occurs
+twice. But it is cheap to count quotation marks, and a record of texts without either has four for
+each field. Where the count differs, a map of the fields as they were sent accounts for unknown
+fields and for nulls. What that does not account for either, such as a name that occurs twice or an
+escaped mark, is read exactly.
 """
 
-import json
-from datetime import date
+from collections.abc import Callable
 from typing import Annotated, Final
 
 import msgspec
 
-from pipeline.codec.errors import DecodeError
-from pipeline.codec.instants import (
-    LOCAL_DATE_MAX,
-    LOCAL_DATE_MIN,
-    NotAnInstantError,
-    instant_ms,
+from pipeline.codec.input_bounds import (
+    CONTEXT_ENTRIES_MAX,
+    CONTEXT_KEY_CHARS_MAX,
+    CONTEXT_VALUE_CHARS_MAX,
+    TEXT_CHARS_MAX,
 )
-from pipeline.core.records import COMMAND_KINDS, Command, PracticeCompleted
-
-TEXT_CHARS_MAX: Final = 256
-"""Longest id, name or zone, in characters."""
-
-REASON_CHARS_MAX: Final = 4_096
-"""Longest `reason` of a command, in characters."""
-
-CONTEXT_ENTRIES_MAX: Final = 64
-CONTEXT_KEY_CHARS_MAX: Final = 128
-CONTEXT_VALUE_CHARS_MAX: Final = 1_024
-
-COMPLETION_TEXTS: Final = (
-    *("completion_id", "user_id", "session_id", "practice", "tz", "device_id", "app_version"),
+from pipeline.codec.instants import NotAnInstantError, instant_and_offset, instant_ms
+from pipeline.codec.json_exact import (
+    COMPLETION_FIELDS,
+    COMPLETION_REQUIRED,
+    exact_command,
+    exact_completion,
 )
-COMMAND_TEXTS: Final = ("request_id", "user_id", "actor", "ticket", "key_id", "withdraws")
+from pipeline.codec.json_object import BYTE_ORDER_MARK, DEPTH_MAX, WHITE_SPACE
+from pipeline.core.records import Command, PracticeCompleted
 
 _Text = Annotated[str, msgspec.Meta(max_length=TEXT_CHARS_MAX)]
-_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
-_SHOWN_CHARS_MAX: Final = 300
-_MARKS_OF_REQUIRED: Final = 7 * 4
+_ContextKey = Annotated[str, msgspec.Meta(max_length=CONTEXT_KEY_CHARS_MAX)]
+_ContextValue = Annotated[str, msgspec.Meta(max_length=CONTEXT_VALUE_CHARS_MAX)]
+_Context = Annotated[dict[_ContextKey, _ContextValue], msgspec.Meta(max_length=CONTEXT_ENTRIES_MAX)]
+_MARKS_OF_REQUIRED: Final = 4 * len(COMPLETION_REQUIRED)
+_OBJECT_START: Final = ord("{")
+_BEFORE_OBJECT: Final = frozenset(WHITE_SPACE + BYTE_ORDER_MARK[:1])
 
 
-class _Completion(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class _Completion(msgspec.Struct, gc=False):
     completion_id: _Text
     user_id: _Text
     session_id: _Text
@@ -58,204 +53,136 @@ class _Completion(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     sent_at: str | None = None
     device_id: _Text | None = None
     app_version: _Text | None = None
-    context: dict[str, str] | None = None
+    context: _Context | None = None
 
 
-class _Command(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    request_id: _Text
-    user_id: _Text
-    kind: str
-    actor: _Text
-    reason: Annotated[str, msgspec.Meta(max_length=REASON_CHARS_MAX)] | None = None
-    ticket: _Text | None = None
-    local_date: date | None = None
-    key_id: _Text | None = None
-    withdraws: _Text | None = None
-    payload: bytes | None = None
-    payload_append_time: str | None = None
-
+_OPTIONAL: Final = tuple(COMPLETION_FIELDS - set(COMPLETION_REQUIRED))
 
 _decode_completion: Final = msgspec.json.Decoder(_Completion).decode
-_decode_command: Final = msgspec.json.Decoder(_Command).decode
+_decode_fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def completion(value: bytes) -> PracticeCompleted:
+class _UnaccountedError(Exception):
+    """The usual reading cannot say that no name occurs twice.
+
+    **Operator action**: none; the record is read exactly, and nothing else sees this.
+    """
+
+
+_UNUSUAL: Final = (
+    *(msgspec.MsgspecError, UnicodeDecodeError, RecursionError),
+    *(NotAnInstantError, _UnaccountedError),
+)
+
+
+def is_json(value: bytes) -> bool:
+    """Whether a value is meant as JSON: after a byte order mark and white space it begins with {.
+
+    Args:
+        value: not empty.
+    """
+    first = value[0]
+    if first == _OBJECT_START:
+        return True
+    if first not in _BEFORE_OBJECT:
+        return False
+    return value.removeprefix(BYTE_ORDER_MARK).lstrip(WHITE_SPACE)[:1] == b"{"
+
+
+def completion(
+    value: bytes, tell_ignored: Callable[[int], None] | None = None
+) -> PracticeCompleted:
     """A completion from a JSON object.
+
+    Args:
+        value: for which `is_json` says yes.
+        tell_ignored: is told how many fields, 1 and up, are none of ours, of a completion that is
+            taken.
 
     Raises:
         DecodeError: it is not one.
     """
     try:
         wire = _decode_completion(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise _refusal(error) from error
-    sent_at, context = wire.sent_at, wire.context
-    marks = _MARKS_OF_REQUIRED
-    if sent_at is not None:
-        marks += 4
-    if wire.device_id is not None:
-        marks += 4
-    if wire.app_version is not None:
-        marks += 4
-    if context is None:
-        context = {}
-    else:
-        marks += 2 + 4 * len(context)
-        bound_context(context, None)
-    if value.count(b'"') != marks:
-        _refuse_repeated_fields(value)
-    try:
-        return PracticeCompleted(
+        sent_at, context = wire.sent_at, wire.context
+        marks = _MARKS_OF_REQUIRED
+        if sent_at is not None:
+            marks += 4
+        if wire.device_id is not None:
+            marks += 4
+        if wire.app_version is not None:
+            marks += 4
+        if context is None:
+            context = {}
+        else:
+            marks += 2 + 4 * len(context)
+        ignored = 0 if value.count(b'"') == marks else _ignored(value, wire, marks)
+        completed_at, offset_minutes = instant_and_offset(wire.completed_at)
+        record = PracticeCompleted(
             wire.completion_id,
             wire.user_id,
             wire.session_id,
             wire.practice,
             instant_ms(wire.started_at),
-            instant_ms(wire.completed_at),
+            completed_at,
             wire.tz,
             None if sent_at is None else instant_ms(sent_at),
             wire.device_id,
             wire.app_version,
             context,
+            offset_minutes,
         )
-    except NotAnInstantError as error:
-        texts = {name: getattr(wire, name) for name in ("started_at", "completed_at", "sent_at")}
-        name = next(name for name, text in texts.items() if not _is_instant(text))
-        raise _not_an_instant(name, texts[name], error) from error
+    except _UNUSUAL:
+        record, ignored = exact_completion(value)
+    if ignored and tell_ignored is not None:
+        tell_ignored(ignored)
+    return record
 
 
-def command(value: bytes) -> Command:
-    """A command from a JSON object.
+def command(value: bytes, tell_ignored: Callable[[int], None] | None = None) -> Command:
+    """A command from a JSON object. Commands are few: they are always read exactly.
+
+    Args:
+        value, tell_ignored: as of `completion`.
 
     Raises:
         DecodeError: it is not one.
     """
-    try:
-        wire = _decode_command(value)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise _refusal(error) from error
-    _refuse_repeated_fields(value)
-    if wire.kind not in COMMAND_KINDS:
-        raise unknown_kind(wire.kind, None)
-    return Command(
-        wire.request_id,
-        wire.user_id,
-        wire.kind,
-        wire.actor,
-        wire.reason,
-        wire.ticket,
-        _local_date(wire.local_date),
-        wire.key_id,
-        wire.withdraws,
-        wire.payload,
-        _instant(wire.payload_append_time, "payload_append_time"),
-    )
+    record, ignored = exact_command(value)
+    if ignored and tell_ignored is not None:
+        tell_ignored(ignored)
+    return record
 
 
-def bound_context(context: dict[str, str], schema_id: int | None) -> None:
-    """Refuse a context that is too large.
+def _ignored(value: bytes, wire: _Completion, marks: int) -> int:
+    """How many fields of an object are none of ours.
+
+    Args:
+        value: the object. wire: the typed reading of it.
+        marks: quotation marks of the fields in `wire` that are not None.
 
     Raises:
-        DecodeError: more entries, or longer ones, than are carried.
+        _UnaccountedError: there are more marks than the fields account for: a name that occurs
+            twice, or marks that are escaped.
     """
-    if len(context) > CONTEXT_ENTRIES_MAX:
-        raise DecodeError(
-            "collection_too_large",
-            f"context has {len(context)} entries; send at most {CONTEXT_ENTRIES_MAX}",
-            schema_id,
-        )
-    for key, text in context.items():
-        if len(key) > CONTEXT_KEY_CHARS_MAX:
-            raise too_long("a key of context", len(key), CONTEXT_KEY_CHARS_MAX, schema_id)
-        if len(text) > CONTEXT_VALUE_CHARS_MAX:
-            raise too_long(f"context.{key}", len(text), CONTEXT_VALUE_CHARS_MAX, schema_id)
+    if value.count(b"{") + value.count(b"[") > DEPTH_MAX or not _is_utf8(value):
+        raise _UnaccountedError
+    fields = _decode_fields(value)
+    for name in _OPTIONAL:
+        if name in fields and getattr(wire, name) is None:
+            marks += 2
+    others = fields.keys() - COMPLETION_FIELDS
+    for name in others:
+        marks += 2 + bytes(fields[name]).count(b'"')
+    if value.count(b'"') != marks:
+        raise _UnaccountedError
+    return len(others)
 
 
-def too_long(name: str, chars: int, chars_max: int, schema_id: int | None) -> DecodeError:
-    """The refusal of a text that is too long."""
-    return DecodeError(
-        "field_too_long",
-        f"{name} has {chars} characters; send at most {chars_max}",
-        schema_id,
-    )
-
-
-def unknown_kind(kind: str, schema_id: int | None) -> DecodeError:
-    """The refusal of a command that this release does not know."""
-    return DecodeError(
-        "unknown_kind",
-        f"kind {kind[:TEXT_CHARS_MAX]!r} is not known to this release; send one of"
-        f" {', '.join(COMMAND_KINDS)}",
-        schema_id,
-    )
-
-
-def _instant(text: str | None, name: str) -> int | None:
-    if text is None:
-        return None
+def _is_utf8(value: bytes) -> bool:
+    """Whether a value is UTF-8; the typed parser does not look into what it skips."""
     try:
-        return instant_ms(text)
-    except NotAnInstantError as error:
-        raise _not_an_instant(name, text, error) from error
-
-
-def _is_instant(text: str | None) -> bool:
-    try:
-        return text is None or instant_ms(text) is not None
-    except NotAnInstantError:
+        value.decode()
+    except UnicodeDecodeError:
         return False
-
-
-def _not_an_instant(name: str, text: str, error: NotAnInstantError) -> DecodeError:
-    return DecodeError(
-        error.reason,
-        f"{name} is {text[:40]!r}: {error}; send RFC 3339 with an offset, such as"
-        " 2026-03-01T06:30:00.000+01:00",
-    )
-
-
-def _local_date(day: date | None) -> int | None:
-    if day is None:
-        return None
-    days = day.toordinal() - _EPOCH_ORDINAL
-    if not LOCAL_DATE_MIN <= days <= LOCAL_DATE_MAX:
-        raise DecodeError(
-            "date_out_of_range", f"local_date is {day}; send a date of years 2 to 9998"
-        )
-    return days
-
-
-def _refuse_repeated_fields(value: bytes) -> None:
-    """Refuse an object, already known to be well formed, in which a field occurs twice."""
-
-    def checked(pairs: list[tuple[str, object]]) -> dict[str, object]:
-        found = dict(pairs)
-        if len(found) != len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise DecodeError("duplicate_field", f"field {twice[:40]!r} occurs twice; send it once")
-        return found
-
-    json.loads(value, object_pairs_hook=checked)
-
-
-def _refusal(error: msgspec.MsgspecError | UnicodeDecodeError) -> DecodeError:
-    """Why the parser refused, as a stable reason and a text that says the fix."""
-    text = str(error)[:_SHOWN_CHARS_MAX]
-    if isinstance(error, UnicodeDecodeError):
-        return DecodeError("invalid_utf8", "a text of the value is not UTF-8; send JSON in UTF-8")
-    if not isinstance(error, msgspec.ValidationError):
-        return DecodeError("malformed_json", f"{text}; send one JSON object in UTF-8")
-    for reason, beginning, fix in _REFUSALS:
-        if text.startswith(beginning):
-            return DecodeError(reason, f"{text}; {fix}")
-    return DecodeError("wrong_type", f"{text}; send the field as the schema has it")
-
-
-_REFUSALS: Final = (
-    ("missing_field", "Object missing required field", "send every required field"),
-    ("unknown_field", "Object contains unknown field", "send the fields of the schema only"),
-    ("field_too_long", "Expected `str` of length", "shorten it"),
-    ("number_out_of_range", "Number out of range", "no field of ours is a number"),
-    ("invalid_date", "Invalid RFC3339 encoded date", "send it as YYYY-MM-DD"),
-)
+    return True

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.codec import inputs, json_inputs
+from pipeline.codec import input_bounds, inputs
 from pipeline.codec.avro import framing
 from pipeline.codec.errors import (
     DETAIL_CHARS_MAX,
@@ -166,9 +166,9 @@ def test_the_largest_that_is_taken() -> None:
         started_at=INSTANT_MIN,
         completed_at=INSTANT_MAX,
         context={
-            str(n).zfill(json_inputs.CONTEXT_KEY_CHARS_MAX): "x"
-            * json_inputs.CONTEXT_VALUE_CHARS_MAX
-            for n in range(json_inputs.CONTEXT_ENTRIES_MAX)
+            str(n).zfill(input_bounds.CONTEXT_KEY_CHARS_MAX): "x"
+            * input_bounds.CONTEXT_VALUE_CHARS_MAX
+            for n in range(input_bounds.CONTEXT_ENTRIES_MAX)
         },
     )
     assert DECODER.decode_completion(ENCODERS["PracticeCompleted"].encode(largest)) == largest

@@ -1,0 +1,165 @@
+"""Completions and commands from JSON, field by field.
+
+Owns: the fields, which liberties are taken with them, and a text for each refusal.
+Does not own: JSON itself (json_object.py), which texts are instants (instants.py), how much is
+taken (input_bounds.py), the fast reading (json_inputs.py).
+Invariant: the fields are those of the Avro schemas, each at most once; others are ignored, as in
+Avro, and counted. An instant is a text in RFC 3339 with an offset, never a number; a local date is
+`YYYY-MM-DD`; bytes are base64. Half a character, a lone surrogate, is replaced in what nothing
+interprets, and refused in what tells one user, session or request from another.
+"""
+
+import re
+from binascii import a2b_base64
+from datetime import date
+from typing import Final
+
+from pipeline.codec.errors import DecodeError
+from pipeline.codec.input_bounds import (
+    REASON_CHARS_MAX,
+    TEXT_CHARS_MAX,
+    bound_context,
+    entry_fault,
+    shown,
+    unknown_kind,
+)
+from pipeline.codec.instants import LOCAL_DATE_MAX, LOCAL_DATE_MIN
+from pipeline.codec.json_object import (
+    Fields,
+    JsonValue,
+    kind_of,
+    mended,
+    repeated,
+    wrong_type,
+)
+from pipeline.core.records import COMMAND_KINDS, Command, PracticeCompleted
+
+COMPLETION_REQUIRED: Final = PracticeCompleted.__struct_fields__[:7]
+COMPLETION_FIELDS: Final = frozenset(PracticeCompleted.__struct_fields__) - {"offset_minutes"}
+
+_COMMAND_REQUIRED: Final = Command.__struct_fields__[:4]
+_COMMAND_FIELDS: Final = frozenset(Command.__struct_fields__)
+_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_BASE64: Final = re.compile("[A-Za-z0-9+/]*={0,2}")
+
+
+def exact_completion(value: bytes) -> tuple[PracticeCompleted, int]:
+    """A completion from a JSON object.
+
+    Returns:
+        The completion, and how many fields of the object are none of its own.
+
+    Raises:
+        DecodeError: it is not one.
+    """
+    fields = Fields(value, COMPLETION_FIELDS, COMPLETION_REQUIRED)
+    completion_id = fields.text("completion_id", TEXT_CHARS_MAX)
+    user_id = fields.text("user_id", TEXT_CHARS_MAX)
+    session_id = fields.text("session_id", TEXT_CHARS_MAX)
+    practice = fields.text("practice", TEXT_CHARS_MAX, mend=True)
+    started_at, _ = fields.instant("started_at")
+    completed_at, offset_minutes = fields.instant("completed_at")
+    record = PracticeCompleted(
+        completion_id,
+        user_id,
+        session_id,
+        practice,
+        started_at,
+        completed_at,
+        fields.text("tz", TEXT_CHARS_MAX),
+        fields.optional_instant("sent_at"),
+        fields.optional_text("device_id", TEXT_CHARS_MAX, mend=True),
+        fields.optional_text("app_version", TEXT_CHARS_MAX, mend=True),
+        _context(fields.value("context")),
+        offset_minutes,
+    )
+    return record, fields.ignored
+
+
+def exact_command(value: bytes) -> tuple[Command, int]:
+    """A command from a JSON object; else as `exact_completion`."""
+    fields = Fields(value, _COMMAND_FIELDS, _COMMAND_REQUIRED)
+    request_id = fields.text("request_id", TEXT_CHARS_MAX)
+    user_id = fields.text("user_id", TEXT_CHARS_MAX)
+    kind = fields.text("kind", len(value), mend=True)
+    if kind not in COMMAND_KINDS:
+        raise unknown_kind(kind, None)
+    record = Command(
+        request_id,
+        user_id,
+        kind,
+        fields.text("actor", TEXT_CHARS_MAX),
+        fields.optional_text("reason", REASON_CHARS_MAX, mend=True),
+        fields.optional_text("ticket", TEXT_CHARS_MAX),
+        _local_date(fields.value("local_date")),
+        fields.optional_text("key_id", TEXT_CHARS_MAX),
+        fields.optional_text("withdraws", TEXT_CHARS_MAX),
+        _payload(fields.value("payload")),
+        fields.optional_instant("payload_append_time"),
+        fields.optional_text("tz", TEXT_CHARS_MAX),
+    )
+    return record, fields.ignored
+
+
+def _context(found: JsonValue) -> dict[str, str]:
+    """The labels of a completion, each as a text; a null is left out."""
+    if found is None:
+        return {}
+    if type(found) is not tuple:
+        raise wrong_type("context", found, "an object of texts")
+    twice = repeated(found)
+    if twice is not None:
+        raise DecodeError(
+            "duplicate_field", f"context has the key {shown(twice)} twice; send it once"
+        )
+    context = {mended(key): _label(key, value) for key, value in found if value is not None}
+    bound_context(context, None)
+    return context
+
+
+def _label(key: str, value: JsonValue) -> str:
+    if type(value) is str:
+        return mended(value)
+    if type(value) is bytes:
+        return value.decode()
+    if type(value) is bool:
+        return "true" if value else "false"
+    raise DecodeError(
+        "wrong_type",
+        f"{entry_fault(key, 'is', kind_of(value))}; send a text, a number or a boolean",
+    )
+
+
+def _local_date(found: JsonValue) -> int | None:
+    if found is None:
+        return None
+    if type(found) is not str:
+        raise wrong_type("local_date", found, "a text, YYYY-MM-DD")
+    if not _DATE.fullmatch(found):
+        raise DecodeError(
+            "invalid_date", f"local_date is {shown(found)}, which is no date; send it as YYYY-MM-DD"
+        )
+    try:
+        days = date.fromisoformat(found).toordinal() - _EPOCH_ORDINAL
+    except ValueError as error:
+        raise DecodeError(
+            "invalid_date", f"local_date is {found!r}: there is no such date; send one that is"
+        ) from error
+    if not LOCAL_DATE_MIN <= days <= LOCAL_DATE_MAX:
+        raise DecodeError(
+            "date_out_of_range", f"local_date is {found}; send a date of years 2 to 9998"
+        )
+    return days
+
+
+def _payload(found: JsonValue) -> bytes | None:
+    if found is None:
+        return None
+    if type(found) is not str:
+        raise wrong_type("payload", found, "a text in base64")
+    if len(found) % 4 or not _BASE64.fullmatch(found):
+        raise DecodeError(
+            "wrong_type", "payload is a text that is not base64; send base64 with its padding"
+        )
+    return a2b_base64(found)
