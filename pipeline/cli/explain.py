@@ -186,6 +186,8 @@ def _story(story: "Story", line: "Line") -> None:
         line(f"original  {one.completion_id} at {one.place}", 2)
         if one.local_date is not None:
             line(f"which counts for {one.local_date}", 12)
+        if one.own_date is not None and one.own_date != one.local_date:
+            line(f"this one is of {one.own_date}: a date was at stake", 12)
         if one.differing_fields:
             line(f"differs in {', '.join(one.differing_fields)}", 12)
     if story.counts_for is not None:

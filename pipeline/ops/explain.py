@@ -52,6 +52,7 @@ CANDIDATES_MAX: Final = 200
 LATEST: Final = 10
 """Inputs that are told when no date is asked for."""
 
+_CHANGES: Final = ("accepted", "overlap", "applied")
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
@@ -60,9 +61,14 @@ class Case(msgspec.Struct):
 
     place: Place
     audit: tuple[Place, AuditEntry] | None = None
-    alert: tuple[Place, ReconciliationAlert] | None = None
+    alerts: list[tuple[Place, ReconciliationAlert]] = []
     letter: tuple[Place, DeadLetter] | None = None
     portals: list[tuple[Place, PortalUnlocked]] = []
+
+    @property
+    def alert(self) -> tuple[Place, ReconciliationAlert] | None:
+        """The one that names another completion, of which there is one at most."""
+        return next((one for one in self.alerts if one[1].verdict != "assumed_zone"), None)
 
     @property
     def append_time(self) -> Instant:
@@ -131,7 +137,7 @@ def cases_of(found: Findings) -> list[Case]:
     for at, entry in found.audit:
         case(place_of(entry.cause)).audit = (at, entry)
     for at, alert in found.alerts:
-        case(place_of(alert.cause)).alert = (at, alert)
+        case(place_of(alert.cause)).alerts.append((at, alert))
     for at, letter in found.letters:
         case(place_of(letter.cause)).letter = (at, letter)
     for at, portal in found.portals:
@@ -151,8 +157,9 @@ def _about(
     requests = {case.audit[1].cause.id for case in cases if case.place in wanted and case.audit}
     for case in cases:
         if case.alert is not None and case.local_date is None:
-            original = case.alert[1].original
-            if Place(original.topic, original.partition, original.offset) in wanted:
+            alert = case.alert[1]
+            original = Place(*msgspec.structs.astuple(alert.original)[1:])
+            if original in wanted or alert.local_date == day:
                 wanted.add(case.place)
     late_days = policies.late_ms_max // DAY_MS + 3
     open_cases = [
@@ -231,7 +238,7 @@ def _story(
         counts_for=day_of(case.local_date),
         policy_version=entry.policy_version if entry is not None else policy.version,
         policy=policy_text(policy),
-        revision=0 if entry is None else entry.revision,
+        revision=entry.revision if entry is not None and verdict in _CHANGES else 0,
         repeats=None if alert is None else _repeated(alert, by_place),
         told=tuple(_told(case)),
     )
@@ -256,8 +263,16 @@ def _repeated(alert: ReconciliationAlert, by_place: Mapping[Place, Case]) -> Rep
     original = alert.original
     place = Place(original.topic, original.partition, original.offset)
     case = by_place.get(place)
-    counted = None if case is None else case.local_date
-    return Repeated(original.completion_id, place, alert.differing_fields, day_of(counted))
+    counted = alert.original_local_date
+    if counted is None and case is not None:
+        counted = case.local_date
+    return Repeated(
+        original.completion_id,
+        place,
+        alert.differing_fields,
+        day_of(counted),
+        day_of(alert.local_date),
+    )
 
 
 def _told(case: Case) -> Iterable[Told]:
@@ -266,8 +281,7 @@ def _told(case: Case) -> Iterable[Told]:
         digests = f"{entry.digest_before} → {entry.digest_after}"
         changed = "state as it was" if entry.digest_before == entry.digest_after else digests
         yield Told("audit", f"sequence {entry.sequence}, {changed}", place)
-    if case.alert is not None:
-        place, alert = case.alert
+    for place, alert in case.alerts:
         yield Told("alert", f"{alert.verdict}, {alert.severity}", place)
     if case.letter is not None:
         place, letter = case.letter
@@ -312,9 +326,9 @@ def _why(kind: DayKind, stories: Sequence[Story]) -> str:
         return f"Revoked by support: a revocation wins over everything else.{behind}"
     if kind is DayKind.BRIDGED:
         return (
-            "Bridged: the date was lost to travel over the date line. The last practice of the "
-            "date before and the first of the date after are less than "
-            f"{spelled_ms(BRIDGE_MS)} apart, which no fixed zone allows."
+            "Bridged: the date was lost to travel over the date line. Between the last practice of "
+            "the date before and the first of the date after lie, less what the journey put the "
+            f"clock forward, under {spelled_ms(BRIDGE_MS)}, which no fixed zone allows."
         )
     if about:
         return f"Nothing counts for it, although {_many(len(about), 'input')} concern it."
@@ -334,7 +348,7 @@ def _standing(found: Findings, policies: PolicyBook, now_ms: Instant) -> Standin
         generation=progress.generation,
         updated_at=progress.updated_at,
         today=to_date(now.date),
-        tz=progress.tz,
+        tz=now.tz,
         streak_days=now.standing.streak_days,
         longest_days=now.standing.longest_days,
         lifetime_days=now.standing.lifetime_days,

@@ -115,12 +115,17 @@ class Told(msgspec.Struct, frozen=True):
 
 
 class Repeated(msgspec.Struct, frozen=True):
-    """The accepted completion that a duplicate repeats, or an overlap crosses."""
+    """The accepted completion that a duplicate repeats, or an overlap crosses.
+
+    Attributes:
+        local_date: that it counts for. own_date: that the other one counts for, or would.
+    """
 
     completion_id: str
     place: Place
     differing_fields: tuple[str, ...]
     local_date: Date | None
+    own_date: Date | None = None
 
 
 class Story(msgspec.Struct, frozen=True):

@@ -6,9 +6,9 @@ Invariant: a sentence says what the recorded verdict rests on; nothing is judged
 contradict the log.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
@@ -22,6 +22,7 @@ from pipeline.core.records import (
     ReconciliationAlert,
 )
 from pipeline.core.rulebook import Policy
+from pipeline.core.zones import zone_of
 from pipeline.ops.explain_records import Input
 
 _DAY_MS: Final = 86_400_000
@@ -49,6 +50,10 @@ def policy_text(policy: Policy) -> str:
         f"{policy.session_ms_min // 1000} s to {policy.session_ms_max // 60_000} min count, up to "
         f"{policy.late_ms // _DAY_MS} days late; clocks up to "
         f"{policy.clock_ahead_ms_max // 3_600_000} h ahead are put right"
+        + (
+            "; the hours that a journey puts the clock forward count in a bridge"
+            * policy.bridge_shift
+        )
     )
 
 
@@ -77,17 +82,31 @@ def reason_of(
         text = _counted(sent, entry, policy)
         if verdict == "overlap":
             text += " It overlaps an accepted session in time; both count, and it is reported."
-        return text
+        return text + revoked_text(entry)
     if verdict == "repeated":
         return "The same request was taken before; asked again it changes nothing."
     if entry is not None and entry.action in _COMMANDS:
         by = f" By {entry.actor}"
         because = f": {entry.reason}" if entry.reason else ""
         ticket = f" ({entry.ticket})" if entry.ticket else ""
-        return f"{_COMMANDS[entry.action]}{by}{because}{ticket}."
+        return f"{_COMMANDS[entry.action]}{by}{because}{ticket}.{revoked_text(entry)}"
     if verdict in ("accepted", "overlap"):
         return "It counts for the date that the audit entry records."
     return "Nothing that says why was found."
+
+
+def revoked_text(entry: AuditEntry | None) -> str:
+    """What keeps the date of an input from counting, and what helps; empty when nothing does."""
+    if entry is None or not entry.revoked_by:
+        return ""
+    return revoked_by_text(entry.revoked_by)
+
+
+def revoked_by_text(requests: Sequence[str]) -> str:
+    """That requests revoke a date, and what helps."""
+    names = ", ".join(requests)
+    them = "that request" if len(requests) == 1 else "those requests"
+    return f" The date does not count all the same: it is revoked by {names}; withdraw {them}."
 
 
 def _counted(sent: PracticeCompleted, entry: AuditEntry | None, policy: Policy) -> str:
@@ -95,8 +114,11 @@ def _counted(sent: PracticeCompleted, entry: AuditEntry | None, policy: Policy) 
     ahead_ms = 0 if sent.sent_at is None else sent.sent_at - append_time
     is_ahead = ahead_ms > policy.skew_tolerance_ms
     ended = sent.completed_at - ahead_ms if is_ahead else sent.completed_at
-    local = local_time(ended, sent.tz)
-    text = f"It ended on {local:%Y-%m-%d at %H:%M} in {sent.tz}"
+    tz = sent.tz if entry is None or entry.tz is None else entry.tz
+    local = local_time(ended, tz)
+    text = f"It ended on {local:%Y-%m-%d at %H:%M} in {tz}"
+    if entry is not None and entry.tz_assumed:
+        text += f" (assumed from the offset of completed_at: nobody knows the zone {sent.tz!r})"
     if is_ahead:
         text += f", the device's clock put back by the {ahead_ms // 1000} s that it was ahead"
     minutes = local.hour * 60 + local.minute
@@ -121,7 +143,7 @@ def fields_of(sent: Input | None) -> dict[str, str]:
     shown: dict[str, str] = {}
     for name in sent.__struct_fields__:
         value = getattr(sent, name)
-        if value is None or value == {}:
+        if value is None or value == {} or name == "offset_minutes":
             continue
         if name.endswith(("_at", "_time")):
             shown[name] = rfc3339(value)
@@ -141,10 +163,8 @@ def fields_of(sent: Input | None) -> dict[str, str]:
 def local_time(instant: Instant, tz: str) -> datetime:
     """An instant on the wall clock of a zone; of UTC where there is no such zone."""
     moment = datetime.fromtimestamp(instant / 1000, UTC)
-    try:
-        return moment.astimezone(ZoneInfo(tz))
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return moment
+    zone = zone_of(tz)
+    return moment if zone is None else moment.astimezone(zone.info)
 
 
 def spelled_ms(length_ms: int) -> str:

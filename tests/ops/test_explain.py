@@ -61,6 +61,8 @@ def told(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         ledger.complete("bob", "b0", before(0), tz="UTC")
         ledger.command("bob", "r1", "revoke", local_date=day(0).isoformat(), **BECAUSE)
         ledger.command("bob", "r2", "credit", local_date=day(3).isoformat(), **BECAUSE)
+        ledger.command("bob", "r3", "credit", local_date=day(0).isoformat(), **BECAUSE)
+        ledger.complete("dan", "d1", before(0), tz="Etc/Unknown")
         ledger.complete("cay", "c1", before(1) + timedelta(hours=18), tz="Pacific/Honolulu")
         ledger.complete("cay", "c2", before(0) + timedelta(hours=4), tz="Pacific/Kiritimati")
         overlapping = {"started_at": iso(ms(before(0)) - 600_000), "tz": "UTC"}
@@ -116,7 +118,7 @@ def test_a_day_that_counts_with_its_retries(told: Ledger) -> None:
     assert accepted["sent"]["completion_id"] == "a1"
     assert "counts for that date" in accepted["reason"]
     assert accepted["counts_for"] == day(1).isoformat()
-    assert accepted["policy_version"] == "2026-01"
+    assert accepted["policy_version"] == "2026-06"
     assert [one["kind"] for one in accepted["told"]] == ["audit"]
     assert twin["id"] == "again"
     assert twin["repeats"]["place"] == accepted["place"]
@@ -141,8 +143,27 @@ def test_a_completion_that_was_too_late_is_found_by_the_date_it_claims(told: Led
     assert not found["day"]["counts"]
     (story,) = found["stories"]
     assert (story["verdict"], story["id"]) == ("dead_letter", "late")
-    assert "too_late" in story["reason"] and "14" in story["reason"]
+    assert "too_late" in story["reason"] and "35" in story["reason"]
     assert story["sent"]["completed_at"].startswith(day(60).isoformat())
+
+
+def test_a_credit_of_a_revoked_date_says_what_to_withdraw(told: Ledger) -> None:
+    stories = {story["id"]: story for story in explained(told, "bob", day(0))["stories"]}
+    assert stories["r3"]["verdict"] == "applied"
+    assert "it is revoked by r1; withdraw that request" in stories["r3"]["reason"]
+    assert "revoked by r1;" not in stories["r1"]["reason"]
+
+
+def test_an_assumed_zone_is_told(told: Ledger) -> None:
+    (story,) = explained(told, "dan", day(0))["stories"]
+    assert (story["verdict"], story["counts_for"]) == ("accepted", day(0).isoformat())
+    assert (
+        "in UTC (assumed from the offset of completed_at: nobody knows the zone 'Etc/Unknown')"
+        in (story["reason"])
+    )
+    assert {one["text"] for one in story["told"] if one["kind"] == "alert"} == {
+        "assumed_zone, notice"
+    }
 
 
 def test_what_cannot_be_read_is_among_the_latest(told: Ledger) -> None:
@@ -198,7 +219,7 @@ def test_text_fits_eighty_columns_and_names_every_place(told: Ledger) -> None:
     code, out, err = run(told, "ada", day(1).isoformat())
     assert code == 0, err
     assert max(len(line) for line in out.splitlines()) <= 80
-    for wanted in ("TWIN completion again", "original  a1", "partition ", "policy    2026-01"):
+    for wanted in ("TWIN completion again", "original  a1", "partition ", "policy    2026-06"):
         assert wanted in out
     assert "reading the log" in err
 
