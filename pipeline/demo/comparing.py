@@ -14,19 +14,27 @@ import msgspec
 
 from pipeline.core.geometry.catalogue import GoldenCatalogue
 from pipeline.core.geometry.cycle import LAST_FRAMES
-from pipeline.demo.expected import REASONS, days, expected_progress, shown_progress
-from pipeline.demo.outputs import Outputs, Seen, place_of, where
+from pipeline.demo.alerts import alert_differences
+from pipeline.demo.expected import (
+    REASONS,
+    days,
+    expected_audit,
+    expected_progress,
+    shown_progress,
+)
+from pipeline.demo.outputs import Outputs, Seen, where
+from pipeline.demo.places import place_of
 from pipeline.demo.sending import Sent
-from pipeline.oracle import Judgement, Rules, Unlock, UserModel, Verdict
+from pipeline.oracle import Judgement, Rules, Unlock, UserModel
 from pipeline.oracle.events import Place
 from pipeline.oracle.users import unlock_id
 
 KINDS: Final = (
     "inputs_unaudited", "inputs_audited_again", "audit_chain_breaks", "verdicts_wrong",
-    "verdicts_not_planted", "dates_wrong", "dead_letters_missing", "dead_letters_extra",
-    "dead_letters_altered", "reasons_wrong", "alerts_missing", "alerts_extra", "alerts_wrong",
-    "portals_missing", "portals_extra", "portals_wrong", "audited_unlocks_wrong", "users_wrong",
-    "geometry_wrong", "assets_unknown", "early_reads_gone",
+    "verdicts_not_planted", "audit_entries_wrong", "dead_letters_missing", "dead_letters_extra",
+    "dead_letters_altered", "reasons_wrong", "rejections_wrong", "alerts_missing", "alerts_extra",
+    "alerts_wrong", "portals_missing", "portals_extra", "portals_wrong", "audited_unlocks_wrong",
+    "users_wrong", "geometry_wrong", "assets_unknown", "early_reads_gone",
 )  # fmt: skip
 _COUNTING: Final = ("accepted", "overlap", "applied")
 EXAMPLES_MAX: Final = 3
@@ -72,7 +80,8 @@ def compare(
     _compare_audit(outputs, sent, judgement, found)
     _compare_chains(outputs, found)
     _compare_dead_letters(outputs, sent, judgement, found)
-    _compare_alerts(outputs, judgement, found)
+    for kind, what in alert_differences(outputs.alerts, judgement.verdicts, outputs.kinds):
+        found.note(kind, what)
     _compare_portals(outputs, judgement, found)
     _compare_users(outputs, judgement, rules, found)
     _compare_geometry(outputs, judgement, found)
@@ -109,8 +118,13 @@ def _compare_audit(
                 "verdicts_wrong",
                 f"{place} is {verdict.word} {verdict.category}, told as {entry['verdict']}",
             )
-        elif verdict.local_date is not None and entry["local_date"] != days(verdict.local_date):
-            found.note("dates_wrong", f"{place} counts for {verdict.local_date}")
+        else:
+            ought = expected_audit(verdict)
+            for name in (name for name in ought if entry[name] != ought[name]):
+                found.note(
+                    "audit_entries_wrong",
+                    f"{place}: {name} is {entry[name]}, ought to be {ought[name]}",
+                )
         if verdict.word != one.meant.verdict:
             found.note(
                 "verdicts_not_planted",
@@ -154,6 +168,13 @@ def _compare_dead_letters(
         if place in letters or verdict is None or verdict.word != "dead_letter":
             found.note("dead_letters_extra", f"{place}: {letter['reason']}")
         letters[place] = letter
+    for _, entry in outputs.audit:
+        place = place_of(entry["cause"], outputs.kinds)
+        rejection = letters[place]["reason"] if place in letters else None
+        if entry["rejection"] != rejection:
+            found.note(
+                "rejections_wrong", f"{place} is audited as {entry['rejection']}, not {rejection}"
+            )
     for place, verdict in judgement.verdicts.items():
         if verdict.word != "dead_letter":
             continue
@@ -170,27 +191,6 @@ def _compare_dead_letters(
             found.note(
                 "reasons_wrong", f"{place} was {original.meant.garbage}, told as {told['reason']}"
             )
-
-
-def _compare_alerts(outputs: Outputs, judgement: Judgement, found: Differences) -> None:
-    due = {place: verdict for place, verdict in judgement.verdicts.items() if verdict.originals}
-    told: set[Place] = set()
-    for alert in outputs.alerts:
-        place = place_of(alert["cause"], outputs.kinds)
-        verdict = due.get(place)
-        if verdict is None or place in told:
-            found.note("alerts_extra", f"{place}: {alert['verdict']}")
-        elif not _names_original(alert, verdict, outputs.kinds):
-            found.note("alerts_wrong", f"{place}: {alert['verdict']} of {alert['original']}")
-        told.add(place)
-    for place in due.keys() - told:
-        found.note("alerts_missing", f"{place}: {due[place].word}")
-
-
-def _names_original(alert: dict[str, Any], verdict: Verdict, kinds: dict[str, str]) -> bool:
-    return alert["verdict"] == verdict.word and (
-        place_of(alert["original"], kinds) in verdict.originals
-    )
 
 
 def _compare_portals(outputs: Outputs, judgement: Judgement, found: Differences) -> None:

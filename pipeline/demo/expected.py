@@ -8,7 +8,7 @@ from collections.abc import Collection
 from datetime import date
 from typing import Any, Final
 
-from pipeline.oracle import Rules, UserModel
+from pipeline.oracle import Rules, UserModel, Verdict
 
 EPOCH: Final = date(1970, 1, 1)
 
@@ -59,6 +59,18 @@ def sorted_days(dates: Collection[date]) -> list[int]:
     return sorted((one - EPOCH).days for one in dates)
 
 
+def expected_audit(verdict: Verdict) -> dict[str, Any]:
+    """Return what the audit entry of an input has to say, by the record's field names."""
+    return {
+        "user_id": verdict.user_id,
+        "local_date": days(verdict.local_date),
+        "revision": verdict.revision,
+        "tz": verdict.tz,
+        "tz_assumed": verdict.assumed,
+        "revoked_by": list(verdict.revoked_by),
+    }
+
+
 def expected_progress(user: UserModel, rules: Rules, at_ms: int) -> dict[str, Any]:
     """Return what a user's progress record of the instant `at_ms` has to say.
 
@@ -76,6 +88,7 @@ def expected_progress(user: UserModel, rules: Rules, at_ms: int) -> dict[str, An
         "last_local_date": days(shown.last_local_date),
         "streak_safe_until": days(shown.streak_safe_until),
         "tz": user.tz,
+        "tz_known": user.zone is not None,
         "dates": {
             "practised": sorted_days(user.practised),
             "bridged": sorted_days(user.bridged),
@@ -103,6 +116,6 @@ def shown_progress(record: dict[str, Any]) -> dict[str, Any]:
     }
     plain = (
         "revision", "streak_days", "longest_days", "lifetime_days", "lap", "cycle_day",
-        "last_local_date", "streak_safe_until", "tz", "field_keys_pending",
+        "last_local_date", "streak_safe_until", "tz", "tz_known", "field_keys_pending",
     )  # fmt: skip
     return told | {name: record[name] for name in plain}

@@ -1,19 +1,19 @@
 """Everything a run wrote, read back.
 
-Owns: the decoded outputs, and naming the input that each came from.
-Does not own: what they ought to say (expected.py).
+Owns: the decoded outputs, and the order in which the inputs were consumed.
+Does not own: what they ought to say (expected.py), which input each is about (places.py).
 """
 
 from collections.abc import Iterator
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 from confluent_kafka import Message
 
+from pipeline.demo.places import place_of
 from pipeline.demo.plain_reader import PlainReader
 from pipeline.demo.stage import Stage
 from pipeline.oracle import Logged
-from pipeline.oracle.events import Place
 
 READ_TIMEOUT_S: Final = 60.0
 Decoded = dict[str, Any]
@@ -61,11 +61,6 @@ class Outputs(msgspec.Struct):
 def where(message: Message) -> tuple[int, int]:
     """Return a message's partition and offset."""
     return (int(message.partition() or 0), int(message.offset() or 0))
-
-
-def place_of(cause: Decoded, kinds: dict[str, str]) -> Place:
-    """Return the input that a record names as its cause or original."""
-    return cast(Place, (kinds.get(cause["topic"], "?"), cause["partition"], cause["offset"]))
 
 
 def read_outputs(stage: Stage, reader: PlainReader, seen: Seen) -> Outputs:

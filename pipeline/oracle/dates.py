@@ -1,34 +1,30 @@
 """Local dates, bridges and stretches of dates, by counting on fingers.
 
 Owns: the date of an instant, the bridged dates, the stretches of consecutive dates.
-Does not own: which dates count (users.py).
+Does not own: which dates count (users.py), what a zone's name means (zones.py).
 Invariant: date arithmetic only; local midnight, which may not exist or come twice, is never formed.
 """
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from importlib import resources
-from zoneinfo import ZoneInfo
+
+from pipeline.oracle.zones import clock_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ONE_DAY = timedelta(days=1)
-BRIDGE_GAP_MS = 23 * 3_600_000
+MINUTE_MS = 60_000
+BRIDGE_GAP_MINUTES = 23 * 60
 """No place skips a date in less time than this; only a traveller does."""
 
 
-@lru_cache(maxsize=1)
-def zone_names() -> frozenset[str]:
-    """Return the name of every place that the pinned tzdata knows; `Factory` is none."""
-    names = resources.files("tzdata").joinpath("zones").read_text(encoding="ascii").split()
-    return frozenset(names) - {"Factory"}
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """When and where a completion ended."""
 
-
-@lru_cache(maxsize=1024)
-def zone(name: str) -> ZoneInfo:
-    """Return the zone called `name`, one of `zone_names`, as tzdata (not the machine) has it."""
-    with resources.files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as rules:
-        return ZoneInfo.from_file(rules, key=name)
+    at_ms: int
+    tz: str
 
 
 @lru_cache(maxsize=4096)
@@ -36,7 +32,7 @@ def never_came(day: date, tz: str) -> bool:
     """Tell whether no minute of `day` ever came in `tz`, as with Samoa's 2011-12-30."""
     utc_noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
     quarters = (utc_noon + timedelta(minutes=15 * n) for n in range(-160, 160))
-    return all(instant.astimezone(zone(tz)).date() != day for instant in quarters)
+    return all(instant.astimezone(clock_of(tz)).date() != day for instant in quarters)
 
 
 def local_date(instant_ms: int, tz: str, day_start: timedelta) -> date:
@@ -44,10 +40,10 @@ def local_date(instant_ms: int, tz: str, day_start: timedelta) -> date:
 
     Args:
         instant_ms: within the years 2 to 9998.
-        tz: one of `zone_names`.
+        tz: a canonical name.
         day_start: wall-clock time before which it is still the previous date's evening.
     """
-    on_the_wall = (EPOCH + timedelta(milliseconds=instant_ms)).astimezone(zone(tz))
+    on_the_wall = (EPOCH + timedelta(milliseconds=instant_ms)).astimezone(clock_of(tz))
     since_midnight = timedelta(
         hours=on_the_wall.hour,
         minutes=on_the_wall.minute,
@@ -57,28 +53,51 @@ def local_date(instant_ms: int, tz: str, day_start: timedelta) -> date:
     return on_the_wall.date() - ONE_DAY if since_midnight < day_start else on_the_wall.date()
 
 
-def bridged(ends: Mapping[date, Collection[tuple[int, str]]]) -> set[date]:
-    """Return the dates that nobody could practise on.
+def offset_minutes(tz: str, instant: datetime) -> int:
+    """Return how many minutes east of UTC the clock of `tz` is at `instant`."""
+    east = instant.astimezone(clock_of(tz)).utcoffset() or timedelta()
+    return east // timedelta(minutes=1)
+
+
+def bridged_beside(
+    day: date, ends: Mapping[date, Collection[Ending]], *, with_shift: bool
+) -> set[date]:
+    """Return the dates next to `day` that nobody could practise on.
 
     Args:
-        ends: for each practised date, when and in which zone its completions ended.
+        ends: for each practised date, how its completions ended.
+        with_shift: whether the time by which travel put the clock forward is taken off.
+    """
+    return {
+        between
+        for between in (day - ONE_DAY, day + ONE_DAY)
+        if between not in ends and is_bridged(between, ends, with_shift=with_shift)
+    }
+
+
+def is_bridged(day: date, ends: Mapping[date, Collection[Ending]], *, with_shift: bool) -> bool:
+    """Tell whether `day` was skipped.
 
     Returns:
-        Each date, not itself practised, whose two neighbours were, if either less than 23 hours
-        passed from the last completion of the one to the first of the other, or the date never came
-        in the zone of one of their completions.
+        Whether both its neighbours were practised, and: less than 23 hours passed from some
+        completion of the one to some completion of the other; or would have, had travel not put
+        the clock forward; or the date never came in the zone of one of them.
     """
-    found = set()
-    for before, earlier in ends.items():
-        day = before + ONE_DAY
-        later = ends.get(day + ONE_DAY)
-        if day in ends or later is None:
-            continue
-        gap_ms = min(later)[0] - max(earlier)[0]
-        zones = {tz for _, tz in (*earlier, *later)}
-        if gap_ms < BRIDGE_GAP_MS or any(never_came(day, tz) for tz in zones):
-            found.add(day)
-    return found
+    before, after = ends.get(day - ONE_DAY, ()), ends.get(day + ONE_DAY, ())
+    if not before or not after:
+        return False
+    if any(never_came(day, one.tz) for one in (*before, *after)):
+        return True
+    noon = datetime(day.year, day.month, day.day, 12, tzinfo=UTC)
+    for a in before:
+        for c in after:
+            if c.at_ms - a.at_ms < BRIDGE_GAP_MINUTES * MINUTE_MS:
+                return True
+            passed = c.at_ms // MINUTE_MS - a.at_ms // MINUTE_MS
+            shift = offset_minutes(c.tz, noon) - offset_minutes(a.tz, noon)
+            if with_shift and passed - shift < BRIDGE_GAP_MINUTES:
+                return True
+    return False
 
 
 def stretches(dates: Iterable[date]) -> list[tuple[date, int]]:

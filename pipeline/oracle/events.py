@@ -21,15 +21,6 @@ Word = Literal[
 ]
 
 
-ID_CHARS_MAX = 128
-PRACTICE_CHARS_MAX = 64
-
-
-def is_name(text: str | None, chars_max: int) -> bool:
-    """Tell whether `text` can name something: short, printable, and not only spaces."""
-    return bool(text and text.strip()) and len(text or "") <= chars_max and str(text).isprintable()
-
-
 @dataclass(frozen=True, slots=True)
 class Logged:
     """One record of an input topic, as it lies in the log.
@@ -54,7 +45,12 @@ class Logged:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """One finished session, by the device's clock."""
+    """One finished session, by the device's clock.
+
+    Attributes:
+        tz: the zone as the client named it.
+        offset_minutes: how far east of UTC the text of the end was; None where it was no text.
+    """
 
     completion_id: str
     user_id: str
@@ -64,6 +60,7 @@ class Completion:
     completed_at_ms: int
     tz: str
     sent_at_ms: int | None = None
+    offset_minutes: int | None = None
 
     @property
     def content(self) -> tuple[str, str, int, int, str]:
@@ -90,6 +87,7 @@ class SupportCommand:
     local_date: date | None = None
     key_id: str | None = None
     withdraws: str | None = None
+    tz: str | None = None
 
     @property
     def about(self) -> date | str | None:
@@ -100,6 +98,37 @@ class SupportCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class Against:
+    """What an alert has to say if it names the original at `place`.
+
+    Attributes:
+        local_date: that the original counts for.
+        differing: names of the fields that differ.
+        severity: info, notice or error.
+    """
+
+    place: Place
+    local_date: date
+    differing: frozenset[str]
+    severity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """What ought to be told of a completion that somebody may have to look at.
+
+    Attributes:
+        word: exact, twin, collision, overlap or assumed_zone.
+        local_date: that the completion counts for, or would.
+        originals: the pipeline names one of them.
+    """
+
+    word: str
+    local_date: date
+    originals: tuple[Against, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What ought to become of one input.
 
@@ -107,13 +136,29 @@ class Verdict:
         word: as in the audit entry.
         category: why, for a dead letter; "" otherwise.
         user_id: whose event it is; None where that could not be told.
-        local_date: the date it counts for; None unless it counts.
-        originals: places of the accepted completions that it repeats or crosses; the pipeline names
-            one of them.
+        local_date: the date it counts for, or that a command names; None otherwise.
+        alerts: one of each word at most.
+        tz: canonical zone of a completion that counts. assumed: it is but an offset.
+        revoked_by: requests, sorted, that keep the date from counting.
+        revision: how often anything of the user had changed by then, with this input.
     """
 
     word: Word
     category: str = ""
     user_id: str | None = None
     local_date: date | None = None
-    originals: tuple[Place, ...] = ()
+    alerts: tuple[Alert, ...] = ()
+    tz: str | None = None
+    assumed: bool = False
+    revoked_by: tuple[str, ...] = ()
+    revision: int = 0
+
+    @property
+    def originals(self) -> tuple[Place, ...]:
+        """Places of the accepted completions that it repeats or crosses."""
+        return tuple(
+            one.place
+            for alert in self.alerts
+            if alert.word != "assumed_zone"
+            for one in alert.originals
+        )

@@ -7,24 +7,18 @@ Does not own: reading (reading.py), verdicts on completions (duplicates.py), wha
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from pipeline.oracle.dates import EPOCH, ONE_DAY
 from pipeline.oracle.duplicates import compare, examine
-from pipeline.oracle.events import (
-    ID_CHARS_MAX,
-    Completion,
-    Logged,
-    Place,
-    SupportCommand,
-    Verdict,
-    is_name,
-)
+from pipeline.oracle.events import Completion, Logged, Place, SupportCommand, Verdict
 from pipeline.oracle.partition import home
 from pipeline.oracle.reading import Reader, UnreadableError
 from pipeline.oracle.rules import Policy, Rules
+from pipeline.oracle.texts import is_id, is_note
 from pipeline.oracle.users import LAPS_MAX, UserModel, key_id
+from pipeline.oracle.zones import named
 
 
 @dataclass(slots=True)
@@ -76,6 +70,8 @@ def judge_read(
     if verdict.word in ("accepted", "overlap", "applied"):
         judgement.users[event.user_id] = user
         user.settle(policy, append_time_ms, place)
+    known = event.user_id if is_id(event.user_id) else None
+    verdict = replace(verdict, user_id=known, revision=user.revision)
     judgement.verdicts[place] = verdict
     return verdict
 
@@ -102,51 +98,70 @@ def _judge_completion(
 ) -> Verdict:
     examined = examine(completion, place, append_time_ms, policy)
     if isinstance(examined, str):
-        return Verdict("dead_letter", examined, completion.user_id)
-    verdict = compare(examined, user.counted, policy)
-    if verdict.word in ("accepted", "overlap"):
-        user.counted.append(examined)
-    return verdict
+        return Verdict("dead_letter", examined)
+    word, alerts = compare(examined, user.counted, policy)
+    if word not in ("accepted", "overlap"):
+        return Verdict(word, alerts=tuple(alerts))
+    user.count(examined, policy)
+    return Verdict(
+        word,
+        local_date=examined.local_date,
+        alerts=tuple(alerts),
+        tz=examined.tz,
+        assumed=examined.assumed,
+        revoked_by=tuple(sorted(user.revokes(examined.local_date))),
+    )
 
 
 def _judge_command(
     user: UserModel, command: SupportCommand, append_time_ms: int, rules: Rules
 ) -> Verdict:
+    day = command.local_date
     wrong = _wrong_with(command, append_time_ms, rules)
     if wrong:
-        return Verdict("dead_letter", wrong, command.user_id)
+        return Verdict("dead_letter", wrong, local_date=day)
     same_id = [c for c in user.commands if c.request_id == command.request_id]
-    if not same_id:
-        user.commands.append(command)
-        return Verdict("applied", "", command.user_id)
-    if (same_id[0].kind, same_id[0].about) == (command.kind, command.about):
-        return Verdict("repeated", "", command.user_id)
-    return Verdict("dead_letter", "request_id_reused", command.user_id)
+    if same_id and (same_id[0].kind, same_id[0].about) != (command.kind, command.about):
+        return Verdict("dead_letter", "request_id_reused", local_date=day)
+    if same_id:
+        return Verdict("repeated", local_date=day)
+    user.commands.append(command)
+    others: set[str] = set()
+    if command.kind in ("credit", "revoke"):
+        others = user.revokes(day) - {command.request_id}
+    return Verdict("applied", local_date=day, revoked_by=tuple(sorted(others)))
 
 
 def _wrong_with(command: SupportCommand, append_time_ms: int, rules: Rules) -> str:
-    policy = rules.at(append_time_ms)
-    ids = (command.request_id, command.user_id, command.actor)
-    if not all(is_name(text, ID_CHARS_MAX) for text in ids):
-        return "bad_id"
+    for name in ("user_id", "request_id", "actor"):
+        if not is_id(getattr(command, name)):
+            return f"bad_{name}"
+    if not (is_note(command.reason) and is_note(command.ticket)):
+        return "bad_note"
     if command.kind in ("credit", "revoke"):
-        if not command.reason or not command.ticket:
-            return "no_reason"
-        if command.local_date is None:
-            return "no_date"
-        append_date = (EPOCH + timedelta(milliseconds=append_time_ms)).date()
-        if command.local_date > append_date + ONE_DAY:
-            return "date_ahead"
-        if command.local_date < policy.earliest_date:
-            return "date_too_early"
-        return ""
+        return _wrong_adjustment(command, append_time_ms, rules.at(append_time_ms))
     if command.kind == "withdraw":
-        if not is_name(command.withdraws, ID_CHARS_MAX):
+        if not is_id(command.withdraws):
             return "nothing_withdrawn"
         return "withdraws_itself" if command.withdraws == command.request_id else ""
     if command.kind == "claim_key":
         return "" if _possible(command.key_id, command.user_id, rules) else "impossible_key"
     return "unknown_kind"
+
+
+def _wrong_adjustment(command: SupportCommand, append_time_ms: int, policy: Policy) -> str:
+    if not command.reason or not command.ticket:
+        return "no_reason"
+    if command.local_date is None:
+        return "no_date"
+    append_date = (EPOCH + timedelta(milliseconds=append_time_ms)).date()
+    if command.local_date > append_date + ONE_DAY:
+        return "date_ahead"
+    if command.local_date < policy.earliest_date:
+        return "date_too_early"
+    if command.tz is not None and named(command.tz) is None:
+        return "unknown_zone"
+    return ""
 
 
 def _possible(wanted: str | None, user_id: str, rules: Rules) -> bool:

@@ -1,28 +1,35 @@
-"""Raw bytes into events, strictly.
+"""Raw bytes into events: lenient in what cannot be mistaken, strict in all else.
 
 Owns: telling a readable record from garbage, and naming the kind of garbage.
-Does not own: whether a readable event makes sense (users.py, duplicates.py).
+Does not own: whether a readable event makes sense (users.py, duplicates.py), which texts are
+instants (instants.py).
 Invariant: nothing but `UnreadableError` leaves `Reader.completion` and `Reader.command`, whatever
 the bytes.
 """
 
 import io
 import json
-import re
-from collections.abc import Callable, Mapping
-from datetime import date, datetime, timedelta
+from collections.abc import Mapping
+from datetime import date, timedelta
 from typing import Any, Final
 
 import fastavro
 
 from pipeline.oracle.dates import EPOCH
 from pipeline.oracle.events import Completion, SupportCommand
+from pipeline.oracle.instants import date_of, instant_of
+from pipeline.oracle.texts import has_surrogate, without_surrogates
 
-RFC_3339: Final = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
-)
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+JSON_SPACE: Final = b" \t\n\r"
 FRAME_BYTES: Final = 5
 """The Confluent frame: a zero byte, then the writer's schema id, big endian."""
+
+TEXT_CHARS_MAX: Final = 256
+REASON_CHARS_MAX: Final = 4_096
+CONTEXT_ENTRIES_MAX: Final = 64
+CONTEXT_KEY_CHARS_MAX: Final = 128
+CONTEXT_VALUE_CHARS_MAX: Final = 1_024
 
 
 class UnreadableError(Exception):
@@ -54,20 +61,21 @@ class Reader:
             UnreadableError: it holds none. Operator action: none.
         """
         fields = self._fields(value)
-        context = fields.take("context", dict, default={})
-        if not all(type(k) is str and type(v) is str for k, v in context.items()):
-            raise UnreadableError("wrong_type")
-        fields.take("device_id", str, default=None)
-        fields.take("app_version", str, default=None)
+        fields.context()
+        fields.words("device_id", optional=True)
+        fields.words("app_version", optional=True)
+        completed_at_ms, offset_minutes = fields.instant("completed_at")
+        sent_at_ms, _ = fields.instant("sent_at", optional=True)
         return Completion(
-            completion_id=fields.take("completion_id", str),
-            user_id=fields.take("user_id", str),
-            session_id=fields.take("session_id", str),
-            practice=fields.take("practice", str),
-            started_at_ms=fields.instant("started_at"),
-            completed_at_ms=fields.instant("completed_at"),
-            tz=fields.take("tz", str),
-            sent_at_ms=fields.instant("sent_at", optional=True),
+            completion_id=fields.name("completion_id"),
+            user_id=fields.name("user_id"),
+            session_id=fields.name("session_id"),
+            practice=fields.words("practice"),
+            started_at_ms=fields.instant("started_at")[0],
+            completed_at_ms=completed_at_ms,
+            tz=fields.name("tz"),
+            sent_at_ms=sent_at_ms,
+            offset_minutes=offset_minutes,
         )
 
     def command(self, value: bytes | None) -> SupportCommand:
@@ -78,25 +86,27 @@ class Reader:
         """
         fields = self._fields(value)
         return SupportCommand(
-            request_id=fields.take("request_id", str),
-            user_id=fields.take("user_id", str),
-            kind=fields.take("kind", str),
-            actor=fields.take("actor", str),
-            reason=fields.take("reason", str, default=None),
-            ticket=fields.take("ticket", str, default=None),
+            request_id=fields.name("request_id"),
+            user_id=fields.name("user_id"),
+            kind=fields.name("kind"),
+            actor=fields.name("actor"),
+            reason=fields.words("reason", optional=True, chars_max=REASON_CHARS_MAX),
+            ticket=fields.name("ticket", optional=True),
             local_date=fields.day("local_date"),
-            key_id=fields.take("key_id", str, default=None),
-            withdraws=fields.take("withdraws", str, default=None),
+            key_id=fields.name("key_id", optional=True),
+            withdraws=fields.name("withdraws", optional=True),
+            tz=fields.name("tz", optional=True),
         )
 
     def _fields(self, value: bytes | None) -> "_Fields":
         if not value:
             raise UnreadableError("empty")
-        if value[:1] == b"{":
-            return _Fields(_from_json(value), instants_from=_rfc_3339_ms, days_from=_iso_days)
+        text = value.removeprefix(BYTE_ORDER_MARK).lstrip(JSON_SPACE)
+        if text[:1] == b"{":
+            return _JsonFields(_from_json(text))
         if value[0] != 0:
             raise UnreadableError("noise")
-        return _Fields(self._from_avro(value), instants_from=_plain, days_from=_plain)
+        return _AvroFields(self._from_avro(value))
 
     def _from_avro(self, value: bytes) -> dict[str, Any]:
         schema_id = int.from_bytes(value[1:FRAME_BYTES], "big")
@@ -107,7 +117,10 @@ class Reader:
             record = fastavro.schemaless_reader(body, self._schemas[schema_id], None)
         except UnicodeDecodeError as problem:
             raise UnreadableError("bad_utf8") from problem
-        except (EOFError, IndexError, ValueError, OverflowError, MemoryError, TypeError) as problem:
+        except (
+            *(EOFError, IndexError, ValueError, OverflowError),
+            *(MemoryError, TypeError, RecursionError),
+        ) as problem:
             raise UnreadableError("bad_avro") from problem
         if body.read(1) or not isinstance(record, dict):
             raise UnreadableError("bad_avro")
@@ -115,44 +128,132 @@ class Reader:
 
 
 class _Fields:
-    """One record's fields, asked for by name and type."""
+    """One record's fields, asked for by name and type; null is as absent."""
 
-    def __init__(
-        self,
-        values: dict[str, Any],
-        *,
-        instants_from: Callable[[Any], int],
-        days_from: Callable[[Any], int],
-    ) -> None:
-        self._values = values
-        self._instant_from = instants_from
-        self._days_from = days_from
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.values = values
 
-    def take(self, name: str, kind: type, **default: Any) -> Any:
-        """Return field `name`, which must be a `kind`; the default only where there is one."""
-        value = self._values.get(name)
-        if value is None and "default" in default:
-            return default["default"]
-        if type(value) is not kind:
-            raise UnreadableError("wrong_type")
+    def words(self, name: str, *, optional: bool = False, chars_max: int = TEXT_CHARS_MAX) -> Any:
+        """Return a text for people, or None where that is allowed."""
+        value = self._text(name, optional=optional, chars_max=chars_max)
+        return None if value is None else without_surrogates(value)
+
+    def name(self, name: str, *, optional: bool = False) -> Any:
+        """Return a text in which every character matters, or None where that is allowed."""
+        value = self._text(name, optional=optional, chars_max=TEXT_CHARS_MAX)
+        if value is not None and has_surrogate(value):
+            raise UnreadableError("bad_text")
         return value
 
-    def instant(self, name: str, *, optional: bool = False) -> Any:
-        """Return an instant in milliseconds, or None where that is allowed."""
-        value = self._values.get(name)
+    def _text(self, name: str, *, optional: bool, chars_max: int) -> str | None:
+        value = self.values.get(name)
         if value is None and optional:
             return None
-        return self._instant_from(value)
+        if type(value) is not str:
+            raise UnreadableError("wrong_type")
+        if len(value) > chars_max:
+            raise UnreadableError("too_long")
+        return value
+
+    def instant(self, name: str, *, optional: bool = False) -> tuple[Any, int | None]:
+        """Return an instant in milliseconds, or None where that is allowed, and its offset."""
+        value = self.values.get(name)
+        return (None, None) if value is None and optional else self._instant(value)
 
     def day(self, name: str) -> date | None:
         """Return a date, or None."""
-        value = self._values.get(name)
-        if value is None:
-            return None
+        value = self.values.get(name)
+        return None if value is None else self._day(value)
+
+    def context(self) -> dict[str, str]:
+        """Return the labels."""
+        value = self.values.get("context")
+        labels = {} if value is None else self._labels(value)
+        if len(labels) > CONTEXT_ENTRIES_MAX:
+            raise UnreadableError("too_many")
+        for key, label in labels.items():
+            if len(key) > CONTEXT_KEY_CHARS_MAX or len(label) > CONTEXT_VALUE_CHARS_MAX:
+                raise UnreadableError("too_long")
+        return labels
+
+    def _instant(self, value: Any) -> tuple[int, int | None]:
+        raise NotImplementedError
+
+    def _day(self, value: Any) -> date:
+        raise NotImplementedError
+
+    def _labels(self, value: Any) -> dict[str, str]:
+        raise NotImplementedError
+
+
+class _AvroFields(_Fields):
+    """Fields that were Avro: instants and dates are numbers, and a text may be written as bytes."""
+
+    def _text(self, name: str, *, optional: bool, chars_max: int) -> str | None:
+        value = self.values.get(name)
+        if type(value) is bytes:
+            try:
+                self.values[name] = value.decode()
+            except UnicodeDecodeError as problem:
+                raise UnreadableError("bad_utf8") from problem
+        return super()._text(name, optional=optional, chars_max=chars_max)
+
+    def _instant(self, value: Any) -> tuple[int, int | None]:
+        if type(value) is not int:
+            raise UnreadableError("wrong_type")
+        return value, None
+
+    def _day(self, value: Any) -> date:
+        if type(value) is not int:
+            raise UnreadableError("wrong_type")
         try:
-            return EPOCH.date() + timedelta(days=self._days_from(value))
+            return EPOCH.date() + timedelta(days=value)
         except OverflowError as problem:
             raise UnreadableError("wrong_type") from problem
+
+    def _labels(self, value: Any) -> dict[str, str]:
+        if type(value) is not dict or not all(type(label) is str for label in value.values()):
+            raise UnreadableError("wrong_type")
+        return value
+
+
+class _JsonFields(_Fields):
+    """Fields that were JSON: instants and dates are texts."""
+
+    def _instant(self, value: Any) -> tuple[int, int | None]:
+        if type(value) is not str:
+            raise UnreadableError("wrong_type")
+        try:
+            return instant_of(value)
+        except ValueError as problem:
+            raise UnreadableError("bad_instant") from problem
+
+    def _day(self, value: Any) -> date:
+        if type(value) is not str:
+            raise UnreadableError("wrong_type")
+        try:
+            return date_of(value)
+        except ValueError as problem:
+            raise UnreadableError("wrong_type") from problem
+
+    def _labels(self, value: Any) -> dict[str, str]:
+        if type(value) is not _Object:
+            raise UnreadableError("wrong_type")
+        return {
+            without_surrogates(key): without_surrogates(_label(one))
+            for key, one in _once_each(value).items()
+            if one is not None
+        }
+
+
+class _Object(list[tuple[str, Any]]):
+    """A JSON object's fields as they were written, repetitions and all."""
+
+
+class _Number(str):
+    """A JSON number as it was written."""
+
+    __slots__ = ()
 
 
 def _from_json(value: bytes) -> dict[str, Any]:
@@ -161,39 +262,35 @@ def _from_json(value: bytes) -> dict[str, Any]:
     except UnicodeDecodeError as problem:
         raise UnreadableError("bad_utf8") from problem
     try:
-        parsed = json.loads(text, parse_constant=_refuse)
+        parsed = json.loads(
+            text,
+            object_pairs_hook=_Object,
+            parse_int=_Number,
+            parse_float=_Number,
+            parse_constant=_refuse,
+        )
     except (ValueError, RecursionError) as problem:
         raise UnreadableError("bad_json") from problem
-    return dict(parsed)
+    return _once_each(parsed)
 
 
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _plain(value: Any) -> int:
-    if type(value) is not int:
+def _once_each(fields: _Object) -> dict[str, Any]:
+    found = dict(fields)
+    if len(found) != len(fields):
+        raise UnreadableError("repeated_field")
+    return found
+
+
+def _label(value: Any) -> str:
+    if type(value) is bool:
+        return "true" if value else "false"
+    if type(value) not in (str, _Number):
         raise UnreadableError("wrong_type")
-    return value
-
-
-def _rfc_3339_ms(value: Any) -> int:
-    if type(value) is not str or not RFC_3339.fullmatch(value):
-        raise UnreadableError("wrong_type")
-    try:
-        instant = datetime.fromisoformat(value.upper())
-        return (instant - EPOCH) // timedelta(milliseconds=1)
-    except (ValueError, OverflowError) as problem:
-        raise UnreadableError("wrong_type") from problem
-
-
-def _iso_days(value: Any) -> int:
-    if type(value) is not str:
-        raise UnreadableError("wrong_type")
-    try:
-        return (date.fromisoformat(value) - EPOCH.date()).days
-    except ValueError as problem:
-        raise UnreadableError("wrong_type") from problem
+    return str(value)
 
 
 def without_logical_types(schema: Any) -> Any:

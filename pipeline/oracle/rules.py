@@ -25,7 +25,11 @@ class Portal:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One version of the policy. Every length of time is in milliseconds."""
+    """One version of the policy. Every length of time is in milliseconds.
+
+    Attributes:
+        bridge_shift: whether a bridge takes the shift of a traveller's clock into account.
+    """
 
     version: str
     effective_from_ms: int
@@ -39,6 +43,7 @@ class Policy:
     session_ms_max: int
     window_ms: int
     earliest_date: date
+    bridge_shift: bool
     portals: tuple[Portal, ...]
 
 
@@ -80,6 +85,7 @@ def _policy(document: dict[str, Any], version: dict[str, Any]) -> Policy:
         session_ms_max=version["session_s_max"] * SECOND_MS,
         window_ms=document["window_days"] * DAY_MS,
         earliest_date=document["earliest_date"],
+        bridge_shift=version.get("bridge_shift", False),
         portals=tuple(
             Portal(portal["slug"], portal["day"], portal["keys"]) for portal in version["portals"]
         ),

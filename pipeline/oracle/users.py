@@ -2,8 +2,9 @@
 
 Owns: the sets and what follows from them: covered dates, streak, portals, keys, zone.
 Does not own: which events count (duplicates.py, commands.py).
-Invariant: `UserModel.settle` is the only thing here that depends on the order of events, and all it
-adds is portals: they are told when first reached and never taken back.
+Invariant: only `UserModel.settle` and `UserModel.count` depend on the order of events. All they
+add is portals, told when first reached and never taken back, and bridges, made by the rule then in
+force and never taken down.
 """
 
 from collections import defaultdict
@@ -11,9 +12,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from uuid import UUID, uuid5
 
-from pipeline.oracle.dates import ONE_DAY, bridged, local_date, stretches
+from pipeline.oracle.dates import ONE_DAY, Ending, bridged_beside, local_date, stretches
 from pipeline.oracle.events import Place, SupportCommand
 from pipeline.oracle.rules import Policy
+from pipeline.oracle.zones import LAST_ON_EARTH, named
 
 NAMESPACE = UUID("8f0c5a9e-2f4b-5d57-9a0e-6b1d4c7e3a21")
 LAPS_MAX = 100
@@ -25,7 +27,11 @@ PortalId = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """A completion that counts: with its clock put right, and its date decided."""
+    """A completion that counts: with its clock put right, its zone and its date decided.
+
+    Attributes:
+        tz: the zone's canonical name. assumed: it is but an offset.
+    """
 
     place: Place
     completion_id: str
@@ -36,6 +42,7 @@ class Counted:
     end_ms: int
     append_time_ms: int
     local_date: date
+    assumed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,7 @@ class UserModel:
     counted: list[Counted] = field(default_factory=list)
     commands: list[SupportCommand] = field(default_factory=list)
     unlocks: dict[PortalId, Unlock] = field(default_factory=dict)
+    bridges: set[date] = field(default_factory=set)
     last_change: Place | None = None
     last_change_ms: int = 0
 
@@ -105,10 +113,16 @@ class UserModel:
     @property
     def bridged(self) -> set[date]:
         """Dates that travel skipped."""
-        ends: defaultdict[date, list[tuple[int, str]]] = defaultdict(list)
+        return self.bridges - self.practised
+
+    def count(self, completion: Counted, policy: Policy) -> None:
+        """Take in a completion that counts, and make the bridges that it leads to."""
+        self.counted.append(completion)
+        ends: defaultdict[date, list[Ending]] = defaultdict(list)
         for one in self.counted:
-            ends[one.local_date].append((one.end_ms, one.tz))
-        return bridged(ends)
+            ends[one.local_date].append(Ending(one.end_ms, one.tz))
+        day = completion.local_date
+        self.bridges |= bridged_beside(day, ends, with_shift=policy.bridge_shift)
 
     @property
     def _withdrawn(self) -> set[str]:
@@ -127,6 +141,10 @@ class UserModel:
     def revoked(self) -> set[date]:
         """Dates that support took, and did not withdraw."""
         return {c.local_date for c in self._live("revoke") if c.local_date}
+
+    def revokes(self, day: date | None) -> set[str]:
+        """Ids of the requests that keep `day` from counting."""
+        return {c.request_id for c in self._live("revoke") if c.local_date == day}
 
     @property
     def covered(self) -> set[date]:
@@ -149,11 +167,20 @@ class UserModel:
         return self.keys_granted - self.keys_claimed
 
     @property
+    def zone(self) -> str | None:
+        """The zone of the completion that ended last; the greater id decides a tie.
+
+        Until there is one, that of the last adjustment that named one; None without any.
+        """
+        if self.counted:
+            return max(self.counted, key=lambda one: (one.end_ms, one.completion_id)).tz
+        told = [c.tz for c in self.commands if c.kind in ("credit", "revoke") and c.tz is not None]
+        return named(told[-1]) if told else None
+
+    @property
     def tz(self) -> str:
-        """The zone of the completion that ended last; the greater id decides a tie."""
-        if not self.counted:
-            return "UTC"
-        return max(self.counted, key=lambda one: (one.end_ms, one.completion_id)).tz
+        """The zone as it is shown; UTC while nothing said one."""
+        return self.zone or "UTC"
 
     def settle(self, policy: Policy, append_time_ms: int, place: Place) -> None:
         """Unlock what the longest stretch has reached by now."""
@@ -199,7 +226,7 @@ class UserModel:
 
     def _progress(self, now_ms: int, policy: Policy, unlocked: set[PortalId]) -> Progress:
         runs = stretches(self.covered)
-        today = local_date(now_ms, self.tz, policy.day_start)
+        today = local_date(now_ms, self.zone or LAST_ON_EARTH, policy.day_start)
         current = [run for run in runs if run[0] + (run[1] - 1) * ONE_DAY >= today - ONE_DAY]
         # A credit for tomorrow may stand apart from the run that today can still carry on.
         start, streak = current[0] if current else (today, 0)

@@ -36,7 +36,8 @@ versions:
   - version: "two"
     effective_from: 2026-07-01T00:00:00Z
     day_start: "04:00"
-    late_days: 14
+    late_days: 15
+    bridge_shift: true
     skew_tolerance_s: 120
     clock_ahead_s_max: 259200
     future_skew_s: 600

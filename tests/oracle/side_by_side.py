@@ -16,7 +16,14 @@ from pipeline.core.policy import load_policy
 from pipeline.core.progress import progress_of
 from pipeline.core.records import Cause, Command, PracticeCompleted
 from pipeline.core.state import EMPTY, UserState
-from pipeline.demo.expected import EPOCH, days, expected_progress, shown_progress
+from pipeline.demo.alerts import alert_differences
+from pipeline.demo.expected import (
+    EPOCH,
+    days,
+    expected_audit,
+    expected_progress,
+    shown_progress,
+)
 from pipeline.oracle import (
     Completion,
     Judgement,
@@ -30,6 +37,7 @@ from pipeline.oracle.users import unlock_id
 
 CATALOGUE = GoldenCatalogue()
 Event = PracticeCompleted | Command
+KINDS = {"completions": "completions", "commands": "commands"}
 
 
 def day(text: str) -> int:
@@ -106,14 +114,14 @@ class SideBySide:
 
     def _compare(self, event: Event, outcome: Outcome, judged: Verdict, cause: Cause) -> None:
         assert outcome.verdict == judged.word, (event, outcome.rejection, judged)
-        if judged.word in ("accepted", "overlap"):
-            assert outcome.local_date == days(judged.local_date), event
-        if judged.originals:
-            assert outcome.alert is not None
-            original = outcome.alert.original
-            assert (original.topic, original.partition, original.offset) in judged.originals
-        else:
-            assert outcome.alert is None
+        ought = expected_audit(judged)
+        said: dict[str, Any] = {name: getattr(outcome, name) for name in ought}
+        said["revoked_by"] = list(outcome.revoked_by)
+        assert said == ought, event
+        assert (outcome.rejection is None) == (judged.word != "dead_letter")
+        alerts = [msgspec.to_builtins(alert) for alert in outcome.alerts]
+        verdicts = {(cause.topic, cause.partition, cause.offset): judged}
+        assert list(alert_differences(alerts, verdicts, KINDS)) == [], event
         user = self.judgement.users.get(event.user_id)
         due = []
         if user is not None:
@@ -132,7 +140,7 @@ class SideBySide:
             }
             for u in outcome.unlocks
         ]
-        ought = [
+        wanted = [
             {
                 "unlock_id": unlock_id(event.user_id, u.lap, u.slug),
                 "lap": u.lap,
@@ -146,7 +154,7 @@ class SideBySide:
             }
             for u in due
         ]
-        assert told == ought, event
+        assert told == wanted, event
 
     def compare_users(self) -> None:
         """Compare what is shown of everyone with what ought to be."""
@@ -171,6 +179,7 @@ def _as_completion(event: PracticeCompleted) -> Completion:
         completed_at_ms=event.completed_at,
         tz=event.tz,
         sent_at_ms=event.sent_at,
+        offset_minutes=event.offset_minutes,
     )
 
 

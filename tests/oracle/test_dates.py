@@ -1,13 +1,22 @@
 """Local dates, bridges and stretches, worked out by hand."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from pipeline.oracle.dates import bridged, local_date, never_came, stretches
+from pipeline.oracle.dates import (
+    Ending,
+    bridged_beside,
+    is_bridged,
+    local_date,
+    never_came,
+    offset_minutes,
+    stretches,
+)
 from tests.oracle.scenes import ms
 
 THREE = timedelta(hours=3)
+ONE_DAY = timedelta(days=1)
 
 
 @pytest.mark.parametrize(
@@ -42,32 +51,95 @@ def test_the_day_may_start_at_midnight() -> None:
     assert local_date(ms("2026-03-10T00:00:00Z"), "UTC", timedelta()) == date(2026, 3, 10)
 
 
+def _ends(*said: tuple[str, str]) -> dict[date, list[Ending]]:
+    """Return what `bridged_beside` is given, of (end, zone)."""
+    ends: dict[date, list[Ending]] = {}
+    for end, tz in said:
+        day = local_date(ms(end), tz, THREE)
+        ends.setdefault(day, []).append(Ending(ms(end), tz))
+    return ends
+
+
+def _bridged(*said: tuple[str, str], with_shift: bool = False) -> set[date]:
+    ends = _ends(*said)
+    return {one for day in ends for one in bridged_beside(day, ends, with_shift=with_shift)}
+
+
 def test_a_date_is_bridged_when_travel_left_no_time_for_it() -> None:
     last = ms("2026-01-10T04:00:00Z")
     gap_ms = 23 * 3_600_000
     first, third = date(2026, 1, 9), date(2026, 1, 11)
-    before = [(0, "UTC"), (last, "UTC")]
-    assert bridged({first: before, third: [(last + gap_ms - 1, "UTC"), (last * 2, "UTC")]}) == {
-        date(2026, 1, 10)
+    before = [Ending(0, "UTC"), Ending(last, "UTC")]
+    left_none = {
+        first: before,
+        third: [Ending(last + gap_ms - 1, "UTC"), Ending(last * 2, "UTC")],
     }
-    assert bridged({first: before, third: [(last + gap_ms, "UTC")]}) == set()
+    assert bridged_beside(first, left_none, with_shift=False) == {date(2026, 1, 10)}
+    assert bridged_beside(third, left_none, with_shift=False) == {date(2026, 1, 10)}
+    left_some = {first: before, third: [Ending(last + gap_ms, "UTC")]}
+    assert bridged_beside(first, left_some, with_shift=True) == set()
 
 
 def test_a_practised_date_is_not_bridged_nor_are_two() -> None:
     first = date(2026, 1, 9)
-    day = timedelta(days=1)
-    one = [(0, "UTC")]
-    assert bridged({first: one, first + day: one, first + 2 * day: one}) == set()
-    assert bridged({first: one, first + 3 * day: one}) == set()
+    one = [Ending(0, "UTC")]
+    three = {first: one, first + ONE_DAY: one, first + 2 * ONE_DAY: one}
+    assert bridged_beside(first, three, with_shift=True) == set()
+    far = {first: one, first + 3 * ONE_DAY: one}
+    assert bridged_beside(first, far, with_shift=True) == set()
 
 
 def test_a_date_that_never_came_is_bridged_for_those_who_lived_there() -> None:
-    before, after = date(2011, 12, 29), date(2011, 12, 31)
-    early, late = ms("2011-12-29T16:00:00Z"), ms("2011-12-31T09:00:00Z")
-    at_home = {before: [(early, "Pacific/Apia")], after: [(late, "Pacific/Apia")]}
-    assert bridged(at_home) == {date(2011, 12, 30)}
-    elsewhere = {before: [(early, "Pacific/Tongatapu")], after: [(late, "Pacific/Tongatapu")]}
-    assert bridged(elsewhere) == set()
+    early, late = "2011-12-29T16:00:00Z", "2011-12-31T09:00:00Z"
+    assert _bridged((early, "Pacific/Apia"), (late, "Pacific/Apia")) == {date(2011, 12, 30)}
+    assert _bridged((early, "Pacific/Tongatapu"), (late, "Pacific/Tongatapu")) == set()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        # Each practises at seven in the morning of the traveller's own clock.
+        (("2026-06-10T07:00:00-07:00", "America/Los_Angeles"), ("12T07:00:00+12:00", "NZ")),
+        (("2026-06-10T07:00:00-10:00", "Pacific/Honolulu"), ("12T07:00:00+09:00", "Asia/Tokyo")),
+        (("2026-06-10T07:00:00-07:00", "Etc/GMT+7"), ("12T07:00:00+12:00", "Etc/GMT-12")),
+        (("2026-06-10T07:00:00-08:00", "-08:00"), ("12T07:00:00+05:45", "+05:45")),
+    ],
+)
+def test_a_morning_flight_eastwards_is_bridged_with_the_shift_alone(
+    before: tuple[str, str], after: tuple[str, str]
+) -> None:
+    flown = (before, (f"2026-06-{after[0]}", after[1]))
+    assert _bridged(*flown) == set()
+    assert _bridged(*flown, with_shift=True) == {date(2026, 6, 11)}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "tz"),
+    [
+        # No place of its own accord: a clock that goes forward, and one that skips a date.
+        ("2026-03-28T22:30:00Z", "2026-03-30T03:00:00Z", "Europe/Berlin"),
+        ("2024-04-25T20:00:00Z", "2024-04-27T02:00:00Z", "Africa/Cairo"),
+        ("2026-06-10T23:59:00Z", "2026-06-12T03:00:00Z", "UTC"),
+    ],
+)
+def test_no_zone_gains_from_the_shift(before: str, after: str, tz: str) -> None:
+    assert len(_ends((before, tz), (after, tz))) == 2
+    assert _bridged((before, tz), (after, tz), with_shift=True) == set()
+
+
+def test_the_shift_is_that_of_both_clocks_at_noon_between() -> None:
+    noon = datetime(2026, 3, 29, 12, tzinfo=UTC)
+    assert offset_minutes("Europe/Berlin", noon) == 120
+    assert offset_minutes("-05:30", noon) == -330
+    assert offset_minutes("Etc/GMT-2", noon) == 120
+    # London to Berlin, over the night in which both go forward: an hour of shift.
+    at = {
+        date(2026, 3, 28): [Ending(ms("2026-03-28T12:00:00Z"), "Europe/London")],
+        date(2026, 3, 30): [Ending(ms("2026-03-29T11:59:59Z"), "Europe/Berlin")],
+    }
+    assert is_bridged(date(2026, 3, 29), at, with_shift=True)
+    at[date(2026, 3, 30)] = [Ending(ms("2026-03-29T12:00:00Z"), "Europe/Berlin")]
+    assert not is_bridged(date(2026, 3, 29), at, with_shift=True)
 
 
 def test_which_dates_never_came() -> None:

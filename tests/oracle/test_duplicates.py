@@ -53,6 +53,50 @@ def test_an_overlap_counts_and_touching_is_none() -> None:
     assert len(scene.user.counted) == 3
 
 
+def test_the_same_report_from_another_zone_is_exact_and_says_that_a_date_was_at_stake() -> None:
+    scene = Scene()
+    evening = "2026-05-10T18:00:00Z"
+    same: dict[str, Any] = {"completion_id": "c", "session_id": "s"}
+    scene.sat(evening, tz="Europe/Berlin", **same)
+    again = scene.sat(evening, tz="Pacific/Auckland", **same)
+    [alert] = again.alerts
+    [original] = alert.originals
+    assert (again.word, alert.word, original.severity) == ("exact", "exact", "error")
+    assert original.differing == {"tz"}
+    assert (original.local_date, alert.local_date) == (date(2026, 5, 10), date(2026, 5, 11))
+    beside = scene.sat(evening, tz="europe/berlin", **same).alerts[0].originals[0]
+    assert (beside.severity, beside.differing) == ("info", frozenset())
+
+
+def test_a_client_that_counts_its_sessions_from_1_is_told_with_severity_error() -> None:
+    scene = Scene()
+    verdicts = [scene.sat(f"2026-05-{day}T12:00:00Z", session_id="1") for day in (10, 11)]
+    assert [verdict.word for verdict in verdicts] == ["accepted", "twin"]
+    assert verdicts[1].alerts[0].originals[0].severity == "error"
+    other_device = scene.sat("2026-05-10T12:00:01Z", session_id="1", append=LATER)
+    [told] = other_device.alerts[0].originals
+    assert (told.severity, told.differing) == ("notice", {"started_at", "completed_at"})
+
+
+def test_an_unknown_zone_counts_by_the_offset_and_is_told_once() -> None:
+    scene = Scene(tz="Etc/Unknown")
+    same: dict[str, Any] = {"completion_id": "c", "session_id": "s", "append": LATER}
+    first = scene.sat("2026-05-10T02:30:00Z", offset_minutes=345, **same)
+    assert (first.word, first.tz, first.assumed) == ("accepted", "+05:45", True)
+    assert first.local_date == date(2026, 5, 10)
+    [alert] = first.alerts
+    assert (alert.word, alert.originals[0].severity) == ("assumed_zone", "notice")
+    assert (alert.originals[0].place, alert.originals[0].differing) == (
+        ("completions", 0, 1),
+        {"tz"},
+    )
+    assert first.originals == ()
+    again = scene.sat("2026-05-10T02:30:00Z", offset_minutes=345, **same)
+    assert [alert.word for alert in again.alerts] == ["exact"]
+    crossing = scene.sat("2026-05-10T02:35:00Z", offset_minutes=345, append=LATER)
+    assert [alert.word for alert in crossing.alerts] == ["overlap", "assumed_zone"]
+
+
 def test_another_user_is_nobodys_duplicate() -> None:
     scene = Scene()
     scene.sat(NOON, completion_id="c", session_id="s")
@@ -122,9 +166,12 @@ def test_a_clock_within_the_tolerance_or_behind_is_trusted() -> None:
         (NOON, LATER, {"sent_at_ms": ms("2026-05-13T13:00:00.001Z")}, "clock_too_far_ahead"),
         (NOON, LATER, {"tz": "Mars/Base"}, "unknown_zone"),
         (NOON, LATER, {"tz": ""}, "unknown_zone"),
-        (NOON, LATER, {"completion_id": ""}, "bad_id"),
-        (NOON, LATER, {"session_id": "a\0b"}, "bad_id"),
-        (NOON, LATER, {"completion_id": "c" * 129}, "bad_id"),
+        (NOON, LATER, {"tz": "Etc/Unknown", "offset_minutes": -721}, "unknown_zone"),
+        (NOON, LATER, {"completion_id": ""}, "bad_completion_id"),
+        (NOON, LATER, {"session_id": "a\0b"}, "bad_session_id"),
+        (NOON, LATER, {"session_id": "\u202eb"}, "bad_session_id"),
+        (NOON, LATER, {"completion_id": "c" * 256}, "bad_completion_id"),
+        (NOON, LATER, {"practice": "\u3000\u200d"}, "bad_practice"),
         (NOON, LATER, {"practice": "p" * 65}, "bad_practice"),
         ("2009-12-31T12:00:00Z", "2009-12-31T12:00:00Z", {}, "date_too_early"),
     ],

@@ -18,6 +18,13 @@ ZONES = (
     "UTC", "Europe/Berlin", "America/Los_Angeles", "Pacific/Auckland", "Pacific/Honolulu",
     "Pacific/Kiritimati", "Pacific/Apia", "Asia/Kathmandu", "America/St_Johns", "Africa/Cairo",
 )  # fmt: skip
+SPELLINGS = (
+    "europe/berlin", " Pacific/Auckland", "America/Los Angeles", "US/Pacific-New", "Asia/Riyadh87",
+    "+02:00", "GMT+13", "UTC-10:00", "\u22123:30", "Z", "-1200", "UTC+15", "Etc/Unknown", "Factory",
+    "", "\u200b", "Mars/Base",
+)  # fmt: skip
+OFFSETS = (None, None, 0, 120, 345, 720, 840, 841, -600, -720, -721)
+PRACTICES = ("breath", "breath", "نفس\u200cگیری", "🫨", "瞑想\u3000", "\u3000", "a\x00", "p" * 65)
 STARTS = tuple(
     ms(start)
     for start in (
@@ -45,7 +52,12 @@ def completions(habit: Habit) -> st.SearchStrategy[tuple[Event, int]]:
     """Completions and their append times."""
 
     def build(
-        half_hours: int, length: int, names: tuple[int, int], zone: str, delay: int, ahead: int
+        half_hours: int,
+        sat: tuple[int, str],
+        names: tuple[int, int],
+        zone: tuple[str, int | None],
+        delay: int,
+        ahead: int,
     ) -> tuple[Event, int]:
         end = habit.start + half_hours * HOUR_MS // 2
         append = end + delay
@@ -53,20 +65,24 @@ def completions(habit: Habit) -> st.SearchStrategy[tuple[Event, int]]:
             completion_id=f"c{names[0]}",
             user_id="ana",
             session_id=f"s{names[1]}",
-            practice="breath",
-            started_at=end - length * 60_000 + ahead,
+            practice=sat[1],
+            started_at=end - sat[0] * 60_000 + ahead,
             completed_at=end + ahead,
-            tz=zone,
+            tz=zone[0],
             sent_at=append + ahead if ahead else None,
+            offset_minutes=zone[1],
         )
         return completion, append
 
     return st.builds(
         build,
         st.integers(0, habit.days * 48),
-        st.sampled_from((0, 1, 20, 30, 45, 700, 721)),
+        st.tuples(
+            st.sampled_from((0, 1, 20, 30, 45, 700, 721)),
+            st.sampled_from(PRACTICES[:2] * 6 + PRACTICES),
+        ),
         st.tuples(st.integers(0, habit.ids), st.integers(0, habit.ids)),
-        st.sampled_from(habit.zones),
+        st.tuples(st.sampled_from(habit.zones), st.sampled_from(OFFSETS)),
         st.sampled_from(
             (0, 1, 1000, HOUR_MS, 13 * DAY_MS, 14 * DAY_MS, 14 * DAY_MS + 1, 15 * DAY_MS, -DAY_MS)
         ),
@@ -80,7 +96,12 @@ def commands(habit: Habit) -> st.SearchStrategy[tuple[Event, int]]:
     """Commands and their append times."""
 
     def build(
-        kind: str, number: int, offset: int, target: int, key: tuple[int, str, int], at: int
+        kind: str,
+        number: int,
+        about: tuple[int, str | None],
+        target: int,
+        key: tuple[int, str, int],
+        at: int,
     ) -> tuple[Event, int]:
         append = habit.start + at * HOUR_MS
         command = Command(
@@ -90,9 +111,10 @@ def commands(habit: Habit) -> st.SearchStrategy[tuple[Event, int]]:
             actor="lea",
             reason="why",
             ticket="T-1",
-            local_date=habit.start // DAY_MS + offset,
+            local_date=habit.start // DAY_MS + about[0],
             key_id=key_id("ana", *key),
             withdraws=f"r{target}",
+            tz=about[1],
         )
         return command, append
 
@@ -100,7 +122,10 @@ def commands(habit: Habit) -> st.SearchStrategy[tuple[Event, int]]:
         build,
         st.sampled_from(("credit", "credit", "revoke", "withdraw", "claim_key", "erase")),
         st.integers(0, habit.ids),
-        st.integers(-1, habit.days + 1),
+        st.tuples(
+            st.integers(-1, habit.days + 1),
+            st.one_of(st.none(), st.none(), st.sampled_from(habit.zones)),
+        ),
         st.integers(0, habit.ids),
         st.tuples(st.integers(0, 1), st.sampled_from(("seed", "leaf", "nix")), st.integers(0, 2)),
         st.integers(0, habit.days * 24),
@@ -114,7 +139,9 @@ def histories(draw: st.DrawFn) -> list[tuple[Event, int]]:
         start=draw(st.sampled_from(STARTS)),
         days=draw(st.integers(2, 12)),
         ids=draw(st.sampled_from((3, 12, 200))),
-        zones=tuple(draw(st.lists(st.sampled_from(ZONES), min_size=1, max_size=3))),
+        zones=tuple(
+            draw(st.lists(st.sampled_from(ZONES + SPELLINGS), min_size=1, max_size=4, unique=True))
+        ),
     )
     log = draw(
         st.lists(
@@ -147,7 +174,7 @@ def test_months_of_a_traveller_with_a_bad_connection(seed: int) -> None:
         if rng.random() < 0.05:
             zone = rng.choice(ZONES)
         end = start + n * DAY_MS // 2 + rng.randrange(-5, 5) * HOUR_MS
-        append = end + rng.choice((1000, 1000, 1000, rng.randrange(15 * DAY_MS)))
+        append = end + rng.choice((1000, 1000, 1000, rng.randrange(18 * DAY_MS)))
         begin = end - rng.choice((600_000, 600_000, 11 * HOUR_MS))
         fields = (f"c{n}", "ana", f"s{n}", "breath", begin, end, zone)
         log.append((PracticeCompleted(*fields), append))

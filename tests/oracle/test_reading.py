@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -49,9 +50,44 @@ def as_avro(**changes: Any) -> bytes:
     return b"\0\0\0\0\x07" + body.getvalue()
 
 
-@pytest.mark.parametrize("value", [as_json(), as_avro()])
-def test_both_formats_say_the_same(value: bytes) -> None:
-    assert READER.completion(value) == Completion("c", "ana", "s", "breath", START, END, "UTC")
+def _read(**changes: Any) -> Completion:
+    fine = Completion("c", "ana", "s", "breath", START, END, "UTC", None, 120)
+    return replace(fine, **changes)
+
+
+def test_both_formats_say_the_same() -> None:
+    assert READER.completion(as_json()) == _read()
+    assert READER.completion(as_avro()) == _read(offset_minutes=None)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"\xef\xbb\xbf" + as_json(),
+        b"\xef\xbb\xbf \r\n\t" + as_json() + b"\n",
+        as_json(mood=5, extra={"a": [{"a": None}]}),
+        as_json(extra=0).replace(b"0}", b'{"a": 1, "a": 2}}'),
+        as_json(context=None, sent_at=None, device_id=None),
+        as_json(context={"gone": None, "pulse": 62, "calm": True, "ratio": 1.5}),
+        as_json(device_id="\ud83d", app_version="\ude00", context={"\ud83d": "\ud83d"}),
+        as_json(extra="\ud83d"),
+    ],
+)
+def test_what_cannot_be_mistaken_is_taken(value: bytes) -> None:
+    assert READER.completion(value) == _read()
+
+
+def test_half_a_character_costs_the_character() -> None:
+    assert READER.completion(as_json(practice="calm \ud83d")).practice == "calm \ufffd"
+    assert READER.completion(as_json(practice="\U0001f600")).practice == "\U0001f600"
+
+
+def test_labels_are_texts_as_they_were_written() -> None:
+    labels = {"a": 62, "b": "MARK", "c": True, "d": None, "e\ud83d": "\ude00"}
+    value = as_json(context=labels | {"e\ufffd": "f"}).replace(b'"MARK"', b"1.50e+3")
+    assert READER._fields(value).context() == {
+        "a": "62", "b": "1.50e+3", "c": "true", "e\ufffd": "f",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -71,12 +107,23 @@ def test_both_formats_say_the_same(value: bytes) -> None:
         (as_json()[:-1], "bad_json"),
         (as_json(started_at=1).replace(b": 1", b": NaN"), "bad_json"),
         (as_json(context={"a": 1}).replace(b"1}", b"[" * 1000 + b"]" * 1000 + b"}"), "bad_json"),
-        (as_json(context={"a": 1}), "wrong_type"),
+        (b" \xef\xbb\xbf" + as_json(), "noise"),
+        (as_json() + b"{}", "bad_json"),
+        (as_json(extra=1)[:-1] + b', "\\u0065xtra": 1}', "repeated_field"),
+        (as_json(context={"a": 1}).replace(b"1}", b'1, "\\u0061": 1}'), "repeated_field"),
+        (as_json(context={"a": [1]}), "wrong_type"),
+        (as_json(context={"a": {"b": 1}}), "wrong_type"),
+        (as_json(context={str(n): "a" for n in range(65)}), "too_many"),
+        (as_json(context={"a": "b" * 1_025}), "too_long"),
+        (as_json(context={"a" * 129: "b"}), "too_long"),
+        (as_json(device_id="d" * 257), "too_long"),
+        (as_json(user_id="ana\ud83d"), "bad_text"),
+        (as_json(tz="UTC\ud83d"), "bad_text"),
         (as_json(completion_id=5), "wrong_type"),
         (as_json(practice=None), "wrong_type"),
         (as_json(started_at=5), "wrong_type"),
-        (as_json(started_at="2026-05-10T11:50:00"), "wrong_type"),
-        (as_json(started_at="2026-13-10T11:50:00Z"), "wrong_type"),
+        (as_json(started_at="2026-05-10T11:50:00"), "bad_instant"),
+        (as_json(started_at="2026-13-10T11:50:00Z"), "bad_instant"),
         (as_json(sent_at=True), "wrong_type"),
     ],
 )
@@ -114,7 +161,8 @@ def test_a_record_counts_only_under_its_users_key_in_its_keys_partition() -> Non
     assert _judge(b"bo", home(b"bo", 4), as_json()).category == "key_not_user"
     assert _judge(None, 0, as_json()).category == "no_key"
     assert _judge(b"ana", at_home, b"{").category == "bad_json"
-    assert _judge(b"ana", at_home, as_json(tz="Nowhere")).category == "unknown_zone"
+    assert _judge(b"ana", at_home, as_json(tz="Nowhere")).assumed
+    assert _judge(b"ana", at_home, as_avro(tz="Nowhere")).category == "unknown_zone"
 
 
 COMMAND_SCHEMA: dict[str, Any] = {
@@ -147,7 +195,7 @@ def test_commands_are_read_from_both_formats() -> None:
     assert READER.command(without_date).local_date is None
 
 
-@pytest.mark.parametrize("local_date", [20_000, "2026-02-30", "tomorrow"])
+@pytest.mark.parametrize("local_date", [20_000, "2026-02-30", "20260210", "2026-W06-1"])
 def test_a_command_with_a_date_that_is_none_is_garbage(local_date: object) -> None:
     with pytest.raises(UnreadableError) as caught:
         READER.command(json.dumps(COMMAND | {"local_date": local_date}).encode())
@@ -160,3 +208,38 @@ def test_a_date_beyond_the_calendar_is_garbage() -> None:
     fastavro.schemaless_writer(body, schema, COMMAND | {"local_date": 2**31 - 1})
     with pytest.raises(UnreadableError):
         Reader({9: COMMAND_SCHEMA}).command(b"\0\0\0\0\x09" + body.getvalue())
+
+
+def _as_avro_by(schema: dict[str, Any], **changes: Any) -> bytes:
+    body = io.BytesIO()
+    fields = FINE | {"started_at": START, "completed_at": END} | changes
+    fastavro.schemaless_writer(body, fastavro.parse_schema(schema), fields)
+    return b"\0\0\0\0\x0b" + body.getvalue()
+
+
+def _with_type(name: str, kind: Any) -> dict[str, Any]:
+    fields = [one | ({"type": kind} if one["name"] == name else {}) for one in SCHEMA["fields"]]
+    return SCHEMA | {"fields": fields}
+
+
+@pytest.mark.parametrize(
+    ("schema", "changes"),
+    [
+        (_with_type("practice", ["null", "string"]), {}),
+        (_with_type("completion_id", {"type": "string", "logicalType": "uuid"}), {}),
+        (_with_type("practice", "bytes"), {"practice": b"breath"}),
+        (SCHEMA | {"fields": [{"name": "mood", "type": "int"}, *SCHEMA["fields"]]}, {"mood": 1}),
+        (SCHEMA | {"fields": SCHEMA["fields"][:-1]}, {}),
+    ],
+)
+def test_other_writers_are_read_by_their_own_schemas(
+    schema: dict[str, Any], changes: dict[str, Any]
+) -> None:
+    read = Reader({11: schema}).completion(_as_avro_by(schema, **changes))
+    assert read == _read(offset_minutes=None)
+
+
+def test_a_practice_that_is_null_is_none() -> None:
+    schema = _with_type("practice", ["null", "string"])
+    with pytest.raises(UnreadableError):
+        Reader({11: schema}).completion(_as_avro_by(schema, practice=None))

@@ -113,10 +113,13 @@ def test_commands_that_must_be_refused() -> None:
         scene.asked("abracadabra", at),
         scene.asked("withdraw", at, withdraws="x", actor=""),
         scene.asked("withdraw", at, withdraws="x", request_id="x"),
+        scene.asked("credit", at, local_date=date(2026, 5, 3), tz="Mars/Base"),
+        scene.asked("credit", at, local_date=date(2026, 5, 3), reason="w" * 2_001),
     ]
     assert [verdict.category for verdict in refused] == [
         "date_ahead", "date_too_early", "no_date", "no_reason", "nothing_withdrawn",
-        "impossible_key", "unknown_kind", "bad_id", "withdraws_itself",
+        "impossible_key", "unknown_kind", "bad_actor", "withdraws_itself", "unknown_zone",
+        "bad_note",
     ]  # fmt: skip
     assert scene.judgement.users == {}
     allowed = scene.asked("credit", at, local_date=date(2026, 5, 4))
@@ -171,6 +174,43 @@ def test_the_zone_is_that_of_the_session_that_ended_last_whatever_the_order() ->
     assert scene.user.tz == "Asia/Seoul"
 
 
+def test_until_a_completion_says_a_zone_an_adjustment_may() -> None:
+    scene = Scene()
+    day = date(2026, 5, 9)
+    scene.asked("credit", "2026-05-10T12:00:00Z", local_date=day)
+    assert (scene.user.zone, scene.user.tz) == (None, "UTC")
+    scene.asked("credit", "2026-05-10T12:00:00Z", local_date=day, tz="asia/tokyo")
+    scene.asked("revoke", "2026-05-10T12:00:00Z", local_date=date(2026, 5, 1), tz="GMT-7")
+    scene.asked("credit", "2026-05-10T12:00:00Z", local_date=day)
+    scene.asked("withdraw", "2026-05-10T12:00:00Z", withdraws="r3", tz="Mars/Base")
+    assert scene.user.tz == "Etc/GMT+7"
+    scene.sat("2026-05-01T12:00:00Z", tz="Asia/Seoul", append="2026-05-10T13:00:00Z")
+    assert scene.user.tz == "Asia/Seoul"
+
+
+def test_a_streak_in_no_zone_holds_until_its_day_is_over_everywhere() -> None:
+    scene = Scene()
+    scene.asked("credit", "2026-05-10T12:00:00Z", local_date=date(2026, 5, 9))
+    policy = RULES.policies[0]
+    # The tenth ends at three in the night of the eleventh, twelve hours west of Greenwich.
+    assert scene.user.progress(ms("2026-05-11T14:59:59Z"), policy).streak_days == 1
+    assert scene.user.progress(ms("2026-05-11T15:00:00Z"), policy).streak_days == 0
+
+
+def test_what_keeps_a_date_from_counting_is_named() -> None:
+    scene = Scene()
+    at = "2026-05-10T13:00:00Z"
+    day = date(2026, 5, 10)
+    assert scene.sat("2026-05-10T12:00:00Z").revoked_by == ()
+    assert scene.asked("revoke", at, request_id="y", local_date=day).revoked_by == ()
+    assert scene.asked("revoke", at, request_id="x", local_date=day).revoked_by == ("y",)
+    assert scene.asked("credit", at, local_date=day).revoked_by == ("x", "y")
+    scene.asked("withdraw", at, withdraws="y")
+    assert scene.sat("2026-05-10T12:30:00Z").revoked_by == ("x",)
+    assert scene.asked("credit", at, local_date=date(2026, 5, 9)).revoked_by == ()
+    assert scene.sat("2026-05-10T12:30:00Z").revision == scene.user.revision == 8
+
+
 def test_flying_west_over_the_date_line_keeps_the_streak() -> None:
     scene = Scene()
     scene.sat("2026-05-10T19:30:00-07:00", tz="America/Los_Angeles")
@@ -206,3 +246,24 @@ def test_a_new_policy_adds_portals_to_those_already_reached_and_drops_others() -
     assert scene.user.unlocks[(0, "stem")].reached_on == date(2026, 6, 30)
     scene.sat("2026-07-01T12:00:00Z")
     assert (0, "leaf") not in scene.user.unlocks
+
+
+def test_which_bridge_rule_holds_depends_on_when_a_completion_comes() -> None:
+    before = Scene()
+    before.sat("2026-06-26T07:00:00-07:00", tz="America/Los_Angeles")
+    before.sat("2026-06-28T07:00:00+12:00", tz="Pacific/Auckland")
+    assert before.user.bridged == set()
+    # The same neighbours again once the second policy is in force: it is asked anew.
+    before.sat("2026-06-28T07:15:00+12:00", tz="Pacific/Auckland", append="2026-07-01T00:00:00Z")
+    assert before.user.bridged == {date(2026, 6, 27)}
+    after = Scene()
+    after.sat("2026-07-03T07:00:00-07:00", tz="America/Los_Angeles")
+    after.sat("2026-07-05T07:00:00+12:00", tz="Pacific/Auckland")
+    assert after.user.bridged == {date(2026, 7, 4)}
+
+
+def test_who_stays_at_home_gains_nothing_from_the_shift() -> None:
+    scene = Scene(tz="Pacific/Auckland")
+    scene.sat("2026-07-03T07:00:00+12:00")
+    scene.sat("2026-07-05T07:00:00+12:00")
+    assert scene.user.bridged == set()

@@ -1,0 +1,62 @@
+"""Texts that name an instant or a date.
+
+Owns: RFC 3339 with the liberties that are taken: no seconds, short offsets, a leap second.
+Does not own: where the texts come from (reading.py).
+Invariant: nothing is guessed; a text without an offset names no instant.
+"""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+from pipeline.oracle.dates import EPOCH
+
+_INSTANT: Final = re.compile(
+    r"(?P<date>\d{4}-\d\d-\d\d)[Tt ](?P<hour>\d\d):(?P<minute>\d\d)"
+    r"(?::(?P<second>\d\d)(?:\.(?P<fraction>\d{1,9}))?)?"
+    r"(?:[Zz]|(?P<sign>[+-])(?P<hours>\d\d)(?::?(?P<minutes>\d\d))?)",
+    re.ASCII,
+)
+_FULL_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_LEAP_SECOND: Final = 60
+
+
+def instant_of(text: str) -> tuple[int, int]:
+    """Return the instant that `text` names, in milliseconds, and its offset in minutes.
+
+    Raises:
+        ValueError: it names none.
+    """
+    found = _INSTANT.fullmatch(text)
+    if found is None:
+        raise ValueError("not in the form of RFC 3339")
+    hours, minutes = int(found["hours"] or 0), int(found["minutes"] or 0)
+    if hours > 23 or minutes > 59:
+        raise ValueError("there is no such offset")
+    east = (hours * 60 + minutes) * (-1 if found["sign"] == "-" else 1)
+    second = int(found["second"] or 0)
+    is_leap = second == _LEAP_SECOND
+    on_the_wall = datetime.combine(
+        date.fromisoformat(found["date"]),
+        datetime.min.time().replace(
+            int(found["hour"]), int(found["minute"]), 59 if is_leap else second
+        ),
+        UTC,
+    )
+    seconds = (on_the_wall - EPOCH - timedelta(minutes=east)) // timedelta(seconds=1)
+    if not is_leap:
+        return seconds * 1_000 + int((found["fraction"] or "0").ljust(9, "0")) // 1_000_000, east
+    if seconds % 86_400 != 86_399:
+        raise ValueError("no leap second can be then")
+    return seconds * 1_000 + 999, east
+
+
+def date_of(text: str) -> date:
+    """Return the date that `text` names.
+
+    Raises:
+        ValueError: it names none.
+    """
+    if not _FULL_DATE.fullmatch(text):
+        raise ValueError("not YYYY-MM-DD")
+    return date.fromisoformat(text)
