@@ -21,8 +21,9 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from pipeline.codec.dead_letters import fit, framed_schema_id
+from pipeline.codec.dead_letters import fit
 from pipeline.codec.errors import DecodeError, RegistryUnavailableError, readable
+from pipeline.codec.framed import schema_id_in
 from pipeline.codec.headers import dead_letter_headers, read_headers
 from pipeline.codec.inputs import InputDecoder, check_key
 from pipeline.codec.state import StateDecodeError, decode_state, encode_state
@@ -83,6 +84,7 @@ class Rules:
         collapse: write one progress and one state record for each user and batch, the last.
         tzdata_version: recorded with each audit entry.
         dead_letter_bytes_max: of a record of the topic of dead letters.
+        begin: is told which batch is decoded next: topic, partition, newest append time.
         fold_completion, fold_command: the core's.
     """
 
@@ -92,6 +94,7 @@ class Rules:
     collapse: bool
     tzdata_version: str
     dead_letter_bytes_max: int
+    begin: Callable[[str, int, int], None] = lambda _topic, _partition, _append_time: None
     fold_completion: FoldCompletion = fold_completion
     fold_command: FoldCommand = fold_command
 
@@ -222,6 +225,7 @@ class _Work:
         started = time.perf_counter()
         partition, partitions = self.partition, self.rules.partitions
         tell_append_time = self.stats.append_times.append
+        self.rules.begin(self.topic, partition, self.batch.records[-1].timestamp()[1])
         for record in self.batch.records:
             self.append_time = append_time = record.timestamp()[1]
             tell_append_time(append_time)
@@ -234,7 +238,7 @@ class _Work:
                 self._reject(record, action, Rejection(error.stage, error.reason, error.detail))
                 continue
             except RegistryUnavailableError as error:
-                raise BatchPostponedError("the schema registry is away", why=str(error)) from error
+                raise BatchPostponedError("a schema cannot be told yet", why=str(error)) from error
             self._take(record, event, fold, action)
         self._flush()
         self.stats.outcomes.update(self.verdicts)
@@ -331,7 +335,7 @@ class _Work:
             key=record.key(),
             value=value,
             headers=tuple(Header(name, value) for name, value in read_headers(record)),
-            schema_id=framed_schema_id(value),
+            schema_id=schema_id_in(value),
             cause=self.cause,
             append_time=self.append_time,
         )

@@ -25,6 +25,7 @@ COMMANDS = {
     "worker": "Run the pipeline until it is stopped.",
     "api": "Serve what is known of the users, over HTTP.",
     "token": "Make a token for the API, for development.",
+    "validate": "Say what the pipeline would say of inputs, without a server.",
     "explain": "Say why a user's day counts or not, from the log.",
     "local": "Run Kafka and a schema registry on this machine.",
     "topics": "Compare the topics with topics.yaml, and make them so.",

@@ -2,7 +2,8 @@
 
 Owns: the commands, what they print and their exit codes.
 Does not own: comparing and registering (ops/schemas.py).
-Invariant: only `register` changes anything; `plan` leaves with 3 when there is something to do.
+Invariant: only `register` changes anything; `plan` leaves with 3 when it would, and with 1 when it
+would refuse.
 """
 
 from collections.abc import Mapping
@@ -45,13 +46,18 @@ def plan(
     prefix: PrefixOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Show how the registry differs from our schemas. Changes nothing; exit 3 when it differs."""
+    """Show how the registry differs from our schemas. Changes nothing.
+
+    Exit 3 when `register` would change something, 1 when it would refuse to.
+    """
     from pipeline.ops import schemas  # noqa: PLC0415 - loads the registry's client
 
     client, wanted = _connect(folder, file, registry_url, prefix)
     found = schemas.plan(client, wanted)
     changes = [change for change in found if change.is_change]
-    _show_changes(changes, len(found), output, done=False)
+    _show_changes(changes, found, output, done=False)
+    if any(change.refused is not None for change in changes):
+        raise typer.Exit(EXIT_FAILED)
     raise typer.Exit(EXIT_PLAN_HAS_CHANGES if changes else EXIT_OK)
 
 
@@ -102,7 +108,7 @@ def register(
 
     client, wanted = _connect(folder, file, registry_url, prefix)
     done = schemas.register(client, wanted, allow_incompatible or ())
-    _show_changes(done, len(wanted), output, done=True)
+    _show_changes(done, schemas.plan(client, wanted), output, done=True)
 
 
 def _files(folder: Path | None, file: Path | None) -> "tuple[TopicsFile, Path]":
@@ -134,17 +140,22 @@ def _connect(
 
 
 def _show_changes(
-    changes: "list[SchemaChange]", subjects: int, output: Output, *, done: bool
+    changes: "list[SchemaChange]", found: "list[SchemaChange]", output: Output, *, done: bool
 ) -> None:
-    key = "registered" if done else "changes"
+    """Print what is to do or was done, and the inputs that are ahead of this release."""
+    newer = [change for change in found if change.standing == "newer"]
 
     def _render(console: "Console") -> None:
+        for change in newer:
+            _render_newer(console, change)
         for change in changes:
             _render_change(console, change)
-        if not changes:
+        if not changes and not newer:
             console.print(
-                f"the registry has all {subjects} schemas as they are here", style="green"
+                f"the registry has all {len(found)} schemas as they are here", style="green"
             )
+        elif not changes:
+            console.print(f"{len(newer)} inputs are newer; there is nothing to do", style="green")
         elif done:
             console.print(f"{len(changes)} subjects changed", style="bold green")
         else:
@@ -153,7 +164,19 @@ def _show_changes(
             console.print(f"{len(changes)} changes{tail}", style="bold")
 
     refusals = [f"{c.subject}: {c.refused}" for c in changes if c.refused is not None]
-    show({key: changes, "subjects": subjects, "refused": refusals}, output, _render)
+    told = {
+        "registered" if done else "changes": changes,
+        "subjects": len(found),
+        "refused": refusals,
+        "newer": newer,
+    }
+    show(told, output, _render)
+
+
+def _render_newer(console: "Console", change: "SchemaChange") -> None:
+    console.print(f"= {change.subject} ({change.record})", style="bold cyan")
+    _render_diff(console, change)
+    console.print(f"    {change.note}", markup=False)
 
 
 def _render_change(console: "Console", change: "SchemaChange") -> None:
@@ -162,8 +185,13 @@ def _render_change(console: "Console", change: "SchemaChange") -> None:
     if change.level_now != change.level:
         before = "" if change.level_now is None else f"{change.level_now} → "
         console.print(f"    compatibility: {before}{change.level}", style=colour)
+    if change.standing != "newer":
+        _render_diff(console, change)
+    if change.refused is not None:
+        console.print(f"    refused: {change.refused}", style="red", markup=False)
+
+
+def _render_diff(console: "Console", change: "SchemaChange") -> None:
     for line in change.diff:
         shade = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "dim")
         console.print(f"    {line}", style=shade, markup=False)
-    if change.refused is not None:
-        console.print(f"    refused: {change.refused}", style="red", markup=False)

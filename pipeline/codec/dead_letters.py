@@ -14,7 +14,6 @@ from typing import Final
 
 import msgspec
 
-from pipeline.codec.avro import MAGIC
 from pipeline.codec.errors import readable
 from pipeline.core.records import DeadLetter
 
@@ -22,14 +21,6 @@ EXTRA_BYTES: Final = 65_536
 """Room for what is not the input's own: reason, detail, cause, our headers, the batch."""
 
 _KEY_BYTES_KEPT: Final = 256
-_FRAMING_BYTES: Final = 5
-
-
-def framed_schema_id(value: bytes | None) -> int | None:
-    """The schema id that a value's Confluent framing names; None where it has no framing."""
-    if value is None or len(value) < _FRAMING_BYTES or value[0] != MAGIC:
-        return None
-    return int.from_bytes(value[1:_FRAMING_BYTES], "big", signed=True)
 
 
 def fit(letter: DeadLetter, record_bytes_max: int) -> DeadLetter:
