@@ -105,9 +105,9 @@ def observe(
     if absent and absent[0] < keep_from:
         absent = tuple(x for x in absent if x >= keep_from)
     recent, i = _with(crossing.recent, _kept(date, at, zone))
-    if recent is crossing.recent and absent is crossing.absent:
-        return crossing, ()
     bridged = _bridged_beside(recent, i, absent, shift_counts)
+    if recent is crossing.recent and absent is crossing.absent:
+        return crossing, bridged  # perhaps by a rule that was not in force when it last changed
     if recent[0][0] < keep_from:
         recent = tuple(kept for kept in recent if kept[0] >= keep_from)
     return Crossing(recent, absent), bridged

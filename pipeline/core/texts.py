@@ -28,19 +28,24 @@ _BIDI: Final = "\u202a-\u202e\u2066-\u2069"
 """Embeddings, overrides and isolates: with them an id is shown as another one than it is."""
 
 _LINES: Final = "\u2028\u2029"
-_SPACES: Final = "\x09-\x0d \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-"""Unicode's White_Space, as of Unicode 15.1."""
+WHITE_SPACE: Final = (
+    "\t\n\x0b\x0c\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000"
+    "\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+)
+"""The 25 code points with Unicode's property White_Space, as of Unicode 15.1."""
 
 _INVISIBLE: Final = (
     "\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
-    "\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff"
+    "\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-"""Joiners, selectors, fillers and the like: parts of a word, but none by themselves."""
+"""Joiners, selectors, fillers and the like: parts of a word, but none by themselves. Unicode's
+Default_Ignorable_Code_Point, as of Unicode 15.1, and the empty Braille pattern."""
 
 _not_in_id: Final = re.compile(f"[{_CONTROLS}{_SURROGATES}{_BIDI}{_LINES}]").search
 _not_in_practice: Final = re.compile(f"[{_CONTROLS}{_SURROGATES}]").search
 _not_in_note: Final = re.compile(f"[{_SURROGATES}]").search
-_says_something: Final = re.compile(f"[^{_SPACES}{_INVISIBLE}]").search
+_says_something: Final = re.compile(f"[^{WHITE_SPACE}{_INVISIBLE}]").search
 
 
 def is_id(text: str) -> bool:

@@ -30,6 +30,7 @@ from zoneinfo import ZoneInfo
 import tzdata  # type: ignore[import-untyped]
 
 from pipeline.core.records import LocalDate
+from pipeline.core.texts import WHITE_SPACE
 
 TZDATA_VERSION: Final[str] = tzdata.IANA_VERSION
 """The IANA release that decides local dates, as every audit entry names it."""
@@ -54,36 +55,59 @@ near."""
 
 _PREFIX: Final = re.compile(r"(?::|posix/|right/)+")
 _OFFSET: Final = re.compile(
-    r"(?:utc|gmt|ut)?\s*([+-])(?:(\d\d)(\d\d)|(\d\d?)(?::(\d\d))?)", re.ASCII
+    r"(?:utc|gmt|ut)? ?([+-])(?:(\d\d)(\d\d)|(\d\d?)(?::(\d\d))?)", re.ASCII
 )
 _FORMER: Final = {
-    "us/pacific-new": "America/Los_Angeles",
-    "canada/east-saskatchewan": "America/Regina",
-    "asia/hanoi": "Asia/Bangkok",
+    "africa/lumumbashi": "Africa/Lubumbashi",
+    "america/cranbrook": "America/Edmonton",
+    "america/fcp_qroo": "America/Cancun",
+    "argentina/buenos_aires": "America/Argentina/Buenos_Aires",
+    "asia/aktau": "Asia/Aqtau",
+    "asia/alma-ata": "Asia/Almaty",
+    "asia/frunze": "Asia/Bishkek",
+    "asia/hanoi": "Asia/Ho_Chi_Minh",
+    "asia/ishigaki": "Asia/Tokyo",
+    "asia/kashi": "Asia/Kashgar",
+    "asia/north_nicosia": "Asia/Famagusta",
     **{
         f"{area}/riyadh{year}": "Asia/Riyadh"
         for area in ("asia", "mideast")
         for year in (87, 88, 89)
     },
+    "asia/sverdlovsk": "Asia/Yekaterinburg",
+    "asia/ulan_ude": "Asia/Irkutsk",
+    "asia/wulumuqi": "Asia/Urumqi",
+    "australia/broken-hill": "Australia/Broken_Hill",
+    "brazil/central": "America/Manaus",
+    "canada/east-saskatchewan": "America/Regina",
+    "europe/geneva": "Europe/Zurich",
+    "europe/kuybyshev": "Europe/Samara",
+    "indian/alfred_faure": "Indian/Reunion",
+    "mideast/riyadh": "Asia/Riyadh",
+    "pacific/belau": "Pacific/Palau",
+    "pacific/cocos": "Indian/Cocos",
+    "systemv/ast4": "America/Puerto_Rico",
     "systemv/ast4adt": "America/Halifax",
-    "systemv/est5edt": "America/New_York",
+    "systemv/cst6": "America/Regina",
     "systemv/cst6cdt": "America/Chicago",
-    "systemv/mst7mdt": "America/Denver",
-    "systemv/pst8pdt": "America/Los_Angeles",
-    "systemv/yst9ydt": "America/Anchorage",
-    "systemv/ast4": "Etc/GMT+4",
-    "systemv/est5": "Etc/GMT+5",
-    "systemv/cst6": "Etc/GMT+6",
-    "systemv/mst7": "Etc/GMT+7",
-    "systemv/pst8": "Etc/GMT+8",
-    "systemv/yst9": "Etc/GMT+9",
+    "systemv/est5": "America/Panama",  # its last link, Indianapolis, has daylight saving by now
+    "systemv/est5edt": "America/New_York",
     "systemv/hst10": "Pacific/Honolulu",
+    "systemv/mst7": "America/Phoenix",
+    "systemv/mst7mdt": "America/Denver",
+    "systemv/pst8": "Pacific/Pitcairn",
+    "systemv/pst8pdt": "America/Los_Angeles",
+    "systemv/yst9": "Pacific/Gambier",
+    "systemv/yst9ydt": "America/Anchorage",
+    "us/anchorage": "America/Anchorage",
+    "us/hawaiian": "Pacific/Honolulu",
+    "us/pacific-new": "America/Los_Angeles",
     "ut": "UTC",
     "z": "UTC",
 }
-"""Names in lower case that tzdata dropped, and what each became; and two words for UTC. Sources:
-the tz database's NEWS of 2020b (systemv, US/Pacific-New), 2017c (East-Saskatchewan) and 2013
-(Riyadh's solar time), and its file `backzone`."""
+"""Names in lower case that were a Zone or a Link in some version of the tz database's files and are
+neither today, and what each became; without mistypings that the next version mended and names of no
+place (`Central`). And two words for UTC."""
 
 
 class Zone:
@@ -95,12 +119,14 @@ class Zone:
         skipped: dates since 1970 that never came in this zone, because it moved over the date line.
     """
 
-    __slots__ = ("_steady", "info", "name", "skipped")
+    __slots__ = ("_fixed_s", "_steady", "info", "name", "skipped")
 
     def __init__(self, name: str, info: tzinfo) -> None:
         self.name = name
         self.info = info
-        self.skipped = frozenset(_skipped_dates(info))
+        fixed = info.utcoffset(None)  # None where it depends on the instant
+        self._fixed_s = None if fixed is None else int(fixed.total_seconds())
+        self.skipped = frozenset(_skipped_dates(info) if fixed is None else ())
         self._steady: dict[int, int | None] = {}
 
     def offset_s(self, at_s: int) -> int:
@@ -109,6 +135,8 @@ class Zone:
         Events come close together, so whole hours without a change are kept. An hour has one change
         at most, so that the same offset at both its ends means none.
         """
+        if self._fixed_s is not None:
+            return self._fixed_s
         hour = at_s // _HOUR_S
         try:
             offset = self._steady[hour]
@@ -208,12 +236,11 @@ def _named(name: str) -> Zone:
 
 def _spelled(name: str) -> Zone | None:
     """Return the zone that is meant by another spelling, and keep it under that spelling."""
-    plain = name.replace("\u2212", "-")
+    plain = name.strip(WHITE_SPACE).replace("\u2212", "-")
     if not plain.isascii():
         return None
-    plain = plain.strip().lower()
-    plain = plain[_length_of_prefix(plain) :]
-    known = _by_lower_case().get("_".join(plain.split()))
+    plain = plain.lower()
+    known = _by_lower_case().get(plain[_length_of_prefix(plain) :].replace(" ", "_"))
     zone = _offset(plain) if known is None else _named(known)
     if zone is not None:
         if len(_spellings) >= _SPELLINGS_MAX:
