@@ -22,6 +22,7 @@ is not looked at: identity providers fill it with their own words.
 import hashlib
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -34,7 +35,7 @@ from starlette.types import Scope
 
 from pipeline.api.problems import ProblemError
 from pipeline.api.token_keys import Keys
-from pipeline.core.rejection import is_id
+from pipeline.core.rejection import ID_CHARS_MAX, is_id
 
 PROGRESS_READ: Final = "progress:read"
 COMPLETIONS_READ: Final = "completions:read"
@@ -60,6 +61,12 @@ REMEMBERED_S: Final = 60.0
 """For this long a verified token is not verified again: so long may a withdrawn key live."""
 
 TOKEN_CHARS_MAX: Final = 8_192
+INSTANT_S_MAX: Final = 2**53
+"""Of a claim, s since the epoch; what is beyond is no time, and may be no float."""
+
+_NO_JWT: Final = (jwt.PyJWTError, ValueError, TypeError, RecursionError)
+"""What the library and the JSON parser below it raise of a token that is none."""
+
 _REMEMBERED_MAX: Final = 50_000
 _CLAIMS: Final = ["exp", "sub", "aud", "iss"]
 _NO_OWN_CLOCK: Final[Any] = {
@@ -161,7 +168,7 @@ class Verifier:
             raise refused(f"it is longer than {TOKEN_CHARS_MAX} characters")
         try:
             kid = jwt.get_unverified_header(token).get("kid", "")
-        except (jwt.PyJWTError, UnicodeDecodeError):
+        except _NO_JWT:
             raise refused("it is not a JWT") from None
         reason = "no key of ours has signed it"
         for key in self._keys.find(kid if isinstance(kid, str) else ""):
@@ -182,7 +189,7 @@ class Verifier:
                 raise refused("its aud is not this API") from None
             except jwt.InvalidIssuerError:
                 raise refused("its iss is not the issuer that this API trusts") from None
-            except jwt.PyJWTError:
+            except _NO_JWT:
                 reason = "it is not a JWT that can be verified"
                 continue
             return claims
@@ -256,7 +263,7 @@ class Guard:
                 400,
                 "bad-user-id",
                 "Not a user id",
-                "a user id has 1 to 128 printable characters",
+                f"a user id has 1 to {ID_CHARS_MAX} printable characters",
             )
         check(found, user_id, scope)
         return found
@@ -271,7 +278,23 @@ def check(principal: Principal, user_id: str | None, scope: str) -> None:
     if scope not in principal.scopes:
         raise _forbidden(f"this token does not have the scope {scope}")
     if principal.kind is Kind.USER and principal.subject != user_id:
-        raise _forbidden("a user's token is for that user's own data")
+        raise _forbidden(_not_own(principal.subject, user_id))
+
+
+def _not_own(subject: str, user_id: str | None) -> str:
+    if user_id is not None and _in_one_form(subject) == _in_one_form(user_id):
+        return (
+            "the user id and this token's sub differ only in their Unicode form, such as NFC and "
+            "NFD, and so are two users' ids here; send the id as the identity provider writes it"
+        )
+    return "a user's token is for that user's own data"
+
+
+def _in_one_form(text: str) -> str:
+    """A text in the form in which those that look the same are the same (NFC). For an explanation
+    only: an id is its code points (OpenID Connect Core 1.0, section 14).
+    """
+    return unicodedata.normalize("NFC", text)
 
 
 def token_of(scope: Scope) -> bytes | None:
@@ -298,13 +321,17 @@ def refused(why: str, *, missing: bool = False) -> ProblemError:
     )
 
 
+INSUFFICIENT: Final = 'Bearer realm="awaway", error="insufficient_scope"'
+"""The challenge of a 403 (RFC 6750, section 3)."""
+
+
 def _forbidden(why: str) -> ProblemError:
     return ProblemError(
         403,
         "forbidden",
         "Forbidden",
         why,
-        headers={"WWW-Authenticate": 'Bearer realm="awaway", error="insufficient_scope"'},
+        headers={"WWW-Authenticate": INSUFFICIENT},
     )
 
 
@@ -331,6 +358,8 @@ def _principal(claims: Mapping[str, Any], ends_at_s: float) -> Principal:
 
 def _instant_s(claims: Mapping[str, Any], name: str) -> float:
     value = claims.get(name, 0)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise refused(f"its {name} is not a number of seconds")
+    if not -INSTANT_S_MAX <= value <= INSTANT_S_MAX:  # not so of what is no number, either
+        raise refused(f"its {name} is no instant")
     return float(value)

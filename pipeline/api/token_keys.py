@@ -206,17 +206,17 @@ def read_jwk_set(content: bytes) -> tuple[VerifyingKey, ...]:
     """
     try:
         found = msgspec.json.decode(content, type=dict[str, Any]).get("keys")
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError("it is not a JSON object") from error
     if not isinstance(found, list):
         raise ValueError("it has no list called keys")
     keys = []
     for entry in found[:KEYS_MAX]:
-        if isinstance(entry, dict) and entry.get("use", "sig") == "sig":
+        if isinstance(entry, dict) and entry.get("use") in (None, "sig"):
             try:
                 keys.append(_read_jwk(entry))
             except (UnusableKeyError, jwt.PyJWTError, ValueError, TypeError) as error:
-                kid = str(entry.get("kid", ""))[:64]
+                kid = _kid(entry)[:64]
                 _log.warning("a token key was passed over", kid=kid, reason=str(error)[:200])
     return tuple(keys)
 
@@ -224,7 +224,8 @@ def read_jwk_set(content: bytes) -> tuple[VerifyingKey, ...]:
 def _read_jwk(entry: Mapping[str, Any]) -> VerifyingKey:
     if entry.get("kty") not in ("RSA", "EC", "OKP"):
         raise UnusableKeyError("its type is not RSA, EC or OKP")
-    public = {name: value for name, value in entry.items() if name != "d"}
+    # A member that is null says no more than one that is missing.
+    public = {name: value for name, value in entry.items() if name != "d" and value is not None}
     key = jwt.PyJWK(public).key
     algorithms = algorithms_of(key)
     named = entry.get("alg")
@@ -232,7 +233,13 @@ def _read_jwk(entry: Mapping[str, Any]) -> VerifyingKey:
         algorithms = tuple(name for name in algorithms if name == named)
         if not algorithms:
             raise UnusableKeyError("its alg does not go with its type")
-    return VerifyingKey(str(entry.get("kid", "")), key, algorithms)
+    return VerifyingKey(_kid(entry), key, algorithms)
+
+
+def _kid(entry: Mapping[str, Any]) -> str:
+    """The name of a key; of one whose `kid` is no text, none."""
+    kid = entry.get("kid")
+    return kid if isinstance(kid, str) else ""
 
 
 def _read_pem(content: bytes) -> tuple[VerifyingKey, ...]:

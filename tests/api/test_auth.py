@@ -120,7 +120,7 @@ def test_a_good_token_says_who_asks(verifier: Verifier) -> None:
         {"sub": None},
         {"sub": ""},
         {"sub": "a\nb"},
-        {"sub": "x" * 129},
+        {"sub": "x" * 256},
         {"awaway_kind": "root"},
         {"awaway_kind": ["operator"]},
         {"awaway_kind": "service", "scope": 3},
@@ -239,7 +239,7 @@ def test_a_cookie_is_for_looking_only_and_a_header_wins(verifier: Verifier) -> N
 
 def test_an_id_that_cannot_be_one_goes_no_further(verifier: Verifier) -> None:
     guard = Guard(verifier)
-    for user_id in ("", "a\x00b", "x" * 129, "\ud800"):
+    for user_id in ("", "a\x00b", "x" * 256, "\ud800"):
         with pytest.raises(ProblemError) as caught:
             guard.authorize(connection(signed(awaway_kind="support")), user_id, PROGRESS_READ)
         assert caught.value.status == 400
