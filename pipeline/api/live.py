@@ -23,11 +23,12 @@ from pipeline.api.auth import PROGRESS_READ, Principal
 from pipeline.api.openapi import Answer, ApiRoute, Operation, Parameter
 from pipeline.api.parts import Parts
 from pipeline.api.problems import ProblemError
+from pipeline.api.queries import tz_of_query
 from pipeline.api.stream import Stream
 from pipeline.api.stream_events import event, heartbeat
 from pipeline.api.stream_hub import Client, End, Hub
 from pipeline.api.user_path import USERS
-from pipeline.api.users import USER_ID
+from pipeline.api.users import TZ, USER_ID
 from pipeline.codec.errors import CodecError
 
 REPLAYS_AT_ONCE: Final = 4
@@ -157,9 +158,10 @@ def routes(parts: Parts) -> list[ApiRoute]:
     async def events(request: Request) -> Response:
         user_id = request.path_params["user_id"]
         principal = parts.authorize(request, user_id, PROGRESS_READ)
+        tz = tz_of_query(dict(request.query_params))
         _check_room(parts, principal)
         client = hub.join(user_id.encode(), principal.name)
-        stream = Stream(parts, client)
+        stream = Stream(parts, client, tz)
         given = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
         try:
             opening = stream.opening(given)
@@ -205,7 +207,7 @@ _EVENTS: Final = Operation(
             "reason.",
             media="text/event-stream",
         ),
-        400: Answer("The user id cannot be one."),
+        400: Answer("The user id cannot be one, or nobody knows the zone."),
         401: Answer("There is no valid token."),
         403: Answer("The token is not for this user."),
         429: Answer("Too many requests, or too many streams of one principal."),
@@ -225,6 +227,7 @@ _EVENTS: Final = Operation(
             {"type": "string", "maxLength": 100},
             "The same, for clients that cannot set a header.",
         ),
+        TZ,
     ),
     scope=PROGRESS_READ,
     description="Server-sent events. Every event's id can be resumed from, on any server.",

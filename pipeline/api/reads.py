@@ -1,19 +1,24 @@
 """One read of one user: from the request's target to a record that is fresh enough.
 
-Owns: the query's parameters, waiting for a revision, the answer when there is none, ETags, how
-fresh an answer was, remembering rendered answers.
-Does not own: what is shown (views.py), the routes (users.py), who may (auth.py).
+Owns: waiting for a revision, the answer when there is none, ETags, how fresh an answer was,
+remembering rendered answers.
+Does not own: the query's parameters (queries.py), what is shown (views.py), the routes (users.py),
+who may (auth.py).
 
 Invariants:
 - An answer is never older than one that this process gave before, by the store's rule. A store that
   was never complete may hold old revisions of some users and new ones of others, so nobody is
   answered from it.
 - The ETag names all that a view is made from: this code's form of it, generation, revision, the
-  user's own date, the policy's version. It is weak, because `as_of` and `lag_ms` are added each
-  time. A streak that broke overnight has another date, so it is never a 304.
-- A remembered answer is used only for the very same record, date and policy. The date of a user can
-  only change at a full minute of UTC, as zones and day starts have no seconds; so it is derived
-  once a minute at most.
+  date that is today, the policy's version, and the zone of that date where it is another than the
+  record itself gives. It is weak, because `as_of` and `lag_ms` are added each time. A streak that
+  broke overnight has another date, so it is never a 304; nor is the same date in another zone, as
+  a view names its zone.
+- A remembered answer is used only for the very same record, zone, date and policy. The date of a
+  zone can only change at a full minute of UTC, as zones and day starts have no seconds; so it is
+  derived once a minute at most.
+- Of a user at most two answers are remembered: one in the zone that the record gives, under the
+  user's id, and one in another, the last that a reader named. Together all are bounded.
 - A remembered answer is forgotten after its user's record was replaced and before anybody is told
   that it was. The reader's thread counts, then forgets; the event loop notes the count, reads the
   record, remembers, and forgets again if the count has moved. So whichever comes first, an answer
@@ -24,12 +29,9 @@ All but `_forget` runs on the event loop's thread.
 """
 
 import asyncio
-import re
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from datetime import date
 from typing import Final
-from urllib.parse import parse_qsl
 
 import msgspec
 
@@ -39,20 +41,21 @@ from pipeline.api.materialise import Materialiser
 from pipeline.api.measures import ApiMetrics
 from pipeline.api.problems import ProblemError
 from pipeline.api.store import HEAD
-from pipeline.api.views import EPOCH_ORDINAL, UserNow, UserView, Views
+from pipeline.api.views import UserNow, UserView, Views
 from pipeline.api.waiting import Waiters
 from pipeline.config_api import ApiSettings
-from pipeline.core.reading import today
-from pipeline.core.records import LocalDate
+from pipeline.core.reading import today, zone_for
 from pipeline.core.rulebook import Policy, PolicyBook
 from pipeline.core.streak import today_of
 
-FORM: Final = "1"
+FORM: Final = "2"
 """Of the views; it changes with any of them, so that a new release is not answered with 304."""
 
 REVISION_MAX: Final = 2**63 - 1
+_Key = str | tuple[str]
+"""Of a remembered answer: the user; in a tuple for a zone that the record itself does not give."""
+
 _MINUTE_MS: Final = 60_000
-_DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -60,7 +63,8 @@ class Rendered:
     """An answer to `progress` that may serve again.
 
     Attributes:
-        minute: of UTC, for which `date` was derived last.
+        date: that is today. minute: of UTC, for which it was derived last.
+        tz: the zone of that date.
         head: the JSON but for its last members and brace.
         freshness: of the store that it was made from.
     """
@@ -80,7 +84,7 @@ class Rendered:
     def __init__(self, user: UserNow, partition: int, head: bytes, freshness: Freshness) -> None:
         self.policy = user.policy
         self.date = user.now.date
-        self.tz = user.record.tz
+        self.tz = user.now.tz
         self.revision = user.record.revision
         self.partition = partition
         self.etag = etag_of(user)
@@ -116,7 +120,7 @@ class Reads:
         self._stale_ms = settings.api_stale_s * 1000
         self._answers_max = settings.api_answers_max
         # The oldest first; what is full drops them in the order in which they were made.
-        self._answers: dict[str, Rendered] = {}
+        self._answers: dict[_Key, Rendered] = {}
         self._changes = 0
         self._results = {"fresh": 0, "waited": 0, "stale": 0, "missed": 0}
         self._outcomes = {"reused": 0, "rendered": 0}
@@ -124,11 +128,12 @@ class Reads:
         source.listeners.append(self._waiters.changed)
         metrics.before_scrape.append(self._measure)
 
-    async def find(self, user: bytes, min_revision: int) -> bytes:
+    async def find(self, user: bytes, min_revision: int, tz: str | None = None) -> bytes:
         """The store's entry of a user.
 
         Args:
             min_revision: 0 takes what there is.
+            tz: as `user_now`, for what there is instead.
 
         Raises:
             ProblemError: 404, there is none; 503, there is none yet or none so new.
@@ -136,7 +141,7 @@ class Reads:
         is_loaded = self._source.is_loaded
         raw = self._source.store.raw(user) if self._source.is_usable else None
         if min_revision:
-            raw = await self._wait(user, min_revision, raw)
+            raw = await self._wait(user, min_revision, raw, tz)
         else:
             self._count(raw)
         if raw is not None:
@@ -161,7 +166,9 @@ class Reads:
         behind = as_of is None or self.now_ms() - as_of.ms > self._stale_ms
         self._results["stale" if behind else "fresh"] += 1
 
-    async def _wait(self, user: bytes, min_revision: int, raw: bytes | None) -> bytes:
+    async def _wait(
+        self, user: bytes, min_revision: int, raw: bytes | None, tz: str | None
+    ) -> bytes:
         if raw is not None and _revision(raw) >= min_revision:
             self._count(raw)
             return raw
@@ -183,12 +190,12 @@ class Reads:
             finally:
                 self._waiters.leave(user, event)
         self._results["missed"] += 1
-        raise self._not_yet(min_revision, raw if self._source.is_usable else None)
+        raise self._not_yet(min_revision, raw if self._source.is_usable else None, tz)
 
-    def _not_yet(self, min_revision: int, raw: bytes | None) -> ProblemError:
+    def _not_yet(self, min_revision: int, raw: bytes | None, tz: str | None) -> ProblemError:
         body: dict[str, object] = {"min_revision": min_revision, "revision": 0, "have": None}
         if raw is not None:
-            user = self.user_now(raw)
+            user = self.user_now(raw, tz)
             body["revision"] = user.record.revision
             body["have"] = self.views.progress(user)
         as_of = self._source.freshness.oldest() if raw is None else self.as_of(raw)
@@ -210,16 +217,30 @@ class Reads:
         """Until when what is known of these users is complete."""
         return self._source.freshness.as_of(partition)
 
-    def user_now(self, raw: bytes) -> UserNow:
-        """A store's entry as it is to be read at this instant."""
+    def user_now(self, raw: bytes, tz: str | None = None) -> UserNow:
+        """A store's entry as it is to be read at this instant.
+
+        Args:
+            tz: the reader's zone, by its canonical name; None: the user's own (core/reading.py).
+        """
         now_ms = self.now_ms()
         record = self._source.decode(raw[HEAD.size :])
         policy = self._policies.at(now_ms)
-        return UserNow(record, today(record, now_ms, policy), policy)
+        return UserNow(record, today(record, now_ms, policy, tz), policy)
 
-    def remembered(self, user_id: str, min_revision: int, now_ms: int) -> Rendered | None:
-        """The answer to `progress` that still holds, if there is one; `serve` it."""
+    def remembered(
+        self, user_id: str, min_revision: int, now_ms: int, tz: str | None = None
+    ) -> Rendered | None:
+        """The answer to `progress` that still holds, if there is one; `serve` it.
+
+        Args:
+            tz: as `user_now`.
+        """
         known = self._answers.get(user_id)
+        if tz is not None and (known is None or known.tz != tz):
+            known = self._answers.get((user_id,))
+            if known is not None and known.tz != tz:
+                return None
         if known is None or known.revision < min_revision:
             return None
         freshness = self._source.freshness
@@ -235,32 +256,34 @@ class Reads:
         self._outcomes["reused"] += 1
         return as_of
 
-    async def progress(self, user_id: str, min_revision: int) -> Rendered:
+    async def progress(self, user_id: str, min_revision: int, tz: str | None = None) -> Rendered:
         """The answer to `progress`, made anew.
 
         Args:
             user_id: that can be one.
+            tz: as `user_now`.
 
         Raises:
             ProblemError: as `find`.
         """
         user = user_id.encode()
         changes, freshness = self._changes, self._source.freshness
-        raw = await self.find(user, min_revision)
+        raw = await self.find(user, min_revision, tz)
         if min_revision:
             changes, freshness = self._changes, self._source.freshness
             raw = self._source.store.raw(user) or raw
-        now = self.user_now(raw)
+        now = self.user_now(raw, tz)
         made = Rendered(now, partition_of(raw), body_head(self.views.progress(now)), freshness)
         self._outcomes["rendered"] += 1
         answers = self._answers
-        answers[user_id] = made
+        key: _Key = user_id if made.tz == zone_for(now.record) else (user_id,)
+        answers[key] = made
         if self._changes != changes:
-            answers.pop(user_id, None)
+            answers.pop(key, None)
         while len(answers) > self._answers_max:
             # The reader's thread may forget one between the two steps; then once more.
             with suppress(RuntimeError):
-                answers.pop(next(iter(answers), user_id), None)
+                answers.pop(next(iter(answers), key), None)
         return made
 
     def _forget(self, users: Sequence[bytes]) -> None:
@@ -268,7 +291,9 @@ class Reads:
         self._changes += 1
         pop = self._answers.pop
         for user in users:
-            pop(user.decode("utf-8", "replace"), None)
+            user_id = user.decode("utf-8", "replace")
+            pop(user_id, None)
+            pop((user_id,), None)
 
     def _still_holds(self, known: Rendered, now_ms: int) -> bool:
         policy: Policy = self._policies.at(now_ms)
@@ -294,6 +319,8 @@ def etag_of(user: UserNow) -> bytes:
     record, policy = user.record, user.policy
     version = policy.version.encode().hex()[:32]
     tag = f"{FORM}.{record.generation}.{record.revision}.{user.now.date}.{version}"
+    if user.now.tz != zone_for(record):
+        tag += f".{user.now.tz}"
     return f'W/"{tag}"'.encode()
 
 
@@ -315,68 +342,6 @@ def body_of(head: bytes, as_of: AsOf | None, now_ms: int) -> bytes:
     if as_of is None:
         return head + b',"as_of":null,"lag_ms":null}'
     return head + b',"as_of":"%b","lag_ms":%d}' % (as_of.bytes, max(0, now_ms - as_of.ms))
-
-
-def query_of(raw: bytes, known: tuple[str, ...]) -> dict[str, str]:
-    """The parameters of a query.
-
-    Args:
-        known: their names.
-
-    Raises:
-        ProblemError: 400, an unknown or repeated one, or no text.
-    """
-    if not raw:
-        return {}
-    found: dict[str, str] = {}
-    try:
-        pairs = parse_qsl(
-            raw.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=32
-        )
-    except ValueError:
-        raise _bad_query("the query is not text, or has too many parameters") from None
-    for name, value in pairs:
-        if name not in known:
-            raise _bad_query(f"there is no parameter {name[:40]!r}; there are {', '.join(known)}")
-        if name in found:
-            raise _bad_query(f"{name} is given twice")
-        found[name] = value
-    return found
-
-
-def number_of(query: dict[str, str], name: str, default: int, least: int, most: int) -> int:
-    """A whole number of a query.
-
-    Raises:
-        ProblemError: 400, it is none, or is out of range.
-    """
-    text = query.get(name)
-    if text is None:
-        return default
-    if not text.isascii() or not text.isdigit() or len(text) > 19 or not least <= int(text) <= most:
-        raise _bad_query(f"{name} must be a whole number from {least} to {most}")
-    return int(text)
-
-
-def date_of_query(query: dict[str, str], name: str, default: LocalDate) -> LocalDate:
-    """A local date of a query.
-
-    Raises:
-        ProblemError: 400, it is none.
-    """
-    text = query.get(name)
-    if text is None:
-        return default
-    try:
-        if _DATE.fullmatch(text):
-            return date.fromisoformat(text).toordinal() - EPOCH_ORDINAL
-    except ValueError:
-        pass
-    raise _bad_query(f"{name} must be a date such as 2026-03-01")
-
-
-def _bad_query(detail: str) -> ProblemError:
-    return ProblemError(400, "bad-query", "Bad query", detail)
 
 
 def partition_of(raw: bytes) -> int:

@@ -11,6 +11,7 @@ Invariants:
 - While the brokers do not answer nothing is given up: a snapshot that moves no id says so, and what
   was missed is sent when they do.
 - A user's progress never goes back within a stream: an older revision than was sent is left out.
+- An event's id says nothing of the zone: who resumes in another goes on from the same place.
 - The client's place is that of the last event that it was given; what it was not given is above.
 """
 
@@ -87,12 +88,14 @@ class Stream:
 
     Args:
         client: has joined.
+        tz: the zone that progress is read in, by its canonical name; None: the user's own.
     """
 
-    def __init__(self, parts: Parts, client: Client) -> None:
+    def __init__(self, parts: Parts, client: Client, tz: str | None = None) -> None:
         self._parts = parts
         self._live = parts.live
         self.client = client
+        self._tz = tz
         self._revision = 0
         self._is_unavailable = False
 
@@ -146,7 +149,7 @@ class Stream:
         raw = source.store.raw(self.client.user)
         progress = None
         if raw is not None:
-            user = self._parts.reads.user_now(raw)
+            user = self._parts.reads.user_now(raw, self._tz)
             progress = self._parts.reads.views.progress(user)
             self._revision = user.record.revision
         if reason != "unavailable":
@@ -195,7 +198,7 @@ class Stream:
             elif record is None and one.value is not None:
                 continue  # not one of ours; whoever reads the topic first has said so
             kind = KINDS[one.topic] if record is not None else "erased"
-            yield event(kind, self._live.texts.data(record), client.place)
+            yield event(kind, self._live.texts.data(record, self._tz), client.place)
 
     def alive(self) -> bytes:
         """A sign of life, for a client with nothing waiting: all that was passed on was sent."""

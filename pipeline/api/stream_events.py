@@ -4,7 +4,8 @@ Owns: the text of server-sent events, the JSON of each kind, event ids.
 Does not own: which events a client gets (stream_hub.py), HTTP (live.py).
 Invariants: an event's id names, for each streamed topic, the next offset of the user's partition:
 all below was sent. So whoever resumes from it, on any server, gets everything above. Events and
-what they say are functions of the published records, but for `progress`, which is as it stands now.
+what they say are functions of the published records, but for `progress`, which is as it stands now
+in the zone of whoever listens.
 
 An id is `<epoch>-<offset>-<offset>-<offset>`, in the order of TOPICS; the epoch changes when a
 topic is made again.
@@ -166,21 +167,29 @@ class EventTexts:
         except NotPublishedError:
             return None
 
-    def data(self, record: object) -> bytes:
-        """The JSON of an event's record; `{}` of none."""
+    def data(self, record: object, tz: str | None = None) -> bytes:
+        """The JSON of an event's record; `{}` of none.
+
+        Args:
+            tz: as `progress`.
+        """
         if isinstance(record, ProgressUpdated):
-            return _encode(self.progress(record))
+            return _encode(self.progress(record, tz))
         if isinstance(record, PortalUnlocked):
             return _encode(_portal(record))
         if isinstance(record, GeometryUpdated):
             return _encode(_geometry(record))
         return b"{}"
 
-    def progress(self, record: ProgressUpdated) -> object:
-        """A published progress as it stands now."""
+    def progress(self, record: ProgressUpdated, tz: str | None = None) -> object:
+        """A published progress as it stands now.
+
+        Args:
+            tz: the reader's zone, by its canonical name; None: the user's own (core/reading.py).
+        """
         now_ms = self._now_ms()
         policy = self._policies.at(now_ms)
-        return self._views.progress(UserNow(record, today(record, now_ms, policy), policy))
+        return self._views.progress(UserNow(record, today(record, now_ms, policy, tz), policy))
 
 
 def event(kind: str, data: bytes, place: Place | None) -> bytes:

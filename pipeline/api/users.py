@@ -1,7 +1,8 @@
 """The reads of a user, over HTTP.
 
 Owns: the routes below `/v1/users/{user_id}/`, their parameters and headers.
-Does not own: finding the record (reads.py), what is shown (views.py), the live stream (live.py).
+Does not own: what a query may hold (queries.py), finding the record (reads.py), what is shown
+(views.py), the live stream (live.py).
 Invariants: who asks is known before anything is looked up, and an id that cannot be one goes no
 further; HEAD answers as GET, without the body.
 
@@ -19,17 +20,21 @@ from starlette.types import Receive, Scope, Send
 from pipeline.api.openapi import Answer, ApiRoute, Operation, Parameter
 from pipeline.api.parts import Parts
 from pipeline.api.problems import Problem, ProblemError
+from pipeline.api.queries import (
+    TZ_CHARS_MAX,
+    date_of_query,
+    number_of,
+    query_of,
+    tz_of_query,
+)
 from pipeline.api.reads import (
     REVISION_MAX,
     Reads,
     body_head,
     body_of,
-    date_of_query,
     etag_of,
     matches,
-    number_of,
     partition_of,
-    query_of,
 )
 from pipeline.api.user_path import USERS
 from pipeline.api.views import Calendar, Geometry, Keys, Portals, Progress, UserNow, UserView
@@ -45,17 +50,29 @@ PRIVATE: Final = (b"cache-control", b"private, no-cache")
 _FAR: Final = 10_000
 _NO_QUERY: Final[dict[str, str]] = {}
 
+ID_FORM: Final = (
+    f"1 to {ID_CHARS_MAX} characters, not all of them blank, and none that is a control, a line "
+    "separator or a change of direction"
+)
 USER_ID: Final = Parameter(
     "user_id",
     "path",
     {"type": "string", "minLength": 1, "maxLength": ID_CHARS_MAX},
-    f"1 to {ID_CHARS_MAX} printable characters; encode what a path cannot hold.",
+    f"{ID_FORM}; encode what a path cannot hold.",
 )
 MIN_REVISION: Final = Parameter(
     "min_revision",
     "query",
     {"type": "integer", "minimum": 0, "maximum": REVISION_MAX},
     "Wait until the user's revision is this or higher, up to a bound; then 503 with what there is.",
+)
+TZ: Final = Parameter(
+    "tz",
+    "query",
+    {"type": "string", "minLength": 1, "maxLength": TZ_CHARS_MAX},
+    "Where the user is now: the zone that `today` is of, and so whether the streak still goes on. "
+    "A name of the time zone database, or an offset such as `+02:00`. Without it: the zone of the "
+    "user's own inputs; while none has one, the place where a date ends last.",
 )
 IF_NONE_MATCH: Final = Parameter(
     "If-None-Match", "header", {"type": "string"}, "ETags that the client has."
@@ -82,7 +99,7 @@ class NotYet(Problem, frozen=True, kw_only=True):
 
 
 _HEADERS: Final = {
-    "ETag": "Weak: generation, revision, the user's date and the policy.",
+    "ETag": "Weak: generation, revision, today's date, its zone and the policy.",
     "Awaway-As-Of": "Everything that was published before this instant is in here.",
     "Awaway-Lag-Ms": "How long ago that was, ms.",
 }
@@ -97,7 +114,7 @@ def _operation(
         tag="users",
         scope=SCOPE,
         description=description,
-        parameters=(USER_ID, *parameters, MIN_REVISION, IF_NONE_MATCH),
+        parameters=(USER_ID, *parameters, TZ, MIN_REVISION, IF_NONE_MATCH),
         answers={
             200: Answer("As of now.", body, headers=_HEADERS),
             304: Answer("The client has it.", media="", headers=_HEADERS),
@@ -114,7 +131,7 @@ def _operation(
 class _Read(ABC):
     """One kind of read, an ASGI application."""
 
-    parameters: tuple[str, ...] = ("min_revision",)
+    parameters: tuple[str, ...] = ("tz", "min_revision")
 
     def __init__(self, parts: Parts) -> None:
         self._authorize = parts.authorize
@@ -128,11 +145,12 @@ class _Read(ABC):
         self._authorize(HTTPConnection(scope), user_id, SCOPE)
         if not is_id(user_id):
             _refuse_id()
-        query, min_revision = _NO_QUERY, 0
+        query, min_revision, tz = _NO_QUERY, 0, None
         if scope["query_string"]:
             query = query_of(scope["query_string"], self.parameters)
             min_revision = number_of(query, "min_revision", 0, 0, REVISION_MAX)
-        partition, etag, head = await self.render(user_id, min_revision, query)
+            tz = tz_of_query(query)
+        partition, etag, head = await self.render(user_id, min_revision, tz, query)
         as_of = self._reads.as_of_partition(partition)
         now_ms = self._now_ms()
         headers = [(b"etag", etag), PRIVATE]
@@ -152,11 +170,11 @@ class _Read(ABC):
         await send({"type": "http.response.body", "body": shown})
 
     async def render(
-        self, user_id: str, min_revision: int, query: dict[str, str]
+        self, user_id: str, min_revision: int, tz: str | None, query: dict[str, str]
     ) -> tuple[int, bytes, bytes]:
         """The user's partition, the ETag and the JSON's head."""
-        raw = await self._reads.find(user_id.encode(), min_revision)
-        now = self._reads.user_now(raw)
+        raw = await self._reads.find(user_id.encode(), min_revision, tz)
+        now = self._reads.user_now(raw, tz)
         return partition_of(raw), etag_of(now), body_head(self.view(now, query))
 
     @abstractmethod
@@ -166,15 +184,15 @@ class _Read(ABC):
 
 class _Progress(_Read):
     async def render(
-        self, user_id: str, min_revision: int, query: dict[str, str]
+        self, user_id: str, min_revision: int, tz: str | None, query: dict[str, str]
     ) -> tuple[int, bytes, bytes]:
         del query
         now_ms = self._now_ms()
-        found = self._reads.remembered(user_id, min_revision, now_ms)
+        found = self._reads.remembered(user_id, min_revision, now_ms, tz)
         if found is not None:
             self._reads.serve(found, now_ms)
         else:
-            found = await self._reads.progress(user_id, min_revision)
+            found = await self._reads.progress(user_id, min_revision, tz)
         return found.partition, found.etag, found.head
 
     def view(self, user: UserNow, query: dict[str, str]) -> UserView:
@@ -195,7 +213,7 @@ class _Keys(_Read):
 
 
 class _Geometry(_Read):
-    parameters = ("before", "limit", "min_revision")
+    parameters = ("before", "limit", "tz", "min_revision")
 
     def view(self, user: UserNow, query: dict[str, str]) -> UserView:
         before = date_of_query(query, "before", user.now.date + _FAR)
@@ -204,7 +222,7 @@ class _Geometry(_Read):
 
 
 class _Calendar(_Read):
-    parameters = ("from", "to", "min_revision")
+    parameters = ("from", "to", "tz", "min_revision")
 
     def view(self, user: UserNow, query: dict[str, str]) -> UserView:
         last = date_of_query(query, "to", user.now.date)
@@ -227,7 +245,7 @@ def _refuse_id() -> NoReturn:
         400,
         "bad-user-id",
         "Not a user id",
-        f"a user id has 1 to {ID_CHARS_MAX} printable characters",
+        f"a user id has {ID_FORM}",
     )
 
 
@@ -265,7 +283,7 @@ def routes(parts: Parts) -> list[BaseRoute]:
                 "What each local date is",
                 Calendar,
                 _date("from", f"The first date; by default {CALENDAR_DAYS} dates in all."),
-                _date("to", "The last date; by default today, to the user."),
+                _date("to", "The last date; by default today, in `tz`."),
                 description=f"At most {CALENDAR_DAYS_MAX} dates.",
             ),
         ),

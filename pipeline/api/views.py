@@ -2,8 +2,9 @@
 
 Owns: the JSON of each read, and its making from a published record.
 Does not own: the rules (core/reading.py), HTTP (reads.py, users.py), other people's records.
-Invariant: a view is a function of the record, the date that is today to the user, and the policy:
-that is what its ETag names. `as_of` and `lag_ms` are added when it is sent, so the ETag is weak.
+Invariant: a view is a function of the record, the zone that it is read in and the date that is
+today there, and the policy: that is what its ETag names. `as_of` and `lag_ms` are added when it is
+sent, so the ETag is weak.
 """
 
 from collections.abc import Iterator
@@ -36,7 +37,9 @@ class Asset(msgspec.Struct, frozen=True):
 class UserView(msgspec.Struct, frozen=True, kw_only=True):
     """What every read of a user says.
 
-    `today` is the user's local date, with the day start of the policy. Everything that was
+    `today` is the local date in `tz`, with the day start of the policy. `tz` is the reader's zone
+    where the query has one, else the user's own, `user_tz`; that is null while nothing said where
+    the user is, and then `tz` is the place where a date ends last, Etc/GMT+12. Everything that was
     published before `as_of` is in here; `lag_ms` is how long ago that was.
     """
 
@@ -45,6 +48,7 @@ class UserView(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
     today: date
     tz: str
+    user_tz: str | None
     policy_version: str
     as_of: InstantText | UnsetType | None = UNSET
     lag_ms: int | UnsetType | None = UNSET
@@ -315,6 +319,7 @@ def _head(user: UserNow) -> dict[str, Any]:
         "generation": record.generation,
         "revision": record.revision,
         "today": day_of(user.now.date),
-        "tz": record.tz,
+        "tz": user.now.tz,
+        "user_tz": record.tz if record.tz_known else None,
         "policy_version": user.policy.version,
     }

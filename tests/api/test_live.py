@@ -30,11 +30,11 @@ class Event:
 
 @contextmanager
 def stream(
-    client: httpx2.Client, user_id: str, last: str | None = None
+    client: httpx2.Client, user_id: str, last: str | None = None, query: str = ""
 ) -> Iterator[Iterator[Event]]:
     """The events of a user, as a client parses them."""
     headers = {} if last is None else {"Last-Event-ID": last}
-    path = f"/v1/users/{user_id}/events"
+    path = f"/v1/users/{user_id}/events{query}"
     with _opened(client, path, headers) as answer:
         assert answer.headers["content-type"].startswith("text/event-stream")
         yield _parse(answer.iter_lines())
@@ -105,6 +105,33 @@ def test_a_stream_tells_what_a_completion_did_and_the_read_has_it(served: Served
     read = amy.get("/v1/users/amy/progress?min_revision=1").json()
     assert {name: read[name] for name in progress} == progress
     assert len({event.id for event in told.values()}) == 3
+
+
+def test_a_stream_is_in_the_zone_of_whoever_listens(served: Served) -> None:
+    ira = served.client("ira")
+    # Places with dates of their own at any instant: a date begins in one 26 h before the other.
+    east, west = "?tz=%2B14:00", "?tz=-12:00"
+    with stream(ira, "ira", query=east) as first, stream(ira, "ira", query=west) as second:
+        assert [next(events).data["progress"] for events in (first, second)] == [None, None]
+        post(served, days_ago("ira", 0))
+        told = [take(events, "progress", "portal")["progress"] for events in (first, second)]
+    assert [event.data["tz"] for event in told] == ["Etc/GMT-14", "Etc/GMT+12"]
+    assert {event.data["user_tz"] for event in told} == {"Europe/Berlin"}
+    assert told[0].data["today"] > told[1].data["today"]
+    assert {event.data["streak_days"] for event in told} == {1}
+    with stream(ira, "ira", query=west) as events:
+        snapshot = next(events).data["progress"]
+    assert (snapshot["tz"], snapshot["today"]) == ("Etc/GMT+12", told[1].data["today"])
+    # An id is of a place in the topics: it goes on in any zone, with nothing left out or repeated.
+    post(served, days_ago("ira", 1))
+    for query in (east, west, ""):
+        with stream(ira, "ira", told[0].id, query) as events:
+            again = take(events, "progress")["progress"]
+        zone = {east: "Etc/GMT-14", west: "Etc/GMT+12", "": "Europe/Berlin"}[query]
+        assert (again.data["tz"], again.data["lifetime_days"]) == (zone, 2)
+    refused = ira.get("/v1/users/ira/events?tz=Mars/Phobos")
+    assert (refused.status_code, refused.json()["type"]) == (400, "urn:awaway:problem:bad-query")
+    served.ledger.wait_for(lambda: served.streams() == 0)
 
 
 def test_resuming_from_any_event_gives_exactly_what_came_after(served: Served) -> None:

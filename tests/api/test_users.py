@@ -165,7 +165,7 @@ async def test_a_store_that_falls_behind_is_told_of(scene: Scene) -> None:
     ("path", "query", "slug"),
     [
         ("/v1/users/%00/progress".replace("%00", "\x00"), "", "bad-user-id"),
-        ("/v1/users/" + "x" * 129 + "/progress", "", "bad-user-id"),
+        ("/v1/users/" + "x" * 256 + "/progress", "", "bad-user-id"),
         ("/v1/users/ann/keys", "min_revision=-1", "bad-query"),
         ("/v1/users/ann/keys", "min_revision=1&min_revision=2", "bad-query"),
         ("/v1/users/ann/keys", "min_revison=1", "bad-query"),

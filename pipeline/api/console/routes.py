@@ -25,7 +25,7 @@ from pipeline.api.console.tail import Tail, filter_of, kinds_shown
 from pipeline.api.openapi import Answer, ApiRoute, Operation
 from pipeline.api.parts import Parts
 from pipeline.api.problems import ProblemError
-from pipeline.api.reads import date_of_query, number_of
+from pipeline.api.queries import date_of_query, number_of
 from pipeline.api.views import Frame, day_of
 from pipeline.codec.errors import RegistryUnavailableError
 from pipeline.core.calendar import date_of
