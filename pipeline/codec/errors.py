@@ -88,9 +88,17 @@ class RegistryUnavailableError(RegistryError):
 
 
 class UnknownSchemaIdError(RegistryError):
-    """The registry answered that it has no schema of this id.
+    """The registry answered that it has no schema of this id, or that the topic's subject has none.
 
     **Operator action**: none here; the record that named the id becomes a dead letter.
+    """
+
+
+class SchemaNotReadableError(RegistryError):
+    """The registry answers, and has refused for long to show a schema that a record needs.
+
+    **Operator action**: let this pipeline's credentials read the subject that the message names;
+    then redrive the dead letters of reason `schema_not_readable`.
     """
 
 

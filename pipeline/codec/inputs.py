@@ -7,20 +7,16 @@ Invariant: whatever the bytes, the outcome is a record or a `DecodeError` with a
 else: that the schema could not be asked for, and that the record must be tried again.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Final
 
 from pipeline.codec import input_bounds, json_inputs
-from pipeline.codec.avro import MAGIC
-from pipeline.codec.avro_reader import AvroReader, MalformedAvroError, UnresolvableSchemaError
-from pipeline.codec.errors import DecodeError, UnknownSchemaIdError
+from pipeline.codec.errors import DecodeError
+from pipeline.codec.framed import FramedReader, WriterSchemas
 from pipeline.codec.instants import INSTANT_MAX, INSTANT_MIN, LOCAL_DATE_MAX, LOCAL_DATE_MIN
 from pipeline.codec.partitioner import partition_of
-from pipeline.codec.schemas import JsonSchema, Schema
+from pipeline.codec.schemas import Schema
 from pipeline.core.records import COMMAND_KINDS, Command, PracticeCompleted
-
-WriterSchemas: TypeAlias = Callable[[int], JsonSchema]
-"""The schema of an id; raises UnknownSchemaIdError or RegistryUnavailableError."""
 
 REASONS: Final = (
     "null_value",
@@ -28,6 +24,7 @@ REASONS: Final = (
     "unknown_format",
     "truncated_framing",
     "unknown_schema_id",
+    "schema_not_readable",
     "unresolvable_schema",
     "truncated_avro",
     "trailing_bytes",
@@ -54,8 +51,6 @@ KEY_REASONS: Final = ("no_key", "key_not_utf8", "key_not_user", "wrong_partition
 """Every reason of `check_key`."""
 
 TEXT_CHARS_MAX: Final = input_bounds.TEXT_CHARS_MAX
-_FRAMING_BYTES: Final = 5
-_READERS_MAX: Final = 256
 _SHOWN_MAX: Final = 16
 
 
@@ -64,16 +59,23 @@ class InputDecoder:
 
     Args:
         schemas: ours, by record name (`load_schemas`).
-        writer_schema: asks the registry for the schema of an id (`SchemaResolver.writer_schema`).
+        writer_schema: finds the schema of an id (`SubjectSchemas.writer_schema`; where there is no
+            hurry `SchemaResolver.writer_schema`).
+        command_schema: the same for commands, where their topic has a subject of its own.
 
     Attributes:
         ignored_fields: of the JSON inputs taken so far, those that are none of ours.
     """
 
-    def __init__(self, schemas: Mapping[str, Schema], writer_schema: WriterSchemas) -> None:
+    def __init__(
+        self,
+        schemas: Mapping[str, Schema],
+        writer_schema: WriterSchemas,
+        command_schema: WriterSchemas | None = None,
+    ) -> None:
         self.ignored_fields = 0
-        self._completions = _FramedReader(schemas["PracticeCompleted"], writer_schema)
-        self._commands = _FramedReader(schemas["Command"], writer_schema)
+        self._completions = FramedReader(schemas["PracticeCompleted"], writer_schema)
+        self._commands = FramedReader(schemas["Command"], command_schema or writer_schema)
 
     def decode_completion(self, value: bytes | None) -> PracticeCompleted:
         """One value of the topic of completions.
@@ -118,67 +120,6 @@ class InputDecoder:
 
     def _tell_ignored(self, fields: int) -> None:
         self.ignored_fields += fields
-
-
-class _FramedReader:
-    """Reads the framed values of one record, of any version."""
-
-    def __init__(self, schema: Schema, writer_schema: WriterSchemas) -> None:
-        self._schema = schema
-        self._writer_schema = writer_schema
-        self._readers: dict[int, AvroReader | UnresolvableSchemaError] = {}
-
-    def read(self, value: bytes | None) -> tuple[list[Any], int]:
-        """The row of a value and the id of its schema."""
-        if value is None:
-            raise DecodeError("null_value", "the value is null; inputs have no tombstones")
-        if not value:
-            raise DecodeError("empty_value", "the value is empty; send a record")
-        if value[0] != MAGIC:
-            raise DecodeError(
-                "unknown_format",
-                f"the value begins with {value[:_SHOWN_MAX].hex(' ')}; send Avro in Confluent's"
-                " framing (first byte 00), or a JSON object (first byte {)",
-            )
-        if len(value) < _FRAMING_BYTES:
-            raise DecodeError(
-                "truncated_framing", "the value ends within its schema id; send all of it"
-            )
-        schema_id = int.from_bytes(value[1:_FRAMING_BYTES], "big", signed=True)
-        reader = self._readers.get(schema_id) or self._reader(schema_id)
-        if isinstance(reader, UnresolvableSchemaError):
-            raise DecodeError(
-                "unresolvable_schema",
-                f"schema id {schema_id} cannot be read as {self._schema.name}: {reader}; use the"
-                " schema of the topic's own subject",
-                schema_id,
-            )
-        try:
-            return reader.read(value, _FRAMING_BYTES), schema_id
-        except MalformedAvroError as error:
-            raise DecodeError(
-                error.reason,
-                f"{error.detail}; send {self._schema.name} as schema id {schema_id} has it",
-                schema_id,
-            ) from error
-
-    def _reader(self, schema_id: int) -> AvroReader | UnresolvableSchemaError:
-        reader: AvroReader | UnresolvableSchemaError
-        try:
-            reader = AvroReader(self._writer_schema(schema_id), self._schema)
-        except UnknownSchemaIdError as error:
-            raise DecodeError(
-                "unknown_schema_id",
-                f"the registry has no schema {schema_id}; register the schema before sending, in"
-                " the registry that this pipeline uses",
-                schema_id,
-            ) from error
-        except UnresolvableSchemaError as error:
-            reader = error
-        if len(self._readers) >= _READERS_MAX:
-            self._readers.clear()
-        self._readers[schema_id] = reader
-        return reader
 
 
 def _places(record: type[PracticeCompleted | Command], *names: str) -> list[tuple[int, str]]:

@@ -1,133 +1,125 @@
 """The schema registry, as the codec needs it.
 
-Owns: our schemas' ids at start, the refusal to run on others, writers' schemas by id.
-Does not own: registering (ops/schemas.py; a worker never registers anything), decoding (inputs.py).
+Owns: our schemas' ids at start, the refusal to run on others, schemas by id for those who read what
+is published.
+Does not own: registering (ops/schemas.py; a worker never registers anything), requests and what
+their answers mean (registry_client.py), the schemas of inputs in a worker (writers.py).
 Invariants: an id is never called unknown unless the registry itself said so; ids are never compared
 between registries, fingerprints are; each cache is bounded.
 """
 
 import json
+import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from http import HTTPStatus
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
-from confluent_kafka.schema_registry import SchemaRegistryClient, SchemaRegistryError
-from httpx2 import HTTPError
+from confluent_kafka.schema_registry import SchemaRegistryClient
 
-from pipeline.codec.avro_reader import UnresolvableSchemaError
+from pipeline.codec.avro_reader import AvroReader, UnresolvableSchemaError, parse_writer_schema
 from pipeline.codec.errors import (
     CompatibilityLevelError,
     RegistryError,
-    RegistryUnavailableError,
     SchemaDiffersError,
     SchemaMissingError,
     UnknownSchemaIdError,
 )
+from pipeline.codec.registry_client import (
+    ASKED_AT_ONCE,
+    SCHEMA_NOT_FOUND,
+    Version,
+    ask,
+    connect,
+    level_of,
+    version_numbers,
+    version_of,
+)
 from pipeline.codec.schemas import JsonSchema, Schema, fingerprint_of
 
-SUBJECT_NOT_FOUND: Final = 40401
-VERSION_NOT_FOUND: Final = 40402
-SCHEMA_NOT_FOUND: Final = 40403
-NO_SUBJECT_LEVEL: Final = 40408
+__all__ = [
+    "Expected",
+    "SchemaResolver",
+    "ask",
+    "connect",
+    "level_of",
+    "registered_fingerprint",
+    "registered_version",
+    "unreadable",
+    "way_out",
+]
 
-_CLIENT_DEFAULTS: Final[Mapping[str, Any]] = {
-    "timeout": 5,
-    "max.retries": 2,
-    "retries.wait.ms": 100,
-    "retries.max.wait.ms": 500,
-}
-_FIX_UNAVAILABLE: Final = "check AWAWAY_REGISTRY_URL, its credentials, and the registry's log"
-_FIX_PATH: Final = (
-    "check the path of AWAWAY_REGISTRY_URL: the local stack's ends in /apis/ccompat/v7"
-)
 _FIX_REGISTER: Final = "run `awaway schemas plan`, then `awaway schemas register`"
 
-_ASKED_AT_ONCE: Final = 8
-
-_Answer = TypeVar("_Answer")
+logger = logging.getLogger(__name__)
 
 
 class Expected(msgspec.Struct, frozen=True):
-    """What a subject must have: our schema, and the level that keeps its other side safe."""
+    """What a subject must have: our schema, and the level that keeps its other side safe.
+
+    Attributes:
+        schema: ours.
+        level: of compatibility.
+        is_input: producers write the subject's records and may register newer versions, as long as
+            we can read them; of an output the latest version is ours.
+    """
 
     schema: Schema
     level: str
-
-
-def connect(settings: Mapping[str, Any]) -> SchemaRegistryClient:
-    """A client with bounded waits; the library's own wait for ever.
-
-    Args:
-        settings: of `confluent_kafka.schema_registry.SchemaRegistryClient`; they win.
-    """
-    return SchemaRegistryClient({**_CLIENT_DEFAULTS, **settings})
-
-
-def ask(what: str, request: Callable[[], _Answer], *absent: int) -> _Answer | None:
-    """Send one request.
-
-    Args:
-        what: what it is for, for the message.
-        request: calls the client.
-        absent: the registry's error codes that mean: there is none.
-
-    Returns:
-        The answer; None when the registry said that there is none.
-
-    Raises:
-        RegistryUnavailableError: no answer, or one that says nothing about what was asked.
-    """
-    try:
-        return request()
-    except SchemaRegistryError as error:
-        if error.error_code in absent:
-            return None
-        status, said = error.http_status_code, error.error_message
-        raise RegistryUnavailableError(
-            f"the registry refused: {what}",
-            why=f"HTTP {status}" + (f": {said}" if said else ""),
-            fix=_FIX_PATH if status == HTTPStatus.NOT_FOUND else _FIX_UNAVAILABLE,
-            http_status=status,
-        ) from error
-    except (HTTPError, OSError, ValueError) as error:
-        raise RegistryUnavailableError(
-            f"the registry did not answer: {what}",
-            why=f"{type(error).__name__}: {error}",
-            fix=_FIX_UNAVAILABLE,
-        ) from error
-
-
-def level_of(client: SchemaRegistryClient, subject: str) -> str:
-    """The compatibility level in force for a subject: its own, or else the registry's.
-
-    Raises:
-        RegistryUnavailableError: the registry cannot say.
-    """
-    own = ask(
-        f"compatibility of {subject}",
-        lambda: client.get_compatibility(subject),
-        SUBJECT_NOT_FOUND,
-        NO_SUBJECT_LEVEL,
-    )
-    if own is not None:
-        return own
-    return ask("compatibility of the registry", client.get_compatibility) or "NONE"
+    is_input: bool = False
 
 
 def registered_fingerprint(text: str | None) -> str | None:
     """Fingerprint of a registered text; None when it is not Avro's JSON."""
     try:
         return fingerprint_of(json.loads(text or ""))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def unreadable(version: Version, ours: Schema) -> str | None:
+    """Why a worker could not read what was written with a version; None when it can.
+
+    Its own reader is the judge.
+    """
+    if version.kind != "AVRO":
+        return f"it is {version.kind}, not Avro"
+    try:
+        AvroReader(parse_writer_schema(version.text), ours)
+    except UnresolvableSchemaError as error:
+        return str(error)
+    return None
+
+
+def registered_version(client: SchemaRegistryClient, subject: str, ours: Schema) -> Version | None:
+    """The version of a subject that is our schema; None when it was never registered.
+
+    Raises:
+        RegistryUnavailableError: the registry cannot say.
+    """
+    for number in reversed(version_numbers(client, subject)):
+        version = version_of(client, subject, number)
+        if version is not None and registered_fingerprint(version.text) == ours.fingerprint:
+            return version
+    return None
+
+
+def way_out(subject: str, version: int) -> str:
+    """How to be rid of a version that stands in the way."""
+    return (
+        f"start the release that goes with version {version}; or, if nobody needs it, delete it at"
+        f" the registry (DELETE /subjects/{subject}/versions/{version}) and keep its producer from"
+        " registering it again (auto.register.schemas=false)"
+    )
 
 
 class SchemaResolver:
     """Asks one registry, and remembers what it may.
+
+    `writer_schema` is for the records of workers; what anybody else may have written is read with
+    `writers.SubjectSchemas`, which a flood of ids cannot slow down.
 
     Args:
         client: from `connect`.
@@ -158,16 +150,18 @@ class SchemaResolver:
             expected: by subject.
 
         Returns:
-            Schema id by subject, in the same order.
+            Schema id by subject, in the same order; of an input that has only other schemas than
+            ours, that of the latest.
 
         Raises:
             SchemaMissingError, SchemaDiffersError, CompatibilityLevelError: the kind of the first
-                subject that is wrong; the message names all of them.
+                subject that is wrong; the message names all of them. The latest version of an
+                input need not be ours, if we can read it.
             RegistryUnavailableError: the registry cannot say.
         """
         ids: dict[str, int] = {}
         wrong: list[RegistryError] = []
-        with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:  # a worker's start waits for all of them
+        with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:  # a worker's start waits for all of them
             asked = {
                 name: pool.submit(self._resolve_one, name, expected[name]) for name in expected
             }
@@ -187,28 +181,21 @@ class SchemaResolver:
         return ids
 
     def _resolve_one(self, subject: str, expected: Expected) -> int:
-        latest = ask(
-            f"latest version of {subject}",
-            lambda: self._client.get_version(subject, "latest"),
-            SUBJECT_NOT_FOUND,
-            VERSION_NOT_FOUND,
-        )
-        if latest is None or latest.schema_id is None or latest.schema is None:
+        ours = expected.schema
+        latest = version_of(self._client, subject)
+        if latest is None:
             raise SchemaMissingError(
                 f"the registry has no schema for {subject}",
-                why=f"it was never registered; ours is {expected.schema.name}",
+                why=f"it was never registered; ours is {ours.name}",
                 fix=_FIX_REGISTER,
                 subject=subject,
             )
-        ours, theirs = expected.schema.fingerprint, registered_fingerprint(latest.schema.schema_str)
-        if ours != theirs:
-            raise SchemaDiffersError(
-                f"the registry's schema for {subject} is not this release's",
-                why=f"its version {latest.version} has fingerprint {theirs}, ours has {ours}",
-                fix=f"{_FIX_REGISTER}; or start the release that registered it",
-                subject=subject,
-                version=latest.version,
-            )
+        theirs = registered_fingerprint(latest.text)
+        schema_id = latest.schema_id
+        if ours.fingerprint != theirs:
+            self._check_other(subject, expected, latest, theirs)
+            registered = registered_version(self._client, subject, ours)
+            schema_id = schema_id if registered is None else registered.schema_id
         level = level_of(self._client, subject)
         if level != expected.level:
             raise CompatibilityLevelError(
@@ -217,7 +204,37 @@ class SchemaResolver:
                 fix=_FIX_REGISTER,
                 subject=subject,
             )
-        return latest.schema_id
+        return schema_id
+
+    def _check_other(
+        self, subject: str, expected: Expected, latest: Version, theirs: str | None
+    ) -> None:
+        """Take a latest version that is not ours, if it is an input's that we can read."""
+        number = latest.number
+        if not expected.is_input:
+            raise SchemaDiffersError(
+                f"the registry's schema for {subject} is not this release's",
+                why=f"its version {number} has fingerprint {theirs}, ours has"
+                f" {expected.schema.fingerprint}",
+                fix=f"{_FIX_REGISTER}; or {way_out(subject, number)}",
+                subject=subject,
+                version=number,
+            )
+        problem = unreadable(latest, expected.schema)
+        if problem is not None:
+            raise SchemaDiffersError(
+                f"this release cannot read the latest schema of {subject}",
+                why=f"version {number}: {problem}",
+                fix=way_out(subject, number),
+                subject=subject,
+                version=number,
+            )
+        logger.info(
+            "version %d of %s is not this release's, and can be read: fields that it does not know"
+            " are left out; `awaway schemas plan` shows them",
+            number,
+            subject,
+        )
 
     def writer_schema(self, schema_id: int) -> JsonSchema:
         """The schema that a record names.
@@ -245,10 +262,10 @@ class SchemaResolver:
             if len(self._unknown_until) > self._ids_max:
                 self._unknown_until.popitem(last=False)
             raise _unknown(schema_id)
-        try:
-            schema: JsonSchema = json.loads(found.schema_str or "")
-        except ValueError as error:
-            raise UnresolvableSchemaError(f"it is {found.schema_type}, not Avro") from error
+        text: Any = found.schema_str
+        if found.schema_type not in (None, "AVRO") or not isinstance(text, str):
+            raise UnresolvableSchemaError(f"it is {found.schema_type}, not Avro")
+        schema: JsonSchema = parse_writer_schema(text)
         self._known[schema_id] = schema
         if len(self._known) > self._ids_max:
             self._known.popitem(last=False)
@@ -256,4 +273,8 @@ class SchemaResolver:
 
 
 def _unknown(schema_id: int) -> UnknownSchemaIdError:
-    return UnknownSchemaIdError(f"the registry has no schema {schema_id}", schema_id=schema_id)
+    return UnknownSchemaIdError(
+        f"the registry has no schema {schema_id}",
+        fix="register the schema before sending, in the registry that this pipeline uses",
+        schema_id=schema_id,
+    )

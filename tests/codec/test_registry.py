@@ -7,9 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from confluent_kafka.schema_registry import RegisteredSchema, SchemaRegistryError
 from confluent_kafka.schema_registry import Schema as RegistrySchema
-from httpx2 import ConnectError
+from confluent_kafka.schema_registry import SchemaRegistryError
 
 from pipeline.codec.avro import AvroEncoder
 from pipeline.codec.avro_reader import UnresolvableSchemaError
@@ -25,13 +24,20 @@ from pipeline.codec.inputs import InputDecoder
 from pipeline.codec.registry import (
     Expected,
     SchemaResolver,
-    ask,
     connect,
     level_of,
     registered_fingerprint,
 )
 from pipeline.codec.schemas import RECORDS, parse
 from pipeline.local.stack import LocalStack
+from tests.codec.registry_scene import (
+    REFUSALS,
+    SILENCES,
+    Clock,
+    FakeRegistry,
+    changed,
+    raising,
+)
 from tests.codec.samples import SAMPLES, SCHEMAS
 
 AUDIT, PORTAL = SCHEMAS["AuditEntry"], SCHEMAS["PortalUnlocked"]
@@ -39,53 +45,6 @@ EXPECTED = {
     "a-value": Expected(AUDIT, "FULL_TRANSITIVE"),
     "p-value": Expected(PORTAL, "FULL_TRANSITIVE"),
 }
-
-
-class FakeRegistry:
-    """The four requests that the resolver sends."""
-
-    def __init__(self) -> None:
-        self.latest: dict[str, tuple[int, str]] = {}
-        self.levels: dict[str | None, str] = {None: "BACKWARD"}
-        self.schemas: dict[int, RegistrySchema] = {}
-        self.asked: list[int] = []
-        self.failure: Exception | None = None
-
-    def put(self, subject: str, schema_id: int, text: str, level: str | None) -> None:
-        self.latest[subject] = (schema_id, text)
-        self.schemas[schema_id] = RegistrySchema(text, "AVRO")
-        if level is not None:
-            self.levels[subject] = level
-
-    def get_version(self, subject: str, version: str) -> RegisteredSchema:
-        assert version == "latest"
-        if subject not in self.latest:
-            raise SchemaRegistryError(404, 40401, "no subject")
-        schema_id, text = self.latest[subject]
-        return RegisteredSchema(
-            subject=subject, version=3, schema_id=schema_id, guid=None, schema=RegistrySchema(text)
-        )
-
-    def get_compatibility(self, subject: str | None = None) -> str:
-        if subject not in self.levels:
-            raise SchemaRegistryError(404, 40408, "no level")
-        return self.levels[subject]
-
-    def get_schema(self, schema_id: int) -> RegistrySchema:
-        self.asked.append(schema_id)
-        if self.failure is not None:
-            raise self.failure
-        if schema_id not in self.schemas:
-            raise SchemaRegistryError(404, 40403, "no schema")
-        return self.schemas[schema_id]
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_s = 100.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @pytest.fixture
@@ -102,23 +61,17 @@ def resolver(
     return SchemaResolver(registry, clock, **bounds)
 
 
-def changed(text: str, change: Callable[[dict[str, Any]], object]) -> str:
-    tree = json.loads(text)
-    change(tree)
-    return json.dumps(tree)
-
-
 def test_ids_come_by_subject(registry: FakeRegistry) -> None:
     assert resolver(registry).resolve(EXPECTED) == {"a-value": 11, "p-value": 12}
 
 
 def test_layout_and_documentation_make_no_difference(registry: FakeRegistry) -> None:
-    registry.put("a-value", 11, changed(AUDIT.text, lambda t: t.update(doc="other")), None)
-    assert resolver(registry).resolve(EXPECTED)["a-value"] == 11
+    registry.put("a-value", 21, changed(AUDIT.text, lambda t: t.update(doc="other")))
+    assert resolver(registry).resolve(EXPECTED)["a-value"] == 21
 
 
 def test_a_missing_subject(registry: FakeRegistry) -> None:
-    del registry.latest["p-value"]
+    del registry.subjects["p-value"]
     with pytest.raises(SchemaMissingError) as caught:
         resolver(registry).resolve(EXPECTED)
     assert caught.value.fields["subject"] == "p-value"
@@ -137,26 +90,28 @@ def test_a_missing_subject(registry: FakeRegistry) -> None:
 )
 def test_another_schema(registry: FakeRegistry, change: Callable[[dict[str, Any]], object]) -> None:
     text = changed(AUDIT.text, change)
-    registry.put("a-value", 11, text, None)
+    registry.put("a-value", 11, text)
     with pytest.raises(SchemaDiffersError, match=AUDIT.fingerprint) as caught:
         resolver(registry).resolve(EXPECTED)
-    assert caught.value.fields == {"subject": "a-value", "version": 3}
+    assert caught.value.fields == {"subject": "a-value", "version": 2}
     assert "awaway schemas" in caught.value.fix
 
 
 def test_a_registered_text_that_is_no_avro(registry: FakeRegistry) -> None:
-    registry.put("a-value", 11, 'syntax = "proto3";', None)
+    registry.put("a-value", 11, 'syntax = "proto3";', kind="PROTOBUF")
     with pytest.raises(SchemaDiffersError, match="None"):
         resolver(registry).resolve(EXPECTED)
     assert registered_fingerprint(None) is None
     assert registered_fingerprint("{}") is None
     assert registered_fingerprint("5") is None
+    assert registered_fingerprint('{"type":' * 100_000) is None
 
 
 @pytest.mark.parametrize("level", ["BACKWARD", "NONE", "FULL", None])
 def test_another_compatibility_level(registry: FakeRegistry, level: str | None) -> None:
     registry.levels.pop("a-value")
-    registry.put("a-value", 11, AUDIT.text, level)
+    if level is not None:
+        registry.levels["a-value"] = level
     with pytest.raises(CompatibilityLevelError, match=level or "BACKWARD"):
         resolver(registry).resolve(EXPECTED)
 
@@ -168,27 +123,76 @@ def test_the_registrys_own_level_counts_where_the_subject_has_none(registry: Fak
 
 
 def test_all_that_is_wrong_is_told_at_once(registry: FakeRegistry) -> None:
-    registry.latest.clear()
-    registry.put("p-value", 12, AUDIT.text, None)
+    registry.subjects.clear()
+    registry.put("p-value", 12, AUDIT.text)
     with pytest.raises(SchemaMissingError, match="a-value") as caught:
         resolver(registry).resolve(EXPECTED)
     assert "p-value is not this release's" in str(caught.value)
 
 
+def newer(text: str) -> str:
+    """A version that a producer may register: one field more, which we do not know."""
+    field = {"name": "mood", "type": ["null", "string"], "default": None}
+    return changed(text, lambda tree: tree["fields"].append(field))
+
+
+COMPLETED = SCHEMAS["PracticeCompleted"]
+INPUT = {"c-value": Expected(COMPLETED, "BACKWARD_TRANSITIVE", is_input=True)}
+
+
+def test_an_input_may_be_newer_than_we_are(registry: FakeRegistry) -> None:
+    registry.put("c-value", 31, COMPLETED.text, "BACKWARD_TRANSITIVE")
+    registry.put("c-value", 32, newer(COMPLETED.text))
+    assert resolver(registry).resolve(INPUT) == {"c-value": 31}
+    registry.put("c-value", 33, newer(COMPLETED.text).replace("mood", "weather"))
+    assert resolver(registry).resolve(INPUT) == {"c-value": 31}
+
+
+def test_an_input_of_which_ours_was_never_registered(registry: FakeRegistry) -> None:
+    registry.put("c-value", 32, newer(COMPLETED.text), "BACKWARD_TRANSITIVE")
+    assert resolver(registry).resolve(INPUT) == {"c-value": 32}
+    registry.levels["c-value"] = "NONE"
+    with pytest.raises(CompatibilityLevelError, match="is NONE"):
+        resolver(registry).resolve(INPUT)
+
+
+def test_an_input_whose_latest_version_we_cannot_read(registry: FakeRegistry) -> None:
+    registry.put("c-value", 31, COMPLETED.text, "BACKWARD_TRANSITIVE")
+    registry.put("c-value", 32, COMPLETED.text.replace('"tz"', '"zone"'))
+    with pytest.raises(SchemaDiffersError, match="version 2: it lacks") as caught:
+        resolver(registry).resolve(INPUT)
+    assert caught.value.fields == {"subject": "c-value", "version": 2}
+    assert "DELETE /subjects/c-value/versions/2" in caught.value.fix
+    registry.put("c-value", 33, 'syntax = "proto3";', kind="PROTOBUF")
+    with pytest.raises(SchemaDiffersError, match="version 3: it is PROTOBUF, not Avro"):
+        resolver(registry).resolve(INPUT)
+
+
+def test_an_output_is_ours_or_nobodys(registry: FakeRegistry) -> None:
+    registry.put("a-value", 13, newer(AUDIT.text))
+    with pytest.raises(SchemaDiffersError, match="version 2 has fingerprint"):
+        resolver(registry).resolve(EXPECTED)
+
+
+def test_a_version_that_goes_while_ours_is_looked_for(registry: FakeRegistry) -> None:
+    registry.put("c-value", 31, COMPLETED.text, "BACKWARD_TRANSITIVE").deleted = True
+    registry.put("c-value", 32, newer(COMPLETED.text))
+    registry.answer = lambda line: [1, 2] if line.startswith("versions") else None
+    assert resolver(registry).resolve(INPUT) == {"c-value": 32}
+
+
 def test_a_writers_schema_is_asked_for_once(registry: FakeRegistry) -> None:
     resolved = resolver(registry, ids_max=2)
     for schema_id in (11, 12, 11, 12):
-        assert resolved.writer_schema(schema_id) == json.loads(
-            registry.schemas[schema_id].schema_str or ""
-        )
-    assert registry.asked == [11, 12]
-    registry.put("x-value", 13, AUDIT.text, None)
+        assert resolved.writer_schema(schema_id)["type"] == "record"
+    assert registry.asked == ["schema 11", "schema 12"]
+    registry.put("x-value", 13, AUDIT.text)
     resolved.writer_schema(11)
     resolved.writer_schema(13)
     resolved.writer_schema(11)
-    assert registry.asked == [11, 12, 13]
+    assert registry.asked[2:] == ["schema 13"]
     resolved.writer_schema(12)
-    assert registry.asked == [11, 12, 13, 12]
+    assert registry.asked[3:] == ["schema 12"]
 
 
 def test_an_unknown_id_is_remembered_for_a_while(registry: FakeRegistry) -> None:
@@ -197,8 +201,8 @@ def test_an_unknown_id_is_remembered_for_a_while(registry: FakeRegistry) -> None
     for _ in range(3):
         with pytest.raises(UnknownSchemaIdError):
             resolved.writer_schema(99)
-    assert registry.asked == [99]
-    registry.put("late-value", 99, AUDIT.text, None)
+    assert registry.asked == ["schema 99"]
+    registry.put("late-value", 99, AUDIT.text)
     clock.now_s += 29
     with pytest.raises(UnknownSchemaIdError):
         resolved.writer_schema(99)
@@ -222,42 +226,29 @@ def test_unknown_ids_are_bounded_in_number(registry: FakeRegistry) -> None:
 
 @pytest.mark.parametrize(
     "failure",
-    [
-        ConnectError("refused"),
-        TimeoutError("slow"),
-        ValueError("an HTML page with status 200"),
-        SchemaRegistryError(500, 50001, "its database is gone"),
-        SchemaRegistryError(503, -1, "starting"),
-        SchemaRegistryError(429, -1, "slow down"),
-        SchemaRegistryError(401, 40101, "who are you"),
-        SchemaRegistryError(404, -1, "a proxy's own 404"),
-        SchemaRegistryError(404, 40401, "no such subject, which nobody asked for"),
-    ],
+    [*SILENCES, *REFUSALS, SchemaRegistryError(404, 40401, "no such subject, nobody asked for it")],
 )
 def test_a_registry_that_cannot_say_is_never_an_unknown_id(
     registry: FakeRegistry, failure: Exception
 ) -> None:
     resolved = resolver(registry)
-    registry.failure = failure
+    registry.answer = raising(failure)
     with pytest.raises(RegistryUnavailableError):
         resolved.writer_schema(11)
-    registry.failure = None
+    registry.answer = lambda _: None
     assert resolved.writer_schema(11)["name"] == "AuditEntry"
 
 
 def test_a_schema_of_another_language(registry: FakeRegistry) -> None:
-    registry.schemas[20] = RegistrySchema('syntax = "proto3";', "PROTOBUF")
-    registry.schemas[21] = RegistrySchema(None, "AVRO")
-    for schema_id in (20, 21):
+    registry.put("x-value", 20, 'syntax = "proto3";', kind="PROTOBUF")
+    registry.put("x-value", 21, None)
+    registry.put("x-value", 22, "{}", kind="JSON")
+    for schema_id in (20, 21, 22):
         with pytest.raises(UnresolvableSchemaError, match="not Avro"):
             resolver(registry).writer_schema(schema_id)
-
-
-def test_waits_are_bounded_by_default() -> None:
-    client = connect({"url": "http://127.0.0.1:1", "max.retries": 0})
-    assert client._rest_client.timeout == 5
-    with pytest.raises(RegistryUnavailableError, match="did not answer"):
-        ask("anything", client.get_compatibility)
+    registry.put("x-value", 23, "[" * 5_000)
+    with pytest.raises(UnresolvableSchemaError, match="too deep"):
+        resolver(registry).writer_schema(23)
 
 
 def test_the_real_registry_from_nothing_to_a_decoded_record(stack: LocalStack) -> None:
