@@ -15,12 +15,24 @@ import structlog
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from pipeline.api.auth import OFF_HEADER, Expected, Guard, Verifier
+from pipeline.api.auth import OFF_HEADER, Expected, Guard, Kind, Principal, Verifier
 from pipeline.api.limiting import Allowance, Limits
 from pipeline.api.shield import Shield
 from pipeline.api.token_keys import FetchedKeys, Keys, StaticKeys, keys_of_file, secret_keys
 from pipeline.config_api import ApiSettings
 from pipeline.errors import ConfigError
+
+HEADERS_OF_OTHER_SITES: Final = (
+    *("authorization", "content-type", "content-encoding", "if-none-match", "last-event-id"),
+    *("traceparent", "tracestate", "baggage"),
+)
+"""What their scripts may send. The last three are what OpenTelemetry's add to every request."""
+
+HEADERS_FOR_OTHER_SITES: Final = (
+    *("etag", "location", "retry-after", "awaway-as-of", "awaway-lag-ms"),
+    *("accept-post", "accept-encoding", "www-authenticate"),
+)
+"""What their scripts may read; `content-type` they may anyway."""
 
 _SOURCES: Final = "AWAWAY_API_AUTH_KEYS_FILE, AWAWAY_API_AUTH_JWKS_URL or AWAWAY_API_AUTH_SECRET"
 _log = structlog.get_logger("awaway.auth")
@@ -101,11 +113,23 @@ def middleware(settings: ApiSettings, access: Access) -> list[Middleware]:
             CORSMiddleware,
             allow_origins=settings.api_cors_origins,
             allow_methods=["GET", "POST"],
-            allow_headers=["authorization", "content-type", "if-none-match", "last-event-id"],
-            expose_headers=["etag", "location", "retry-after", "awaway-as-of", "awaway-lag-ms"],
+            allow_headers=list(HEADERS_OF_OTHER_SITES),
+            expose_headers=list(HEADERS_FOR_OTHER_SITES),
         )
         found.insert(0, cors)
     return found
+
+
+def records_max(settings: ApiSettings, principal: Principal) -> int:
+    """How many records a principal's request may carry: with more than a burst it would be told to
+    try again for ever.
+    """
+    is_service = principal.kind is Kind.SERVICE
+    per_s = settings.api_rate_services_per_s if is_service else settings.api_rate_people_per_s
+    if not per_s:
+        return settings.api_batch_records_max
+    burst = int(max(1.0, per_s * settings.api_burst_s))
+    return min(burst, settings.api_batch_records_max)
 
 
 def _allowance(per_s: float, burst_s: float) -> Allowance:

@@ -67,6 +67,9 @@ INSTANT_S_MAX: Final = 2**53
 _NO_JWT: Final = (jwt.PyJWTError, ValueError, TypeError, RecursionError)
 """What the library and the JSON parser below it raise of a token that is none."""
 
+_FORM: Final = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+"""Three parts in base64url without padding (RFC 7515, section 2); the library takes more."""
+
 _REMEMBERED_MAX: Final = 50_000
 _CLAIMS: Final = ["exp", "sub", "aud", "iss"]
 _NO_OWN_CLOCK: Final[Any] = {
@@ -166,6 +169,8 @@ class Verifier:
     def _claims(self, token: bytes) -> Mapping[str, Any]:
         if len(token) > TOKEN_CHARS_MAX:
             raise refused(f"it is longer than {TOKEN_CHARS_MAX} characters")
+        if _FORM.fullmatch(token) is None:
+            raise refused("it is not a JWT")
         try:
             kid = jwt.get_unverified_header(token).get("kid", "")
         except _NO_JWT:

@@ -1,57 +1,80 @@
 """Completions over HTTP: taking them in, and telling what became of them.
 
 Owns: `POST /v1/completions` and `GET /v1/users/{user_id}/completions/{completion_id}`.
-Does not own: sending (intake.py), what is refused at the door (receiving.py), the index
-(outcomes.py), the answer of a status (statuses.py).
+Does not own: sending (intake.py), what is refused at the door (receiving.py), unpacking
+(encodings.py), what is known of a completion (inquiry.py) and its form (statuses.py).
 
-Invariants: 202 means that all in-sync replicas have every completion of the request; anything else
-may be sent again, with the same ids. A user's token takes only that user's completions.
+Invariants: 202 means that all in-sync replicas have every completion of the request. What is
+`failed`, 429 or 503 may be sent again, with the same ids; what will never be taken is `refused`,
+or 413 or 422. A user's token takes only that user's completions. One item that is refused never
+takes the others along.
 """
 
+import asyncio
 import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
-import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pipeline.api.auth import COMPLETIONS_READ, COMPLETIONS_WRITE, Kind, Principal, check
-from pipeline.api.intake import Batch, CompletionIn, Intake, Item, RefusedProblem
+from pipeline.api.access import records_max
+from pipeline.api.auth import (
+    COMPLETIONS_READ,
+    COMPLETIONS_WRITE,
+    INSUFFICIENT,
+    Kind,
+    Principal,
+    check,
+)
+from pipeline.api.encodings import encodings_of, unpacked
+from pipeline.api.inquiry import Asked, Inquiry
+from pipeline.api.intake import (
+    FORBIDDEN,
+    TOO_LARGE,
+    Batch,
+    CompletionIn,
+    Intake,
+    Item,
+    RefusedProblem,
+)
 from pipeline.api.openapi import Answer, ApiRoute, Body, Operation, Parameter
 from pipeline.api.parts import Parts
 from pipeline.api.problems import ProblemError
-from pipeline.api.producing import Headers
+from pipeline.api.queries import query_of
 from pipeline.api.receiving import items_of
-from pipeline.api.statuses import CompletionStatus, Position, status_of
+from pipeline.api.statuses import CompletionStatus
+from pipeline.api.tracing import record_headers
 from pipeline.api.user_path import USERS
 from pipeline.api.users import USER_ID
-from pipeline.clock import rfc3339
-from pipeline.core.rejection import is_id
+from pipeline.core.rejection import ID_CHARS_MAX, is_id
 
-_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
-_POSITION: Final = re.compile(r"(\d{1,6})-(\d{1,18})")
-_log = structlog.get_logger("awaway.api.ingest")
+AT_ONCE_BYTES: Final = 65_536
+"""A body up to this size is taken apart on the event loop, a larger one on a thread."""
+
+_POSITION: Final = re.compile(r"([0-9]{1,6})-([0-9]{1,18})")
+_POST_QUERY: Final[tuple[str, ...]] = ()
+_GET_QUERY: Final = ("position",)
 _encode: Final = msgspec.json.Encoder().encode
 
 
 def routes(parts: Parts) -> list[ApiRoute]:
     """The routes of this module."""
-    intake = Intake(parts)
+    intake, inquiry = Intake(parts), Inquiry(parts)
 
     async def post(request: Request) -> Response:
-        guard = parts.access.guard
-        principal = guard.principal(request.scope)
+        principal = parts.access.guard.principal(request.scope)
         own = principal.subject if principal.kind is Kind.USER else None
         check(principal, own, COMPLETIONS_WRITE)
-        _check_media(request)
-        values = items_of(await request.body(), parts.settings.api_batch_records_max)
+        query_of(request.scope["query_string"], _POST_QUERY)
+        values = await _values(parts, request, principal)
         if len(values) > 1:
             parts.access.limits.admit(principal, len(values) - 1)
-        taken = await intake.take(values, principal, _headers(request, principal))
-        return _answer(taken)
+        return _answer(
+            await intake.take(values, principal, record_headers(request.headers, principal.name))
+        )
 
     async def status(request: Request) -> Response:
         user_id, completion_id = (
@@ -64,48 +87,44 @@ def routes(parts: Parts) -> list[ApiRoute]:
                 400,
                 "bad-completion-id",
                 "Not a completion id",
-                "a completion id has 1 to 128 printable characters",
+                f"a completion id has 1 to {ID_CHARS_MAX} printable characters",
             )
-        found = _status(parts, user_id, completion_id, request.query_params.get("position"))
+        query = query_of(request.scope["query_string"], _GET_QUERY)
+        found = await inquiry.answer(Asked(user_id, completion_id, _position(query)))
         return Response(_encode(found), media_type="application/json")
 
     return [
         ApiRoute("/v1/completions", post, _POST, method="POST"),
-        ApiRoute(f"{USERS}/completions/{{completion_id:path}}", status, _GET),
+        ApiRoute(f"{USERS}/completions/{{completion_id:completion}}", status, _GET),
     ]
 
 
-def _status(
-    parts: Parts, user_id: str, completion_id: str, position: str | None
-) -> CompletionStatus:
-    outcomes = parts.outcomes
-    as_of_ms = outcomes.complete_at_ms
-    entries = outcomes.of_completion(user_id, completion_id)
-    found = status_of(user_id, completion_id, entries, as_of_ms)
-    if found is not None:
-        return found
-    receipt = outcomes.receipt(user_id, completion_id)
-    given = _POSITION.fullmatch(position or "")
-    if receipt is not None:
-        at: tuple[int, int] | None = (receipt.partition, receipt.offset)
-    else:
-        at = (int(given[1]), int(given[2])) if given else None
-    if at is None and not entries:
+def _position(query: dict[str, str]) -> tuple[int, int] | None:
+    text = query.get("position")
+    if text is None:
+        return None
+    found = _POSITION.fullmatch(text)
+    if found is None:
         raise ProblemError(
-            404,
-            "unknown-completion",
-            "Unknown completion",
-            "nothing is known of this id within the history; if it was sent another way it may not "
-            "be processed yet",
-            body={"as_of": None if as_of_ms is None else rfc3339(as_of_ms)},
+            400, "bad-query", "Bad query", "position must be partition and offset, such as 3-42"
         )
-    return CompletionStatus(
-        user_id=user_id,
-        completion_id=completion_id,
-        status="pending",
-        position=None if at is None else Position(parts.completions.topic, *at),
-        as_of=None if as_of_ms is None else rfc3339(as_of_ms),
-    )
+    return int(found[1]), int(found[2])
+
+
+async def _values(parts: Parts, request: Request, principal: Principal) -> list[bytes]:
+    """The items of a request's body."""
+    _check_media(request)
+    encodings = encodings_of(request.headers.getlist("content-encoding"))
+    settings = parts.settings
+    most = records_max(settings, principal)
+    body = await request.body()
+
+    def taken_apart() -> list[bytes]:
+        return items_of(unpacked(body, encodings, settings.api_body_bytes_max), most)
+
+    if encodings or len(body) > AT_ONCE_BYTES:
+        return await asyncio.to_thread(taken_apart)
+    return taken_apart()
 
 
 def _check_media(request: Request) -> None:
@@ -118,14 +137,6 @@ def _check_media(request: Request) -> None:
             "send JSON, with `Content-Type: application/json`",
             headers={"Accept-Post": "application/json"},
         )
-
-
-def _headers(request: Request, principal: Principal) -> Headers:
-    headers: Headers = [("awaway-sent-by", principal.name.encode())]
-    trace = request.headers.get("traceparent", "")
-    if _TRACEPARENT.fullmatch(trace):
-        headers.append(("traceparent", trace.encode()))
-    return headers
 
 
 def _answer(batch: Batch) -> Response:
@@ -150,11 +161,22 @@ def _nothing_recorded(items: Sequence[Item]) -> ProblemError:
             headers={"Retry-After": "2"},
             body=told,
         )
-    error = items[0].error
-    detail = "no completion was recorded" if len(items) > 1 or error is None else error.detail
-    status = 400 if error is not None and error.reason == "malformed_json" else 422
-    return ProblemError(status, "invalid-completion", "Invalid completion", detail, body=told)
+    faults = [item.error for item in items if item.error is not None]
+    kinds = {_KINDS.get(fault.reason, _INVALID) for fault in faults}
+    status, slug, title = kinds.pop() if len(kinds) == 1 else _INVALID
+    detail = "no completion was recorded" if len(items) > 1 else faults[0].detail
+    headers = {"WWW-Authenticate": INSUFFICIENT} if status == HTTPStatus.FORBIDDEN else {}
+    return ProblemError(status, slug, title, detail, headers=headers, body=told)
 
+
+_INVALID: Final = 422, "invalid-completion", "Invalid completion"
+_KINDS: Final = {
+    "malformed_json": (400, "malformed-json", "Not JSON"),
+    "invalid_utf8": (400, "malformed-json", "Not JSON"),
+    FORBIDDEN: (403, "forbidden", "Forbidden"),
+    TOO_LARGE: (413, "completion-too-large", "Completion too large"),
+}
+"""How a request is answered whose items were all refused for the same kind of reason."""
 
 _RETRY: Final = {"Retry-After": "Seconds until the same may succeed."}
 _AUTH: Final = {
@@ -173,9 +195,15 @@ _POST: Final = Operation(
             headers={"Location": "Of one completion: what became of it."},
         ),
         207: Answer("Some are recorded; each item says what to do.", Batch),
-        400: Answer("The body is not JSON.", RefusedProblem),
-        413: Answer("The body or the batch is too large."),
-        415: Answer("The body is said to be something else than JSON."),
+        400: Answer("The body is not JSON, or not packed as it says.", RefusedProblem),
+        413: Answer("The body, the batch or the completion is too large.", RefusedProblem),
+        415: Answer(
+            "The body is said to be something else than JSON, or packed in another way.",
+            headers={
+                "Accept-Post": "Media types that are taken.",
+                "Accept-Encoding": "Encodings that are undone.",
+            },
+        ),
         422: Answer("No completion is valid; each item says why.", RefusedProblem),
         503: Answer("The brokers did not acknowledge; send again.", RefusedProblem, headers=_RETRY),
         **_AUTH,
@@ -183,7 +211,8 @@ _POST: Final = Operation(
     body=Body(CompletionIn | list[CompletionIn]),
     scope=COMPLETIONS_WRITE,
     description="One completion or an array of them, as on the topic. The same id may be sent "
-    "again at any time: it counts once, and is answered as the first time.",
+    "again at any time: it counts once, and is answered as the first time. The body may be "
+    "packed with gzip or deflate, which `Content-Encoding` says.",
 )
 _GET: Final = Operation(
     "getCompletion",
@@ -191,20 +220,26 @@ _GET: Final = Operation(
     "completions",
     {
         200: Answer("What is known of it.", CompletionStatus),
-        400: Answer("An id cannot be one."),
-        404: Answer("Nothing is known of it."),
-        503: Answer("Tokens cannot be verified at the moment.", headers=_RETRY),
+        400: Answer("An id or the query cannot be one."),
+        404: Answer("Nothing is known of it, or something else is at the position."),
+        410: Answer("What is at the position is older than the history."),
+        503: Answer("It cannot be told at the moment.", headers=_RETRY),
         **_AUTH,
     },
     (
         USER_ID,
-        Parameter("completion_id", "path", {"type": "string", "maxLength": 128}, "The completion."),
+        Parameter(
+            "completion_id",
+            "path",
+            {"type": "string", "minLength": 1, "maxLength": ID_CHARS_MAX},
+            "The completion.",
+        ),
         Parameter(
             "position",
             "query",
-            {"type": "string", "pattern": r"^\d{1,6}-\d{1,18}$"},
+            {"type": "string", "pattern": r"^[0-9]{1,6}-[0-9]{1,18}$"},
             "Partition and offset that the POST answered; a server that has not seen the "
-            "completion yet then knows that it was sent.",
+            "completion yet then looks there.",
         ),
     ),
     scope=COMPLETIONS_READ,

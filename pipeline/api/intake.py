@@ -19,7 +19,6 @@ Invariants:
 import asyncio
 from collections.abc import Sequence
 from typing import Final, Literal
-from urllib.parse import quote
 
 import msgspec
 import structlog
@@ -29,9 +28,22 @@ from pipeline.api.auth import COMPLETIONS_WRITE, Principal, check
 from pipeline.api.outcomes import Receipt
 from pipeline.api.parts import Parts
 from pipeline.api.problems import Problem, ProblemError
-from pipeline.api.producing import Acknowledged, BusyError, Headers, NotAcknowledgedError
+from pipeline.api.producing import (
+    Acknowledged,
+    BusyError,
+    Headers,
+    NotAcknowledgedError,
+    RecordRefusedError,
+    TooLargeRequestError,
+)
 from pipeline.api.receiving import Fault, Received, judge
 from pipeline.api.statuses import Position
+from pipeline.api.user_path import completion_path
+
+NOT_ACKNOWLEDGED: Final = "not_acknowledged"
+TOO_LARGE: Final = "too_large"
+FORBIDDEN: Final = "forbidden"
+"""Reasons that are told over HTTP only; the others are those of dead letters."""
 
 _log: Final = structlog.get_logger("awaway.api.ingest")
 
@@ -103,14 +115,11 @@ class Intake:
         """Judge and send the items of a request.
 
         Raises:
-            ProblemError: 403, one is another user's; 429 or 503, nothing was sent.
+            ProblemError: 413, it is more than is ever taken at once; 429 or 503, nothing was sent.
         """
         now_ms = self._parts.now_ms()
         policy = self._parts.policies.at(now_ms)
-        judged = [judge(value, now_ms, policy) for value in values]
-        for one in judged:
-            if isinstance(one, Received):
-                check(principal, one.completion.user_id, COMPLETIONS_WRITE)
+        judged = [_permitted(judge(value, now_ms, policy), principal) for value in values]
         found = [one for one in judged if isinstance(one, Received)]
         self._check_room(found)
         sent = [self._send(one, headers) if isinstance(one, Received) else one for one in judged]
@@ -128,6 +137,10 @@ class Intake:
             self._parts.completions.check_room(len(found), sum(len(one.value) for one in found))
         except (BusyError, NotAcknowledgedError) as error:
             raise _busy(error) from error
+        except TooLargeRequestError as error:
+            raise ProblemError(
+                413, "batch-too-large", "Too many completions", str(error)
+            ) from error
 
     def _send(self, one: Received, headers: Headers) -> "asyncio.Future[Acknowledged] | Fault":
         completion = one.completion
@@ -143,7 +156,9 @@ class Intake:
         try:
             answer = self._parts.completions.send(completion.user_id.encode(), one.value, headers)
         except (BusyError, NotAcknowledgedError) as error:
-            return Fault("not_acknowledged", f"{error}; send it again")
+            return Fault(NOT_ACKNOWLEDGED, f"{error}; send it again")
+        except RecordRefusedError as error:
+            return _refused(error)
         self._going[(*place, one.digest)] = answer
         answer.add_done_callback(lambda done: self._settled(place, one, done))
         return answer
@@ -170,12 +185,14 @@ class Intake:
             user_id=completion.user_id,
         )
         if isinstance(sent, Fault):
-            return replace(told, error=sent)
+            return _without_place(told, sent)
         try:
             at = await asyncio.shield(sent)
         except NotAcknowledgedError as error:
-            fault = Fault("not_acknowledged", f"{error}; send it again, it counts once")
-            return replace(told, error=fault)
+            fault = Fault(NOT_ACKNOWLEDGED, f"{error}; send it again, it counts once")
+            return _without_place(told, fault)
+        except RecordRefusedError as error:
+            return _without_place(told, _refused(error))
         position = Position(self._parts.completions.topic, at.partition, at.offset)
         url = status_url(completion.user_id, completion.completion_id, position)
         return replace(told, status="recorded", position=position, url=url, warning=one.warning)
@@ -183,8 +200,30 @@ class Intake:
 
 def status_url(user_id: str, completion_id: str, position: Position) -> str:
     """Where a completion's status is; the position tells every server that it was sent."""
-    path = f"/v1/users/{quote(user_id, safe='')}/completions/{quote(completion_id, safe='')}"
+    path = completion_path(user_id, completion_id)
     return f"{path}?position={position.partition}-{position.offset}"
+
+
+def _permitted(one: Received | Fault, principal: Principal) -> Received | Fault:
+    """What was judged, or the refusal of what is not for this principal to send."""
+    if isinstance(one, Received):
+        try:
+            check(principal, one.completion.user_id, COMPLETIONS_WRITE)
+        except ProblemError as error:
+            return Fault(FORBIDDEN, error.problem.detail, "user_id")
+    return one
+
+
+def _refused(error: RecordRefusedError) -> Fault:
+    what = "it is larger than" if error.reason == TOO_LARGE else "it is not what"
+    return Fault(error.reason, f"{what} the brokers take, as it is sent: {error.why}")
+
+
+def _without_place(told: Item, error: Fault) -> Item:
+    """An item that is not in the log."""
+    status: Literal["failed", "refused"]
+    status = "failed" if error.reason == NOT_ACKNOWLEDGED else "refused"
+    return replace(told, status=status, error=error)
 
 
 def _busy(error: BusyError | NotAcknowledgedError) -> ProblemError:

@@ -11,8 +11,10 @@ With `u` the user id in UTF-8, which holds no zero byte, and numbers big endian:
 | `r` u 0 time kind partition offset | the record, as msgpack |
 | `c` u 0 completion id 0 kind partition offset | its time |
 | `p` u 0 completion id | Receipt: what this process sent itself |
+| `q` kind partition offset, of a completion's input | key of the record's `r` row |
 | `o` kind partition | the next offset |
 | `i` | ids of the topics |
+| `f` | FORM |
 | `t`, `v` | what was indexed last, see recent.py |
 """
 
@@ -35,6 +37,10 @@ from pipeline.core.rejection import is_id
 
 Outcome = AuditEntry | ReconciliationAlert | DeadLetter | PortalUnlocked
 
+FORM: Final = b"2"
+"""Of the rows; it changes with any of them, and with the records in them. An index of another form
+is emptied and built anew from the topics."""
+
 KINDS: Final[tuple[tuple[str, type[Any]], ...]] = (
     ("audit", AuditEntry),
     ("reconciliation", ReconciliationAlert),
@@ -44,6 +50,9 @@ KINDS: Final[tuple[tuple[str, type[Any]], ...]] = (
 """Topics that are indexed; a kind is a place in this list, so the list only grows."""
 
 TOPICS: Final = tuple(name for name, _ in KINDS)
+BY_INPUT: Final = (TOPICS.index("audit"), TOPICS.index("deadletters"))
+"""Kinds that are found by their input's position as well: one of each input, at most."""
+
 ROW: Final = struct.Struct(">QBIQ")
 PLACE: Final = struct.Struct(">BIQ")
 POSITION: Final = struct.Struct(">BI")
@@ -71,13 +80,23 @@ class Entry(NamedTuple):
         return self.record.cause
 
 
-def rows_of(kind: int, message: Message, record: Outcome) -> Iterator[tuple[bytes, bytes]]:
+def rows_of(
+    kind: int, message: Message, record: Outcome, inputs: str
+) -> Iterator[tuple[bytes, bytes]]:
+    """The rows of a record.
+
+    Args:
+        inputs: the topic of completions, whose inputs can be found by their positions.
+    """
     user = user_of(message, record)
     partition, offset = message.partition() or 0, message.offset() or 0
     time_ms = time_of(message, record)
     place = ROW.pack(time_ms, kind, partition, offset)
     yield row_prefix(user) + place, msgspec.msgpack.encode(record)
-    completion_id = record.cause.id
+    cause = record.cause
+    if kind in BY_INPUT and cause.topic == inputs:
+        yield input_key(kind, cause.partition, cause.offset), row_prefix(user) + place
+    completion_id = cause.id
     if is_id(completion_id):
         key = completion_key(b"c", user, completion_id) + b"\x00"
         yield key + PLACE.pack(kind, partition, offset), NUMBER.pack(time_ms)
@@ -129,3 +148,7 @@ def completion_key(kind: bytes, user_id: str, completion_id: str) -> bytes:
 
 def position_key(kind: int, partition: int) -> bytes:
     return b"o" + POSITION.pack(kind, partition)
+
+
+def input_key(kind: int, partition: int, offset: int) -> bytes:
+    return b"q" + PLACE.pack(kind, partition, offset)

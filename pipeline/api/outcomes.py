@@ -7,7 +7,8 @@ is told over HTTP (statuses.py).
 Invariants:
 - Rows and the positions that they stand for are one write, so every record is indexed once; one
   that comes again falls on its own row.
-- A topic that was made again empties the index: its positions mean nothing there.
+- A topic that was made again empties the index: its positions mean nothing there. So does another
+  form of the rows.
 - What is older than the history is not shown, whether or not RocksDB has dropped it yet; so the
   index is bounded by what arrives within it. (RocksDB's TTL drops rows as it compacts.)
 
@@ -27,6 +28,8 @@ from rocksdict import AccessType, DBCompressionType, Options, Rdict, WriteBatch
 
 from pipeline.api.following import Log, Place, offsets_of
 from pipeline.api.outcome_rows import (
+    BY_INPUT,
+    FORM,
     HIGHEST,
     KINDS,
     NUMBER,
@@ -38,6 +41,7 @@ from pipeline.api.outcome_rows import (
     completion_key,
     entry_from,
     entry_of,
+    input_key,
     position_key,
     row_of,
     row_prefix,
@@ -54,6 +58,10 @@ VALUE_BYTES_KEPT: Final = 4_096
 """Of a dead letter's input; all of it is at its source offset."""
 
 PAGE_MAX: Final = 1_000
+INPUTS: Final = "completions"
+"""The topic whose inputs can be found by their positions, without its prefix."""
+
+OFFSET_MAX: Final = 2**63 - 1
 _DAY_MS: Final = 86_400_000
 _WRITE_BUFFER_BYTES: Final = 16 << 20
 _log = structlog.get_logger("awaway.api.outcomes")
@@ -126,11 +134,15 @@ class Outcomes:
         now_ms: Callable[[], int],
     ) -> None:
         self._kinds = {f"{prefix}{name}": number for number, name in enumerate(TOPICS)}
+        self._inputs = f"{prefix}{INPUTS}"
         self._client = client
         self._readers = readers
         self._history_ms = history_days * _DAY_MS
         self._now_ms = now_ms
         self._db = _open(folder, history_days)
+        self._keep_form()
+        self.partitions = 0
+        """Of the topics, which inputs have as many of; 0 while that is not known."""
         self.recent = Recent(self._db, now_ms)
         self.complete_at_ms: int | None = None
         self.listeners: list[Callable[[str, Entry], None]] = []
@@ -141,6 +153,14 @@ class Outcomes:
         """Full names of what it follows."""
         return tuple(self._kinds)
 
+    def _keep_form(self) -> None:
+        if self._db.get(b"f") != FORM:
+            self._empty()
+        self._db.put(b"f", FORM)  # written at each start, as rows have a lifetime
+
+    def _empty(self) -> None:
+        self._db.delete_range(b"\x00", b"\xff")
+
     # --- following -------------------------------------------------------------------------------
 
     def begin(self, log: Log) -> Mapping[Place, int]:
@@ -150,8 +170,10 @@ class Outcomes:
         known = self._db.get(b"i")
         if known is not None and known != identity:
             _log.warning("the index is emptied: a topic was made again", topics=self.topics)
-            self._db.delete_range(b"\x00", b"\xff")
+            self._empty()
+        self._db.put(b"f", FORM)
         self._db.put(b"i", identity)
+        self.partitions = 1 + max((partition for _, partition in ends), default=-1)
         kept = {
             place: NUMBER.unpack(raw)[0]
             for place in ends
@@ -181,7 +203,7 @@ class Outcomes:
                     reason=str(error),
                 )
                 continue
-            for key, value in rows_of(kind, message, record):
+            for key, value in rows_of(kind, message, record, self._inputs):
                 batch.put(key, value)
             told.append((user_of(message, record), entry_of(kind, message, record)))
         self.recent.add(
@@ -269,6 +291,38 @@ class Outcomes:
             if row is not None and time_ms >= oldest_ms:
                 found.append(entry_from(kind, partition, offset, time_ms, row))
         return found
+
+    def of_input(self, partition: int, offset: int) -> list[Entry]:
+        """What became of a completion's input by its position: audit entry, dead letter, or both;
+        none that is older than the history.
+        """
+        oldest_ms = self._now_ms() - self._history_ms
+        found = []
+        for kind in BY_INPUT:
+            key = self._db.get(input_key(kind, partition, offset))
+            row = None if key is None else self._db.get(key)
+            if key is not None and row is not None:
+                time_ms, _, own_partition, own_offset = ROW.unpack(key[-ROW.size :])
+                if time_ms >= oldest_ms:
+                    found.append(entry_from(kind, own_partition, own_offset, time_ms, row))
+        return found
+
+    def last_input(self, partition: int) -> int:
+        """The last offset of a partition of completions whose audit entry is here; −1 for none.
+        What is before it was processed, as inputs are audited in their order.
+        """
+        kind = BY_INPUT[0]
+        for key, _ in self._scan(input_key(kind, partition, OFFSET_MAX), backwards=True):
+            if key[:1] == b"q" and len(key) == 1 + PLACE.size:
+                found_kind, found_partition, offset = PLACE.unpack(key[1:])
+                if (found_kind, found_partition) == (kind, partition):
+                    return int(offset)
+            break
+        return -1
+
+    def is_kept(self, time_ms: int) -> bool:
+        """Whether an input of this append time is within the history."""
+        return time_ms >= self._now_ms() - self._history_ms
 
     def receipt(self, user_id: str, completion_id: str) -> Receipt | None:
         """What this process sent of that id last, if it did within the history."""

@@ -8,6 +8,9 @@ producer is idempotent, so that its own retries append it once. Records and byte
 bounded.
 A record that was not acknowledged may be in the log all the same: sending it again is safe, because
 the pipeline counts a completion once.
+A record is refused for good only when the brokers refused it by itself: they judge a whole batch,
+and one that is too large or invalid has its neighbours refused with it. Those are sent once more,
+each alone.
 """
 
 import asyncio
@@ -16,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import confluent_kafka as ck
 import structlog
@@ -27,6 +30,17 @@ from pipeline.errors import AwawayError
 LINGER_MS: Final = 2
 SLOW_S: Final = 2.0
 """With records in flight and no acknowledgement for this long, no more are taken."""
+
+BATCH_BYTES: Final = 1_000_000
+"""A record that is larger is a batch of its own (librdkafka's `batch.size`)."""
+
+_REFUSALS: Final[Mapping[int, Literal["too_large", "invalid_record"]]] = {
+    KafkaError.MSG_SIZE_TOO_LARGE: "too_large",
+    KafkaError.RECORD_LIST_TOO_LARGE: "too_large",
+    KafkaError.INVALID_RECORD: "invalid_record",
+}
+_OF_THE_BATCH: Final = frozenset({*_REFUSALS, KafkaError._INVALID_DIFFERENT_RECORD})
+"""What brokers say of every record of a batch, for the sake of one of them."""
 
 _POLL_S: Final = 0.1
 _STOP_S: Final = 5.0
@@ -52,11 +66,49 @@ class NotAcknowledgedError(AwawayError):
     """
 
 
+class RecordRefusedError(AwawayError):
+    """The brokers will never take this record, however often it is sent.
+
+    Args:
+        reason: too_large or invalid_record.
+
+    **Operator action**: none while it is seldom; else compare `api_body_bytes_max` with the topic's
+    `max.message.bytes`, which the record's key and headers count towards as well.
+    """
+
+    def __init__(self, reason: Literal["too_large", "invalid_record"], why: str) -> None:
+        super().__init__("the brokers never take this record", why=why, reason=reason)
+        self.reason = reason
+
+
 class Acknowledged(NamedTuple):
     """Where a record is in the log."""
 
     partition: int
     offset: int
+
+
+class TooLargeRequestError(AwawayError):
+    """A request has more than may ever be in flight.
+
+    **Operator action**: none; where clients need it, raise `api_ingest_records_max` and
+    `api_ingest_mib_max`.
+    """
+
+
+@dataclass(slots=True)
+class _Sending:
+    """A record on its way. `is_alone`: in a batch of its own."""
+
+    key: bytes
+    value: bytes
+    headers: Headers
+    answer: "asyncio.Future[Acknowledged]"
+    is_alone: bool = False
+
+    @property
+    def size(self) -> int:
+        return len(self.key) + len(self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +143,14 @@ class CompletionProducer:
         self._now_s = monotonic_s
         self._records = 0
         self._bytes = 0
-        self.told = {"acknowledged": 0, "failed": 0}
-        """How many records the brokers took or did not take."""
+        self.told = {"acknowledged": 0, "refused": 0, "failed": 0}
+        """How many records the brokers took, will never take, or did not take in time."""
         self._moved_s = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="completions", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._producer: Any = None
+        self._one_by_one: Any = None
 
     @property
     def in_flight(self) -> int:
@@ -129,81 +182,124 @@ class CompletionProducer:
         """Whether some records may be sent now; so that a batch is taken whole or not at all.
 
         Raises:
+            TooLargeRequestError: it is more than ever may.
             BusyError: too much is in flight.
             NotAcknowledgedError: the brokers do not answer.
         """
+        limits = self._limits
+        if records > limits.records_max or size_bytes > limits.bytes_max:
+            raise TooLargeRequestError(
+                f"{limits.records_max} completions of {limits.bytes_max} bytes in all may be on "
+                "their way; send fewer at once"
+            )
         if self._records and self._now_s() - self._moved_s > SLOW_S:
             raise NotAcknowledgedError("the brokers acknowledge nothing at the moment")
-        within = self._records + records <= self._limits.records_max
-        if not within or self._bytes + size_bytes > self._limits.bytes_max:
+        within = self._records + records <= limits.records_max
+        if not within or self._bytes + size_bytes > limits.bytes_max:
             raise BusyError("too many completions are on their way to the brokers")
 
     def send(self, key: bytes, value: bytes, headers: Headers) -> "asyncio.Future[Acknowledged]":
         """Hand one record over. Call it on the event loop.
 
         Returns:
-            Its acknowledgement, or NotAcknowledgedError, within `delivery_ms_max` and a little.
+            Its acknowledgement, or RecordRefusedError or NotAcknowledgedError, within
+            `delivery_ms_max` and a little; twice that when it is sent once more, alone.
 
         Raises:
             BusyError: librdkafka's queue is full.
-            NotAcknowledgedError: it cannot be produced, such as when it is too large.
+            RecordRefusedError: it is larger than any broker takes.
+            NotAcknowledgedError: it cannot be produced.
         """
         if self._loop is None:
             raise NotAcknowledgedError("the producer was not started")
-        loop, producer, size = self._loop, self._producer, len(key) + len(value)
-        answer: asyncio.Future[Acknowledged] = loop.create_future()
-
-        def delivered(error: KafkaError | None, message: Any) -> None:
-            loop.call_soon_threadsafe(self._settle, producer, answer, size, error, message)
-
-        try:
-            producer.produce(self.topic, value, key, headers=headers, on_delivery=delivered)
-        except BufferError as error:
-            raise BusyError("the queue to the brokers is full") from error
-        except KafkaException as error:
-            self._renew_if_dead(producer, error.args[0])
-            raise NotAcknowledgedError("it cannot be produced", why=error.args[0].str()) from error
+        sending = _Sending(key, value, headers, self._loop.create_future())
+        sending.is_alone = sending.size > BATCH_BYTES
+        self._hand_over(self._producer, sending)
         if not self._records:
             self._moved_s = self._now_s()
         self._records += 1
-        self._bytes += size
-        return answer
+        self._bytes += sending.size
+        return sending.answer
+
+    def _hand_over(self, producer: Any, sending: _Sending) -> None:
+        loop = self._loop
+
+        def delivered(error: KafkaError | None, message: Any) -> None:
+            if loop is not None:
+                loop.call_soon_threadsafe(self._settle, producer, sending, error, message)
+
+        try:
+            producer.produce(
+                self.topic,
+                sending.value,
+                sending.key,
+                headers=sending.headers,
+                on_delivery=delivered,
+            )
+        except BufferError as error:
+            raise BusyError("the queue to the brokers is full") from error
+        except KafkaException as error:
+            told = error.args[0]
+            self._renew_if_dead(producer, told)
+            refusal = _REFUSALS.get(told.code())
+            if refusal is not None:
+                raise RecordRefusedError(refusal, told.str()) from error
+            raise NotAcknowledgedError("it cannot be produced", why=told.str()) from error
 
     def _settle(
-        self,
-        producer: Any,
-        answer: "asyncio.Future[Acknowledged]",
-        size: int,
-        error: KafkaError | None,
-        message: Any,
+        self, producer: Any, sending: _Sending, error: KafkaError | None, message: Any
     ) -> None:
+        if error is not None:
+            self._renew_if_dead(producer, error)
+            if error.code() in _OF_THE_BATCH and not sending.is_alone and self._is_sent(sending):
+                return
         self._records -= 1
-        self._bytes -= size
-        self.told["acknowledged" if error is None else "failed"] += 1
+        self._bytes -= sending.size
+        answer = sending.answer
         if error is None:
             self._moved_s = self._now_s()
-        else:
-            self._renew_if_dead(producer, error)
-        if answer.done():
+            self.told["acknowledged"] += 1
+            if not answer.done():
+                answer.set_result(Acknowledged(message.partition(), message.offset()))
             return
-        if error is None:
-            answer.set_result(Acknowledged(message.partition(), message.offset()))
+        refusal = _REFUSALS.get(error.code()) if sending.is_alone else None
+        failure: AwawayError
+        if refusal is not None:
+            self._moved_s = self._now_s()
+            self.told["refused"] += 1
+            failure = RecordRefusedError(refusal, error.str())
         else:
+            self.told["failed"] += 1
             failure = NotAcknowledgedError("the brokers did not acknowledge it", why=error.str())
+        if not answer.done():
             answer.set_exception(failure)
             answer.exception()  # told, even when nobody waits any more
+
+    def _is_sent(self, sending: _Sending) -> bool:
+        """Send a record in a batch of its own; False when it cannot be."""
+        if self._one_by_one is None:
+            self._one_by_one = self._make(records_at_once=1)
+        try:
+            self._hand_over(self._one_by_one, sending)
+        except AwawayError:
+            return False
+        sending.is_alone = True
+        return True
 
     def _renew_if_dead(self, producer: Any, error: KafkaError) -> None:
         """An idempotent producer that may have lost its sequence is dead for good: make another.
 
         What the old one has in flight is answered by it, with this error.
         """
-        is_fatal = error.fatal() or error.code() == KafkaError._FATAL
-        if is_fatal and producer is self._producer:
+        if not error.fatal() and error.code() != KafkaError._FATAL:
+            return
+        if producer is self._producer:
             _log.error("the producer is made again", reason=error.str())
             self._producer = self._make()
+        elif producer is self._one_by_one:
+            self._one_by_one = None
 
-    def _make(self) -> Any:
+    def _make(self, records_at_once: int = 10_000) -> Any:
         return ck.Producer(
             {
                 **self._client,
@@ -212,10 +308,13 @@ class CompletionProducer:
                 "enable.idempotence": True,
                 "partitioner": "murmur2_random",
                 "linger.ms": LINGER_MS,
+                "batch.num.messages": records_at_once,
+                "batch.size": BATCH_BYTES,
                 "compression.type": "none",
                 "delivery.timeout.ms": self._limits.delivery_ms_max,
                 "queue.buffering.max.messages": self._limits.records_max,
-                "queue.buffering.max.kbytes": max(1, self._limits.bytes_max // 1024),
+                # Keys, which check_room is not told, count here; it is check_room that bounds.
+                "queue.buffering.max.kbytes": 1024 + self._limits.bytes_max // 512,
                 "message.max.bytes": 2 * self._limits.bytes_max,
             },
             logger=_client_log,
@@ -224,8 +323,8 @@ class CompletionProducer:
     def _run(self) -> None:
         served: set[Any] = set()
         while not self._stopping.is_set():
-            producer = self._producer
-            served.add(producer)
+            producer, one_by_one = self._producer, self._one_by_one
+            served |= {producer} if one_by_one is None else {producer, one_by_one}
             self._poll(producer, _POLL_S)
             for old in list(served - {producer}):
                 self._poll(old, 0)

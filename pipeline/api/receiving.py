@@ -2,10 +2,11 @@
 
 Owns: one object or an array; each item's bytes as they were sent; what is refused at the door.
 Does not own: the JSON form (codec/json_inputs.py) and the rules (core/completion.py), which are the
-worker's own; producing (producing.py).
-Invariant: what is refused here would be a dead letter whenever it arrived. What only the instant of
-arrival decides is left to the log, whose clock is the brokers': a completion that comes too late is
-taken, and becomes a dead letter that a person may review; the answer warns of it.
+worker's own; where an item ends (cutting.py); producing (producing.py).
+Invariants: what is refused here would be a dead letter whenever it arrived. What only the instant
+of arrival decides is left to the log, whose clock is the brokers': a completion that comes too late
+is taken, and becomes a dead letter that a person may review; the answer warns of it. What can be
+cut into items is, and each item is judged alone.
 """
 
 import hashlib
@@ -14,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from pipeline.api.cutting import NotAnArrayError, bare, cut
 from pipeline.api.problems import ProblemError
 from pipeline.codec import json_inputs
 from pipeline.codec.errors import DecodeError
@@ -36,7 +38,6 @@ _FIELDS: Final = {
     "too_short": "completed_at",
     "too_long": "completed_at",
 }
-_as_items: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _as_json: Final = msgspec.json.Decoder(msgspec.Raw).decode
 _encode: Final = msgspec.msgpack.Encoder().encode
 
@@ -59,7 +60,8 @@ class Received(msgspec.Struct, frozen=True):
 
     Attributes:
         value: the item's own bytes.
-        digest: of its content: the same for two that the pipeline calls exact duplicates.
+        digest: of its content and zone: the same for two that the pipeline calls exact duplicates
+            and of which neither puts a date at stake.
         warning: what its arrival will probably decide.
     """
 
@@ -73,22 +75,20 @@ def items_of(body: bytes, records_max: int) -> list[bytes]:
     """The items of a body: one, or those of an array.
 
     Returns:
-        The bytes of each.
+        The bytes of each, without space around them; they need not be JSON.
 
     Raises:
-        ProblemError: 400, it is no JSON; 413, too many; 422, none.
+        ProblemError: 400, it is neither an object nor an array; 413, too many; 422, none.
     """
+    value = bare(body)
+    if value[:1] != b"[":
+        if value[:1] != b"{":
+            _check_json(value)
+        return [value]
     try:
-        if body.lstrip()[:1] != b"[":
-            return [bytes(_as_json(body)).strip()]
-        items = [bytes(item) for item in _as_items(body)]
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise ProblemError(
-            400,
-            "malformed-json",
-            "Not JSON",
-            f"{str(error)[:200]}; send one completion, or an array of them, in UTF-8",
-        ) from error
+        items = cut(value)
+    except NotAnArrayError as error:
+        raise _not_json(f"the array cannot be cut into its items, {error}") from error
     if not items:
         raise ProblemError(422, "empty-batch", "Empty batch", "send at least one completion")
     if len(items) > records_max:
@@ -101,6 +101,18 @@ def items_of(body: bytes, records_max: int) -> list[bytes]:
     return items
 
 
+def _check_json(value: bytes) -> None:
+    try:
+        _as_json(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise _not_json(str(error)[:200]) from error
+
+
+def _not_json(why: str) -> ProblemError:
+    detail = f"{why}; send one completion, or an array of them, in UTF-8"
+    return ProblemError(400, "malformed-json", "Not JSON", detail)
+
+
 def judge(value: bytes, now_ms: Instant, policy: Policy) -> Received | Fault:
     """One item.
 
@@ -109,12 +121,16 @@ def judge(value: bytes, now_ms: Instant, policy: Policy) -> Received | Fault:
         now_ms: about when it will be appended.
         policy: in force then.
     """
+    if not value:
+        return Fault("malformed_json", "there is nothing between two commas; send one JSON object")
     if value[:1] != b"{":
         return Fault("wrong_type", "a completion is a JSON object; send one")
     try:
         completion = json_inputs.completion(value)
     except DecodeError as error:
         return Fault(error.reason, error.detail, _field_in(error.detail))
+    except RecursionError:
+        return Fault("malformed_json", "it is nested too deeply; send one flat JSON object")
     found = examine(completion, now_ms, policy)
     warning = None
     if isinstance(found, Rejection):
@@ -126,7 +142,7 @@ def judge(value: bytes, now_ms: Instant, policy: Policy) -> Received | Fault:
 
 
 def _digest(one: PracticeCompleted) -> bytes:
-    content = (one.user_id, one.session_id, one.started_at, one.completed_at, one.practice)
+    content = (one.user_id, one.session_id, one.started_at, one.completed_at, one.practice, one.tz)
     return hashlib.sha256(_encode(content)).digest()
 
 

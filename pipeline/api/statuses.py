@@ -22,7 +22,6 @@ import msgspec
 from pipeline.api.outcome_rows import Entry
 from pipeline.api.views import EPOCH_ORDINAL, InstantText
 from pipeline.clock import rfc3339
-from pipeline.core.dedupe import SEVERITIES
 from pipeline.core.records import (
     AuditEntry,
     Cause,
@@ -42,6 +41,12 @@ STATES: Final[dict[str, State]] = {
     "collision": "duplicate",
     "dead_letter": "rejected",
 }
+WITH_ALERT: Final = frozenset({"exact", "twin", "collision", "overlap"})
+"""Verdicts that an alert of their own goes with."""
+
+ASSUMED: Final = "assumed_zone"
+"""The verdict of an alert that is about the completion alone, beside any other."""
+
 PARTS_MS_MAX: Final = 60_000
 
 
@@ -92,7 +97,10 @@ class CompletionStatus(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=
         status: pending (not processed yet), accepted, duplicate, rejected.
         verdict: as in the audit: accepted, overlap, exact, twin, collision or dead_letter.
         position: of the input. appended_at: by the brokers' clock.
-        local_date: the date that it counts for. revision: of the user's progress that has it.
+        local_date: the date that it counts for. revision: of the user's progress after it.
+        tz: the zone that decided the date. tz_assumed: it is the offset of completed_at, because
+            nobody knows the zone that was named.
+        revoked_by: requests that revoke the date: until they are withdrawn it does not count.
         portals: that it unlocked.
         original: of a duplicate or overlap; with the fields that differ.
         refusal: of a rejected one.
@@ -107,6 +115,9 @@ class CompletionStatus(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=
     position: Position | None = None
     appended_at: InstantText | None = None
     local_date: date | None = None
+    tz: str | None = None
+    tz_assumed: bool = False
+    revoked_by: tuple[str, ...] = ()
     revision: int | None = None
     policy_version: str | None = None
     portals: tuple[Unlocked, ...] = ()
@@ -119,11 +130,16 @@ class CompletionStatus(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=
 
 
 class _Input(msgspec.Struct):
-    """What was published about one input."""
+    """What was published about one input.
+
+    Attributes:
+        alert: that it repeats or crosses another. is_assumed: an alert says that its zone is.
+    """
 
     cause: Cause
     audit: Entry | None = None
     alert: ReconciliationAlert | None = None
+    is_assumed: bool = False
     letter: DeadLetter | None = None
     portals: list[PortalUnlocked] = msgspec.field(default_factory=list)
 
@@ -146,7 +162,8 @@ class _Input(msgspec.Struct):
         told = {portal.unlock_id for portal in self.portals}
         return (
             told.issuperset(record.unlock_ids)
-            and (self.alert is not None or record.verdict not in SEVERITIES)
+            and (self.alert is not None or record.verdict not in WITH_ALERT)
+            and (self.is_assumed or not record.tz_assumed)
             and (self.letter is not None or record.verdict != "dead_letter")
         )
 
@@ -178,6 +195,9 @@ def status_of(
         position=_position(told.cause),
         appended_at=_instant(told),
         local_date=None if entry is None else _date(entry.local_date),
+        tz=None if entry is None else entry.tz,
+        tz_assumed=entry is not None and entry.tz_assumed,
+        revoked_by=() if entry is None else entry.revoked_by,
         revision=None if entry is None or not entry.revision else entry.revision,
         policy_version=None if entry is None else entry.policy_version,
         portals=tuple(_unlocked(told.portals)),
@@ -202,7 +222,10 @@ def _by_input(entries: Iterable[Entry]) -> list[_Input]:
         if isinstance(record, AuditEntry):
             one.audit = entry
         elif isinstance(record, ReconciliationAlert):
-            one.alert = record
+            if record.verdict == ASSUMED:
+                one.is_assumed = True
+            else:
+                one.alert = record
         elif isinstance(record, DeadLetter):
             one.letter = record
         else:

@@ -28,6 +28,8 @@ _TAIL_CHARS: Final = len(_TAIL)
 _TEMPLATE: Final = "/v1/users/{user_id}/progress"
 _NO_ID: Final = "/completions/"
 """Where a user id in a path ends, see user_path.py."""
+_ENCODED: Final = "~"
+"""What an id begins with that is written in another way, see there; the long way reads it."""
 
 
 class Swift:
@@ -54,7 +56,8 @@ class Swift:
             if path[-_TAIL_CHARS:] == _TAIL and path[:_HEAD_CHARS] == _HEAD:
                 user_id = path[_HEAD_CHARS:-_TAIL_CHARS]
                 names = [name for name, _ in scope["headers"]]
-                is_user = user_id and path.find(_NO_ID, _HEAD_CHARS) < 0
+                is_plain = user_id and user_id[0] != _ENCODED
+                is_user = is_plain and path.find(_NO_ID, _HEAD_CHARS) < 0
                 if is_user and b"origin" not in names:
                     started_s = time.perf_counter()
                     try:

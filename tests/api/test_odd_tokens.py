@@ -125,7 +125,8 @@ def test_numbers_that_no_float_holds_are_no_instants(name: str) -> None:
     for number in NUMBERS:
         content = json.dumps(claims())[:-1].encode() + b',"' + name.encode() + b'":' + number + b"}"
         found = judged(token(HEAD, content))
-        assert (found is None) == (name != "scope")  # which is not looked at in a user's token
+        is_looked_at = name != "scope"  # which is not, in a user's token
+        assert (found is None) == (is_looked_at or len(number) > 4_300)
 
 
 @given(head=json_values, payload=json_values)

@@ -84,6 +84,10 @@ def audit(number: int, **changed: Any) -> AuditEntry:
         "tzdata_version": "1",
         "append_time": NOW_MS - 1_000 + number,
         "cause": Cause("t.completions", 0, number, f"c{number}"),
+        "rejection": None,
+        "tz": "UTC",
+        "tz_assumed": False,
+        "revoked_by": (),
         "prev_hash": bytes(32),
         "hash": bytes(32),
     }

@@ -151,9 +151,13 @@ async def test_too_many_in_flight_are_answered_with_429_and_wait_for_nobody(slow
     assert (whole.status, whole.json["type"].rpartition(":")[2]) == (429, "too-many-in-flight")
     assert int(whole.headers["retry-after"]) >= 1
     assert slow.producer.in_flight == 2  # of a batch that has no room nothing is sent
-    large = ProducerLimits(records_max=100, bytes_max=10, delivery_ms_max=20_000)
-    slow.producer._limits = large
+    slow.producer._limits = ProducerLimits(records_max=100, bytes_max=500, delivery_ms_max=20_000)
     assert (await slow.post()).status == 429
+    for least in (replace(LIMITS, records_max=1), replace(LIMITS, bytes_max=10)):
+        slow.producer._limits = least
+        never = await slow.post(2)  # what is more than ever may go is not told to come again
+        assert (never.status, never.json["type"].rpartition(":")[2]) == (413, "batch-too-large")
+        assert "retry-after" not in never.headers
     slow.producer._limits = replace(LIMITS, delivery_ms_max=20_000)
     answers = await asyncio.wait_for(asyncio.gather(*waiting), WAIT_S)
     assert [answer.status for answer in answers] == [202, 202]
