@@ -112,19 +112,37 @@ def provide(progress: Progress, cache: Path | None = None) -> Files:
     home = folder / _UNPACKED / archives[0].parent.name
     files = Files(java, tuple(path for path in jars if path.suffix == ".jar"), home)
     if not _complete(pins, folder, home):
-        with disk_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            with exclusive(folder / "lock", lambda: progress("waiting for another download")):
-                _remove_leftovers(folder)
-                staging = folder / f"{_PARTIAL}{os.getpid()}"
-                try:
-                    _fetch_missing(pins, folder, staging, progress)
-                    if not _unpacked(home):
-                        progress(f"unpacking {archives[0].name}")
-                        _unpack(archives[0], home, staging / _UNPACKED)
-                finally:
-                    shutil.rmtree(staging, ignore_errors=True)
+        with _staging(folder, progress) as staging:
+            _fetch_missing(pins, folder, staging, progress, "Kafka and the registry")
+            if not _unpacked(home):
+                progress(f"unpacking {archives[0].name}")
+                _unpack(archives[0], home, staging / _UNPACKED)
     return files
+
+
+def fetch(
+    pins: tuple[Pin, ...], what: str, progress: Progress, cache: Path | None = None
+) -> tuple[Path, ...]:
+    """Have some pinned files, whatever they are for.
+
+    Args:
+        pins: of a lock file of their own (`read_pins`).
+        what: the name of them all, for the progress.
+        progress: told about downloads; not called when everything is there.
+        cache: the folder to keep them in; `cache_folder()` by default.
+
+    Returns:
+        Their paths, in the order of the pins.
+
+    Raises:
+        DownloadError: the repository did not answer, or gave another file than the pinned one.
+        DiskError: the cache folder cannot be written. Operator action for both: as it says.
+    """
+    folder = cache_folder() if cache is None else cache
+    if any(_missing(pin, folder) for pin in pins):
+        with _staging(folder, progress) as staging:
+            _fetch_missing(pins, folder, staging, progress, what)
+    return tuple(_place(pin, folder) for pin in pins)
 
 
 def find_java() -> Path:
@@ -151,6 +169,20 @@ def find_java() -> Path:
             path=str(java),
         )
     return java
+
+
+@contextmanager
+def _staging(folder: Path, progress: Progress) -> Iterator[Path]:
+    """A folder for what is not whole yet, alone in the cache, and gone afterwards."""
+    with disk_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with exclusive(folder / "lock", lambda: progress("waiting for another download")):
+            _remove_leftovers(folder)
+            staging = folder / f"{_PARTIAL}{os.getpid()}"
+            try:
+                yield staging
+            finally:
+                shutil.rmtree(staging, ignore_errors=True)
 
 
 def _complete(pins: tuple[Pin, ...], folder: Path, home: Path) -> bool:
@@ -181,14 +213,16 @@ def _remove_leftovers(folder: Path) -> None:
         shutil.rmtree(leftover)
 
 
-def _fetch_missing(pins: tuple[Pin, ...], folder: Path, staging: Path, progress: Progress) -> None:
+def _fetch_missing(
+    pins: tuple[Pin, ...], folder: Path, staging: Path, progress: Progress, what: str
+) -> None:
     """Fetch what is not there, several files at once, and report the bytes."""
     wanted = [pin for pin in pins if _missing(pin, folder)]
     if not wanted:
         return
     _require_space(folder)
     total = sum(pin.size_bytes for pin in wanted)
-    message = f"fetching Kafka and the registry ({len(wanted)} files)"
+    message = f"fetching {what} ({len(wanted)} files)"
     progress(message, 0, total)
     received = 0
     lock = Lock()
