@@ -57,7 +57,8 @@ from pipeline.engine.marker import FORMAT, Marker
 from pipeline.engine.store import PartitionStore
 from pipeline.engine.tablespec import TableSpec
 from pipeline.metrics import BatchStats
-from pipeline.processing import Processor, Rules
+from pipeline.processing import Processor
+from pipeline.rules import Rules
 from pipeline.window import Window, spec_of
 
 USERS = TableSpec("streaks", "streaks-changelog", b"u")

@@ -4,6 +4,7 @@ Usage: planted_worker.py PLAN, where PLAN is JSON:
     crash: {"step": where, "nth": the how-maniest}: kill -9 itself there; an engine's step, or
         fold (a batch is folded, nothing of it is flushed), or write (inside a local write)
     poison: a completion id at which the fold raises
+    deadly: a completion id at which the process ends, as with a fault in a library's own code
     slow_s: seconds that each batch takes more
     slow_once: {"nth": the how-maniest batch, "s": seconds that it takes more}
 
@@ -135,6 +136,8 @@ def main() -> NoReturn:
     batches = 0
 
     def fold(state: Any, seen: Any, completion: PracticeCompleted, *rest: Any) -> Outcome:
+        if completion.completion_id == plan.get("deadly"):
+            os.kill(os.getpid(), signal.SIGKILL)
         if completion.completion_id == plan.get("poison"):
             raise ZeroDivisionError("planted")
         return fold_completion(state, seen, completion, *rest)

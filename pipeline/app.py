@@ -31,6 +31,7 @@ from pipeline.codec.errors import RegistryUnavailableError
 from pipeline.codec.inputs import InputDecoder
 from pipeline.codec.registry import SchemaResolver, connect
 from pipeline.codec.schemas import Schema, load_schemas
+from pipeline.codec.writers import subjects_of
 from pipeline.config import Settings
 from pipeline.config_load import load_settings, read_policy
 from pipeline.core.fold import World, fold_command, fold_completion
@@ -47,9 +48,11 @@ from pipeline.engine.observer import EngineObserver
 from pipeline.engine.rocks import RocksDisk
 from pipeline.metrics import BatchStats
 from pipeline.ops.schemas import expected
+from pipeline.ops.skips import SkipTopic, by_partition
 from pipeline.ops.topics_file import Target, TopicsFile, load_topics
 from pipeline.outputs import Outputs, OutputTopics
-from pipeline.processing import FoldCommand, FoldCompletion, Processor, Rules
+from pipeline.processing import Processor
+from pipeline.rules import FoldCommand, FoldCompletion, Rules
 from pipeline.window import expand, owner, records
 
 INPUTS = ("completions", "commands")
@@ -198,12 +201,16 @@ class _Parts:
         settings = self.settings
         schemas = load_schemas(settings.schemas_dir)
         catalogue = GoldenCatalogue(settings.assets_url)
-        resolver = SchemaResolver(connect(settings.registry_client()))
+        registry = connect(settings.registry_client())
+        resolver = SchemaResolver(registry)
         target = Target(prefix=settings.topic_prefix, generation=settings.generation)
         with ThreadPoolExecutor() as pool:
             in_order = pool.submit(self._check_topics, cluster, topics, target)
             assets = pool.submit(check_assets, settings.assets_url)
             registered = pool.submit(resolver.resolve, expected(topics, schemas, target))
+            skips = pool.submit(
+                SkipTopic(settings.kafka_client(), settings.topic_prefix, settings.group_id).all
+            )
             drawn, seconds = check_drawing(catalogue)
         told = self.hooks.checked
         partitions = in_order.result()
@@ -214,13 +221,16 @@ class _Parts:
         generator = catalogue.generator_version
         told("drawing", {"frames": drawn, "seconds": seconds, "generator": generator})
         check_figures(self.policies, catalogue.figure_of)
+        writers = subjects_of([settings.topic(name) for name in INPUTS], registry)
         rules = Rules(
             world=World(self.policies, catalogue, settings.generation),
-            decoder=InputDecoder(schemas, resolver.writer_schema),
+            decoder=InputDecoder(schemas, *(one.writer_schema for one in writers.values())),
             partitions=partitions,
             collapse=settings.collapse,
             tzdata_version=version("tzdata"),
             dead_letter_bytes_max=topics.topic("deadletters").message_bytes_max,
+            skips=by_partition(skips.result()),
+            begin=lambda topic, partition, at: writers[topic].begin(partition, at),
             fold_completion=self.hooks.fold_completion,
             fold_command=self.hooks.fold_command,
         )

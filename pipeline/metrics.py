@@ -89,6 +89,12 @@ DEAD_LETTERS: Final = Metric(
     "Rejected inputs, by the stage and the reason code; reasons beyond a bound are `other`.",
     ("stage", "reason"),
 )
+FIELDS_IGNORED: Final = Metric(
+    "awaway_input_fields_ignored_total",
+    Kind.COUNTER,
+    "Fields of JSON inputs that this release does not know, and left out.",
+    ("topic",),
+)
 ASSETS_GENERATED: Final = Metric(
     "awaway_assets_generated_total", Kind.COUNTER, "Frames drawn by this process."
 )
@@ -232,7 +238,8 @@ LAST_STEP: Final = Metric(
 
 METRICS: Final = (
     BUILD_INFO, WORKER_STATE, LAST_STEP, EVENTS, DEDUPE_VERDICTS, INGEST_TO_COMMIT,
-    PORTAL_UNLOCKS, KEYS_GRANTED, DEAD_LETTERS, ASSETS_GENERATED, ASSET_GENERATION,
+    PORTAL_UNLOCKS, KEYS_GRANTED, DEAD_LETTERS, FIELDS_IGNORED, ASSETS_GENERATED,
+    ASSET_GENERATION,
     ASSETS_CHECKED, ASSETS_MISSING, TRANSACTIONS, TRANSACTIONS_FAILED, BATCH_RECORDS, FOLD_DURATION,
     COMMIT_DURATION, APPLY_DURATION, ABORT_DURATION, PRODUCERS_RENEWED, CLIENTS_STALLED,
     PARTITIONS_ASSIGNED, PARTITIONS_REFUSED,
@@ -264,6 +271,7 @@ class BatchStats(msgspec.Struct):
         unlocks: portals unlocked, by slug.
         keys_granted: Field Keys granted with them.
         dead_letters: rejected inputs by (stage, reason).
+        fields_ignored: fields of JSON inputs that are not known.
         append_times: one append time for each input, in ms since the epoch; any order.
         fold_s: time spent on decoding, folding and encoding, in s.
     """
@@ -274,5 +282,6 @@ class BatchStats(msgspec.Struct):
     unlocks: Counter[str] = msgspec.field(default_factory=Counter)
     keys_granted: int = 0
     dead_letters: Counter[tuple[str, str]] = msgspec.field(default_factory=Counter)
+    fields_ignored: int = 0
     append_times: list[int] = msgspec.field(default_factory=list)
     fold_s: float = 0.0

@@ -10,13 +10,12 @@ an event that cannot be folded or encoded leaves nothing behind but its dead let
 Invariants: each input gets exactly one audit entry; the chain's head moves in the same transaction;
 an exception in decode, fold or encode costs only its own event. Only two things fail a batch: a
 registry that is away (it is postponed), and too many events that the fold cannot take (the
-breaker).
+breaker). What an operator has put aside (ops/skips.py) is not decoded at all.
 """
 
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import msgspec
@@ -25,10 +24,10 @@ from pipeline.codec.dead_letters import fit
 from pipeline.codec.errors import DecodeError, RegistryUnavailableError, readable
 from pipeline.codec.framed import schema_id_in
 from pipeline.codec.headers import dead_letter_headers, read_headers
-from pipeline.codec.inputs import InputDecoder, check_key
+from pipeline.codec.inputs import check_key
 from pipeline.codec.state import StateDecodeError, decode_state, encode_state
 from pipeline.core.audit import AuditIds, ChainHead, genesis
-from pipeline.core.fold import Outcome, World, fold_command, fold_completion
+from pipeline.core.fold import Outcome
 from pipeline.core.progress import progress_standing
 from pipeline.core.records import (
     AuditEntry,
@@ -47,11 +46,11 @@ from pipeline.engine.ports import Message
 from pipeline.engine.tablespec import TableSpec
 from pipeline.errors import AwawayError
 from pipeline.metrics import BatchStats
+from pipeline.ops.skips import Skip
 from pipeline.outputs import Outputs
+from pipeline.rules import Rules
 from pipeline.window import Sweep, Window
 
-FoldCompletion = Callable[..., Outcome]
-FoldCommand = Callable[..., Outcome]
 Input = TypeVar("Input", PracticeCompleted, Command)
 
 BREAKER_INPUTS: Final = 1_000
@@ -71,32 +70,6 @@ class TooManyFoldFailuresError(AwawayError):
 
 _encode_head = msgspec.msgpack.Encoder().encode
 _decode_head = msgspec.msgpack.Decoder(ChainHead).decode
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What a processor applies.
-
-    Attributes:
-        world: policy, catalogue, generation.
-        decoder: of inputs.
-        partitions: of the input topics.
-        collapse: write one progress and one state record for each user and batch, the last.
-        tzdata_version: recorded with each audit entry.
-        dead_letter_bytes_max: of a record of the topic of dead letters.
-        begin: is told which batch is decoded next: topic, partition, newest append time.
-        fold_completion, fold_command: the core's.
-    """
-
-    world: World
-    decoder: InputDecoder
-    partitions: int
-    collapse: bool
-    tzdata_version: str
-    dead_letter_bytes_max: int
-    begin: Callable[[str, int, int], None] = lambda _topic, _partition, _append_time: None
-    fold_completion: FoldCompletion = fold_completion
-    fold_command: FoldCommand = fold_command
 
 
 class Processor:
@@ -223,13 +196,19 @@ class _Work:
     ) -> None:
         """Process every record of the batch."""
         started = time.perf_counter()
+        decoder = self.rules.decoder
+        ignored_before = decoder.ignored_fields
         partition, partitions = self.partition, self.rules.partitions
         tell_append_time = self.stats.append_times.append
         self.rules.begin(self.topic, partition, self.batch.records[-1].timestamp()[1])
+        skips = self.rules.skips.get((self.topic, partition), {})
         for record in self.batch.records:
             self.append_time = append_time = record.timestamp()[1]
             tell_append_time(append_time)
-            self.offset = record.offset()
+            self.offset = offset = record.offset()
+            if offset in skips:
+                self._skip(record, skips[offset], action)
+                continue
             try:
                 event = decode(record.value())
                 check_key(record.key(), event.user_id, partition, partitions)
@@ -239,9 +218,14 @@ class _Work:
                 continue
             except RegistryUnavailableError as error:
                 raise BatchPostponedError("a schema cannot be told yet", why=str(error)) from error
+            except Exception as error:  # noqa: BLE001 — decoding is total; this is for its faults
+                self.cause = Cause(self.topic, partition, offset)
+                self._fail(record, "decode", error, action)
+                continue
             self._take(record, event, fold, action)
         self._flush()
         self.stats.outcomes.update(self.verdicts)
+        self.stats.fields_ignored = decoder.ignored_fields - ignored_before
         self.batch.ledger = _encode_head(self.head)
         self.stats.fold_s = time.perf_counter() - started
         self.processor.count_failures(len(self.batch.records), self.failures)
@@ -258,10 +242,7 @@ class _Work:
         except StateDecodeError as error:
             raise CorruptStoreError("what is stored cannot be decoded", why=str(error)) from error
         except Exception as error:  # noqa: BLE001 — a dead letter says what it was
-            self.failures += 1
-            detail = readable("".join(traceback.format_exception(error)[-3:]))
-            rejection = Rejection("fold", _snake(type(error).__name__), detail)
-            self._reject(record, action, rejection)
+            self._fail(record, "fold", error, action)
             return
         if outcome.rejection is not None:
             self._dead_letter(record, outcome.rejection)
@@ -312,6 +293,30 @@ class _Work:
         self.users.put(key, encode_state(change.state))
 
     # --- audit and dead letters ------------------------------------------------------------------
+
+    def _fail(self, record: Message, stage: str, error: Exception, action: str) -> None:
+        """Have a fault of this program cost the event alone, until there are too many."""
+        self.failures += 1
+        detail = readable("".join(traceback.format_exception(error)[-3:]))
+        self._reject(record, action, Rejection(stage, _snake(type(error).__name__), detail))
+
+    def _skip(self, record: Message, skip: Skip, action: str) -> None:
+        """Put an input aside unread, as an operator asked."""
+        self.cause = Cause(self.topic, self.partition, self.offset)
+        detail = readable(f"{skip.actor} had it put aside ({skip.ticket}): {skip.reason}")
+        rejection = Rejection("operator", "skipped", detail)
+        self._dead_letter(record, rejection)
+        self._audit(
+            Outcome(
+                action=action,
+                actor=skip.actor,
+                reason=skip.reason,
+                ticket=skip.ticket,
+                verdict="dead_letter",
+                rejection=rejection,
+                policy_version=self.world.policies.at(self.append_time).version,
+            )
+        )
 
     def _reject(self, record: Message, action: str, rejection: Rejection) -> None:
         self._dead_letter(record, rejection)

@@ -27,6 +27,7 @@ COMMANDS = {
     "token": "Make a token for the API, for development.",
     "validate": "Say what the pipeline would say of inputs, without a server.",
     "explain": "Say why a user's day counts or not, from the log.",
+    "skip": "Put one input aside that stops the workers, by its offset.",
     "local": "Run Kafka and a schema registry on this machine.",
     "topics": "Compare the topics with topics.yaml, and make them so.",
     "schemas": "Compare the registry with the schemas, and register what is missing.",

@@ -339,6 +339,7 @@ class WorkerMetrics(Collector):
         for pair, count in batch.dead_letters.items():
             self._add(m.DEAD_LETTERS, count, *self._bounded(pair))
         self._add(m.KEYS_GRANTED, batch.keys_granted)
+        self._add(m.FIELDS_IGNORED, batch.fields_ignored, batch.topic)
         self._histograms[m.FOLD_DURATION.name].observe(batch.fold_s)
 
     def _bounded(self, pair: tuple[str, str]) -> tuple[str, str]:

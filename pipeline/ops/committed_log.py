@@ -12,8 +12,8 @@ read_uncommitted one, and reached when the last stable offset has come to it.
 """
 
 import time
-from collections.abc import Iterator, Sequence
-from typing import Final, Self, cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Self, cast
 
 import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException, Message
@@ -45,16 +45,16 @@ class CommittedLog:
     """Some topics, each from its first record; a context manager.
 
     Args:
-        bootstrap_servers: of the cluster.
+        client: librdkafka settings that reach the cluster, or its bootstrap servers alone.
         topics: full names; each must exist.
 
     Raises:
         UnreadableLogError: the broker does not know one of them.
     """
 
-    def __init__(self, bootstrap_servers: str, topics: Sequence[str]) -> None:
-        self._client: dict[str, str | int | float | bool] = {
-            "bootstrap.servers": bootstrap_servers,
+    def __init__(self, client: Mapping[str, Any] | str, topics: Sequence[str]) -> None:
+        self._client: dict[str, Any] = {
+            **({"bootstrap.servers": client} if isinstance(client, str) else client),
             "log_level": LOG_LEVEL,
         }
         self._consumer = ck.Consumer(

@@ -18,7 +18,7 @@ from pipeline.codec.schemas import RECORDS
 from pipeline.errors import AwawayError
 from pipeline.ops.strict_yaml import parse_yaml
 
-Kind = Literal["input", "output", "changelog"]
+Kind = Literal["input", "output", "changelog", "control"]
 Timestamps = Literal["log_append_time", "create_time"]
 
 UNLIMITED_MS: Final = -1
@@ -233,8 +233,8 @@ def _problems(topic: Topic) -> list[str]:
         found.append("a name has lower-case letters, digits, dots and hyphens only")
     if topic.schema.value is not None and topic.schema.value not in RECORDS:
         found.append(f"schema.value {topic.schema.value!r} is none of {', '.join(RECORDS)}")
-    if (topic.schema.value is None) != (topic.kind == "changelog"):
-        found.append("inputs and outputs have a record as schema.value, changelogs have null")
+    if (topic.schema.value is None) != (topic.kind in ("changelog", "control")):
+        found.append("inputs and outputs have a record as schema.value, the other kinds have null")
     if topic.kind == "input" and topic.timestamps != "log_append_time":
         found.append("an input has timestamps: log_append_time")
     if topic.kind == "input" and topic.settings.get("compression.type") != "uncompressed":

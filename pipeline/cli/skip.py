@@ -1,0 +1,121 @@
+"""`awaway skip`: have one input put aside that stops the workers.
+
+Owns: the commands, what they print, the confirmation.
+Does not own: the topic of skips (ops/skips.py).
+Invariant: nothing is put aside without who, why and a ticket, and a typed confirmation.
+"""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline import clock
+from pipeline.cli.output import Output, OutputOption, YesOption, confirm, show, stderr
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from pipeline.config import Settings
+    from pipeline.ops.skips import Preview, Skip, SkipTopic
+
+app = typer.Typer(no_args_is_help=True)
+
+TopicArgument = Annotated[str, typer.Argument(help="completions or commands, or the full name.")]
+PartitionArgument = Annotated[int, typer.Argument(min=0, help="As the worker's log has it.")]
+OffsetArgument = Annotated[int, typer.Argument(min=0, help="Of the input itself.")]
+
+
+@app.command()
+def add(  # noqa: PLR0913 - one parameter an option
+    topic: TopicArgument,
+    partition: PartitionArgument,
+    offset: OffsetArgument,
+    *,
+    actor: Annotated[str, typer.Option(help="Who asks: a person or a service.")],
+    reason: Annotated[str, typer.Option(help="Why, for the audit.")],
+    ticket: Annotated[str, typer.Option(help="The ticket, for the audit.")],
+    yes: YesOption = False,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Put one input aside: workers that start from now on do not read it.
+
+    It is for an input that ends every worker that reads it, and for nothing else: what a worker can
+    refuse becomes a dead letter by itself. The input becomes a dead letter of stage operator, with
+    its bytes untouched, and its audit entry names actor, reason and ticket. It stays in its topic.
+    """
+    from pipeline.ops.skips import Skip, check  # noqa: PLC0415 - slow to import
+
+    settings, skips = _open()
+    skip = Skip(_full(settings, topic), partition, offset, actor, reason, ticket, clock.now_ms())
+    check(skip)
+    found = skips.preview(skip)
+    if output is Output.TEXT:
+        _show_input(stderr(), skip, found)
+    confirm(f"{skip.place} will not count, whatever it says", str(offset), yes)
+    skips.add(skip)
+    _tell(
+        {"skipped": skip, "input": found}, f"{skip.place} is put aside; start the workers", output
+    )
+
+
+@app.command("list")
+def show_all(*, output: OutputOption = Output.TEXT) -> None:
+    """List what was put aside and not withdrawn."""
+    _, skips = _open()
+    found = skips.all()
+
+    def render(console: "Console") -> None:
+        for one in found:
+            console.print(one.place, style="bold", markup=False)
+            console.print(f"  {clock.rfc3339(one.asked_at)} by {one.actor}", markup=False)
+            console.print(f"  {one.reason} ({one.ticket})", markup=False)
+        if not found:
+            console.print("nothing is put aside", style="green")
+
+    show({"skips": found}, output, render)
+
+
+@app.command()
+def withdraw(
+    topic: TopicArgument,
+    partition: PartitionArgument,
+    offset: OffsetArgument,
+    *,
+    output: OutputOption = Output.TEXT,
+) -> None:
+    """Take it back, as long as no worker has passed the input."""
+    from pipeline.ops.skips import Skip, SkipRefusedError  # noqa: PLC0415 - slow to import
+
+    settings, skips = _open()
+    wanted = Skip(_full(settings, topic), partition, offset, "", "", "", 0)
+    if wanted.place not in {one.place for one in skips.all()}:
+        raise SkipRefusedError(
+            f"{wanted.place} is not put aside", fix="`awaway skip list` shows what is"
+        )
+    skips.preview(wanted)
+    skips.withdraw(wanted)
+    _tell({"withdrawn": wanted.place}, f"{wanted.place} is read again; start the workers", output)
+
+
+def _open() -> "tuple[Settings, SkipTopic]":
+    from pipeline.config_load import load_settings  # noqa: PLC0415 - slow to import
+    from pipeline.ops.skips import SkipTopic  # noqa: PLC0415 - the same
+
+    settings = load_settings()
+    skips = SkipTopic(settings.kafka_client(), settings.topic_prefix, settings.group_id)
+    return settings, skips
+
+
+def _full(settings: "Settings", topic: str) -> str:
+    return settings.topic(topic) if topic in ("completions", "commands") else topic
+
+
+def _show_input(console: "Console", skip: "Skip", found: "Preview") -> None:
+    console.print(skip.place, style="bold", markup=False)
+    console.print(f"  appended  {clock.rfc3339(found.append_time)}", markup=False)
+    console.print(f"  key       {found.key}", markup=False)
+    console.print(f"  value     {found.value_bytes} bytes: {found.value}", markup=False)
+
+
+def _tell(result: object, text: str, output: Output) -> None:
+    show(result, output, lambda console: console.print(text, style="bold green", markup=False))
