@@ -18,7 +18,13 @@ from pipeline.core.zones import Zone, zone_of
 
 POLICY_TEXT = Path(__file__).parents[2].joinpath("policy.yaml").read_text()
 BOOK = load_policy(POLICY_TEXT)
-POLICY = BOOK.versions[0]
+FIRST_TEXT = POLICY_TEXT.partition('  - version: "2026-06"')[0].replace(
+    "window_days: 38", "window_days: 17"
+)
+"""The policy as it was: 14 days, and no shift counts in a bridge."""
+
+OLD_BOOK = load_policy(FIRST_TEXT)
+OLD_POLICY = OLD_BOOK.versions[0]
 MINUTE = 60_000
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
@@ -44,6 +50,7 @@ def zone(name: str) -> Zone:
 
 
 NOW = at("2026-06-15T12:00:00+00:00")
+POLICY = BOOK.at(NOW)
 TODAY = NOW // DAY
 
 
@@ -72,12 +79,12 @@ def world(book: PolicyBook = BOOK, origin: str = "live") -> World:
 
 
 def book_of(*portals: tuple[int, str, int], **top: Any) -> PolicyBook:
-    """Return a book of one version with other portals: (day, slug, keys)."""
+    """Return a book of the first version alone with other portals: (day, slug, keys)."""
     lines = "".join(
         f"      - {{day: {d}, slug: {slug}, title: {slug}, figure: {slug}, keys: {keys}}}\n"
         for d, slug, keys in portals
     )
-    head, _, _ = POLICY_TEXT.partition("    portals:\n")
+    head, _, _ = FIRST_TEXT.partition("    portals:\n")
     text = f"{head}    portals:\n{lines}"
     for name, value in top.items():
         text = "\n".join(
@@ -111,12 +118,12 @@ def command(request_id: str, kind: str, **other: Any) -> Command:
     return Command(request_id, USER, kind, **{**fields, **other})
 
 
-def credit(request_id: str, local_date: int) -> Command:
-    return command(request_id, "credit", local_date=local_date)
+def credit(request_id: str, local_date: int, tz: str | None = None) -> Command:
+    return command(request_id, "credit", local_date=local_date, tz=tz)
 
 
-def revoke(request_id: str, local_date: int) -> Command:
-    return command(request_id, "revoke", local_date=local_date)
+def revoke(request_id: str, local_date: int, tz: str | None = None) -> Command:
+    return command(request_id, "revoke", local_date=local_date, tz=tz)
 
 
 def withdraw(request_id: str, target: str) -> Command:

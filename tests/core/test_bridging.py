@@ -1,4 +1,7 @@
-"""Dates that travel skipped, in both directions, and what must be remembered for them."""
+"""Dates that travel skipped, in both directions, and what must be remembered for them.
+
+What is here holds whether or not the policy counts the shift; test_shift.py has what that adds.
+"""
 
 import random
 from itertools import permutations
@@ -9,14 +12,31 @@ from hypothesis import strategies as st
 
 from pipeline.core.bridging import BRIDGE_MS, Crossing, kept_from, observe
 from pipeline.core.records import Run
-from tests.core.scenes import DAY, HOUR, MINUTE, NOW, Log, at, completion, day, revoke
+from pipeline.core.rulebook import PolicyBook
+from tests.core.scenes import (
+    BOOK,
+    DAY,
+    HOUR,
+    MINUTE,
+    NOW,
+    OLD_BOOK,
+    Log,
+    at,
+    completion,
+    day,
+    revoke,
+    world,
+    zone,
+)
+
+UTC, APIA = zone("UTC"), zone("Pacific/Apia")
 
 Travel = list[tuple[str, str]]
 """(when, where) of each completion."""
 
 
-def travelled(journey: Travel) -> Log:
-    log = Log()
+def travelled(journey: Travel, book: PolicyBook = BOOK) -> Log:
+    log = Log(world(book))
     for n, (when, tz) in enumerate(journey):
         log.take(completion(n, at(when), tz), at(when))
     return log
@@ -69,14 +89,14 @@ def test_both_ways_and_practice_on_the_skipped_date() -> None:
 
 
 @pytest.mark.parametrize(("gap_ms", "bridges"), [(BRIDGE_MS - 1, True), (BRIDGE_MS, False)])
-def test_less_than_23_hours(gap_ms: int, bridges: bool) -> None:
+def test_less_than_23_hours_where_the_policy_counts_no_shift(gap_ms: int, bridges: bool) -> None:
     first = at("2026-06-16T20:00:00-10:00")
     events = [
         completion(1, first, "Pacific/Honolulu"),
         completion(2, first + gap_ms, "Pacific/Kiritimati"),
     ]
     for order in (events, events[::-1]):
-        log = Log().take_all((event, first + gap_ms) for event in order)
+        log = Log(world(OLD_BOOK)).take_all((event, first + gap_ms) for event in order)
         assert {o.local_date for o in log.outcomes} == {day("2026-06-16"), day("2026-06-18")}
         assert bool(log.state.sets.bridged) == bridges
 
@@ -160,7 +180,8 @@ def test_one_neighbour_in_samoa_is_enough_and_may_come_last() -> None:
     # Long after, nothing of it is remembered, and the bridge stays.
     later = at("2012-03-01T00:00:00+00:00")
     log.take(completion(5, later), later)
-    assert log.state.crossing == Crossing(((later // DAY - 1, DAY, DAY),), ())
+    # Midnight in UTC belongs to the date before; UTC has no offset to take off.
+    assert log.state.crossing == Crossing(((later // DAY - 1, DAY, DAY, 1_440, 1_440),), ())
     assert log.state.sets.bridged == ((day("2011-12-30"), 1),)
 
 
@@ -176,19 +197,21 @@ def test_the_neighbour_in_samoa_may_be_the_one_before() -> None:
 
 
 def test_only_skipped_dates_beside_the_completion_are_remembered() -> None:
-    skipped = frozenset({97, 98, 99, 101, 102, 103})
-    crossing, _ = observe(Crossing(), 100, 100 * DAY, skipped, 0)
-    assert crossing.absent == (99, 101)
+    gone = day("2011-12-30")
+    for date, absent in ((gone - 2, ()), (gone - 1, (gone,)), (gone + 1, (gone,)), (gone + 2, ())):
+        crossing, _ = observe(Crossing(), date, date * DAY, APIA, 0, False)
+        assert crossing.absent == absent
 
 
-@pytest.mark.parametrize("keep_from", [89, 90, 91])
-def test_what_is_before_the_earliest_date_that_matters_is_forgotten(keep_from: int) -> None:
-    crossing, _ = observe(Crossing(), 90, 90 * DAY, frozenset({91}), 0)
-    crossing, _ = observe(crossing, 91, 91 * DAY, frozenset({90}), 0)
-    crossing, _ = observe(crossing, 100, 100 * DAY, frozenset(), keep_from)
-    kept = tuple(date for date in (90, 91) if date >= keep_from)
-    assert tuple(date for date, _, _ in crossing.recent) == (*kept, 100)
-    assert crossing.absent == kept
+@pytest.mark.parametrize("keep", [-1, 0, 1, 2])
+def test_what_is_before_the_earliest_date_that_matters_is_forgotten(keep: int) -> None:
+    gone = day("2011-12-30")
+    crossing, _ = observe(Crossing(), gone - 1, (gone - 1) * DAY, APIA, 0, False)
+    crossing, _ = observe(crossing, gone + 1, (gone + 1) * DAY, APIA, 0, False)
+    crossing, _ = observe(crossing, gone + 9, (gone + 9) * DAY, UTC, gone + keep, False)
+    kept = tuple(date for date in (gone - 1, gone + 1) if date >= gone + keep)
+    assert tuple(row[0] for row in crossing.recent) == (*kept, gone + 9)
+    assert crossing.absent == ((gone,) if keep <= 0 else ())
 
 
 def test_a_bridge_can_be_revoked_like_any_date() -> None:
@@ -231,10 +254,11 @@ def test_any_order_bridges_the_same(events: list[tuple[int, str]], order: random
         instant = start + hour * HOUR
         date = (instant + ZONES[tz] * HOUR - 3 * HOUR) // DAY
         instants.setdefault(date, []).append(instant)
-        crossing, found = observe(crossing, date, instant, frozenset(), kept_from(NOW, 14 * DAY))
+        keep_from = kept_from(NOW, 14 * DAY)
+        crossing, found = observe(crossing, date, instant, zone(tz), keep_from, False)
         bridged.update(found)
         assert bridged == naive_bridges(instants)
-    assert [date for date, _, _ in crossing.recent] == sorted(instants)
+    assert [row[0] for row in crossing.recent] == sorted(instants)
 
 
 @settings(max_examples=25, deadline=None)
@@ -242,7 +266,7 @@ def test_any_order_bridges_the_same(events: list[tuple[int, str]], order: random
 def test_nothing_reachable_is_forgotten(seed: int) -> None:
     """A long log by append time, phones late by up to the whole window, steps back included."""
     rng = random.Random(seed)
-    log = Log()
+    log = Log(world(OLD_BOOK))
     zones = ("Pacific/Kiritimati", "Etc/GMT+12", "Pacific/Honolulu")
     events = []
     for n in range(150):
@@ -263,8 +287,8 @@ def test_nothing_reachable_is_forgotten(seed: int) -> None:
 
 
 def test_instants_within_the_known_ones_change_nothing() -> None:
-    crossing, _ = observe(Crossing(), 100, 100 * DAY, frozenset(), 0)
-    crossing, _ = observe(crossing, 100, 100 * DAY + 2 * MINUTE, frozenset(), 0)
-    again, bridges = observe(crossing, 100, 100 * DAY + MINUTE, frozenset(), 0)
+    crossing, _ = observe(Crossing(), 100, 100 * DAY, UTC, 0, True)
+    crossing, _ = observe(crossing, 100, 100 * DAY + 2 * MINUTE, UTC, 0, True)
+    again, bridges = observe(crossing, 100, 100 * DAY + MINUTE, UTC, 0, True)
     assert again is crossing
     assert bridges == ()

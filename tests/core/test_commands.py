@@ -43,7 +43,7 @@ KEY = str(uuid5(NAMESPACE, f"{USER}/0/bindu/0"))
     ("asked", "reason"),
     [
         (credit("", TODAY), "bad_request_id"),
-        (credit("r" * 129, TODAY), "bad_request_id"),
+        (credit("r" * 256, TODAY), "bad_request_id"),
         (Command("r", "", "credit", "lea"), "bad_user_id"),
         (Command("r", USER, "credit", ""), "bad_actor"),
         (Command("r", USER, "credit", "\ud800"), "bad_actor"),
@@ -61,7 +61,7 @@ KEY = str(uuid5(NAMESPACE, f"{USER}/0/bindu/0"))
         (credit("r", TODAY + 2), "date_too_far_ahead"),
         (revoke("r", TODAY + 2), "date_too_far_ahead"),
         (command("r", "withdraw"), "bad_withdraws"),
-        (withdraw("r", "x" * 129), "bad_withdraws"),
+        (withdraw("r", "x" * 256), "bad_withdraws"),
         (withdraw("r", "r"), "withdraws_itself"),
         (command("r", "claim_key"), "no_key_id"),
         (claim("r", ""), "unknown_key"),

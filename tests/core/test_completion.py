@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from pipeline.core.completion import Sitting, examine
 from pipeline.core.records import PracticeCompleted
-from pipeline.core.rejection import Rejection, is_id, is_note, quoted
+from pipeline.core.rejection import Rejection, quoted
+from pipeline.core.texts import is_id, is_note
 from tests.core.scenes import (
     DAY,
     HOUR,
@@ -46,12 +47,12 @@ def lasting(length_ms: int) -> dict[str, int]:
     ("fields", "reason"),
     [
         ({"user_id": ""}, "bad_user_id"),
-        ({"user_id": "u" * 129}, "bad_user_id"),
+        ({"user_id": "u" * 256}, "bad_user_id"),
         ({"user_id": "a\0b"}, "bad_user_id"),
         ({"user_id": "\ud800"}, "bad_user_id"),
         ({"completion_id": ""}, "bad_completion_id"),
         ({"completion_id": "   "}, "bad_completion_id"),
-        ({"completion_id": "c" * 129}, "bad_completion_id"),
+        ({"completion_id": "c" * 256}, "bad_completion_id"),
         ({"session_id": ""}, "bad_session_id"),
         ({"session_id": "s\n"}, "bad_session_id"),
         ({"session_id": "s" * 1_000_000}, "bad_session_id"),

@@ -11,11 +11,11 @@ from pipeline.core.rulebook import Policy, PolicyBook
 from tests.core.scenes import (
     BOOK,
     DAY,
+    FIRST_TEXT,
     HOUR,
     MINUTE,
     NOW,
     POLICY,
-    POLICY_TEXT,
     Log,
     completion,
     reason_of,
@@ -141,7 +141,7 @@ def test_a_policy_that_loads_has_such_a_window_and_a_day(
     late_days: int, ahead_s: int, future_s: int, least_days: int
 ) -> None:
     text = (
-        POLICY_TEXT.replace("late_days: 14", f"late_days: {late_days}")
+        FIRST_TEXT.replace("late_days: 14", f"late_days: {late_days}")
         .replace("clock_ahead_s_max: 86400", f"clock_ahead_s_max: {ahead_s}")
         .replace("future_skew_s: 600", f"future_skew_s: {future_s}")
     )

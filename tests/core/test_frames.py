@@ -2,6 +2,8 @@
 
 import msgspec
 
+from pipeline.core.sets import Sets
+from pipeline.core.state import EMPTY
 from tests.core.scenes import (
     DAY,
     HOUR,
@@ -102,12 +104,51 @@ def test_a_portal_that_completes_no_figure_still_tells_the_frame_of_today() -> N
     assert (frame.frame, frame.figure_completed, frame.local_date) == (2, False, TODAY + 1)
 
 
-def test_a_frame_that_is_the_current_one_too_is_told_once_and_last() -> None:
-    book = book_of((1, "one", 0), (3, "three", 0), cycle_days=5)
-    log = practised(Log(world(book)), 0, 1, 2, 4, 5, 6, 7, 10)
+FIVE_DAYS = world(book_of((1, "one", 0), (3, "three", 0), cycle_days=5))
+
+
+def test_a_frame_that_was_told_already_is_not_told_again_for_the_figures_of_an_old_run() -> None:
+    log = practised(Log(FIVE_DAYS), 0, 1, 2, 4, 5, 6, 7, 10)
+    assert [(g.frame, g.local_date - TODAY) for g in log.outcomes[-1].geometry] == [(1, 10)]
     outcome = log.take(completion(1, NOW + 3 * DAY), NOW + 10 * DAY)
     assert [(u.lap, u.portal) for u in outcome.unlocks] == [(1, "one"), (1, "three")]
-    assert [(g.frame, g.local_date - TODAY) for g in outcome.geometry] == [(3, 7), (1, 10)]
+    # Frame 1 of today is no news; frame 1 of the old run's second lap completed a figure.
+    assert [(g.frame, g.local_date - TODAY) for g in outcome.geometry] == [(1, 5), (3, 7)]
+
+
+def test_one_event_that_unlocks_the_same_frame_in_two_laps_tells_both() -> None:
+    log = Log(FIVE_DAYS)
+    log.state = msgspec.structs.replace(EMPTY, sets=Sets(((TODAY, 5), (TODAY + 6, 6))))
+    outcome = log.take(completion(1, NOW + 5 * DAY), NOW + 11 * DAY)
+    assert [(u.lap, u.portal) for u in outcome.unlocks] == [
+        *((0, "one"), (0, "three")),
+        *((1, "one"), (1, "three")),
+        (2, "one"),
+    ]
+    # Day 12 of the run: frame 2 of the third lap, the last to be told.
+    assert [(g.frame, g.local_date - TODAY, g.figure_completed) for g in outcome.geometry] == [
+        *((1, 0, True), (3, 2, True)),
+        *((1, 5, True), (3, 7, True)),
+        *((1, 10, True), (2, 11, False)),
+    ]
+
+
+def test_of_two_laps_the_frame_of_today_is_told_once_and_last() -> None:
+    log = Log(FIVE_DAYS)
+    log.state = msgspec.structs.replace(EMPTY, sets=Sets(((TODAY, 4), (TODAY + 5, 1))))
+    outcome = log.take(completion(1, NOW + 4 * DAY), NOW + 5 * DAY)
+    assert [(g.frame, g.local_date - TODAY) for g in outcome.geometry] == [(1, 0), (3, 2), (1, 5)]
+    # The last one stays last where an old run's figures come later in its lap than today's.
+    log = Log(FIVE_DAYS)
+    log.state = msgspec.structs.replace(
+        EMPTY, sets=Sets(((TODAY - 9, 4), (TODAY - 4, 3), (TODAY, 1)))
+    )
+    outcome = log.take(completion(1, NOW - 5 * DAY), NOW)
+    assert [(g.frame, g.local_date - TODAY) for g in outcome.geometry] == [
+        *((1, -9), (3, -7)),
+        *((1, -4), (3, -2)),
+        (1, 0),
+    ]
 
 
 def test_revoking_today_goes_back_a_frame() -> None:

@@ -112,10 +112,8 @@ def test_no_portal_twice_whatever_comes(history: list[tuple[str, int]]) -> None:
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=40, unique=True))
 def test_progress_is_what_counting_days_says(days: list[int]) -> None:
     log = Log()
-    start = NOW - 40 * DAY
     for n in sorted(days, key=lambda d: (d % 3, d)):
-        log.take(credit(f"r{n}", TODAY - 40 + n), NOW)
-    del start
+        log.take(credit(f"r{n}", TODAY - 40 + n, "UTC"), NOW)
     progress = log.progress()
     longest = streak = run = 0
     for n in range(41):

@@ -2,19 +2,31 @@
 
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from pipeline.core.policy import PolicyBook, PolicyError, check_figures, load_policy
-from tests.core.scenes import BOOK, DAY, POLICY, POLICY_TEXT, Catalogue, at, day
+from tests.core.scenes import (
+    BOOK,
+    DAY,
+    FIRST_TEXT,
+    OLD_BOOK,
+    OLD_POLICY,
+    POLICY,
+    POLICY_TEXT,
+    Catalogue,
+    at,
+    day,
+)
 
 SECOND_VERSION = (
-    POLICY_TEXT.partition("versions:\n")[2]
+    FIRST_TEXT.partition("versions:\n")[2]
     .replace('"2026-01"', '"2026-07"')
     .replace("1970-01-01T00:00:00Z", "2026-07-01T02:00:00+02:00")
 )
 
 
-def changed(old: str, new: str, text: str = POLICY_TEXT) -> str:
+def changed(old: str, new: str, text: str = FIRST_TEXT) -> str:
     assert old in text
     return text.replace(old, new, 1)
 
@@ -27,17 +39,45 @@ def reason_for(text: str) -> str:
 
 
 def test_the_policy_that_is_shipped() -> None:
-    assert POLICY.version == "2026-01"
-    assert POLICY.day_start_minutes == 180
+    first, second = BOOK.versions
+    assert (first.version, second.version) == ("2026-01", "2026-06")
+    assert second.effective_from == at("2026-06-01T00:00:00Z")
+    assert BOOK.at(second.effective_from - 1) is first
+    assert BOOK.at(second.effective_from) is second
+    assert (first.late_ms, second.late_ms) == (14 * DAY, 35 * DAY)
+    assert (first.bridge_shift, second.bridge_shift) == (False, True)
     assert BOOK.cycle_days == 108
     assert BOOK.earliest_date == day("2010-01-01")
-    assert BOOK.window_ms == 17 * DAY
-    assert BOOK.late_ms_max == 14 * DAY
-    days = [portal.day for portal in POLICY.portals]
-    assert days == [1, 3, 7, 13, 21, 30, 40, 51, 62, 73, 84, 96, 108]
-    assert [d for d, portal in enumerate(POLICY.by_day) if portal] == days
-    assert len(POLICY.by_day) == 109
+    assert BOOK.window_ms == 38 * DAY
+    assert BOOK.late_ms_max == 35 * DAY
+    for policy in BOOK.versions:
+        assert policy.day_start_minutes == 180
+        days = [portal.day for portal in policy.portals]
+        assert days == [1, 3, 7, 13, 21, 30, 40, 51, 62, 73, 84, 96, 108]
+        assert [d for d, portal in enumerate(policy.by_day) if portal] == days
+        assert len(policy.by_day) == 109
     assert BOOK.keys_max["sri-yantra"] == 3
+
+
+def test_the_second_version_changes_nothing_but_what_is_late_and_the_bridge() -> None:
+    first, second = BOOK.versions
+    assert second == msgspec.structs.replace(
+        first,
+        version="2026-06",
+        effective_from=second.effective_from,
+        late_ms=35 * DAY,
+        bridge_shift=True,
+    )
+
+
+def test_the_window_of_35_days_is_38() -> None:
+    text = POLICY_TEXT.replace("window_days: 38", "window_days: 37")
+    assert "raise it to 38" in reason_for(text)
+
+
+def test_the_first_version_alone_is_the_policy_that_was() -> None:
+    assert BOOK.versions[0] == OLD_POLICY
+    assert OLD_BOOK.window_ms == 17 * DAY
 
 
 @pytest.mark.parametrize(
@@ -56,6 +96,7 @@ def test_the_policy_that_is_shipped() -> None:
         (changed("slug: bindu,", "slug: bindu, day: 2,"), "'day' is given twice"),
         (changed("window_days: 17", "window_dys: 16"), "window_d"),
         (changed("    late_days: 14", "    late_days: 14\n    lat_days: 3"), "lat_days"),
+        (changed("late_days: 14", "bridge_shift: 1\n    late_days: 14"), "bridge_shift"),
         (changed("late_days: 14", "late_days: two"), "late_days"),
         (changed("late_days: 14", "late_days: 14.5"), "late_days"),
         (changed("late_days: 14", "late_days: .nan"), "late_days"),
@@ -64,14 +105,14 @@ def test_the_policy_that_is_shipped() -> None:
         (changed("cycle_days: 108", "cycle_days: 109"), "cycle_days is 109"),
         (changed("cycle_days: 108", "cycle_days: 100"), "day 108 is not in 1 to 100"),
         (changed("earliest_date: 2010-01-01", "earliest_date: 2010-02-30"), "cannot be read"),
-        (POLICY_TEXT.partition("versions:")[0] + "versions: []\n", "no versions"),
+        (FIRST_TEXT.partition("versions:")[0] + "versions: []\n", "no versions"),
         (changed('"2026-01"', '""'), "empty or too long"),
         (changed('"2026-01"', f'"{"v" * 65}"'), "empty or too long"),
         (changed('"2026-01"', '"a\\tb"'), "control characters"),
         (changed("1970-01-01T00:00:00Z", "1970-01-01T00:00:00"), "no zone"),
         (changed("1970-01-01T00:00:00Z", "2026-01-01T00:00:00Z"), "must be effective_from"),
-        (POLICY_TEXT + SECOND_VERSION.replace("2026-07-01", "1970-01-01"), "must take effect"),
-        (POLICY_TEXT + SECOND_VERSION.replace('"2026-07"', '"2026-01"'), "two versions are called"),
+        (FIRST_TEXT + SECOND_VERSION.replace("2026-07-01", "1970-01-01"), "must take effect"),
+        (FIRST_TEXT + SECOND_VERSION.replace('"2026-07"', '"2026-01"'), "two versions are called"),
         (changed('"03:00"', '"3:00"'), "day_start"),
         (changed('"03:00"', '"12:01"'), "day_start"),
         (changed('"03:00"', '"02:60"'), "day_start"),
@@ -109,7 +150,7 @@ def test_the_policy_that_is_shipped() -> None:
         (changed("title: Bindu", 'title: "a\\nb"'), "title must"),
         (changed("keys: 1", "keys: -1"), "keys must"),
         (changed("keys: 1", "keys: 17"), "keys must"),
-        (POLICY_TEXT.partition("    portals:")[0] + "    portals: []\n", "has no portals"),
+        (FIRST_TEXT.partition("    portals:")[0] + "    portals: []\n", "has no portals"),
     ],
 )  # fmt: skip
 def test_refused(text: str, reason: str) -> None:
@@ -133,7 +174,7 @@ def test_a_version_that_does_not_say_puts_clocks_right_up_to_a_day() -> None:
 
 def test_versions_take_turns() -> None:
     book = load_policy(
-        POLICY_TEXT
+        FIRST_TEXT
         + SECOND_VERSION.replace("late_days: 14", "late_days: 7").replace("keys: 3", "keys: 1")
     )
     turn = at("2026-07-01T00:00:00+00:00")
@@ -145,12 +186,13 @@ def test_versions_take_turns() -> None:
         "2026-07",
     ]
     assert book.late_ms_max == 14 * DAY
+    assert not book.versions[1].bridge_shift  # a version that does not say counts no shift
     # A key that an older version granted stays one that can be claimed.
     assert book.keys_max["tree-of-life"] == 3
 
 
 def test_an_effective_time_may_be_in_any_zone() -> None:
-    book = load_policy(POLICY_TEXT + SECOND_VERSION)
+    book = load_policy(FIRST_TEXT + SECOND_VERSION)
     moment = datetime(2026, 7, 1, tzinfo=UTC)
     assert book.versions[1].effective_from == moment.timestamp() * 1000
 

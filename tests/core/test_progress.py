@@ -25,7 +25,8 @@ def test_nobody_yet() -> None:
     assert progress.revision == 0
     assert progress.dates == Dates()
     assert progress.keys == Keys()
-    assert (progress.streak_days, progress.last_local_date, progress.tz) == (0, None, "UTC")
+    assert (progress.streak_days, progress.last_local_date) == (0, None)
+    assert (progress.tz, progress.tz_known) == ("UTC", False)
 
 
 def test_everything_at_once() -> None:
@@ -71,10 +72,11 @@ def test_everything_at_once() -> None:
         "frame": 4,
         "variant": 3,
         "asset_id": "asset-4-3",
-        "policy_version": "2026-01",
+        "policy_version": "2026-06",
         "generation": "blue",
         "updated_at": later,
         "cause": Cause("completions", 0, 0, ""),
+        "tz_known": True,
     }
 
 
