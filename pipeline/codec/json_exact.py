@@ -27,9 +27,9 @@ from pipeline.codec.instants import LOCAL_DATE_MAX, LOCAL_DATE_MIN
 from pipeline.codec.json_object import (
     Fields,
     JsonValue,
+    by_name,
     kind_of,
     mended,
-    repeated,
     wrong_type,
 )
 from pipeline.core.records import COMMAND_KINDS, Command, PracticeCompleted
@@ -108,19 +108,17 @@ def _context(found: JsonValue) -> dict[str, str]:
         return {}
     if type(found) is not tuple:
         raise wrong_type("context", found, "an object of texts")
-    twice = repeated(found)
-    if twice is not None:
-        raise DecodeError(
-            "duplicate_field", f"context has the key {shown(twice)} twice; send it once"
-        )
-    context = {mended(key): _label(key, value) for key, value in found if value is not None}
+    labels = by_name(found, "context has the key {} twice")
+    context = {
+        mended(key): _label(key, value) for key, value in labels.items() if value is not None
+    }
     bound_context(context, None)
     return context
 
 
 def _label(key: str, value: JsonValue) -> str:
     if type(value) is str:
-        return mended(value)
+        return value if value.isascii() else mended(value)
     if type(value) is bytes:
         return value.decode()
     if type(value) is bool:

@@ -7,9 +7,9 @@ take is read exactly, so that only one place takes liberties and says what is wr
 
 The fast reading is a typed parser that tells neither a field that it skips nor a name that occurs
 twice. But it is cheap to count quotation marks, and a record of texts without either has four for
-each field. Where the count differs, a map of the fields as they were sent accounts for unknown
-fields and for nulls. What that does not account for either, such as a name that occurs twice or an
-escaped mark, is read exactly.
+each field. Where the count differs, escaped marks are left out of it, and a map of the fields as
+they were sent accounts for unknown fields and for nulls. More marks than that are a name that
+occurs twice.
 """
 
 from collections.abc import Callable
@@ -154,29 +154,39 @@ def command(value: bytes, tell_ignored: Callable[[int], None] | None = None) -> 
     return record
 
 
-def _ignored(value: bytes, wire: _Completion, marks: int) -> int:
+def _ignored(value: bytes, wire: _Completion, accounted: int) -> int:
     """How many fields of an object are none of ours.
 
     Args:
         value: the object. wire: the typed reading of it.
-        marks: quotation marks of the fields in `wire` that are not None.
+        accounted: quotation marks around the names and texts in `wire`.
 
     Raises:
-        _UnaccountedError: there are more marks than the fields account for: a name that occurs
-            twice, or marks that are escaped.
+        _UnaccountedError: there are more of them.
     """
+    marks = _marks(value)
+    if marks == accounted:
+        return 0
     if value.count(b"{") + value.count(b"[") > DEPTH_MAX or not _is_utf8(value):
         raise _UnaccountedError
     fields = _decode_fields(value)
-    for name in _OPTIONAL:
-        if name in fields and getattr(wire, name) is None:
-            marks += 2
     others = fields.keys() - COMPLETION_FIELDS
     for name in others:
-        marks += 2 + bytes(fields[name]).count(b'"')
-    if value.count(b'"') != marks:
+        accounted += 2 + _marks(bytes(fields[name]))
+    for name in _OPTIONAL:
+        if getattr(wire, name) is None and name in fields:
+            accounted += 2
+    if marks != accounted:
         raise _UnaccountedError
     return len(others)
+
+
+def _marks(json: bytes) -> int:
+    """How many quotation marks begin or end a text, in JSON that is known to be well-formed."""
+    if b"\\" not in json:
+        return json.count(b'"')
+    json = json.replace(rb"\\", b"")
+    return json.count(b'"') - json.count(rb"\"")
 
 
 def _is_utf8(value: bytes) -> bool:

@@ -12,7 +12,7 @@ object is a `tuple` of pairs, so that it still shows a name that occurs twice.
 
 import json
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Set
 from itertools import accumulate, islice
 from typing import Any, Final, NoReturn, TypeAlias
 
@@ -49,7 +49,7 @@ class Fields:
             one is missing.
     """
 
-    def __init__(self, value: bytes, known: Collection[str], required: Iterable[str]) -> None:
+    def __init__(self, value: bytes, known: Set[str], required: Iterable[str]) -> None:
         self._values = _object(value)
         self._known = known
         for name in required:
@@ -59,7 +59,7 @@ class Fields:
     @property
     def ignored(self) -> int:
         """How many fields are not of the known ones."""
-        return sum(name not in self._known for name in self._values)
+        return len(self._values.keys() - self._known)
 
     def value(self, name: str) -> JsonValue:
         """The value of a field; None where it is absent or null."""
@@ -76,7 +76,7 @@ class Fields:
         Raises:
             DecodeError: it is no text, or too long, or cannot be written in UTF-8.
         """
-        found = self.value(name)
+        found = self._values.get(name)
         if type(found) is not str:
             raise wrong_type(name, found, "a text")
         if not found.isascii():
@@ -87,7 +87,7 @@ class Fields:
 
     def optional_text(self, name: str, chars_max: int, *, mend: bool = False) -> str | None:
         """A text, or None where it is absent or null; else as `text`."""
-        if self.value(name) is None:
+        if self._values.get(name) is None:
             return None
         return self.text(name, chars_max, mend=mend)
 
@@ -97,7 +97,7 @@ class Fields:
         Raises:
             DecodeError: it is no text, or no instant.
         """
-        found = self.value(name)
+        found = self._values.get(name)
         if type(found) is not str:
             raise wrong_type(name, found, "a text such as 2026-03-01T06:30:00.000+01:00")
         try:
@@ -111,7 +111,7 @@ class Fields:
 
     def optional_instant(self, name: str) -> int | None:
         """An instant, or None where it is absent or null; else as `instant`."""
-        return None if self.value(name) is None else self.instant(name)[0]
+        return None if self._values.get(name) is None else self.instant(name)[0]
 
     def _missing(self, name: str) -> DecodeError:
         others = (shown(other) for other in self._values if other not in self._known)
@@ -120,19 +120,27 @@ class Fields:
         return DecodeError("missing_field", f"{name} is missing; send it{hint}")
 
 
-def repeated(pairs: tuple[tuple[str, JsonValue], ...]) -> str | None:
-    """The first name that occurs twice in an object, in whatever spelling; None where none does.
+def by_name(pairs: tuple[tuple[str, JsonValue], ...], fault: str) -> dict[str, JsonValue]:
+    """The pairs of an object by name.
 
-    A parser keeps one of the two, and two parsers may keep different ones.
+    A parser keeps one of two pairs of a name, and two parsers may keep different ones.
+
+    Args:
+        pairs: of an object.
+        fault: how the refusal words it, with `{}` for the name.
+
+    Raises:
+        DecodeError: a name occurs twice, in whatever spelling.
     """
-    if len(dict(pairs)) == len(pairs):
-        return None
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
     seen: set[str] = set()
     for name, _ in pairs:
         if name in seen:
             break
         seen.add(name)
-    return name
+    raise DecodeError("duplicate_field", f"{fault.format(shown(name))}; send it once")
 
 
 def mended(text: str) -> str:
@@ -186,10 +194,7 @@ def _object(value: bytes) -> dict[str, JsonValue]:
         raise _malformed(f"{error.msg} at character {error.pos}") from error
     if type(found) is not tuple:
         raise wrong_type("the value", found, "one JSON object")
-    twice = repeated(found)
-    if twice is not None:
-        raise DecodeError("duplicate_field", f"field {shown(twice)} occurs twice; send it once")
-    return dict(found)
+    return by_name(found, "field {} occurs twice")
 
 
 def _depth(value: bytes) -> int:

@@ -16,6 +16,7 @@ from pipeline.codec.errors import (
     DecodeError,
     RegistryUnavailableError,
 )
+from pipeline.codec.framed import READERS_MAX, schema_id_in
 from pipeline.codec.inputs import KEY_REASONS, REASONS, InputDecoder, check_key
 from pipeline.codec.instants import INSTANT_MAX, INSTANT_MIN, LOCAL_DATE_MAX, LOCAL_DATE_MIN
 from pipeline.codec.partitioner import partition_of
@@ -53,6 +54,7 @@ def test_a_completion_in_json() -> None:
         "d",
         "1",
         {"mood": 'calm "very"', "k": ""},
+        60,
     )
 
 
@@ -85,7 +87,8 @@ def test_any_text_survives_both_forms(fields: dict[str, Any]) -> None:
     record = DECODER.decode_completion(completion_json(**fields))
     for name, value in fields.items():
         assert getattr(record, name) == value
-    assert DECODER.decode_completion(ENCODERS["PracticeCompleted"].encode(record)) == record
+    framed = ENCODERS["PracticeCompleted"].encode(record)
+    assert DECODER.decode_completion(framed) == msgspec.structs.replace(record, offset_minutes=None)
 
 
 def test_a_command_in_json() -> None:
@@ -183,6 +186,21 @@ def test_the_schema_id_is_told_wherever_it_could_be_read() -> None:
     assert refusal(completion_json(tz=1)).schema_id is None
 
 
+def test_what_a_value_names_as_its_schema() -> None:
+    assert schema_id_in(framing(77) + b"x") == 77
+    assert schema_id_in(framing(77)) == 77
+    assert schema_id_in(b"\x00\xff\xff\xff\xff") == -1
+    for value in (None, b"", b"\x00\x00", b"{}   ", b"\x01\x00\x00\x00\x01"):
+        assert schema_id_in(value) is None
+
+
+def test_a_schema_id_in_a_header_is_told_how_to_come() -> None:
+    body = ENCODERS["PracticeCompleted"].encode(COMPLETION)[5:]
+    error = refusal(body)
+    assert error.reason == "unknown_format"
+    assert "__value_schema_id" in error.detail
+
+
 def test_a_registry_that_does_not_answer_is_no_fault_of_the_record() -> None:
     with pytest.raises(RegistryUnavailableError):
         DECODER.decode_completion(framing(SILENT) + b"x")
@@ -205,10 +223,12 @@ def test_a_schema_is_asked_for_once_while_it_is_remembered() -> None:
             with pytest.raises(DecodeError, match="cannot be read as PracticeCompleted"):
                 decoder.decode_completion(value)
     assert asked == [1, 2]
-    for schema_id in range(3, 600, 2):
+    for schema_id in range(3, 2 * READERS_MAX + 9, 2):
         assert decoder.decode_completion(framing(schema_id) + body) == COMPLETION
-    assert len(asked) < 310
-    assert len(decoder._completions._readers) <= 256
+    assert len(asked) == READERS_MAX + 5
+    assert len(decoder._completions._readers) == READERS_MAX
+    assert decoder.decode_completion(framing(1) + body) == COMPLETION  # the oldest was left out
+    assert asked[-1] == 1
 
 
 @settings(max_examples=300)
