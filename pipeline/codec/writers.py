@@ -227,10 +227,12 @@ class SubjectSchemas:
 
     def _read(self) -> None:
         started = self._clock()
-        is_answered = True
-        trouble: RegistryUnavailableError | None = None
+        is_answered = False
+        trouble: RegistryUnavailableError | None = RegistryUnavailableError(
+            f"the versions of {self._subject} could not be read", why="by a fault of this program"
+        )
         try:
-            trouble = self._table.read()
+            trouble, is_answered = self._table.read(), True
         except RegistryUnavailableError as error:
             trouble, is_answered = error, was_answered(error)
         finally:

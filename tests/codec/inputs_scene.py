@@ -11,6 +11,7 @@ from pipeline.codec.errors import (
     DETAIL_CHARS_MAX,
     DecodeError,
     RegistryUnavailableError,
+    SchemaNotReadableError,
     UnknownSchemaIdError,
 )
 from pipeline.codec.inputs import REASONS, InputDecoder
@@ -21,7 +22,7 @@ from tests.codec.samples import SAMPLES, SCHEMAS
 COMPLETION = next(record for record in SAMPLES if isinstance(record, PracticeCompleted))
 COMMAND = next(record for record in SAMPLES if isinstance(record, Command))
 IDS = {1: "PracticeCompleted", 2: "Command", 3: "ProgressUpdated"}
-NOT_AVRO, SILENT = 8, 9
+NOT_AVRO, SILENT, FORBIDDEN = 8, 9, 10
 
 
 def writer_schema(schema_id: int) -> JsonSchema:
@@ -31,6 +32,8 @@ def writer_schema(schema_id: int) -> JsonSchema:
         raise UnresolvableSchemaError("it is PROTOBUF, not Avro")
     if schema_id == SILENT:
         raise RegistryUnavailableError("no answer")
+    if schema_id == FORBIDDEN:
+        raise SchemaNotReadableError("HTTP 403 for 60 s", fix="let us read it")
     raise UnknownSchemaIdError("none")
 
 
