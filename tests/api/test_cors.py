@@ -43,12 +43,28 @@ async def test_a_named_site_may_ask_before_it_posts(scene: Scene) -> None:
         assert {name.strip() for name in allowed.split(",")} == {"GET", "POST"}
         headers = answer.headers["access-control-allow-headers"].lower()
         assert {"authorization", "content-type", "last-event-id"} <= set(headers.split(", "))
+        assert {"traceparent", "tracestate", "baggage", "content-encoding"} <= set(
+            headers.split(", ")
+        )
         assert "access-control-allow-credentials" not in answer.headers
         refused = await scene.get(path, "", "OPTIONS", origin=THEIRS, **asked)
         assert refused.status == 400
         assert "access-control-allow-origin" not in refused.headers
     deleting = asked | {"access_control_request_method": "DELETE"}
     assert (await scene.get(PROGRESS, "", "OPTIONS", origin=OURS, **deleting)).status == 400
+
+
+async def test_what_tracing_adds_to_a_request_is_let_through(scene: Scene) -> None:
+    added = ("traceparent", "traceparent,tracestate", "baggage", "traceparent,tracestate,baggage")
+    for names in added:
+        asked = {
+            "access_control_request_method": "POST",
+            "access_control_request_headers": f"authorization,content-type,{names}",
+        }
+        answer = await scene.get("/v1/completions", "", "OPTIONS", origin=OURS, **asked)
+        assert answer.status == 200
+    asked["access_control_request_headers"] = "x-of-nobody"
+    assert (await scene.get("/v1/completions", "", "OPTIONS", origin=OURS, **asked)).status == 400
 
 
 @pytest.mark.parametrize("query", ["", "min_revision=1"])
@@ -61,7 +77,7 @@ async def test_a_read_is_for_named_sites_and_says_what_they_may_see(
     exposed = {
         name.strip() for name in answer.headers["access-control-expose-headers"].lower().split(",")
     }
-    assert {"etag", "location", "retry-after"} <= exposed
+    assert {"etag", "location", "retry-after", "accept-encoding"} <= exposed
     assert answer.headers["x-content-type-options"] == "nosniff"
     refused = await scene.get(PROGRESS, query, origin=THEIRS)
     assert "access-control-allow-origin" not in refused.headers

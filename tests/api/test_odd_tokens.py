@@ -173,7 +173,8 @@ def test_odd_key_sets_are_no_key_sets_and_odd_keys_are_passed_over() -> None:
             read_jwk_set(raw)
     good = jwk(KEY.public_key(), kid="good")
     for name in ("kty", "crv", "x", "y", "alg", "n", "e"):
-        for value in (7, [], ["EC"], {}, "", True, 1.5):
+        values: list[Any] = [7, [], ["EC"], {}, "", True, 1.5]
+        for value in values:
             entries = [good | {name: value}, {"kty": "RSA", name: value}, {"kty": "OKP"}, good]
             assert read_jwk_set(json.dumps({"keys": entries}).encode())[-1].kid == "good"
 

@@ -16,7 +16,14 @@ from pipeline.api.outcomes import OutcomeReaders, Outcomes, Receipt
 from pipeline.api.statuses import PARTS_MS_MAX, status_of
 from pipeline.codec.avro import AvroEncoder
 from pipeline.codec.schemas import load_schemas
-from pipeline.core.records import AuditEntry, Cause, DeadLetter, Header
+from pipeline.core.records import (
+    AuditEntry,
+    Cause,
+    DeadLetter,
+    Header,
+    OriginalCompletion,
+    ReconciliationAlert,
+)
 from tests.integration.ledger import ROOT
 
 SCHEMAS = load_schemas(ROOT / "schemas")
@@ -38,7 +45,7 @@ class Read:
 
     name: str
     at: int
-    record: AuditEntry | DeadLetter
+    record: AuditEntry | DeadLetter | ReconciliationAlert
     raw_key: bytes | None = b"ana"
     garbage: bool = False
 
@@ -107,6 +114,21 @@ def letter(number: int, **changed: Any) -> DeadLetter:
         "append_time": NOW_MS - 1_000 + number,
     }
     return DeadLetter(**(given | changed))
+
+
+def alert(number: int, verdict: str) -> ReconciliationAlert:
+    return ReconciliationAlert(
+        alert_id=f"alert-{number}-{verdict}",
+        user_id="ana",
+        verdict=verdict,
+        severity="notice",
+        completion_id=f"c{number}",
+        original=OriginalCompletion("c0", "t.completions", 0, 0),
+        differing_fields=("tz",),
+        local_date=20_000,
+        original_local_date=20_000,
+        cause=Cause("t.completions", 0, number, f"c{number}"),
+    )
 
 
 def opened(folder: Path, clock: Clock) -> Outcomes:
@@ -250,3 +272,68 @@ def test_a_status_waits_for_all_that_its_audit_entry_speaks_of(index: Outcomes) 
     told = status_of("ana", "c2", index.of_completion("ana", "c2"), NOW_MS)
     assert told is not None and told.refusal is not None
     assert (told.status, told.refusal.reason) == ("rejected", "too_late")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "tz_assumed", "alerts", "state"),
+    [
+        ("accepted", False, (), "accepted"),
+        ("accepted", True, ("assumed_zone",), "accepted"),
+        ("overlap", False, ("overlap",), "accepted"),
+        ("overlap", True, ("overlap", "assumed_zone"), "accepted"),
+        ("exact", False, ("exact",), "duplicate"),
+    ],
+)
+def test_an_assumed_zone_is_an_alert_to_wait_for_and_no_duplicate(
+    index: Outcomes, verdict: str, tz_assumed: bool, alerts: tuple[str, ...], state: str
+) -> None:
+    entry = audit(1, verdict=verdict, tz="+05:30", tz_assumed=tz_assumed, revoked_by=("r1", "r2"))
+    follow(index, Read("audit", 1, entry))
+    for number, name in enumerate(alerts):
+        assert status_of("ana", "c1", index.of_completion("ana", "c1"), NOW_MS) is None
+        follow(index, Read("reconciliation", number, alert(1, name)))
+    told = status_of("ana", "c1", index.of_completion("ana", "c1"), NOW_MS)
+    assert told is not None
+    assert (told.status, told.verdict) == (state, verdict)
+    assert (told.tz, told.tz_assumed, told.revoked_by) == ("+05:30", tz_assumed, ("r1", "r2"))
+    assert (told.original is not None) == (verdict != "accepted")
+
+
+def test_an_index_of_another_form_is_emptied_before_it_is_read(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = opened(tmp_path / "index", clock)
+    follow(first, Read("audit", 1, audit(1)), positions={("t.audit", 0): 2})
+    first.remember("ana", "c1", Receipt(b"d", 0, 1, NOW_MS))
+    first.close()
+    monkeypatch.setattr(module, "FORM", b"next")
+    again = opened(tmp_path / "index", clock)
+    assert again.latest() == []
+    assert again.of_user("ana") == ([], b"")
+    assert again.receipt("ana", "c1") is None
+    again.close()
+    kept = opened(tmp_path / "index", clock)
+    follow(kept, Read("audit", 1, audit(1)))
+    kept.close()
+    assert opened(tmp_path / "index", clock).latest() != []
+
+
+def test_an_input_is_found_by_its_position_while_the_history_lasts(
+    index: Outcomes, clock: Clock
+) -> None:
+    command = audit(9, action="credit", cause=Cause("t.commands", 0, 9, "r9"))
+    follow(
+        index,
+        Read("audit", 1, audit(1)),
+        Read("audit", 2, audit(3, verdict="dead_letter")),
+        Read("audit", 3, command),
+        Read("deadletters", 1, letter(3)),
+        Read("deadletters", 2, letter(8)),
+    )
+    assert [entry.topic for entry in index.of_input(0, 1)] == ["audit"]
+    assert [entry.topic for entry in index.of_input(0, 3)] == ["audit", "deadletters"]
+    assert index.of_input(0, 2) == index.of_input(1, 1) == index.of_input(0, 9) == []
+    assert (index.last_input(0), index.last_input(1)) == (3, -1)
+    clock.ms += 91 * DAY_MS
+    assert index.of_input(0, 1) == []
+    assert index.last_input(0) == 3
