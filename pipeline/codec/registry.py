@@ -29,11 +29,11 @@ from pipeline.codec.errors import (
 )
 from pipeline.codec.registry_client import (
     ASKED_AT_ONCE,
-    SCHEMA_NOT_FOUND,
     Version,
     ask,
     connect,
     level_of,
+    schema_of,
     version_numbers,
     version_of,
 )
@@ -253,9 +253,7 @@ class SchemaResolver:
         now = self._clock()
         if self._unknown_until.get(schema_id, now) > now:
             raise _unknown(schema_id)
-        found = ask(
-            f"schema {schema_id}", lambda: self._client.get_schema(schema_id), SCHEMA_NOT_FOUND
-        )
+        found = schema_of(self._client, schema_id)
         if found is None:
             self._unknown_until[schema_id] = now + self._unknown_ttl_s
             self._unknown_until.move_to_end(schema_id)

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import Any, Final, Literal, TypeVar
 
 import msgspec
+from confluent_kafka.schema_registry import Schema as RegistrySchema
 from confluent_kafka.schema_registry import SchemaRegistryClient, SchemaRegistryError
 from confluent_kafka.schema_registry.error import OAuthTokenError
 from httpx2 import HTTPError, Response, SyncByteStream
@@ -235,3 +236,19 @@ def version_of(
         return Version(*told, bool(schema.references))
 
     return ask(f"version {number} of {subject}", version, SUBJECT_NOT_FOUND, VERSION_NOT_FOUND)
+
+
+def schema_of(client: SchemaRegistryClient, schema_id: int) -> RegistrySchema | None:
+    """The schema of an id, under whatever subject; None when the registry has none.
+
+    Raises:
+        RegistryUnavailableError: the registry cannot say.
+    """
+
+    def schema() -> RegistrySchema:
+        found: Any = client.get_schema(schema_id)
+        if not isinstance(found, RegistrySchema):
+            raise TypeError("it is not a schema")
+        return found
+
+    return ask(f"schema {schema_id}", schema, SCHEMA_NOT_FOUND)

@@ -239,6 +239,12 @@ def test_a_registry_that_cannot_say_is_never_an_unknown_id(
     assert resolved.writer_schema(11)["name"] == "AuditEntry"
 
 
+def test_an_answer_that_is_no_schema(registry: FakeRegistry) -> None:
+    registry.answer = lambda _: {"schema": AUDIT.text}
+    with pytest.raises(RegistryUnavailableError, match="not a registry's"):
+        resolver(registry).writer_schema(11)
+
+
 def test_a_schema_of_another_language(registry: FakeRegistry) -> None:
     registry.put("x-value", 20, 'syntax = "proto3";', kind="PROTOBUF")
     registry.put("x-value", 21, None)
