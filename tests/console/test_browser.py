@@ -38,8 +38,9 @@ def page(browser: Browser, served: Served) -> Iterator[Page]:
 
 
 def is_complaint(said: ConsoleMessage) -> bool:
-    """An error, but for the status of a page that says that nothing was found."""
-    return said.type == "error" and "404 (Not Found)" not in said.text
+    """An error, but for the status of a page that says what was not found or not understood."""
+    told = ("404 (Not Found)", "400 (Bad Request)")
+    return said.type == "error" and not any(status in said.text for status in told)
 
 
 def find_ada(page: Page, served: Served) -> None:
@@ -111,11 +112,73 @@ def test_the_tail_follows_pauses_and_filters(page: Page, served: Served) -> None
     expect(page.locator("#tail")).to_contain_text("revision")
 
 
+def test_a_person_is_read_in_their_zone_the_browsers_or_a_typed_one(
+    browser: Browser, served: Served
+) -> None:
+    context = browser.new_context(base_url=served.base, timezone_id="Asia/Tokyo")
+    context.set_default_timeout(WAIT_MS)
+    page = context.new_page()
+    page.goto("/console/user?id=ada")
+    page.get_by_label("Token").fill(token("sam", "support"))
+    page.get_by_role("button", name="Sign in").click()
+    find_ada(page, served)
+    where, pills = page.locator(".standing .eyebrow"), page.locator(".pills")
+    expect(where).to_contain_text("UTC · ")
+    page.get_by_text("Read in their own zone").click()
+    expect(pills.get_by_role("link", name="Their own: UTC")).to_have_attribute(
+        "aria-current", "true"
+    )
+    pills.get_by_role("link", name="This browser’s: Asia/Tokyo").click()
+    expect(page).to_have_url(re.compile(r"/console/user\?id=ada&tz=Asia%2FTokyo$"))
+    expect(where).to_contain_text("Asia/Tokyo · ")
+    expect(pills.locator("[aria-current]")).to_have_text("Asia/Tokyo (this browser’s)")
+    # Typed: in the place where a date ends last no day of hers is over.
+    page.get_by_label("Another zone").fill("UTC-12")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"id=ada&tz=UTC-12$"))
+    expect(where).to_contain_text("Etc/GMT+12 · ")
+    expect(page.locator(".streak")).to_contain_text(f"{DAYS + 1} days in a row")
+    # What scripts fetch into the page keeps the zone, and so do the days.
+    page.locator("#audit ~ .scroll").get_by_role("link", name="Earlier").click()
+    links = page.locator("#audit ~ .scroll tbody tr td:nth-child(3) a")
+    expect(page.locator("#audit ~ .scroll .more")).to_have_count(0)
+    assert links.count() > DAYS
+    assert links.evaluate_all("all => all.every(one => one.href.includes('tz=Etc%2FGMT%2B12'))")
+    page.locator("table.year a[tabindex='0']").click()
+    expect(page).to_have_url(re.compile(r"/explain\?user=ada&date=[0-9-]+&tz=Etc/GMT%2B12$"))
+    page.get_by_role("link", name="Page of ada").click()
+    expect(where).to_contain_text("Etc/GMT+12 · ")
+    page.get_by_label("Another zone").fill("Mars/Phobos")
+    page.get_by_role("button", name="Read there").click()
+    expect(page.get_by_role("alert")).to_contain_text("Nobody knows this zone")
+    expect(page.get_by_label("Another zone")).to_be_focused()
+    expect(where).to_contain_text("UTC · ")
+    pills.get_by_role("link", name="Their own: UTC").click()
+    expect(page).to_have_url(re.compile(r"/console/user\?id=ada$"))
+    context.close()
+
+
+def test_a_search_goes_on_in_the_zone_that_was_chosen(page: Page) -> None:
+    page.goto("/console?tz=-12:00")
+    page.get_by_role("searchbox").press_sequentially("ada")
+    expect(page).to_have_url(re.compile(r"\?(tz=Etc%2FGMT%2B12&q=ada|q=ada&tz=Etc%2FGMT%2B12)$"))
+    expect(page.locator("#found")).to_contain_text(f"{DAYS + 1} days, not yet today")
+    page.get_by_label("Another zone").fill("+14")
+    page.get_by_role("button", name="Read there").click()
+    expect(page).to_have_url(re.compile(r"\?q=ada&tz=%2B14$"))
+    expect(page.get_by_role("searchbox")).to_have_value("ada")
+    page.locator("#found").get_by_role("link", name="ada").first.click()
+    expect(page.locator(".standing .eyebrow")).to_contain_text("Etc/GMT-14 · ")
+
+
 def test_no_page_has_a_barrier_in_either_theme(page: Page, served: Served) -> None:
     find_ada(page, served)
     paths = {
         "people": "/console",
         "person": "/console/user?id=ada",
+        "person elsewhere": "/console/user?id=ada&tz=Pacific/Apia",
+        "people elsewhere": "/console?tz=Pacific/Apia",
+        "no zone": "/console/user?id=ada&tz=Mars/Phobos",
         "explain": f"/console/explain?user=ada&date={TODAY - timedelta(days=1)}",
         "live": "/console/live",
         "health": "/console/health",

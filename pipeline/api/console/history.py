@@ -19,6 +19,7 @@ from pipeline.core.records import (
     AuditEntry,
     DeadLetter,
     Instant,
+    LocalDate,
     PortalUnlocked,
     ReconciliationAlert,
 )
@@ -109,22 +110,42 @@ def _told(
         return (
             "audit",
             record.verdict,
-            TONES.get(record.verdict, "quiet"),
+            _tone(record),
             _audited(record),
-            _date(record),
+            _day(record.local_date),
         )
     if isinstance(record, ReconciliationAlert):
-        original = record.original
-        where = place(original.topic.removeprefix(prefix), original.partition, original.offset)
-        text = f"{record.completion_id} against {original.completion_id} at {where}"
-        if record.differing_fields:
-            text += f"; differs in {', '.join(record.differing_fields)}"
         tone = {"error": "bad", "notice": "notice"}.get(record.severity, "quiet")
-        return "alert", record.verdict, tone, text, None
+        return "alert", record.verdict, tone, _alerted(record, prefix), _day(record.local_date)
     if isinstance(record, DeadLetter):
         return "dead-letter", record.reason, "bad", f"{record.stage}: {record.detail}", None
     text = f"day {record.cycle_day}, lap {record.lap + 1}; {len(record.field_keys)} Field Keys"
     return "portal", record.title, "good", text, day_of(record.reached_on)
+
+
+def _alerted(record: ReconciliationAlert, prefix: str) -> str:
+    if record.verdict == "assumed_zone":
+        return (
+            f"{record.completion_id} counts by the offset of its end: nobody knows the zone that "
+            "it names"
+        )
+    original = record.original
+    where = place(original.topic.removeprefix(prefix), original.partition, original.offset)
+    said = [f"{record.completion_id} against {original.completion_id} at {where}"]
+    if record.differing_fields:
+        said.append(f"differs in {', '.join(record.differing_fields)}")
+    own, others = record.local_date, record.original_local_date
+    if own is not None and others is not None and own != others:
+        at_stake = "" if record.verdict == "overlap" else "a date was at stake: "
+        said.append(f"{at_stake}it is of {day_of(own)}, the original of {day_of(others)}")
+    return "; ".join(said)
+
+
+def _tone(record: AuditEntry) -> str:
+    """Of an entry; what looks well and is not, or rests on a guess, is to be noticed."""
+    tone = TONES.get(record.verdict, "quiet")
+    is_noticed = record.tz_assumed or (record.revoked_by and record.action != "revoke")
+    return "notice" if tone == "good" and is_noticed else tone
 
 
 def _audited(record: AuditEntry) -> str:
@@ -133,14 +154,26 @@ def _audited(record: AuditEntry) -> str:
         said.append(record.cause.id)
     if record.actor != "user":
         said.append(f"by {record.actor}")
-    if record.reason:
+    if record.rejection:
+        said.append(f"rejected: {record.rejection.replace('_', ' ')}")
+    if record.reason and record.reason != record.rejection:
         said.append(f"“{record.reason}”")
     if record.ticket:
         said.append(record.ticket)
-    if record.revision:
+    if record.tz_assumed:
+        said.append(f"zone assumed from the offset of its end: {record.tz}")
+    if record.revoked_by:
+        requests = ", ".join(record.revoked_by)
+        is_revoked = record.action == "revoke"
+        said.append(
+            f"also revoked by {requests}"
+            if is_revoked
+            else f"the date does not count: withdraw {requests}"
+        )
+    if record.digest_before != record.digest_after:
         said.append(f"revision {record.revision}")
     return ", ".join(said)
 
 
-def _date(record: AuditEntry) -> date | None:
-    return None if record.local_date is None else day_of(record.local_date)
+def _day(number: LocalDate | None) -> date | None:
+    return None if number is None else day_of(number)

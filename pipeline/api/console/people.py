@@ -33,12 +33,15 @@ class Found(msgspec.Struct, frozen=True):
     next_after: str
 
 
-def find(parts: Parts, wanted: str, after: str = "", limit: int = PAGE) -> Found:
+def find(
+    parts: Parts, wanted: str, after: str = "", limit: int = PAGE, tz: str | None = None
+) -> Found:
     """People whose id begins so, in the order of their ids.
 
     Args:
         wanted: an id or its beginning; empty: everybody.
         after: where the page before ended.
+        tz: as `user_at_now`.
     """
     if len(wanted) > ID_CHARS_MAX or len(after) > ID_CHARS_MAX:
         return Found([], None, "")
@@ -52,32 +55,38 @@ def find(parts: Parts, wanted: str, after: str = "", limit: int = PAGE) -> Found
         if len(found) == limit:
             next_after = found[-1].user_id
             break
-        shown = _progress(parts, held.value)
+        shown = _progress(parts, held.value, tz)
         if shown is not None:
             found.append(shown)
     first = found[0] if found and found[0].user_id == wanted and not after else None
     return Found(found, first, next_after)
 
 
-def known(parts: Parts, user_ids: Iterable[str], limit: int = PAGE) -> list[Progress]:
+def known(
+    parts: Parts, user_ids: Iterable[str], limit: int = PAGE, tz: str | None = None
+) -> list[Progress]:
     """These people, those left out of whom nothing was published.
 
     Args:
         user_ids: may repeat.
+        tz: as `user_at_now`.
     """
     found: dict[str, Progress] = {}
     for user_id in user_ids:
         if len(found) == limit:
             break
         held = None if user_id in found else parts.source.store.get(user_id)
-        shown = None if held is None else _progress(parts, held.value)
+        shown = None if held is None else _progress(parts, held.value, tz)
         if shown is not None:
             found[user_id] = shown
     return list(found.values())
 
 
-def user_at_now(parts: Parts, value: bytes) -> UserNow:
+def user_at_now(parts: Parts, value: bytes, tz: str | None = None) -> UserNow:
     """A user's record as it is to be read at this instant.
+
+    Args:
+        tz: the zone that it is read in, by its canonical name; None: the user's own.
 
     Raises:
         NotPublishedError: the store holds what it should not.
@@ -85,12 +94,12 @@ def user_at_now(parts: Parts, value: bytes) -> UserNow:
     now_ms = parts.now_ms()
     record = parts.source.decode(value)
     policy = parts.policies.at(now_ms)
-    return UserNow(record, today(record, now_ms, policy), policy)
+    return UserNow(record, today(record, now_ms, policy, tz), policy)
 
 
-def _progress(parts: Parts, value: bytes) -> Progress | None:
+def _progress(parts: Parts, value: bytes, tz: str | None) -> Progress | None:
     try:
-        return parts.reads.views.progress(user_at_now(parts, value))
+        return parts.reads.views.progress(user_at_now(parts, value, tz))
     except NotPublishedError:
         return None
 

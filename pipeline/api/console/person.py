@@ -15,6 +15,7 @@ import msgspec
 from pipeline.api.console.heatmap import Year, years_of
 from pipeline.api.console.history import place
 from pipeline.api.console.people import user_at_now
+from pipeline.api.console.zone import Own, own_of
 from pipeline.api.freshness import AsOf
 from pipeline.api.outcomes import PAGE_MAX
 from pipeline.api.parts import Parts
@@ -70,10 +71,12 @@ class Person(msgspec.Struct, frozen=True):
 
     Attributes:
         record_place: of the published progress.
+        own: zone of the person, where the page reads in another.
         older_year: the latest before those that are drawn; None when there is none.
     """
 
     progress: Progress
+    own: Own | None
     keys: Keys
     grants: Sequence[Grant]
     years: Sequence[Year]
@@ -85,16 +88,17 @@ class Person(msgspec.Struct, frozen=True):
     as_of: AsOf | None
 
 
-def person_of(parts: Parts, user_id: str, until_year: int) -> Person | None:
+def person_of(parts: Parts, user_id: str, until_year: int, tz: str | None = None) -> Person | None:
     """A person; None of whom nothing was published.
 
     Args:
+        tz: the zone that they are read in, by its canonical name; None: their own.
         until_year: the calendar's latest year; one that is still to come is this year.
     """
     held = parts.source.store.get(user_id)
     if held is None:
         return None
-    user = user_at_now(parts, held.value)
+    user = user_at_now(parts, held.value, tz)
     views = parts.reads.views
     portals = _passed(parts, user)
     years, older = _calendar(parts, user, portals, until_year)
@@ -102,6 +106,7 @@ def person_of(parts: Parts, user_id: str, until_year: int) -> Person | None:
     keys = views.keys(user)
     return Person(
         progress=views.progress(user),
+        own=own_of(parts, user),
         keys=keys,
         grants=_grants(keys, portals),
         years=years,

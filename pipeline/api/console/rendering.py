@@ -21,6 +21,7 @@ from starlette.responses import Response
 from pipeline.api.auth import ANYBODY, Principal
 from pipeline.api.console.health import seconds
 from pipeline.api.console.heatmap import spelled_date
+from pipeline.core.rejection import ID_CHARS_MAX
 
 HERE: Final = "pipeline.api.console"
 AT: Final = "/console"
@@ -88,6 +89,7 @@ class Pages:
         }
         self._templates.globals |= {
             "at": AT,
+            "id_length": 2 * ID_CHARS_MAX,  # browsers count UTF-16: two for some characters
             "link": link,
             "prefix": prefix,
             "static": {name: one.address for name, one in self.static.items()},

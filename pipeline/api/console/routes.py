@@ -22,14 +22,16 @@ from pipeline.api.console.people import find, known, user_at_now
 from pipeline.api.console.person import person_of
 from pipeline.api.console.rendering import AT, Pages
 from pipeline.api.console.tail import Tail, filter_of, kinds_shown
+from pipeline.api.console.zone import choice_of
 from pipeline.api.openapi import Answer, ApiRoute, Operation
 from pipeline.api.parts import Parts
 from pipeline.api.problems import ProblemError
 from pipeline.api.queries import date_of_query, number_of
-from pipeline.api.views import Frame, day_of
+from pipeline.api.users import ID_FORM
+from pipeline.api.views import Frame, Progress, day_of
 from pipeline.codec.errors import RegistryUnavailableError
 from pipeline.core.calendar import date_of
-from pipeline.core.rejection import ID_CHARS_MAX, is_id
+from pipeline.core.rejection import is_id
 from pipeline.ops.committed_log import UnreadableLogError
 from pipeline.ops.explain_records import Explanation
 
@@ -39,6 +41,10 @@ _EVENTS: Final = Operation(
 )
 _HOME: Final = Operation("home", "To the console", "console", {303: Answer("Elsewhere.", media="")})
 _AGAIN: Final = {"Retry-After": "2"}
+LATELY: Final = 6
+LATELY_ENTRIES: Final = 500
+"""Of the audit, in which they are looked for."""
+
 DATE_MIN: Final = date_of(date(1, 1, 9))
 DATE_MAX: Final = date_of(date(9999, 12, 1))
 
@@ -92,14 +98,17 @@ class Console:
         parts = self._parts
         wanted = request.query_params.get("q", "").strip()
         after = request.query_params.get("after", "")
-        found = find(parts, wanted, after)
+        choice = choice_of(request)
+        found = find(parts, wanted, after, tz=choice.tz)
         heading = f"Ids that begin with “{wanted}”" if wanted else "Everybody, by id"
-        lately = [] if wanted or after else known(parts, islice(parts.watch.people(), 500), 6)
+        lately = [] if wanted or after else _lately(parts, choice.tz)
         part = "people_cards.html" if after else "people_found.html"
         return self._pages.render(
             part if "hx-request" in request.headers else "people.html",
             request,
             principal,
+            choice.status,
+            choice=choice,
             people=found.people,
             next_after=found.next_after,
             wanted=wanted,
@@ -116,7 +125,8 @@ class Console:
         query = {"until": request.query_params.get("until", "9999")}
         until_year = number_of(query, "until", 9999, 1, 9999)
         listed = {name: self._rows(user_id, name) for name in TOPICS}
-        found = person_of(parts, user_id, until_year)
+        choice = choice_of(request)
+        found = person_of(parts, user_id, until_year, choice.tz)
         if found is None:
             said = _loading(parts) or "Nothing was published about this id."
             return self._pages.render(
@@ -124,12 +134,21 @@ class Console:
                 request,
                 principal,
                 404,
+                choice=choice,
                 user_id=user_id,
                 said=said,
                 history=listed,
             )
         return self._pages.render(
-            "person.html", request, principal, user_id=user_id, person=found, history=listed
+            "person.html",
+            request,
+            principal,
+            choice.status,
+            choice=choice,
+            user_id=user_id,
+            until=request.query_params.get("until"),
+            person=found,
+            history=listed,
         )
 
     async def history(self, request: Request, principal: Principal) -> Response:
@@ -143,7 +162,13 @@ class Console:
         listed = self._rows(user_id, name, request.query_params.get("before", ""))
         template = "rows.html" if "hx-request" in request.headers else "history.html"
         return self._pages.render(
-            template, request, principal, user_id=user_id, name=name, listed=listed
+            template,
+            request,
+            principal,
+            choice=choice_of(request),
+            user_id=user_id,
+            name=name,
+            listed=listed,
         )
 
     async def live(self, request: Request, principal: Principal) -> Response:
@@ -178,6 +203,7 @@ class Console:
             request,
             principal,
             200 if found is None or found.stories or found.standing else 404,
+            choice=choice_of(request),
             user=user_id,
             date=given,
             found=found,
@@ -231,9 +257,14 @@ def user_of(request: Request, name: str) -> str:
             400,
             "bad-user-id",
             "Not a user id",
-            f"a user id has 1 to {ID_CHARS_MAX} printable characters",
+            f"a user id has {ID_FORM}",
         )
     return user_id
+
+
+def _lately(parts: Parts, tz: str | None) -> list[Progress]:
+    """Those who practised last."""
+    return known(parts, islice(parts.watch.people(), LATELY_ENTRIES), LATELY, tz)
 
 
 def _loading(parts: Parts) -> str:

@@ -23,6 +23,7 @@ from pipeline.api.console.rendering import instant, link
 from pipeline.api.console.watch import KINDS, Event, Watch
 from pipeline.api.parts import Parts
 from pipeline.api.problems import ProblemError
+from pipeline.api.users import ID_FORM
 from pipeline.core.rejection import is_id
 
 TAILS_MAX: Final = 100
@@ -62,7 +63,7 @@ def filter_of(request: Request) -> Filter:
     given = frozenset(request.query_params.getlist("kind"))
     user = request.query_params.get("user", "").strip()
     if not given <= set(KINDS) or (user and not is_id(user)):
-        detail = f"kinds are {', '.join(KINDS)}; a user id has 1 to 128 printable characters"
+        detail = f"kinds are {', '.join(KINDS)}; a user id has {ID_FORM}"
         raise ProblemError(400, "bad-query", "Bad query", detail)
     return Filter(given or frozenset(KINDS), user)
 

@@ -1,5 +1,5 @@
 // What pages do beyond links and forms.
-// Owns: the theme button, moving in the calendar by keys, the live tail.
+// Owns: the theme button, the browser's own zone, moving in the calendar by keys, the live tail.
 // Does not own: fetching parts of pages (htmx.min.js).
 "use strict";
 
@@ -19,6 +19,40 @@
     });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", say);
   }
+})();
+
+(() => {
+  // Pages read in the zone that their address names; only the browser knows its own.
+  const form = document.getElementById("zone");
+  if (!form) return;
+  const pills = [...form.querySelectorAll("a[data-zone]")];
+  const chosen = pills.findLast((pill) => pill.hasAttribute("aria-current"));
+  const browser = pills.find((pill) => pill.dataset.zone === "browser");
+  const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  const isKnown = here && here !== "Etc/Unknown"; // what a browser says that does not know
+  if (isKnown && chosen.dataset.zone === here) chosen.textContent += " (this browser’s)";
+  else if (isKnown) {
+    browser.dataset.zone = here;
+    browser.textContent = `This browser’s: ${here.replaceAll("_", " ")}`;
+    browser.hidden = false;
+  }
+  const follow = () => {
+    // A search changes the address without loading the page.
+    for (const pill of pills) {
+      const address = new URL(location.href);
+      address.hash = "";
+      if (pill.dataset.zone) address.searchParams.set("tz", pill.dataset.zone);
+      else address.searchParams.delete("tz");
+      pill.href = address.pathname + address.search;
+    }
+    const search = form.elements.namedItem("q");
+    if (search) {
+      search.value = new URL(location.href).searchParams.get("q") ?? "";
+      search.disabled = !search.value;
+    }
+  };
+  follow();
+  document.body.addEventListener("htmx:replacedInHistory", follow);
 })();
 
 (() => {
