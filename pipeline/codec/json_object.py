@@ -12,6 +12,7 @@ object is a `tuple` of pairs, so that it still shows a name that occurs twice.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Set
 from itertools import accumulate, islice
 from typing import Any, Final, NoReturn, TypeAlias
@@ -135,12 +136,9 @@ def by_name(pairs: tuple[tuple[str, JsonValue], ...], fault: str) -> dict[str, J
     found = dict(pairs)
     if len(found) == len(pairs):
         return found
-    seen: set[str] = set()
-    for name, _ in pairs:
-        if name in seen:
-            break
-        seen.add(name)
-    raise DecodeError("duplicate_field", f"{fault.format(shown(name))}; send it once")
+    times = Counter(name for name, _ in pairs)
+    twice = next(name for name in times if times[name] > 1)
+    raise DecodeError("duplicate_field", f"{fault.format(shown(twice))}; send it once")
 
 
 def mended(text: str) -> str:
