@@ -107,15 +107,15 @@ class Resolver:
 
     def _written_union(self, writer: AvroType, reader: AvroType, where: str) -> Read:
         reads: list[Read] = []
-        errors: list[UnresolvableSchemaError] = []
+        errors: list[str] = []
         for branch in writer.branches:
             try:
                 reads.append(self.resolve(branch, reader, where))
             except UnresolvableSchemaError as error:
-                errors.append(error)
-                reads.append(_refusal(str(error)))
+                errors.append(str(error))
+                reads.append(_refusal(errors[-1]))
         if len(errors) == len(reads):
-            raise errors[0] if errors else UnresolvableSchemaError(f"{where} is an empty union")
+            raise UnresolvableSchemaError(errors[0] if errors else f"{where} is an empty union")
         return _union(reads, [branch.kind for branch in writer.branches])
 
     def _record(self, writer: AvroType, reader: AvroType, where: str) -> Read:

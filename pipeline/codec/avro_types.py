@@ -107,7 +107,8 @@ class AvroType:
 
     def __str__(self) -> str:
         """As messages have it."""
-        return self.meaning or self.kind
+        sized = f"a fixed of {self.size} bytes" if self.kind == "fixed" else self.kind
+        return self.meaning or sized
 
     @property
     def short_name(self) -> str:

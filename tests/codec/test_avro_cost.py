@@ -48,7 +48,7 @@ NODE = record(field("int", "value"), field(["null", "Node"], "next"), name="Node
 FOREST = record(field(array("Forest"), "trees"), name="Forest")
 SELF = record(field("Self", "self"), name="Self")
 SELF_TWICE = record(field("Self", "a"), field("Self", "b"), name="Self")
-FAN = record(*(field(["null", "Fan"], f"f{n}") for n in range(1_000)), name="Fan")
+FAN = record(*(field(["null", "Fan"], f"f{n}") for n in range(200)), name="Fan")
 
 
 def doubling(kind: object) -> dict[str, Any]:
@@ -91,12 +91,12 @@ SKIPPED: list[tuple[str, object, bytes, str | None]] = [
     ("many of two of itself", array(SELF_TWICE), z(1_000) + b"\x01" * 1_000, "truncated_avro"),
     ("a few of two of itself", array(SELF_TWICE), z(9) + b"\x01" * 1_000, "malformed_avro"),
     ("wide records of itself", FAN, z(1) * 60, "malformed_avro"),
-    ("wide records of itself", FAN, z(1) * 60 + z(0) * (1_000 + 60 * 999), None),
+    ("wide records of itself", FAN, z(1) * 60 + z(0) * (200 + 60 * 199), None),
     ("a list", NODE, (z(1) + z(1)) * 20 + z(1) + z(0), None),
     ("a list", NODE, (z(1) + z(1)) * 100_000, "malformed_avro"),
     ("trees", FOREST, z(1) * 25 + z(0) * 25, "truncated_avro"),
     ("trees", FOREST, z(1) * 100_000, "malformed_avro"),
-    ("wide forest", FOREST, z(50_000) + z(0) * 50_001, None),
+    ("wide forest", FOREST, z(9_000) + z(0) * 9_001, None),
     ("nothing, doubled", doubling("null"), b"", None),
     ("floats, doubled", doubling("float"), b"1234", "truncated_avro"),
     ("numbers, doubled", doubling("int"), z(1) * 90, "truncated_avro"),
@@ -189,7 +189,7 @@ def test_threads_do_not_count_each_others_levels() -> None:
     wrong: list[object] = []
 
     def work() -> None:
-        for _ in range(300):
+        for _ in range(60):
             try:
                 if reader.read(body, 0) != [7]:
                     wrong.append("value")

@@ -181,6 +181,8 @@ def test_of_our_branches_the_first_that_matches_is_taken() -> None:
     assert read("string", ["null", "bytes", "string"], text("x")) == b"x"
     longs = ["null", {"type": "array", "items": "long"}]
     assert read({"type": "array", "items": "int"}, longs, z(1) + z(5) + z(0)) == [5]
+    choices = {"type": "array", "items": ["null", "int"]}
+    assert read(choices, longs, z(1) + z(1) + z(5) + z(0)) == [5]
 
 
 def test_of_our_branches_one_of_the_full_name_goes_before_one_of_the_short() -> None:
@@ -263,6 +265,12 @@ def test_fields_are_found_by_their_aliases() -> None:
     assert row(field("int", "old"), field("int", "a")) == [2, 1]
     assert row(field("int", "older"), field("int", "old")) == [2, 9]
     assert row(field("int", "a"), field("int", "older")) == [1, 9]
+
+
+def test_fixed_of_two_sizes_do_not_match() -> None:
+    one, two = ({"type": "fixed", "name": "F", "size": size} for size in (1, 2))
+    with pytest.raises(UnresolvableSchemaError, match="f has a fixed of 1 bytes where"):
+        read(one, two, b"")
 
 
 # Records that have themselves.

@@ -226,14 +226,19 @@ def test_types_that_are_met_from_their_outside_may_be_too_deep() -> None:
 
 
 def test_what_is_too_deep_is_refused_wherever_it_is_used_again() -> None:
-    loop = record(field(["null", "Loop"], "again"), field("L99", "deep"), name="Loop")
-    ours = record(field("int"), field(["null", record(name="Mine")], "g", default=None))
-    mine = record(field(loop, "x"), name="Mine")
-    writer = record(field(["int", *flat(100)]), field(["null", mine], "g"))
-    reader = AvroReader(writer, Schema("R", "", ours))
-    assert reader.read(z(0) + z(5) + z(0), 0) == [5, None]
-    with pytest.raises(MalformedAvroError, match="within each other"):
-        reader.read(z(0) + z(5) + z(1), 0)
+    again = record(field(["null", "Loop"], "loop"), name="Again")
+    loop = record(field(again, "again"), field("L99", "deep"), name="Loop")
+    theirs = record(field(loop, "x"), name="Mine")
+    writer = record(
+        field(["int", *flat(100)]), field(["null", theirs], "g"), field("Again", "extra")
+    )
+    mine = field(["null", record(name="Mine")], "g", default=None)
+    reader = AvroReader(writer, Schema("R", "", record(field("int"), mine)))
+    assert reader.read(z(0) + z(5) + z(0) + z(0), 0) == [5, None]
+    for body in (z(1), z(0) + z(1)):
+        with pytest.raises(MalformedAvroError, match="within each other") as caught:
+            reader.read(z(0) + z(5) + body, 0)
+        assert caught.value.reason == "wrong_type"
 
 
 @pytest.mark.parametrize(
