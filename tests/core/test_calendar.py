@@ -5,7 +5,6 @@ from datetime import datetime
 import pytest
 
 from pipeline.core.calendar import DAY_MS, local_date, utc_date
-from pipeline.core.zones import zone_names, zone_of
 from tests.core.scenes import at, day, zone
 
 THREE = 180
@@ -64,26 +63,6 @@ def test_a_date_only_grows_with_the_instant_in_one_zone() -> None:
         # Only the repeated hour could step back, and it lies before three in each of these.
         assert dates == sorted(dates)
         assert set(dates) == set(range(dates[0], dates[-1] + 1))
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "", " ", "europe/berlin", "Europe/Berlin ", "Europe", "../UTC", "Europe/../UTC", "/etc/pw",
-        "UTC\0", "Factory", "posix/UTC", "zones", "tzdata.zi", "CEST", "+02:00", "Ünited/Kingdom",
-        "\ud800", "A" * 1_000_000, "/" * 100_000,
-    ],
-)  # fmt: skip
-def test_no_such_zone(name: str) -> None:
-    assert zone_of(name) is None
-
-
-def test_every_zone_loads_and_only_once() -> None:
-    for name in zone_names():
-        found = zone(name)
-        assert found.name == name
-        assert zone_of(name) is found
-    assert len(zone_names()) > 500
 
 
 def test_dates_that_a_zone_skipped() -> None:
