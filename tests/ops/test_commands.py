@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka.schema_registry import Schema
 
 from pipeline.cli.main import run
+from pipeline.codec.registry import connect
 from pipeline.local.stack import LocalStack
 
 ROOT = Path(__file__).parents[2]
@@ -112,13 +114,13 @@ def test_schemas_from_plan_to_plan(
     assert len(one_object(text)["registered"]) == 8
     code, text = on_stack("schemas", "plan", "-o", "json")
     assert code == 0
-    assert one_object(text) == {"changes": [], "subjects": 8, "refused": []}
+    assert one_object(text) == {"changes": [], "subjects": 8, "refused": [], "newer": []}
     assert "has all 8 schemas" in on_stack("schemas", "plan")[1]
     code, text = on_stack("schemas", "check")
     assert (code, text) == (0, "every schema may be registered\n")
     folder = _schemas_with(tmp_path, '"name": "audit_id"', '"name": "entry_id"')
     code, text = on_stack("schemas", "plan", "--schemas", str(folder))
-    assert code == 3
+    assert code == 1
     assert "1 changes, 1 refused" in text
     assert '-      "name": "audit_id",' in text
     assert '+      "name": "entry_id",' in text
@@ -134,6 +136,46 @@ def test_schemas_from_plan_to_plan(
     )
     assert code == 0
     assert "1 subjects changed" in text
+
+
+def test_a_producers_newer_schema_needs_nothing(
+    on_stack: Callable[..., tuple[int, str]], topic_prefix: str, stack: LocalStack
+) -> None:
+    """From the first start to a restart after a serialiser registered a field more by itself."""
+    assert on_stack("schemas", "register")[0] == 0
+    subject = f"{topic_prefix}completions-value"
+    tree = json.loads((ROOT / "schemas" / "PracticeCompleted.avsc").read_text())
+    tree["fields"].append({"name": "mood", "type": ["null", "string"], "default": None})
+    registry = connect({"url": stack.registry_url})
+    registry.register_schema(subject, Schema(json.dumps(tree), "AVRO"))
+    code, text = on_stack("schemas", "plan")
+    assert code == 0
+    assert f"= {subject} (PracticeCompleted)" in text
+    assert '+      "name": "mood",' in text
+    assert "version 2 came after ours, version 1; this release reads it" in text
+    assert text.endswith("1 inputs are newer; there is nothing to do\n")
+    code, text = on_stack("schemas", "plan", "-o", "json")
+    assert code == 0
+    assert [one["subject"] for one in one_object(text)["newer"]] == [subject]
+    assert on_stack("schemas", "check")[0] == 0
+    code, text = on_stack("schemas", "register", "-o", "json")
+    assert code == 0
+    assert one_object(text)["registered"] == []
+    registry.set_compatibility(subject, "NONE")
+    tree["fields"] = [field for field in tree["fields"] if field["name"] != "tz"]
+    registry.register_schema(subject, Schema(json.dumps(tree), "AVRO"))
+    code, text = on_stack("schemas", "plan")
+    assert code == 1
+    assert "this release cannot read version 3" in text
+    code, text = on_stack("schemas", "register", "-o", "json")
+    assert code == 1
+    assert f"DELETE /subjects/{subject}/versions/3" in one_object(text)["fix"]
+    assert registry.get_compatibility(subject) == "NONE"
+    registry.delete_version(subject, 3)
+    code, text = on_stack("schemas", "register", "-o", "json")
+    assert code == 0
+    (change,) = one_object(text)["registered"]
+    assert (change["standing"], change["level_now"]) == ("newer", "NONE")
 
 
 def _schemas_with(tmp_path: Path, before: str, after: str) -> Path:

@@ -7,16 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from confluent_kafka.schema_registry import Schema as RegistrySchema
 from confluent_kafka.schema_registry import SchemaRegistryClient
 
-from pipeline.codec.errors import RegistryUnavailableError, SchemaFileError
+from pipeline.codec.errors import (
+    RegistryUnavailableError,
+    SchemaDiffersError,
+    SchemaFileError,
+)
 from pipeline.codec.registry import Expected, SchemaResolver, connect, level_of
 from pipeline.codec.schemas import RECORDS, Schema, load_schemas, parse
 from pipeline.local.stack import LocalStack
 from pipeline.ops import schemas
-from pipeline.ops.schemas import SchemasRefusedError
+from pipeline.ops.schemas import NotLatestError, SchemasRefusedError
 from pipeline.ops.topics_file import Target, load_topics, parse_topics
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +56,7 @@ def broken(schema: Schema) -> Schema:
 
 
 def changed(wanted: dict[str, Expected], change: Callable[[Schema], Schema]) -> dict[str, Expected]:
-    return {s: Expected(change(one.schema), one.level) for s, one in wanted.items()}
+    return {s: msgspec.structs.replace(one, schema=change(one.schema)) for s, one in wanted.items()}
 
 
 @pytest.fixture
@@ -69,6 +74,8 @@ def test_every_record_has_a_subject() -> None:
     assert {one.schema.name for one in expected.values()} == set(RECORDS)
     assert expected["awaway.audit-value"].level == "FULL_TRANSITIVE"
     assert expected["awaway.completions-value"].level == "BACKWARD_TRANSITIVE"
+    inputs = {subject for subject, one in expected.items() if one.is_input}
+    assert inputs == {"awaway.completions-value", "awaway.commands-value"}
 
 
 def test_the_schemas_of_this_release_are_right() -> None:
@@ -82,7 +89,9 @@ def test_check_names_what_is_wrong(tmp_path: Path) -> None:
     (folder / "Command.avsc").write_text(grown(SCHEMAS["Command"]).text)
     found = {(one.record, one.problem) for one in schemas.check(folder, FILE)}
     assert {record for record, _ in found} == {"AuditEntry", "Command"}
-    assert ("Command", "it is not released: copy it to released/Command/v2.avsc") in found
+    number = len(list((folder / "released" / "Command").glob("v*.avsc"))) + 1
+    copy = f"it is not released: copy it to released/Command/v{number}.avsc"
+    assert ("Command", copy) in found
     assert any("v1 data is not readable" in problem for _, problem in found)
 
 
@@ -110,7 +119,7 @@ def test_every_record_and_every_enum_can_grow_on_the_real_registry(
     client: SchemaRegistryClient, wanted: dict[str, Expected]
 ) -> None:
     """And from the newer one back, too: both pass at FULL_TRANSITIVE."""
-    full = {s: Expected(one.schema, "FULL_TRANSITIVE") for s, one in wanted.items()}
+    full = {s: msgspec.structs.replace(w, level="FULL_TRANSITIVE") for s, w in wanted.items()}
     schemas.register(client, full)
     newer = changed(full, grown)
     assert schemas.check_online(client, newer) == []
@@ -131,7 +140,7 @@ def test_what_breaks_readers_is_refused_and_nothing_else_is_done(
     subject = next(s for s in wanted if s.endswith("audit-value"))
     first = next(iter(wanted))
     mixed = wanted | {
-        first: Expected(grown(wanted[first].schema), wanted[first].level),
+        first: Expected(grown(wanted[first].schema), wanted[first].level, is_input=True),
         subject: Expected(broken(wanted[subject].schema), wanted[subject].level),
     }
     assert [(one.record) for one in schemas.check_online(client, mixed)] == ["AuditEntry"]
@@ -182,6 +191,131 @@ def test_a_subject_that_is_not_ours(
 ) -> None:
     with pytest.raises(SchemaFileError, match="is not a subject of ours"):
         schemas.register(client, wanted, ["nope-value"])
+
+
+MOOD = {"name": "mood", "type": ["null", "string"], "default": None}
+
+
+def with_field(text: str, field: dict[str, Any]) -> str:
+    tree = json.loads(text)
+    tree["fields"].append(field)
+    return json.dumps(tree)
+
+
+def put(client: SchemaRegistryClient, subject: str, text: str) -> None:
+    """What a producer's serialiser does by itself."""
+    client.register_schema(subject, RegistrySchema(text, "AVRO"))
+
+
+def test_a_producer_may_register_a_newer_input(
+    client: SchemaRegistryClient, wanted: dict[str, Expected]
+) -> None:
+    schemas.register(client, wanted)
+    subject = next(s for s in wanted if s.endswith("completions-value"))
+    put(client, subject, with_field(wanted[subject].schema.text, MOOD))
+    assert SchemaResolver(client).resolve(wanted)
+    planned = {change.subject: change for change in schemas.plan(client, wanted)}
+    newer = planned.pop(subject)
+    assert (newer.standing, newer.version_now, newer.is_change) == ("newer", 2, False)
+    assert any("mood" in line for line in newer.diff if line.startswith("+"))
+    assert newer.note is not None
+    assert "version 2 came after ours, version 1" in newer.note
+    assert {change.standing for change in planned.values()} == {"same"}
+    assert schemas.check_online(client, wanted) == []
+    assert schemas.register(client, wanted) == []
+    assert client.get_version(subject, "latest").version == 2
+    client.set_compatibility(subject, "NONE")
+    (change,) = schemas.register(client, wanted)
+    assert (change.standing, change.level_now) == ("newer", "NONE")
+    assert level_of(client, subject) == wanted[subject].level
+
+
+def test_a_release_follows_what_producers_registered(
+    client: SchemaRegistryClient, wanted: dict[str, Expected]
+) -> None:
+    """Also a field whose logical type we do not use, which the rules of outputs would refuse."""
+    subject = next(s for s in wanted if s.endswith("completions-value"))
+    mine = {subject: wanted[subject]}
+    schemas.register(client, mine)
+    text = json.loads(wanted[subject].schema.text)
+    text["fields"][0]["type"] = {"type": "string", "logicalType": "uuid"}
+    put(client, subject, json.dumps(text))
+    next_release = changed(mine, grown)
+    assert SchemaResolver(client).resolve(next_release)
+    (change,) = schemas.register(client, next_release)
+    assert (change.standing, change.refused) == ("differs", None)
+    assert client.get_version(subject, "latest").version == 3
+    assert SchemaResolver(client).resolve(next_release)
+
+
+def test_an_input_that_this_release_cannot_read(
+    client: SchemaRegistryClient, wanted: dict[str, Expected]
+) -> None:
+    """It is told which version, and what is told helps."""
+    schemas.register(client, wanted)
+    subject = next(s for s in wanted if s.endswith("completions-value"))
+    client.set_compatibility(subject, "NONE")
+    put(client, subject, wanted[subject].schema.text.replace('"name": "tz"', '"name": "zone"'))
+    client.set_compatibility(subject, wanted[subject].level)
+    with pytest.raises(SchemaDiffersError, match="version 2") as refused:
+        SchemaResolver(client).resolve(wanted)
+    (change,) = [c for c in schemas.plan(client, wanted) if c.is_change]
+    assert change.standing == "superseded"
+    assert "cannot read version 2" in (change.refused or "")
+    (finding,) = schemas.check_online(client, wanted)
+    assert "version 2" in finding.problem
+    with pytest.raises(SchemasRefusedError, match="would change nothing") as caught:
+        schemas.register(client, wanted, [subject])
+    for fix in (refused.value.fix, caught.value.fix):
+        assert f"DELETE /subjects/{subject}/versions/2" in fix
+    client.delete_version(subject, 2)
+    assert schemas.register(client, wanted) == []
+    assert SchemaResolver(client).resolve(wanted)
+
+
+def test_an_output_that_somebody_registered_after_ours(
+    client: SchemaRegistryClient, wanted: dict[str, Expected]
+) -> None:
+    """Registering ours again changes nothing, and is not said to."""
+    schemas.register(client, wanted)
+    subject = next(s for s in wanted if s.endswith("progress-value"))
+    put(client, subject, grown(wanted[subject].schema).text)
+    with pytest.raises(SchemaDiffersError):
+        SchemaResolver(client).resolve(wanted)
+    with pytest.raises(SchemasRefusedError, match="version 2 was registered after ours, version 1"):
+        schemas.register(client, wanted)
+    client.delete_version(subject, 2)
+    assert SchemaResolver(client).resolve(wanted)
+
+
+def test_what_was_registered_and_is_not_the_latest_is_not_called_done(
+    client: SchemaRegistryClient, wanted: dict[str, Expected], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody registered another one at the same moment."""
+    subject = next(s for s in wanted if s.endswith("progress-value"))
+    mine = {subject: wanted[subject]}
+    right = client.register_schema
+
+    def also(name: str, schema: RegistrySchema) -> int:
+        found: int = right(name, schema)
+        right(name, RegistrySchema(grown(wanted[subject].schema).text, "AVRO"))
+        return found
+
+    monkeypatch.setattr(client, "register_schema", also)
+    with pytest.raises(NotLatestError, match="the latest is version 2"):
+        schemas.register(client, mine)
+
+
+def test_what_the_registry_refuses_is_called_so(
+    client: SchemaRegistryClient, wanted: dict[str, Expected]
+) -> None:
+    """It has rules of its own, such as one for new fields at full compatibility."""
+    subject = next(s for s in wanted if s.endswith("completions-value"))
+    schemas.register(client, {subject: wanted[subject]})
+    strict = with_field(wanted[subject].schema.text, {"name": "mood", "type": "string"})
+    put_level = {subject: Expected(parse(strict, "x"), "FULL_TRANSITIVE", is_input=True)}
+    with pytest.raises(SchemasRefusedError):
+        schemas.register(client, put_level)
 
 
 def test_a_registry_that_does_not_answer(wanted: dict[str, Expected]) -> None:
