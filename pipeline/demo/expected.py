@@ -20,7 +20,11 @@ REASONS: Final[dict[str, frozenset[str]]] = {
         "wrong_partition": "wrong_partition",
         "unknown_schema": "unknown_schema_id",
         "truncated": "truncated_avro malformed_avro",
-        "wrong_type": "wrong_type invalid_instant",
+        "wrong_type": "wrong_type",
+        "bad_instant": "invalid_instant instant_without_offset",
+        "repeated_field": "duplicate_field",
+        "half_a_character": "invalid_text",
+        "bad_name": "bad_completion_id bad_session_id bad_practice",
         "missing_field": "missing_field",
         "empty": "null_value empty_value",
         "noise": "unknown_format",
@@ -32,13 +36,14 @@ REASONS: Final[dict[str, frozenset[str]]] = {
         "clock_too_far_ahead": "clock_too_far_ahead",
         "too_late": "too_late",
         "not_a_number": "malformed_json",
-        "huge_number": "instant_out_of_range number_out_of_range wrong_type malformed_json",
+        "huge_number": "instant_out_of_range wrong_type field_too_long",
         "nested": "malformed_json wrong_type",
         "impossible_key": "unknown_key",
         "credit_ahead": "date_too_far_ahead",
         "credit_too_early": "date_too_early",
         "credit_without_date": "no_local_date",
         "withdraws_nothing": "bad_withdraws",
+        "credit_in_no_zone": "unknown_zone",
     }.items()
 }
 """Reasons that the pipeline may give for each kind of garbage that is planted."""

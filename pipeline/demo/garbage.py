@@ -1,7 +1,8 @@
 """Records that no honest client sends, of every kind that has been seen or feared.
 
 Owns: one maker for each kind of garbage.
-Does not own: completions that are merely late or told twice (reports.py).
+Does not own: completions that are merely late or told twice (reports.py), or merely odd
+(oddities.py).
 Invariant: each record has exactly one thing wrong with it, so that the reason for which it must be
 rejected is known.
 """
@@ -15,51 +16,14 @@ import msgspec
 from pipeline.core.records import PracticeCompleted
 from pipeline.demo.people import DAY_MS, MINUTE_MS
 from pipeline.demo.planted import ToSend
-from pipeline.demo.reports import Limits
-from pipeline.demo.wire import Wire, completion_fields, json_completion
+from pipeline.demo.spot import Spot
+from pipeline.demo.wire import completion_fields, json_completion, rfc3339
 
 NOISE_BYTES: Final = 1_000_000
 NOISE_RECORDS_MAX: Final = 3
 DEPTH: Final = 1_000
 UNKNOWN_SCHEMA_ID: Final = 0x7FFF_FFF0
 HUGE: Final = 1 << 62
-
-
-class Spot(msgspec.Struct, frozen=True):
-    """Where a piece of garbage goes: whose key it bears, when, and within which bounds."""
-
-    user_id: str
-    stranger: str
-    append_time_ms: int
-    limits: Limits
-    wire: Wire
-
-    def completion(self, rng: Random, **changes: Any) -> PracticeCompleted:
-        """Return a completion that is fine but for `changes`."""
-        completed = self.append_time_ms - rng.randrange(500, 5_000)
-        fine = PracticeCompleted(
-            completion_id=f"g-{rng.getrandbits(64):016x}",
-            user_id=self.user_id,
-            session_id=f"h-{rng.getrandbits(64):016x}",
-            practice="silence",
-            started_at=completed - 10 * MINUTE_MS,
-            completed_at=completed,
-            tz="Europe/Berlin",
-        )
-        return msgspec.structs.replace(fine, **changes)
-
-    def send(self, value: bytes | None, **changes: Any) -> ToSend:
-        """Return `value` as a record under the user's own key."""
-        record = ToSend(
-            kind="completions",
-            partition=None,
-            key=self.user_id.encode(),
-            value=value,
-            append_time_ms=self.append_time_ms,
-            headers=(),
-            verdict="dead_letter",
-        )
-        return msgspec.structs.replace(record, **changes)
 
 
 def _either(spot: Spot, completion: PracticeCompleted, rng: Random) -> bytes:
@@ -85,7 +49,8 @@ def _wrong_partition(spot: Spot, rng: Random) -> ToSend:
 
 def _unknown_schema(spot: Spot, rng: Random) -> ToSend:
     framed = spot.wire.avro_completion(spot.completion(rng))
-    return spot.send(b"\0" + UNKNOWN_SCHEMA_ID.to_bytes(4, "big") + framed[5:])
+    header = b"\0" + (UNKNOWN_SCHEMA_ID + rng.randrange(8)).to_bytes(4, "big")
+    return spot.send(header + rng.choice((b"", framed[5:])))
 
 
 def _truncated(spot: Spot, rng: Random) -> ToSend:
@@ -94,22 +59,68 @@ def _truncated(spot: Spot, rng: Random) -> ToSend:
 
 
 def _wrong_type(spot: Spot, rng: Random) -> ToSend:
-    fields = completion_fields(spot.completion(rng), local=False)
+    fields = completion_fields(spot.completion(rng))
     wrong: dict[str, Any] = rng.choice(
         (
             {"completion_id": 17},
             {"completed_at": [1, 2, 3]},
-            {"started_at": "yesterday"},
             {"practice": None},
-            {"context": {"mood": 5}},
+            {"context": {"mood": [5]}},
+            {"context": ["calm"]},
             {"tz": {"name": "Europe/Berlin"}},
         )
     )
     return spot.send(msgspec.json.encode(fields | wrong))
 
 
+def _bad_instant(spot: Spot, rng: Random) -> ToSend:
+    fields = completion_fields(spot.completion(rng))
+    day, time = fields["completed_at"][:10], fields["completed_at"][11:19]
+    wrong = rng.choice(
+        (
+            *("yesterday", f"{day}T{time}", f"{day}T{time},5Z", f"{day}T24:00:00Z"),
+            *(f"{day}T12:00:60Z", f"{day}T{time}+24:00", "2026-W24-1T12:00:00Z"),
+            *("2026-02-30T12:00:00Z", f"{day}T12:61:00Z", f"{day}T{time}\u221202:00"),
+        )
+    )
+    return spot.send(msgspec.json.encode(fields | {"completed_at": wrong}))
+
+
+def _repeated_field(spot: Spot, rng: Random) -> ToSend:
+    text = json_completion(spot.completion(rng, context={"mood": "calm"}))
+    field, again = rng.choice(
+        (
+            (b'"tz":', b'"tz":"UTC",'),
+            (b'"tz":', b'"t\\u007a":"UTC",'),
+            (b'"mood":', b'"mood":"calm",'),
+        )
+    )
+    return spot.send(text.replace(field, again + field))
+
+
+def _half_a_character(spot: Spot, rng: Random) -> ToSend:
+    field = rng.choice(("completion_id", "session_id", "tz"))
+    text = json_completion(spot.completion(rng, **{field: "MARK"}))
+    return spot.send(text.replace(b"MARK", rb"cut \ud83d"))
+
+
+def _bad_name(spot: Spot, rng: Random) -> ToSend:
+    names: dict[str, Any] = rng.choice(
+        (
+            {"completion_id": "i" * 256},
+            {"session_id": "s\u202e1"},
+            {"completion_id": "\u2800\u3164"},
+            {"session_id": "a\x85"},
+            {"practice": "\u3000\u200d"},
+            {"practice": "tab\tbed"},
+            {"practice": "p" * 65},
+        )
+    )
+    return spot.send(_either(spot, spot.completion(rng, **names), rng))
+
+
 def _missing_field(spot: Spot, rng: Random) -> ToSend:
-    fields = completion_fields(spot.completion(rng), local=False)
+    fields = completion_fields(spot.completion(rng))
     del fields[rng.choice(sorted(fields))]
     return spot.send(msgspec.json.encode(fields))
 
@@ -128,8 +139,16 @@ def _invalid_utf8(spot: Spot, rng: Random) -> ToSend:
 
 
 def _unknown_zone(spot: Spot, rng: Random) -> ToSend:
-    tz = rng.choice(("Mars/Olympus_Mons", "Europe/Atlantis", "../../etc/passwd", "UTC+25"))
-    return spot.send(_either(spot, spot.completion(rng, tz=tz), rng))
+    """A zone that nobody knows, without an offset that could stand in for it."""
+    tz = rng.choice(
+        ("Mars/Olympus_Mons", "Etc/Unknown", "../../etc/passwd", "UTC+25", "", "+14:01")
+    )
+    completion = spot.completion(rng, tz=tz)
+    if rng.random() < 0.5:
+        return spot.send(spot.wire.avro_completion(completion))
+    fields = completion_fields(completion)
+    wall = rfc3339(completion.completed_at + 15 * 60 * MINUTE_MS).replace("Z", "+15:00")
+    return spot.send(msgspec.json.encode(fields | {"completed_at": wall}))
 
 
 def _ends_before_start(spot: Spot, rng: Random) -> ToSend:
@@ -184,16 +203,18 @@ def _huge_number(spot: Spot, rng: Random) -> ToSend:
             )
         )
     text = json_completion(spot.completion(rng, context={"pulse": "MARK"}))
-    return spot.send(
-        text.replace(b'"MARK"', rng.choice((b"1e999", b"9" * 400, b"-" + b"8" * 9000)))
-    )
+    if rng.random() < 0.5:
+        return spot.send(text.replace(b'"MARK"', b"-" + b"8" * 9000))
+    return spot.send(text.replace(b'"silence"', rng.choice((b"1e999", b"9" * 400))))
 
 
 def _nested(spot: Spot, rng: Random) -> ToSend:
     opening, closing = rng.choice(((b"[", b"]"), (b'{"a":', b"}")))
-    deep = opening * DEPTH + b"1" + closing * DEPTH
+    depth = rng.choice((DEPTH, 100 * DEPTH))
+    deep = opening * depth + b"1" + closing * depth
     text = json_completion(spot.completion(rng, context={"pulse": "MARK"}))
-    return spot.send(text.replace(b'"MARK"', deep))
+    where, what = rng.choice(((b'"MARK"', deep), (b'{"pulse":', b'{"more":' + deep + b',"pulse":')))
+    return spot.send(text.replace(where, what))
 
 
 KINDS: Final[dict[str, Callable[[Spot, Random], ToSend]]] = {
@@ -203,6 +224,10 @@ KINDS: Final[dict[str, Callable[[Spot, Random], ToSend]]] = {
     "unknown_schema": _unknown_schema,
     "truncated": _truncated,
     "wrong_type": _wrong_type,
+    "bad_instant": _bad_instant,
+    "repeated_field": _repeated_field,
+    "half_a_character": _half_a_character,
+    "bad_name": _bad_name,
     "missing_field": _missing_field,
     "empty": _empty,
     "noise": _noise,

@@ -1,6 +1,6 @@
 """A seeded month of practice.
 
-Owns: the crowd, the amount of garbage, the order in which all of it is appended.
+Owns: the crowd, the amount of garbage and of oddities, the order in which all of it is appended.
 Does not own: what one person does (people.py), reports (reports.py) or asks for (requests.py).
 Invariants: the same arguments give the same records, byte for byte; no clock is read; nothing is
 stamped after the end of the month.
@@ -12,15 +12,17 @@ from typing import Final
 
 import msgspec
 
-from pipeline.demo.garbage import KINDS, NOISE_RECORDS_MAX, Spot, garbage
+from pipeline.demo import oddities
+from pipeline.demo.garbage import KINDS, NOISE_RECORDS_MAX, garbage
 from pipeline.demo.people import DAY_MS, make_person, sittings
 from pipeline.demo.planted import Planted, ToSend, tally
 from pipeline.demo.reports import Limits, make_device, reports
 from pipeline.demo.requests import REFUSED, Claimable, Desk, refused, requests
+from pipeline.demo.spot import Spot
 from pipeline.demo.wire import EPOCH, Wire
 
 USERS_PER_GARBAGE: Final = 500
-"""For so many users there is one piece of garbage of each kind; at least one of each."""
+"""For so many users there is one piece of garbage of each kind, and one oddity; at least one."""
 
 
 class Month(msgspec.Struct, frozen=True):
@@ -61,6 +63,7 @@ def generate(
     for number in range(month.users):
         records.extend(_one_user(number, month, limits, claimable, wire))
     records.extend(_garbage(month, limits, claimable, wire))
+    records.extend(_oddities(month, limits, wire))
     records = [record for record in records if record.append_time_ms < month.end_ms]
     records.sort(key=lambda record: record.append_time_ms)
     return records, tally(records)
@@ -73,9 +76,9 @@ def _one_user(
     person = make_person(number, month.days, rng)
     first = (EPOCH + timedelta(milliseconds=month.span[0])).date()
     sat = sittings(person, first, month.days + 1, rng)
-    device = make_device(month.span, limits, rng)
+    device = make_device(month.span, limits, rng, person.role, tuple(wire.newer_completions))
     sent = reports(person.user_id, sat, device, limits, wire, rng)
-    return sent + requests(Desk(person.user_id, month.span, claimable, wire), rng)
+    return sent + requests(Desk(person.user_id, month.span, claimable, wire), rng, person.role)
 
 
 def _garbage(
@@ -98,4 +101,17 @@ def _garbage(
         for _ in range(of_each):
             desk = Desk(someone(), month.span, claimable, wire)
             found.append(refused(kind, desk, rng.randrange(*month.span), rng))
+    return found
+
+
+def _oddities(month: Month, limits: Limits, wire: Wire) -> list[ToSend]:
+    rng = Random(f"{month.seed}/oddities")
+    found = []
+    for kind in oddities.KINDS:
+        for number in range(max(1, month.users // USERS_PER_GARBAGE)):
+            user_id = f"odd-{kind}-{number}"
+            if kind == "long_ids":
+                user_id = user_id.ljust(oddities.ID_CHARS_MAX, "y")
+            spot = Spot(user_id, "stranger", rng.randrange(*month.span), limits, wire)
+            found.append(oddities.oddity(kind, spot, rng))
     return found

@@ -9,7 +9,7 @@ the same person whatever the size of the crowd; no two sittings of a person touc
 from datetime import date, datetime, timedelta
 from functools import lru_cache
 from random import Random
-from typing import Final
+from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -19,7 +19,10 @@ DAY_MS: Final = 86_400_000
 APART_MS: Final = 10 * MINUTE_MS
 """Least time between two sittings of one person."""
 
-PRACTICES: Final = ("breath", "body-scan", "loving-kindness", "silence", "mantra", "walking")
+PRACTICES: Final = (
+    *("breath", "body-scan", "loving-kindness", "silence", "mantra", "walking"),
+    *("نفس\u200cگیری", "朝\u3000瞑想", "🧘🏽\u200d♀️"),
+)
 HOMES: Final = (
     ("Europe/Berlin", 18), ("Europe/London", 14), ("America/New_York", 16), ("Asia/Kolkata", 10),
     ("America/Los_Angeles", 12), ("America/Sao_Paulo", 8), ("Asia/Tokyo", 8), ("Africa/Cairo", 3),
@@ -32,6 +35,35 @@ PACIFIC: Final = (
     ("America/Los_Angeles", "Asia/Tokyo"),
     ("Pacific/Honolulu", "Pacific/Kiritimati"),
 )
+EASTWARD: Final = (
+    ("America/Los_Angeles", "Pacific/Auckland"),
+    ("Pacific/Honolulu", "Asia/Tokyo"),
+    ("America/Sao_Paulo", "Australia/Sydney"),
+)
+
+Role = Literal[
+    "", "eastward", "stays_home", "retreat", "counts_sessions", "credits", "credits_nowhere",
+    "revoked",
+]  # fmt: skip
+"""What somebody is made to do, whatever chance says: nothing; to fly eastwards over a date, with a
+practice each morning; to stay and miss a date; to be offline for weeks; to have a client that
+counts its sessions from 1; to be given dates and never practise, with and without a zone; to have a
+date revoked and credited."""
+
+ROLES: Final[dict[int, Role]] = {
+    3: "eastward",
+    4: "stays_home",
+    5: "retreat",
+    6: "counts_sessions",
+    7: "credits",
+    8: "credits_nowhere",
+    9: "revoked",
+}
+ROLES_EVERY: Final = 100
+"""Of so many people one has each role, so a small crowd has them too."""
+
+MORNING: Final = 420
+"""Minute of the day at which an early riser sits down."""
 
 
 class Sitting(msgspec.Struct, frozen=True):
@@ -62,11 +94,17 @@ class Habit(msgspec.Struct, frozen=True):
 
 
 class Journey(msgspec.Struct, frozen=True):
-    """Days (from, before) spent in another zone, perhaps over the date line."""
+    """Days (from, before) spent in another zone.
+
+    Attributes:
+        skips: the flight there skips a date, the first of the days.
+        evening: it leaves after a practice in the evening; else every practice is in the morning.
+    """
 
     days: tuple[int, int]
     tz: str
-    date_line: bool
+    skips: bool
+    evening: bool = False
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -76,6 +114,7 @@ class Person(msgspec.Struct, frozen=True):
     home: str
     habit: Habit
     journey: Journey | None
+    role: Role = ""
 
 
 @lru_cache(maxsize=64)
@@ -91,12 +130,31 @@ def make_person(number: int, days: int, rng: Random) -> Person:
     if luck < 0.012 and days >= 12:
         home, away = rng.choice(PACIFIC)
         left = rng.randrange(3, days - 8)
-        journey = Journey((left + 1, left + rng.randrange(4, 7)), away, date_line=True)
+        journey = Journey((left + 1, left + rng.randrange(4, 7)), away, skips=True, evening=True)
     elif luck < 0.07 and days >= 6:
         left = rng.randrange(1, days - 4)
         away = rng.choice(HOMES)[0]
-        journey = Journey((left, left + rng.randrange(2, 9)), away, date_line=False)
-    return Person(f"seeker-{number:05d}", home, _habit(days, rng), journey)
+        journey = Journey((left, left + rng.randrange(2, 9)), away, skips=False)
+    person = Person(f"seeker-{number:05d}", home, _habit(days, rng), journey)
+    return _in_role(person, ROLES.get(number % ROLES_EVERY, ""), days, rng)
+
+
+def _in_role(person: Person, role: Role, days: int, rng: Random) -> Person:
+    person = msgspec.structs.replace(person, role=role)
+    each_morning = Habit(1.0, 0, (days, days), MORNING, 0.0)
+    if role == "eastward" and days >= 8:
+        home, away = rng.choice(EASTWARD)
+        left = rng.randrange(2, days - 5)
+        journey = Journey((left + 1, left + 4), away, skips=True)
+        return msgspec.structs.replace(person, home=home, habit=each_morning, journey=journey)
+    if role == "stays_home" and days >= 8:
+        missed = rng.randrange(2, days - 2)
+        habit = msgspec.structs.replace(each_morning, lapse=(missed, missed + 1))
+        return msgspec.structs.replace(person, home="Pacific/Auckland", habit=habit, journey=None)
+    if role in ("retreat", "counts_sessions"):
+        habit = msgspec.structs.replace(each_morning, second_chance=0.3)
+        return msgspec.structs.replace(person, habit=habit, journey=None)
+    return person
 
 
 def _habit(days: int, rng: Random) -> Habit:
@@ -124,14 +182,16 @@ def _habit(days: int, rng: Random) -> Habit:
 def sittings(person: Person, first: date, days: int, rng: Random) -> list[Sitting]:
     """Return what `person` did in the `days` days from `first`, in order of time."""
     found: list[Sitting] = []
+    if person.role in ("credits", "credits_nowhere"):
+        return found
     habit, journey = person.habit, person.journey
     for day in range(days):
         tz, minute, sure = person.home, habit.minute, False
         if journey and journey.days[0] <= day < journey.days[1]:
             tz = journey.tz
-        if journey and journey.date_line:
-            if day == journey.days[0]:
-                continue  # the date that the flight west skips
+        if journey and journey.skips and day == journey.days[0]:
+            continue  # the date that the flight skips
+        if journey and journey.evening:
             if day == journey.days[0] - 1:
                 minute, sure = 1170, True
             elif day == journey.days[0] + 1:
@@ -168,3 +228,8 @@ def is_free(taken: list[Sitting], start_ms: int, end_ms: int) -> bool:
     return all(
         end_ms + APART_MS < one.start_ms or one.end_ms + APART_MS < start_ms for one in taken
     )
+
+
+def wall_date(sitting: Sitting) -> date:
+    """Return the date on the wall when a sitting began."""
+    return datetime.fromtimestamp(sitting.start_ms / 1_000, _zone(sitting.tz)).date()

@@ -1,7 +1,7 @@
 """What the generator makes, and the count of what it meant.
 
 Owns: a record to be sent, the tally of verdicts and garbage that were planted.
-Does not own: how they are made (generator.py, mischief.py, garbage.py).
+Does not own: how they are made (generator.py, garbage.py, oddities.py).
 Invariant: `Planted` counts only records that are among those to be sent.
 """
 
@@ -25,6 +25,7 @@ class ToSend(msgspec.Struct, frozen=True):
         verdict: what it was planted as: accepted, exact, twin, collision, overlap, applied,
             repeated or dead_letter.
         garbage: for a dead letter, the kind of garbage; "" otherwise.
+        odd: for a completion that looks wrong and is not, the kind of oddity; "" otherwise.
     """
 
     kind: Kind
@@ -35,6 +36,7 @@ class ToSend(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, bytes], ...]
     verdict: str
     garbage: str = ""
+    odd: str = ""
 
 
 class Planted(msgspec.Struct):
@@ -42,13 +44,15 @@ class Planted(msgspec.Struct):
 
     Attributes:
         completions, commands: records of each kind.
-        verdicts: by verdict. garbage: the dead letters, by kind of garbage.
+        verdicts: by verdict. garbage: the dead letters, by kind of garbage. odd: completions that
+            look wrong and are not, by kind of oddity.
     """
 
     completions: int = 0
     commands: int = 0
     verdicts: Counter[str] = msgspec.field(default_factory=Counter)
     garbage: Counter[str] = msgspec.field(default_factory=Counter)
+    odd: Counter[str] = msgspec.field(default_factory=Counter)
 
     @property
     def records(self) -> int:
@@ -67,4 +71,6 @@ def tally(records: Iterable[ToSend]) -> Planted:
         planted.verdicts[record.verdict] += 1
         if record.garbage:
             planted.garbage[record.garbage] += 1
+        if record.odd:
+            planted.odd[record.odd] += 1
     return planted

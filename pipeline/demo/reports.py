@@ -1,31 +1,48 @@
 """What devices report of the sittings: late, twice, at odds with each other, by a wrong clock.
 
-Owns: offline phones, skewed clocks, double posts, second devices, reused ids, overlaps, too late.
+Owns: offline phones, skewed clocks, double posts, second devices, reused ids, overlaps, too late;
+clients with habits of their own: old names for zones, newer schemas, sessions counted from 1.
 Does not own: what really happened (people.py), plain garbage (garbage.py).
 Invariants: a sitting gets at most one kind of mischief, so that its verdict is known beforehand; a
 duplicate is appended after its original and within the window.
 """
 
+from collections import Counter
+from datetime import date
 from random import Random
 from typing import Final
 
 import msgspec
 
 from pipeline.core.records import PracticeCompleted
-from pipeline.demo.people import DAY_MS, MINUTE_MS, Sitting, is_free
+from pipeline.demo.dressing import dressed
+from pipeline.demo.naming import Naming, zone_text
+from pipeline.demo.people import DAY_MS, HOMES, MINUTE_MS, Role, Sitting, is_free, wall_date
 from pipeline.demo.planted import ToSend
-from pipeline.demo.wire import Wire, json_completion
+from pipeline.demo.wire import SPELLINGS, Spelling, Wire, completion_fields, json_completion
 
 HOUR_MS: Final = 60 * MINUTE_MS
 APP_VERSIONS: Final = ("7.1.0", "7.1.2", "7.2.0-beta.3", "6.9.4")
 
 OFFLINE_MS_MAX: Final = 5 * DAY_MS
+RETREAT_MS: Final = 21 * DAY_MS
+
+NAMINGS: Final[dict[Naming, int]] = {
+    "iana": 86, "offset": 3, "gmt": 2, "utc": 2, "odd_case": 2, "former": 2, "unknown": 3,
+}  # fmt: skip
+"""How many of a hundred devices name zones so."""
 
 EXACT: Final = 0.015
 TWIN: Final = 0.010
 COLLISION: Final = 0.002
 OVERLAP: Final = 0.004
 TOO_LATE: Final = 0.0015
+ELSEWHERE: Final = 0.15
+"""Of the duplicates: the second report names another zone."""
+
+DRESSED: Final = 0.05
+NEWER: Final = 0.15
+"""Of the devices that write Avro: they write it by a newer schema."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -36,6 +53,7 @@ class Limits(msgspec.Struct, frozen=True):
     clock_ahead_ms_max: int
     future_skew_ms: int
     session_ms_min: int
+    window_ms: int
 
 
 class Device(msgspec.Struct, frozen=True):
@@ -44,6 +62,9 @@ class Device(msgspec.Struct, frozen=True):
     Attributes:
         ahead_ms: how far its clock is ahead; beyond the tolerance but not too far, or behind, or 0.
         offline: spans (from, before) in ms since the epoch, in which it cannot send.
+        naming: how it names zones. spelling: how it writes instants in JSON.
+        newer: what is new in the schema by which it writes Avro; "" for nothing.
+        counts_sessions: its session ids are numbers that begin with 1 each day.
     """
 
     device_id: str
@@ -52,6 +73,10 @@ class Device(msgspec.Struct, frozen=True):
     says_sent_at: bool
     ahead_ms: int
     offline: tuple[tuple[int, int], ...]
+    naming: Naming = "iana"
+    spelling: Spelling = "full"
+    newer: str = ""
+    counts_sessions: bool = False
 
 
 class _Draft(msgspec.Struct, frozen=True):
@@ -65,8 +90,18 @@ class _Draft(msgspec.Struct, frozen=True):
     garbage: str = ""
 
 
-def make_device(month: tuple[int, int], limits: Limits, rng: Random) -> Device:
-    """Return a phone for a month (from, before) in ms since the epoch."""
+def make_device(
+    month: tuple[int, int],
+    limits: Limits,
+    rng: Random,
+    role: Role = "",
+    newer: tuple[str, ...] = (),
+) -> Device:
+    """Return a phone for a month (from, before) in ms since the epoch.
+
+    Args:
+        newer: what may be new in the schema by which it writes Avro.
+    """
     ahead, luck = 0, rng.random()
     says_sent_at = rng.random() < 0.7
     least_ahead = limits.skew_tolerance_ms + 2 * MINUTE_MS
@@ -81,25 +116,75 @@ def make_device(month: tuple[int, int], limits: Limits, rng: Random) -> Device:
         for _ in range(rng.randrange(1, 3)):
             start = rng.randrange(*month)
             offline.append((start, start + rng.randrange(6 * HOUR_MS, longest)))
-    return Device(
+    naming = rng.choices(tuple(NAMINGS), tuple(NAMINGS.values()))[0]
+    # Avro says no offset, without which an unknown zone is none.
+    avro = rng.random() < 0.5 and naming != "unknown"
+    device = Device(
         device_id=f"{rng.choice(('ios', 'android', 'web'))}-{rng.getrandbits(32):08x}",
         app_version=rng.choice(APP_VERSIONS),
-        avro=rng.random() < 0.5,
+        avro=avro,
         says_sent_at=says_sent_at,
         ahead_ms=ahead,
         offline=tuple(offline),
+        naming=naming,
+        spelling=rng.choice(SPELLINGS),
+        newer=rng.choice(newer) if newer and rng.random() < NEWER else "",
     )
+    return _of_role(device, role, month, limits, rng)
+
+
+def _of_role(
+    device: Device, role: Role, month: tuple[int, int], limits: Limits, rng: Random
+) -> Device:
+    if role == "counts_sessions":
+        return msgspec.structs.replace(device, ahead_ms=0, offline=(), counts_sessions=True)
+    away_ms = min(RETREAT_MS, limits.late_ms - 2 * DAY_MS)
+    if role == "retreat" and month[1] - month[0] > away_ms + 2 * DAY_MS:
+        start = rng.randrange(month[0], month[1] - away_ms - DAY_MS)
+        return msgspec.structs.replace(device, offline=((start, start + away_ms),))
+    return device
 
 
 def reports(
     user_id: str, sat: list[Sitting], device: Device, limits: Limits, wire: Wire, rng: Random
 ) -> list[ToSend]:
     """Return what the user's devices send of the sittings `sat`, in no order."""
-    sent = []
-    for i, sitting in enumerate(sat):
-        for draft in _drafts(i, sitting, sat, device, limits, rng):
-            sent.append(_to_send(user_id, draft, device, wire, rng))
-    return sent
+    if device.spelling == "java":
+        sat = [_on_whole_minutes(sitting) for sitting in sat]
+    if device.counts_sessions:
+        drafts = _numbered(sat, device, limits, rng)
+    else:
+        drafts = [
+            draft
+            for i, sitting in enumerate(sat)
+            for draft in _drafts(i, sitting, sat, device, limits, rng)
+        ]
+    return [_to_send(user_id, draft, device, wire, rng) for draft in drafts]
+
+
+def _on_whole_minutes(sitting: Sitting) -> Sitting:
+    start, end = (ms // MINUTE_MS * MINUTE_MS for ms in (sitting.start_ms, sitting.end_ms))
+    return msgspec.structs.replace(sitting, start_ms=start, end_ms=end)
+
+
+def _numbered(sat: list[Sitting], device: Device, limits: Limits, rng: Random) -> list[_Draft]:
+    """Return reports whose session ids begin with 1 each day: but for the first they are twins."""
+    drafts: list[_Draft] = []
+    counted_at: dict[str, int] = {}
+    of_the_day: Counter[date] = Counter()
+    for sitting in sat:
+        day = wall_date(sitting)
+        of_the_day[day] += 1
+        session_id = str(of_the_day[day])
+        append = _append_time(sitting.end_ms, device, rng)
+        last = counted_at.get(session_id)
+        is_twin = last is not None and append - last <= limits.window_ms
+        if not is_twin:
+            counted_at[session_id] = append
+        verdict = "twin" if is_twin else "accepted"
+        completion_id = f"c-{rng.getrandbits(64):016x}"
+        drafts.append(_Draft(completion_id, session_id, sitting, append, verdict))
+    return drafts
 
 
 def _drafts(
@@ -120,11 +205,14 @@ def _drafts(
     again = append + _delay(rng)
     if again >= last_chance:
         return [base]
+    told = sitting
+    if luck < EXACT + TWIN and rng.random() < ELSEWHERE:
+        told = msgspec.structs.replace(sitting, tz=rng.choice(HOMES)[0])
     if luck < EXACT:
-        return [base, _Draft(completion_id, session_id, sitting, again, "exact")]
+        return [base, _Draft(completion_id, session_id, told, again, "exact")]
     luck -= EXACT
     if luck < TWIN:
-        nudged = msgspec.structs.replace(sitting, end_ms=sitting.end_ms + rng.choice((0, 700)))
+        nudged = msgspec.structs.replace(told, end_ms=sitting.end_ms + rng.choice((0, 700)))
         other_id = f"c-{rng.getrandbits(64):016x}"
         return [base, _Draft(other_id, session_id, nudged, again, "twin")]
     luck -= TWIN
@@ -168,14 +256,15 @@ def _delay(rng: Random) -> int:
 def _to_send(user_id: str, draft: _Draft, device: Device, wire: Wire, rng: Random) -> ToSend:
     sitting = draft.sitting
     says_sent_at = device.says_sent_at
+    ended = sitting.end_ms + device.ahead_ms
     completion = PracticeCompleted(
         completion_id=draft.completion_id,
         user_id=user_id,
         session_id=draft.session_id,
         practice=sitting.practice,
         started_at=sitting.start_ms + device.ahead_ms,
-        completed_at=sitting.end_ms + device.ahead_ms,
-        tz=sitting.tz,
+        completed_at=ended,
+        tz=zone_text(device.naming, sitting.tz, ended, rng),
         sent_at=draft.append_time_ms - rng.randrange(20, 140) + device.ahead_ms
         if says_sent_at
         else None,
@@ -185,10 +274,11 @@ def _to_send(user_id: str, draft: _Draft, device: Device, wire: Wire, rng: Rando
     )
     # A second report may come by another client of the same user, which writes the other format.
     avro = device.avro if draft.verdict == "accepted" else rng.random() < 0.5
-    if avro:
-        value = wire.avro_completion(completion)
+    if avro and device.naming != "unknown":
+        encode = wire.newer_completions[device.newer] if device.newer else wire.avro_completion
+        value = encode(completion)
     else:
-        value = json_completion(completion, local=rng.random() < 0.3)
+        value = _json(completion, sitting.tz, device, rng)
     headers: tuple[tuple[str, bytes], ...] = ()
     if rng.random() < 0.05:
         trace = f"00-{rng.getrandbits(128) | 1:032x}-{rng.getrandbits(64) | 1:016x}-01"
@@ -203,3 +293,11 @@ def _to_send(user_id: str, draft: _Draft, device: Device, wire: Wire, rng: Rando
         verdict=draft.verdict,
         garbage=draft.garbage,
     )
+
+
+def _json(completion: PracticeCompleted, place: str, device: Device, rng: Random) -> bytes:
+    says_offset = device.naming == "unknown" or rng.random() < 0.3
+    where = place if says_offset else None
+    if rng.random() < DRESSED:
+        return dressed(completion_fields(completion, where, device.spelling), rng)
+    return json_completion(completion, where, device.spelling)

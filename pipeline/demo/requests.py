@@ -1,7 +1,7 @@
 """What support and the rewards service ask for in the month.
 
-Owns: credits, revocations, withdrawals and claims, told twice at times, and commands that must be
-refused.
+Owns: credits, revocations, withdrawals and claims, told twice at times; dates that are given to
+those who never practised; commands that must be refused.
 Does not own: completions (reports.py).
 Invariant: each command's verdict is known beforehand, whatever the order of the two topics.
 """
@@ -13,7 +13,7 @@ from uuid import UUID
 import msgspec
 
 from pipeline.core.records import Command
-from pipeline.demo.people import DAY_MS, MINUTE_MS
+from pipeline.demo.people import DAY_MS, HOMES, MINUTE_MS, Role
 from pipeline.demo.planted import ToSend
 from pipeline.demo.wire import Wire, json_command
 
@@ -22,6 +22,8 @@ CREDITED: Final = 0.04
 REVOKED: Final = 0.015
 WITHDRAWN: Final = 0.3
 REPEATED: Final = 0.1
+SAYS_ZONE: Final = 0.2
+IMPORTED_DAYS: Final = 5
 
 
 class Claimable(msgspec.Struct, frozen=True):
@@ -45,9 +47,13 @@ class Desk(msgspec.Struct, frozen=True):
     wire: Wire
 
 
-def requests(desk: Desk, rng: Random) -> list[ToSend]:
+def requests(desk: Desk, rng: Random, role: Role = "") -> list[ToSend]:
     """Return every command about one user, in no order."""
     asked: list[tuple[Command, int]] = []
+    if role in ("credits", "credits_nowhere"):
+        asked.extend(_imported(desk, rng, with_zone=role == "credits"))
+    if role == "revoked":
+        asked.extend(_revoked_and_credited(desk, rng))
     if rng.random() < CLAIMER:
         asked.extend(_claims(desk, rng))
     if rng.random() < CREDITED:
@@ -82,15 +88,8 @@ def _corrections(kind: str, desk: Desk, rng: Random) -> list[tuple[Command, int]
     asked = []
     for _ in range(rng.randrange(1, 3)):
         at_ms = rng.randrange(*desk.month)
-        correction = Command(
-            request_id=f"r-{rng.getrandbits(64):016x}",
-            user_id=desk.user_id,
-            kind=kind,
-            actor=rng.choice(("support:ana", "support:jomo", "support:lea")),
-            reason="phone was lost" if kind == "credit" else "session was a test",
-            ticket=f"SUP-{rng.randrange(1000, 9999)}",
-            local_date=at_ms // DAY_MS - rng.randrange(0, 20),
-        )
+        local_date = at_ms // DAY_MS - rng.randrange(0, 20)
+        correction = _correction(kind, local_date, desk, rng)
         asked.append((correction, at_ms))
         if rng.random() < WITHDRAWN:
             withdrawal = Command(
@@ -104,6 +103,44 @@ def _corrections(kind: str, desk: Desk, rng: Random) -> list[tuple[Command, int]
             )
             asked.append((withdrawal, at_ms + rng.randrange(-DAY_MS, DAY_MS)))
     return asked
+
+
+def _correction(kind: str, local_date: int, desk: Desk, rng: Random) -> Command:
+    return Command(
+        request_id=f"r-{rng.getrandbits(64):016x}",
+        user_id=desk.user_id,
+        kind=kind,
+        actor=rng.choice(("support:ana", "support:jomo", "support:lea")),
+        reason="phone was lost" if kind == "credit" else "session was a test",
+        ticket=f"SUP-{rng.randrange(1000, 9999)}",
+        local_date=local_date,
+        tz=_zone(rng) if rng.random() < SAYS_ZONE else None,
+    )
+
+
+def _zone(rng: Random) -> str:
+    return rng.choice((rng.choice(HOMES)[0], "pacific/honolulu", "US/Pacific-New", "GMT+5:30"))
+
+
+def _imported(desk: Desk, rng: Random, *, with_zone: bool) -> list[tuple[Command, int]]:
+    """The last days of somebody who comes from another app."""
+    at_ms = desk.month[1] - rng.randrange(MINUTE_MS, DAY_MS // 2)
+    tz = _zone(rng) if with_zone else None
+    asked = []
+    for day in range(IMPORTED_DAYS):
+        credit = _correction("credit", at_ms // DAY_MS - 1 - day, desk, rng)
+        asked.append((msgspec.structs.replace(credit, tz=tz), at_ms))
+    return asked
+
+
+def _revoked_and_credited(desk: Desk, rng: Random) -> list[tuple[Command, int]]:
+    """A date that is taken by mistake, and then given: which changes nothing."""
+    at_ms = desk.month[1] - rng.randrange(DAY_MS // 4, DAY_MS // 2)
+    local_date = at_ms // DAY_MS - 1
+    return [
+        (_correction(kind, local_date, desk, rng), at_ms + n * MINUTE_MS)
+        for n, kind in enumerate(("revoke", "revoke", "credit"))
+    ]
 
 
 def _to_send(desk: Desk, command: Command, at_ms: int, verdict: str, rng: Random) -> ToSend:
@@ -127,6 +164,12 @@ def _refusable(rng: Random, at_ms: int) -> dict[str, dict[str, Any]]:
         "credit_too_early": {"kind": "credit", "local_date": 10, **why},
         "credit_without_date": {"kind": "credit", **why},
         "withdraws_nothing": {"kind": "withdraw", **why},
+        "credit_in_no_zone": {
+            "kind": "credit",
+            "local_date": at_ms // DAY_MS,
+            "tz": "Mars/Olympus_Mons",
+            **why,
+        },
     }
 
 

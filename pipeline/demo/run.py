@@ -123,6 +123,7 @@ def _month(options: Options, stage: Stage, rules: Rules) -> list[ToSend]:
         clock_ahead_ms_max=policy.clock_ahead_ms_max,
         future_skew_ms=policy.future_skew_ms,
         session_ms_min=policy.session_ms_min,
+        window_ms=policy.window_ms,
     )
     claimable = tuple(
         Claimable(portal.slug, portal.keys) for portal in policy.portals[:CLAIMABLE_PORTALS]

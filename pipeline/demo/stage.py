@@ -6,6 +6,7 @@ Does not own: how topics, schemas and assets are made (ops/), the stack (local/)
 Invariant: nothing outside the demo's folder is touched, and no two runs share a topic.
 """
 
+import json
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,8 @@ from typing import Final
 
 import msgspec
 from confluent_kafka.admin import AdminClient
+from confluent_kafka.schema_registry import Schema as RegistrySchema
+from confluent_kafka.schema_registry import SchemaRegistryClient
 
 from pipeline.codec.avro import AvroEncoder
 from pipeline.codec.partitioner import partition_of
@@ -23,7 +26,9 @@ from pipeline.codec.schemas import Schema, load_schemas
 from pipeline.config import Settings
 from pipeline.core.geometry.catalogue import golden_bytes
 from pipeline.core.keys import key_ids
+from pipeline.core.records import PracticeCompleted
 from pipeline.demo.errors import DemoError
+from pipeline.demo.newer_schemas import newer_encoder, newer_schemas
 from pipeline.demo.planted import Kind
 from pipeline.demo.wire import Wire
 from pipeline.local.artifacts import Progress
@@ -205,7 +210,21 @@ def _apply(settings: Settings, files: Files, say: Say) -> Wire:
     return Wire(
         avro_completion=encoder("completions").encode,
         avro_command=encoder("commands").encode,
+        newer_completions=_register_newer(client, f"{settings.topic('completions')}-value", files),
         partition_of=lambda key: partition_of(key, partitions),
         partitions=partitions,
         key_id=lambda user_id, lap, slug, i: key_ids(user_id, lap, slug, i + 1)[i],
     )
+
+
+def _register_newer(
+    client: SchemaRegistryClient, subject: str, files: Files
+) -> dict[str, Callable[[PracticeCompleted], bytes]]:
+    """Register newer schemas of completions, as serialisers of other producers do by themselves."""
+    ours = json.loads(files.schemas["PracticeCompleted"].text)
+    return {
+        what: newer_encoder(
+            schema, client.register_schema(subject, RegistrySchema(json.dumps(schema), "AVRO"))
+        )
+        for what, schema in newer_schemas(ours).items()
+    }

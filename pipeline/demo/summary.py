@@ -79,6 +79,7 @@ class Result(msgspec.Struct, frozen=True):
             "planted": {
                 "verdicts": {word: self.planted.verdicts[word] for word in WORDS},
                 "garbage": dict(sorted(self.planted.garbage.items())),
+                "odd": dict(sorted(self.planted.odd.items())),
             },
             "kills": self.kills,
             "pipeline_seconds": round(self.pipeline_s, 1),
@@ -112,8 +113,11 @@ def render(result: Result, console: Console) -> None:
     _row(table, "all", [sum(counts.values()) for counts in totals])
     console.print(table)
     console.print(
-        f"{result.portals:,} portals, {result.assets:,} figures drawn, {result.alerts:,} alerts, "
-        f"{len(result.planted.garbage)} kinds of garbage"
+        f"{result.portals:,} portals, {result.assets:,} figures drawn, {result.alerts:,} alerts"
+    )
+    planted = result.planted
+    console.print(
+        f"{len(planted.garbage)} kinds of garbage refused, {len(planted.odd)} kinds of oddities taken"
     )
     if result.kills:
         console.print(f"the worker was killed {result.kills} times on the way")

@@ -1,13 +1,14 @@
 """How the made-up clients put records into bytes.
 
-Owns: JSON as a client would write it; the choice between JSON and Avro.
-Does not own: the Avro encoder, which is given.
+Owns: JSON as a client would write it, instants in their spellings; the choice between JSON and
+Avro.
+Does not own: the Avro encoders, which are given; JSON that looks odd (oddities.py).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -17,12 +18,19 @@ from pipeline.core.records import Command, PracticeCompleted
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 EPOCH_DATE: Final = date(1970, 1, 1)
 
+Spelling = Literal["full", "java", "basic"]
+"""Of an instant: whole; without seconds that are zero, as Java writes it; with the offset +0200."""
+
+SPELLINGS: Final[tuple[Spelling, ...]] = ("full", "java", "basic")
+
 
 class Wire(msgspec.Struct, frozen=True):
     """What the generator must be given to write what real clients write.
 
     Attributes:
         avro_completion, avro_command: a record as framed Avro.
+        newer_completions: the same by schemas that other producers registered after ours, by what
+            is new in them.
         partition_of: the partition (0 and up) that a key belongs to.
         partitions: of each input topic.
         key_id: id of a Field Key, from user id, lap, slug and index.
@@ -30,6 +38,7 @@ class Wire(msgspec.Struct, frozen=True):
 
     avro_completion: Callable[[PracticeCompleted], bytes]
     avro_command: Callable[[Command], bytes]
+    newer_completions: Mapping[str, Callable[[PracticeCompleted], bytes]]
     partition_of: Callable[[bytes], int]
     partitions: int
     key_id: Callable[[str, int, str, int], str]
@@ -40,28 +49,48 @@ def _zone(name: str) -> ZoneInfo:
     return ZoneInfo(name)
 
 
-def rfc3339(instant_ms: int, tz: str | None = None) -> str:
-    """Return `instant_ms` as text, with the offset of `tz`; as UTC without it."""
-    instant = EPOCH + timedelta(milliseconds=instant_ms)
-    if tz is None:
-        return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return instant.astimezone(_zone(tz)).isoformat(timespec="milliseconds")
+def offset_minutes(instant_ms: int, place: str) -> int:
+    """Return how far east of UTC the clocks of `place`, an IANA name, are at an instant."""
+    at = (EPOCH + timedelta(milliseconds=instant_ms)).astimezone(_zone(place))
+    return (at.utcoffset() or timedelta()) // timedelta(minutes=1)
 
 
-def completion_fields(completion: PracticeCompleted, *, local: bool) -> dict[str, Any]:
-    """Return the JSON fields of a completion, instants in local time if `local`."""
-    tz = completion.tz if local else None
+def offset_text(minutes: int, colon: str = ":") -> str:
+    """Return an offset as `+02:00`."""
+    hours, rest = divmod(abs(minutes), 60)
+    return f"{'-' if minutes < 0 else '+'}{hours:02d}{colon}{rest:02d}"
+
+
+def rfc3339(instant_ms: int, place: str | None = None, spelling: Spelling = "full") -> str:
+    """Return `instant_ms` as text, by the clocks of `place`; as UTC without it."""
+    east = 0 if place is None else offset_minutes(instant_ms, place)
+    wall = (EPOCH + timedelta(milliseconds=instant_ms, minutes=east)).replace(tzinfo=None)
+    is_short = spelling == "java" and instant_ms % 60_000 == 0
+    text = wall.isoformat(timespec="minutes" if is_short else "milliseconds")
+    if place is None:
+        return f"{text}Z"
+    return text + offset_text(east, "" if spelling == "basic" else ":")
+
+
+def completion_fields(
+    completion: PracticeCompleted, place: str | None = None, spelling: Spelling = "full"
+) -> dict[str, Any]:
+    """Return the JSON fields of a completion, instants by the clocks of `place`, or in UTC."""
+
+    def said(instant_ms: int) -> str:
+        return rfc3339(instant_ms, place, spelling)
+
     fields: dict[str, Any] = {
         "completion_id": completion.completion_id,
         "user_id": completion.user_id,
         "session_id": completion.session_id,
         "practice": completion.practice,
-        "started_at": rfc3339(completion.started_at, tz),
-        "completed_at": rfc3339(completion.completed_at, tz),
+        "started_at": said(completion.started_at),
+        "completed_at": said(completion.completed_at),
         "tz": completion.tz,
     }
     if completion.sent_at is not None:
-        fields["sent_at"] = rfc3339(completion.sent_at, tz)
+        fields["sent_at"] = said(completion.sent_at)
     if completion.device_id is not None:
         fields["device_id"] = completion.device_id
     if completion.app_version is not None:
@@ -71,9 +100,11 @@ def completion_fields(completion: PracticeCompleted, *, local: bool) -> dict[str
     return fields
 
 
-def json_completion(completion: PracticeCompleted, *, local: bool = False) -> bytes:
+def json_completion(
+    completion: PracticeCompleted, place: str | None = None, spelling: Spelling = "full"
+) -> bytes:
     """Return a completion as JSON."""
-    return msgspec.json.encode(completion_fields(completion, local=local))
+    return msgspec.json.encode(completion_fields(completion, place, spelling))
 
 
 def json_command(command: Command) -> bytes:

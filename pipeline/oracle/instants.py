@@ -13,10 +13,14 @@ from pipeline.oracle.dates import EPOCH
 
 _INSTANT: Final = re.compile(
     r"(?P<date>\d{4}-\d\d-\d\d)[Tt ](?P<hour>\d\d):(?P<minute>\d\d)"
-    r"(?::(?P<second>\d\d)(?:\.(?P<fraction>\d{1,9}))?)?"
+    r"(?::(?P<second>\d\d)(?:\.(?P<fraction>\d+))?)?"
     r"(?:[Zz]|(?P<sign>[+-])(?P<hours>\d\d)(?::?(?P<minutes>\d\d))?)",
     re.ASCII,
 )
+FIRST_MS: Final = (datetime(2, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1)
+LAST_MS: Final = (datetime(9999, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1) - 1
+"""The instants that are taken: of the years 2 to 9998."""
+
 _FULL_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _LEAP_SECOND: Final = 60
 
@@ -45,10 +49,16 @@ def instant_of(text: str) -> tuple[int, int]:
     )
     seconds = (on_the_wall - EPOCH - timedelta(minutes=east)) // timedelta(seconds=1)
     if not is_leap:
-        return seconds * 1_000 + int((found["fraction"] or "0").ljust(9, "0")) // 1_000_000, east
+        return _within(seconds * 1_000 + int(f"{found['fraction'] or ''}000"[:3])), east
     if seconds % 86_400 != 86_399:
         raise ValueError("no leap second can be then")
-    return seconds * 1_000 + 999, east
+    return _within(seconds * 1_000 + 999), east
+
+
+def _within(instant_ms: int) -> int:
+    if not FIRST_MS <= instant_ms <= LAST_MS:
+        raise ValueError("no calendar of ours reaches so far")
+    return instant_ms
 
 
 def date_of(text: str) -> date:

@@ -17,7 +17,7 @@ import fastavro
 
 from pipeline.oracle.dates import EPOCH
 from pipeline.oracle.events import Completion, SupportCommand
-from pipeline.oracle.instants import date_of, instant_of
+from pipeline.oracle.instants import FIRST_MS, LAST_MS, date_of, instant_of
 from pipeline.oracle.texts import has_surrogate, without_surrogates
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -30,6 +30,8 @@ REASON_CHARS_MAX: Final = 4_096
 CONTEXT_ENTRIES_MAX: Final = 64
 CONTEXT_KEY_CHARS_MAX: Final = 128
 CONTEXT_VALUE_CHARS_MAX: Final = 1_024
+JSON_DEPTH_MAX: Final = 100
+"""Of objects and arrays in each other, the outermost object among them."""
 
 
 class UnreadableError(Exception):
@@ -199,7 +201,7 @@ class _AvroFields(_Fields):
         return super()._text(name, optional=optional, chars_max=chars_max)
 
     def _instant(self, value: Any) -> tuple[int, int | None]:
-        if type(value) is not int:
+        if type(value) is not int or not FIRST_MS <= value <= LAST_MS:
             raise UnreadableError("wrong_type")
         return value, None
 
@@ -271,7 +273,20 @@ def _from_json(value: bytes) -> dict[str, Any]:
         )
     except (ValueError, RecursionError) as problem:
         raise UnreadableError("bad_json") from problem
+    if _depth(parsed) > JSON_DEPTH_MAX:
+        raise UnreadableError("bad_json")
     return _once_each(parsed)
+
+
+def _depth(value: Any) -> int:
+    """Return how deep objects and arrays are in each other, level by level."""
+    depth, level = 0, [value]
+    while level := [one for one in level if isinstance(one, list)]:
+        depth += 1
+        level = [
+            inner[1] if isinstance(one, _Object) else inner for one in level for inner in one
+        ]
+    return depth
 
 
 def _refuse(constant: str) -> None:

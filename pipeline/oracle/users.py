@@ -118,10 +118,12 @@ class UserModel:
     def count(self, completion: Counted, policy: Policy) -> None:
         """Take in a completion that counts, and make the bridges that it leads to."""
         self.counted.append(completion)
+        day = completion.local_date
+        first, last = day - 2 * ONE_DAY, day + 2 * ONE_DAY
         ends: defaultdict[date, list[Ending]] = defaultdict(list)
         for one in self.counted:
-            ends[one.local_date].append(Ending(one.end_ms, one.tz))
-        day = completion.local_date
+            if first <= one.local_date <= last:
+                ends[one.local_date].append(Ending(one.end_ms, one.tz))
         self.bridges |= bridged_beside(day, ends, with_shift=policy.bridge_shift)
 
     @property

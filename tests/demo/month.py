@@ -17,16 +17,17 @@ import msgspec
 from confluent_kafka import Message
 
 from pipeline.core.geometry.catalogue import GoldenCatalogue
-from pipeline.demo.expected import REASONS, days, expected_progress
+from pipeline.demo.expected import REASONS, days, expected_audit, expected_progress
 from pipeline.demo.generator import Month, generate
+from pipeline.demo.newer_schemas import newer_encoder, newer_schemas
 from pipeline.demo.outputs import Outputs
 from pipeline.demo.planted import ToSend
 from pipeline.demo.reports import Limits
 from pipeline.demo.requests import Claimable
 from pipeline.demo.sending import Sent
 from pipeline.demo.wire import Wire
-from pipeline.oracle import Judgement, Logged, Reader, Rules, judge, load_rules
-from pipeline.oracle.events import Place
+from pipeline.oracle import Judgement, Logged, Reader, Rules, Verdict, judge, load_rules
+from pipeline.oracle.events import Alert, Place
 from pipeline.oracle.partition import home
 from pipeline.oracle.reading import without_logical_types
 from pipeline.oracle.users import key_id, unlock_id
@@ -40,6 +41,8 @@ SCHEMAS: dict[int, dict[str, Any]] = {
     schema_id: json.loads((ROOT / "schemas" / name).read_text(encoding="utf-8"))
     for schema_id, name in ((1, "PracticeCompleted.avsc"), (2, "Command.avsc"))
 }
+NEWER = newer_schemas(SCHEMAS[1])
+SCHEMAS |= dict(enumerate(NEWER.values(), 3))
 
 
 def rules() -> Rules:
@@ -64,6 +67,10 @@ def wire(partitions: int = PARTITIONS) -> Wire:
     return Wire(
         avro_completion=encoder(1),
         avro_command=encoder(2),
+        newer_completions={
+            what: newer_encoder(schema, schema_id)
+            for schema_id, (what, schema) in enumerate(NEWER.items(), 3)
+        },
         partition_of=lambda key: home(key, partitions),
         partitions=partitions,
         key_id=key_id,
@@ -72,19 +79,20 @@ def wire(partitions: int = PARTITIONS) -> Wire:
 
 def limits() -> Limits:
     """Return the policy's bounds."""
-    policy = rules().policies[0]
+    policy = rules().at(END_MS)
     return Limits(
         late_ms=policy.late_ms,
         skew_tolerance_ms=policy.skew_tolerance_ms,
         clock_ahead_ms_max=policy.clock_ahead_ms_max,
         future_skew_ms=policy.future_skew_ms,
         session_ms_min=policy.session_ms_min,
+        window_ms=policy.window_ms,
     )
 
 
 def claimable() -> tuple[Claimable, ...]:
     """Return the first portals."""
-    return tuple(Claimable(p.slug, p.keys) for p in rules().policies[0].portals[:4])
+    return tuple(Claimable(p.slug, p.keys) for p in rules().at(END_MS).portals[:4])
 
 
 def make(users: int, seed: int, length: int = 30, partitions: int = PARTITIONS) -> list[ToSend]:
@@ -156,12 +164,23 @@ def faultless(seed: int = 1) -> Run:
             letter: dict[str, Any] = {"key": logged.key, "value": logged.value, "headers": headers}
             letter |= {"reason": reason, "append_time": logged.append_time_ms}
             outputs.dead_letters.append(letter | {"cause": cause(place)})
-        if verdict.originals:
-            original = cause(verdict.originals[0])
-            alert = {"verdict": verdict.word, "original": original, "cause": cause(place)}
-            outputs.alerts.append(alert)
+        outputs.alerts.extend(_alert(place, verdict, alert) for alert in verdict.alerts)
     _users(judgement, outputs)
     return Run(sent, judgement, outputs)
+
+
+def _alert(place: Place, verdict: Verdict, due: Alert) -> dict[str, Any]:
+    original = due.originals[0]
+    return {
+        "user_id": verdict.user_id,
+        "verdict": due.word,
+        "severity": original.severity,
+        "original": cause(original.place),
+        "differing_fields": sorted(original.differing),
+        "local_date": days(due.local_date),
+        "original_local_date": days(original.local_date),
+        "cause": cause(place),
+    }
 
 
 def cause(place: Place) -> dict[str, Any]:
@@ -173,9 +192,10 @@ def _audit(sent: dict[Place, Sent], judgement: Judgement, outputs: Outputs) -> N
     heads: dict[int, tuple[int, bytes]] = {}
     unlocks: dict[Place, list[str]] = {}
     for user_id, user in judgement.users.items():
-        for one in user.unlocks.values():
-            unlocks.setdefault(one.place, []).append(unlock_id(user_id, one.lap, one.slug))
-    for place in sent:
+        for unlock in user.unlocks.values():
+            told = unlock_id(user_id, unlock.lap, unlock.slug)
+            unlocks.setdefault(unlock.place, []).append(told)
+    for place, one in sent.items():
         partition = place[1]
         genesis = sha256(f"awaway/audit/blue/{partition}".encode()).digest()
         sequence, prev_hash = heads.get(partition, (0, genesis))
@@ -184,7 +204,9 @@ def _audit(sent: dict[Place, Sent], judgement: Judgement, outputs: Outputs) -> N
         verdict = judgement.verdicts[place]
         entry = {"cause": cause(place), "partition": partition, "sequence": sequence}
         entry |= {"generation": "blue"}
-        entry |= {"verdict": verdict.word, "local_date": days(verdict.local_date)}
+        entry |= {"verdict": verdict.word} | expected_audit(verdict)
+        reason = sorted(REASONS[garbage])[0] if (garbage := one.meant.garbage) else None
+        entry |= {"rejection": reason}
         entry |= {"unlock_ids": unlocks.get(place, [])}
         entry |= {"prev_hash": prev_hash, "hash": hashed}
         framed = b"\0\0\0\0\1" + body + b"\x40" + hashed

@@ -40,7 +40,7 @@ def _swap_audit(run: Run) -> None:
 def _edit_audit(run: Run) -> None:
     message, entry = run.outputs.audit[7]
     value = message.value() or b""
-    edited = FakeMessage(value.replace(b"completions", b"COMPLETIONS"))
+    edited = FakeMessage(value.replace(b"com", b"COM"))
     run.outputs.audit[7] = (edited, entry)  # type: ignore[assignment]
 
 
@@ -50,6 +50,26 @@ def _other_verdict(run: Run) -> None:
 
 def _other_date(run: Run) -> None:
     next(e for _, e in run.outputs.audit if e["verdict"] == "accepted")["local_date"] += 1
+
+
+def _other_revision(run: Run) -> None:
+    next(e for _, e in run.outputs.audit if e["verdict"] == "exact")["revision"] = 0
+
+
+def _zone_not_assumed(run: Run) -> None:
+    next(e for _, e in run.outputs.audit if e["tz_assumed"])["tz_assumed"] = False
+
+
+def _other_zone(run: Run) -> None:
+    next(e for _, e in run.outputs.audit if e["tz"] == "Europe/Berlin")["tz"] = "Europe/Rome"
+
+
+def _not_revoked(run: Run) -> None:
+    next(e for _, e in run.outputs.audit if e["revoked_by"])["revoked_by"] = []
+
+
+def _no_rejection(run: Run) -> None:
+    next(e for _, e in run.outputs.audit if e["rejection"])["rejection"] = None
 
 
 def _stray_audit(run: Run) -> None:
@@ -86,7 +106,29 @@ def _repeat_alert(run: Run) -> None:
 
 
 def _other_original(run: Run) -> None:
-    run.outputs.alerts[0]["original"] = run.outputs.alerts[0]["cause"]
+    exact = next(alert for alert in run.outputs.alerts if alert["verdict"] == "exact")
+    exact["original"] = exact["cause"]
+
+
+def _other_severity(run: Run) -> None:
+    next(a for a in run.outputs.alerts if a["severity"] == "error")["severity"] = "notice"
+
+
+def _same_fields(run: Run) -> None:
+    next(a for a in run.outputs.alerts if "tz" in a["differing_fields"])["differing_fields"] = []
+
+
+def _other_alert_date(run: Run) -> None:
+    run.outputs.alerts[0]["original_local_date"] += 1
+
+
+def _drop_assumed_zone(run: Run) -> None:
+    alerts = run.outputs.alerts
+    alerts.remove(next(a for a in alerts if a["verdict"] == "assumed_zone"))
+
+
+def _zone_is_known(run: Run) -> None:
+    next(r for r in run.outputs.progress.values() if not r["tz_known"])["tz_known"] = True
 
 
 def _drop_portal(run: Run) -> None:
@@ -166,16 +208,26 @@ def _stale_progress(run: Run) -> None:
         (_swap_audit, {"audit_chain_breaks": 2}),
         (_edit_audit, {"audit_chain_breaks": 1}),
         (_other_verdict, {"verdicts_wrong": 1}),
-        (_other_date, {"dates_wrong": 1}),
+        (_other_date, {"audit_entries_wrong": 1}),
+        (_other_revision, {"audit_entries_wrong": 1}),
+        (_zone_not_assumed, {"audit_entries_wrong": 1}),
+        (_other_zone, {"audit_entries_wrong": 1}),
+        (_not_revoked, {"audit_entries_wrong": 1}),
+        (_no_rejection, {"rejections_wrong": 1}),
         (_stray_audit, {"inputs_audited_again": 1, "inputs_unaudited": 1}),
-        (_drop_letter, {"dead_letters_missing": 1}),
+        (_drop_letter, {"dead_letters_missing": 1, "rejections_wrong": 1}),
         (_repeat_letter, {"dead_letters_extra": 1}),
         (_alter_letter, {"dead_letters_altered": 1}),
         (_alter_headers, {"dead_letters_altered": 1}),
-        (_other_reason, {"reasons_wrong": 1}),
+        (_other_reason, {"reasons_wrong": 1, "rejections_wrong": 1}),
         (_drop_alert, {"alerts_missing": 1}),
         (_repeat_alert, {"alerts_extra": 1}),
         (_other_original, {"alerts_wrong": 1}),
+        (_other_severity, {"alerts_wrong": 1}),
+        (_same_fields, {"alerts_wrong": 1}),
+        (_other_alert_date, {"alerts_wrong": 1}),
+        (_drop_assumed_zone, {"alerts_missing": 1}),
+        (_zone_is_known, {"users_wrong": 1}),
         (_drop_portal, {"portals_missing": 1}),
         (_repeat_portal, {"portals_extra": 1}),
         (_stray_portal, {"portals_missing": 1, "portals_extra": 1}),

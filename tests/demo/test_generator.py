@@ -6,11 +6,14 @@ from random import Random
 import msgspec
 import pytest
 
+from pipeline.demo import oddities
+from pipeline.demo.expected import REASONS
 from pipeline.demo.garbage import KINDS, NOISE_BYTES
+from pipeline.demo.people import PRACTICES, ROLES, ROLES_EVERY
 from pipeline.demo.planted import DUPLICATES, tally
 from pipeline.demo.reports import make_device
 from pipeline.demo.requests import REFUSED
-from pipeline.oracle import Reader, judge
+from pipeline.oracle import Judgement, Reader, UserModel, judge
 from tests.demo.month import END_MS, PARTITIONS, SCHEMAS, limits, log_of, make, rules
 
 
@@ -33,7 +36,8 @@ def test_records_come_in_order_and_end_with_the_month() -> None:
 
 def test_everything_that_is_promised_is_planted() -> None:
     planted = tally(make(500, seed=1))
-    assert set(planted.garbage) == {*KINDS, *REFUSED}
+    assert set(planted.garbage) == {*KINDS, *REFUSED} == REASONS.keys()
+    assert set(planted.odd) == set(oddities.KINDS)
     words = {"accepted", *DUPLICATES, "applied", "repeated", "dead_letter"}
     assert {word for word, count in planted.verdicts.items() if count} == words
     assert planted.records == planted.completions + planted.commands
@@ -62,6 +66,47 @@ def test_the_oracle_finds_exactly_what_was_planted(seed: int) -> None:
         verdict = judgement.verdicts[place]
         assert verdict.word == one.meant.verdict, (place, one.meant.garbage, verdict)
     assert sum(len(user.bridged) for user in judgement.users.values()) > 0
+
+
+def _of(role: str, judgement: Judgement) -> list[UserModel]:
+    numbers = [n for n, name in ROLES.items() if name == role]
+    users = [f"seeker-{n + 100 * k:05d}" for k in range(4) for n in numbers]
+    return [judgement.users[user_id] for user_id in users]
+
+
+def test_everyone_with_a_role_plays_it() -> None:
+    sent = log_of(make(4 * ROLES_EVERY, seed=2))
+    judgement = judge([one.logged for one in sent.values()], rules(), Reader(SCHEMAS), PARTITIONS)
+    assert sum(len(user.bridged) for user in _of("eastward", judgement)) >= 3
+    assert all(not user.bridged for user in _of("stays_home", judgement))
+    assert all(user.zone for user in _of("credits", judgement))
+    assert all(user.zone is None and user.credited for user in _of("credits_nowhere", judgement))
+    assert all(user.revoked & user.credited for user in _of("revoked", judgement))
+    three_weeks_ms = 20 * 86_400_000
+    for user in _of("retreat", judgement):
+        assert max(one.append_time_ms - one.end_ms for one in user.counted) > three_weeks_ms
+    counted = {user.user_id for user in _of("counts_sessions", judgement)}
+    errors = Counter(
+        verdict.user_id
+        for verdict in judgement.verdicts.values()
+        for alert in verdict.alerts
+        if alert.word == "twin" and alert.originals[0].severity == "error"
+    )
+    assert all(errors[user_id] > 10 for user_id in counted)
+
+
+def test_the_crowd_names_zones_and_practices_in_many_ways() -> None:
+    records = make(300, seed=1)
+    judgement = judge(
+        [one.logged for one in log_of(records).values()], rules(), Reader(SCHEMAS), PARTITIONS
+    )
+    alerts = Counter(
+        alert.word for verdict in judgement.verdicts.values() for alert in verdict.alerts
+    )
+    assert alerts["assumed_zone"] > 50
+    values = b"".join(one.value or b"" for one in records if one.garbage != "noise")
+    for name in (b"US/Pacific-New", b"UTC+0", b'"GMT', b"Etc/Unknown", *map(str.encode, PRACTICES)):
+        assert name in values, name
 
 
 @pytest.mark.parametrize("length", [1, 3, 90])
