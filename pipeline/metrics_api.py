@@ -111,8 +111,8 @@ IN_FLIGHT_COMPLETIONS: Final = Metric(
 COMPLETIONS: Final = Metric(
     "awaway_api_completions_total",
     Kind.COUNTER,
-    "Completions handed to the brokers, by what they said: acknowledged, failed (not within "
-    "api_delivery_ms_max, or refused).",
+    "Completions handed to the brokers, by what they said: acknowledged, refused (never to be "
+    "taken: too large, or invalid), failed (not within api_delivery_ms_max).",
     ("outcome",),
 )
 PICTURES: Final = Metric(

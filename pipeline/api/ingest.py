@@ -42,6 +42,7 @@ from pipeline.api.intake import (
 )
 from pipeline.api.openapi import Answer, ApiRoute, Body, Operation, Parameter
 from pipeline.api.parts import Parts
+from pipeline.api.preview import DryRun, Preview
 from pipeline.api.problems import ProblemError
 from pipeline.api.queries import query_of
 from pipeline.api.receiving import items_of
@@ -55,23 +56,26 @@ AT_ONCE_BYTES: Final = 65_536
 """A body up to this size is taken apart on the event loop, a larger one on a thread."""
 
 _POSITION: Final = re.compile(r"([0-9]{1,6})-([0-9]{1,18})")
-_POST_QUERY: Final[tuple[str, ...]] = ()
+_POST_QUERY: Final = ("dry_run",)
 _GET_QUERY: Final = ("position",)
 _encode: Final = msgspec.json.Encoder().encode
 
 
 def routes(parts: Parts) -> list[ApiRoute]:
     """The routes of this module."""
-    intake, inquiry = Intake(parts), Inquiry(parts)
+    intake, inquiry, preview = Intake(parts), Inquiry(parts), Preview(parts)
 
     async def post(request: Request) -> Response:
         principal = parts.access.guard.principal(request.scope)
         own = principal.subject if principal.kind is Kind.USER else None
         check(principal, own, COMPLETIONS_WRITE)
-        query_of(request.scope["query_string"], _POST_QUERY)
+        query = query_of(request.scope["query_string"], _POST_QUERY)
         values = await _values(parts, request, principal)
         if len(values) > 1:
             parts.access.limits.admit(principal, len(values) - 1)
+        if _flag(query, "dry_run"):
+            judged = await preview.judge(values, principal)
+            return Response(_encode(judged), media_type="application/json")
         return _answer(
             await intake.take(values, principal, record_headers(request.headers, principal.name))
         )
@@ -97,6 +101,13 @@ def routes(parts: Parts) -> list[ApiRoute]:
         ApiRoute("/v1/completions", post, _POST, method="POST"),
         ApiRoute(f"{USERS}/completions/{{completion_id:completion}}", status, _GET),
     ]
+
+
+def _flag(query: dict[str, str], name: str) -> bool:
+    text = query.get(name, "false")
+    if text not in ("true", "false"):
+        raise ProblemError(400, "bad-query", "Bad query", f"{name} must be true or false")
+    return text == "true"
 
 
 def _position(query: dict[str, str]) -> tuple[int, int] | None:
@@ -189,6 +200,7 @@ _POST: Final = Operation(
     "Record completions",
     "completions",
     {
+        200: Answer("A dry run: what would be said of each; nothing was sent.", DryRun),
         202: Answer(
             "Every completion is in the log, on all in-sync replicas.",
             Batch,
@@ -208,6 +220,14 @@ _POST: Final = Operation(
         503: Answer("The brokers did not acknowledge; send again.", RefusedProblem, headers=_RETRY),
         **_AUTH,
     },
+    (
+        Parameter(
+            "dry_run",
+            "query",
+            {"type": "boolean", "default": False},
+            "Only say what the pipeline would say, from what is known of the users now.",
+        ),
+    ),
     body=Body(CompletionIn | list[CompletionIn]),
     scope=COMPLETIONS_WRITE,
     description="One completion or an array of them, as on the topic. The same id may be sent "
