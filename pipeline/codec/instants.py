@@ -41,7 +41,7 @@ _OFFSET: Final = r"(?:[Zz]|([+-])([01]\d|2[0-3])(?::?([0-5]\d))?)"
 _DATE: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ]", re.ASCII)
 _ENDING: Final = re.compile(rf"(?:\.(\d++))?{_OFFSET}", re.ASCII)
 _WHOLE: Final = re.compile(
-    rf"(\d{{4}}-\d\d-\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)((?:\.\d++)?))?({_OFFSET})", re.ASCII
+    rf"(\d{{4}})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)((?:\.\d++)?))?({_OFFSET})", re.ASCII
 )
 
 
@@ -62,8 +62,10 @@ class _Dates(dict[str, int]):
     def __missing__(self, text: str) -> int:
         found = _DATE.fullmatch(text)
         if found is None:
-            raise KeyError(text)
+            raise KeyError  # without the text, which can be long
         midnight = _midnight(*map(int, found.groups()))
+        if not INSTANT_MIN + DAY_MS <= midnight <= INSTANT_MAX - 2 * DAY_MS:
+            raise KeyError  # of so early or late a date the offset decides
         if len(self) >= _DATES_MAX:
             self.clear()
         self[text] = midnight
@@ -76,7 +78,7 @@ class _Endings(dict[str, int]):
     def __missing__(self, text: str) -> int:
         found = _ENDING.fullmatch(text)
         if found is None:
-            raise KeyError(text)
+            raise KeyError  # without the text, which can be long
         fraction, sign, hours, minutes = found.groups()
         added = int((fraction or "0")[:3].ljust(3, "0"))
         if sign:
@@ -147,12 +149,9 @@ def instant_and_offset(text: str) -> tuple[int, int]:
 
 def _midnight(year: int, month: int, day: int) -> int:
     try:
-        midnight = (date(year, month, day).toordinal() - _EPOCH_ORDINAL) * DAY_MS
+        return (date(year, month, day).toordinal() - _EPOCH_ORDINAL) * DAY_MS
     except ValueError as error:
         raise NotAnInstantError("there is no such date") from error
-    if not INSTANT_MIN + DAY_MS <= midnight <= INSTANT_MAX - 2 * DAY_MS:
-        raise NotAnInstantError("the year is not within 2 to 9998", "instant_out_of_range")
-    return midnight
 
 
 def _unusual(text: str) -> tuple[int, int]:
@@ -160,8 +159,8 @@ def _unusual(text: str) -> tuple[int, int]:
     found = _WHOLE.fullmatch(text)
     if found is None:
         raise _why_not(text)
-    day, hour, minute, second, fraction, offset = found.groups()[:6]
-    midnight = _dates[f"{day}T"]
+    year, month, day, hour, minute, second, fraction, offset = found.groups()[:8]
+    midnight = _midnight(int(year), int(month), int(day))
     if hour >= "24":
         raise NotAnInstantError(f"its hour is {hour}; the last one is 23, and midnight is 00:00")
     if minute >= "60":
@@ -169,14 +168,22 @@ def _unusual(text: str) -> tuple[int, int]:
     added = _endings[f"{fraction or ''}{offset}"]
     offset_minutes = -(added // _MINUTE_MS)
     at_minute = midnight + _MINUTES[f"{hour}:{minute}:"] - offset_minutes * _MINUTE_MS
-    if second == "60":
-        if (at_minute + _MINUTE_MS) % DAY_MS:
-            raise NotAnInstantError("its second is 60, and a leap second is only at 23:59:60 UTC")
-        return at_minute + _MINUTE_MS - 1, offset_minutes
-    if second and second > "60":
+    within_minute = _within_minute(second or "00", added % _MINUTE_MS, at_minute)
+    instant = at_minute + within_minute
+    if not INSTANT_MIN <= instant <= INSTANT_MAX:
+        raise NotAnInstantError("its year in UTC is not one of 2 to 9998", "instant_out_of_range")
+    return instant, offset_minutes
+
+
+def _within_minute(second: str, fraction_ms: int, at_minute: int) -> int:
+    """Milliseconds from the beginning of the minute, which is at `at_minute`."""
+    if second < "60":
+        return _SECONDS[second] + fraction_ms
+    if second > "60":
         raise NotAnInstantError(f"its second is {second}; the last one is 59")
-    milliseconds = added % _MINUTE_MS
-    return at_minute + _SECONDS[second or "00"] + milliseconds, offset_minutes
+    if (at_minute + _MINUTE_MS) % DAY_MS:
+        raise NotAnInstantError("its second is 60, and a leap second is only at 23:59:60 UTC")
+    return _MINUTE_MS - 1
 
 
 def _why_not(text: str) -> NotAnInstantError:
