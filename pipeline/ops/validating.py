@@ -10,12 +10,12 @@ the topics. What only a broker decides (the partition, the append time) is given
 
 import traceback
 from datetime import date
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 import msgspec
 
 from pipeline.codec.errors import DecodeError, readable
-from pipeline.codec.inputs import InputDecoder, check_key
+from pipeline.codec.inputs import check_key
 from pipeline.core.fold import Outcome, Rejection, World, fold_command, fold_completion
 from pipeline.core.progress import progress_of
 from pipeline.core.reading import today
@@ -27,13 +27,27 @@ from pipeline.core.records import (
     PracticeCompleted,
     ReconciliationAlert,
 )
-from pipeline.core.state import EMPTY
+from pipeline.core.state import EMPTY, UserState
 from pipeline.ops.explain_words import revoked_by_text
 from pipeline.ops.validating_state import LeftBehind
 
 Topic = Literal["completions", "commands"]
 
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
+
+
+class Decoder(Protocol):
+    """What of an `InputDecoder` is needed here."""
+
+    ignored_fields: int
+
+    def decode_completion(self, value: bytes | None) -> PracticeCompleted:
+        """Raises DecodeError."""
+        ...
+
+    def decode_command(self, value: bytes | None) -> Command:
+        """Raises DecodeError."""
+        ...
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -119,7 +133,7 @@ class Validator:
         left: what earlier inputs left behind; changed by those to come.
     """
 
-    def __init__(self, world: World, decoder: InputDecoder, left: LeftBehind | None = None) -> None:
+    def __init__(self, world: World, decoder: Decoder, left: LeftBehind | None = None) -> None:
         self.left = left or LeftBehind(world.policies.window_ms)
         self._world = world
         self._decoder = decoder
@@ -145,6 +159,20 @@ class Validator:
         if outcome.state is not None:
             self.left.users[event.user_id] = outcome.state
         return self._said(entry, event, outcome, self._decoder.ignored_fields - ignored)
+
+    def remember(self, completion: PracticeCompleted, cause: Cause, append_time: Instant) -> None:
+        """Have the window hold a completion that counted; its user's state stays as it is.
+
+        Args:
+            completion: given in the order in which they were appended.
+            cause: where it lies.
+        """
+        self.left.seen.now = append_time
+        outcome = fold_completion(
+            UserState(), self.left.seen, completion, cause, append_time, self._world
+        )
+        if outcome.seen is not None:
+            self.left.seen.remember(completion.user_id, outcome.seen)
 
     def read(self, user_id: str, at: Instant, tz: str | None = None) -> Reading:
         """Where a user would be said to stand.

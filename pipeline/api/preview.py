@@ -1,0 +1,144 @@
+"""What the pipeline would say of completions, if they were sent now.
+
+Owns: `POST /v1/completions?dry_run=true`: what is known of the users, put before the items.
+Does not own: the judgement (ops/validating.py), which items there are and who may (ingest.py).
+Invariant: nothing is sent, indexed or remembered.
+
+A user's state is what the store of progress has; the window is made again from the completions
+that counted, by the index of outcomes and the log, the latest `REMEMBERED_MAX` of a user. So an
+answer is as new as the store and the index, and a repeat of something older than they reach is not
+seen.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from pipeline.api.auth import COMPLETIONS_WRITE, Principal, check
+from pipeline.api.outcome_rows import Entry
+from pipeline.api.parts import Parts
+from pipeline.api.problems import ProblemError
+from pipeline.api.store import HEAD
+from pipeline.codec import json_inputs
+from pipeline.codec.errors import DecodeError, RegistryUnavailableError
+from pipeline.core.fold import World
+from pipeline.core.records import AuditEntry, Command, Instant, PracticeCompleted
+from pipeline.ops.committed_log import UnreadableLogError
+from pipeline.ops.explain_records import place_of
+from pipeline.ops.validating import Entry as Input
+from pipeline.ops.validating import Said, Validator
+from pipeline.ops.validating_state import state_of
+
+ITEMS_MAX: Final = 100
+"""Of one request: each user of them costs a read of the log."""
+
+REMEMBERED_MAX: Final = 200
+AT_ONCE: Final = 2
+
+
+class DryRun(msgspec.Struct, frozen=True):
+    """What the pipeline would say of each item, in their order; nothing was sent."""
+
+    dry_run: bool
+    items: tuple[Said, ...]
+
+
+class _Decoder:
+    """JSON alone, as it comes over HTTP."""
+
+    def __init__(self) -> None:
+        self.ignored_fields = 0
+
+    def decode_completion(self, value: bytes | None) -> PracticeCompleted:
+        return json_inputs.completion(value or b"", self._ignored)
+
+    def decode_command(self, value: bytes | None) -> Command:
+        return json_inputs.command(value or b"", self._ignored)
+
+    def _ignored(self, fields: int) -> None:
+        self.ignored_fields += fields
+
+
+class Preview:
+    """Judges requests without sending them.
+
+    Args:
+        parts: store, index, log, policy.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._turn = asyncio.Semaphore(AT_ONCE)
+
+    async def judge(self, values: Sequence[bytes], principal: Principal) -> DryRun:
+        """What would be said of the items of a request.
+
+        Raises:
+            ProblemError: 403, one is another user's; 413, too many; 503, what is known of the users
+                cannot be asked for.
+        """
+        if len(values) > ITEMS_MAX:
+            raise ProblemError(
+                413,
+                "batch-too-large",
+                "Too many completions",
+                f"a dry run may carry {ITEMS_MAX} completions, not {len(values)}",
+            )
+        users = dict.fromkeys(_users(values))
+        for user_id in users:
+            check(principal, user_id, COMPLETIONS_WRITE)
+        if not self._parts.source.is_usable:
+            raise _away("the store of progress is not loaded yet")
+        async with self._turn:
+            return await asyncio.to_thread(self._judge, values, list(users))
+
+    def _judge(self, values: Sequence[bytes], users: Sequence[str]) -> DryRun:
+        parts, now_ms = self._parts, self._parts.now_ms()
+        validator = Validator(World(parts.policies, parts.catalogue), _Decoder())
+        for user_id in users:
+            raw = parts.source.store.raw(user_id.encode())
+            if raw is not None:
+                progress = parts.source.decode(raw[HEAD.size :])
+                validator.left.users[user_id] = state_of(progress)
+            self._remember(validator, user_id, now_ms)
+        inputs = [Input(str(n), "completions", now_ms, value) for n, value in enumerate(values)]
+        return DryRun(True, tuple([validator.judge(one) for one in inputs]))
+
+    def _remember(self, validator: Validator, user_id: str, now_ms: Instant) -> None:
+        """Have the window hold what counted of a user, as far back as is known."""
+        parts = self._parts
+        found, _ = parts.outcomes.of_user(user_id, ("audit",), limit=REMEMBERED_MAX)
+        since = now_ms - parts.policies.window_ms
+        counted = [entry.cause for entry in reversed(found) if _counted(entry, since)]
+        try:
+            there = parts.inputs.read([place_of(cause) for cause in counted])
+        except (UnreadableLogError, RegistryUnavailableError) as error:
+            raise _away(f"what counted before cannot be read: {error}") from error
+        for cause in counted:
+            sent = there.get(place_of(cause))
+            if sent is not None and isinstance(sent.record, PracticeCompleted):
+                validator.remember(sent.record, cause, sent.append_time)
+
+
+def _users(values: Iterable[bytes]) -> Iterable[str]:
+    for value in values:
+        try:
+            yield json_inputs.completion(value).user_id
+        except DecodeError:
+            continue
+
+
+def _counted(entry: Entry, since: Instant) -> bool:
+    record = entry.record
+    return (
+        isinstance(record, AuditEntry)
+        and record.action == "completion"
+        and record.verdict in ("accepted", "overlap")
+        and record.append_time >= since
+    )
+
+
+def _away(why: str) -> ProblemError:
+    return ProblemError(503, "not-known", "Not known", why, headers={"Retry-After": "2"})
