@@ -16,7 +16,8 @@ import pytest
 from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from pipeline.api.access import make_access
+from pipeline.api.access import make_access, records_max
+from pipeline.api.auth import ALL_SCOPES, Kind, Principal
 from pipeline.api.producing import (
     BATCH_BYTES,
     CompletionProducer,
@@ -189,3 +190,18 @@ async def test_a_record_larger_than_a_batch_was_alone_the_first_time(mocked: Api
         await asyncio.wait_for(mocked.producer.send(b"ann", value, []), 30)
     assert mocked.producer._one_by_one is None
     assert mocked.producer.told["refused"] == 1
+
+
+def test_a_batch_larger_than_a_burst_is_too_large_and_not_too_soon() -> None:
+    person, app = (Principal(kind.value, kind, ALL_SCOPES) for kind in (Kind.USER, Kind.SERVICE))
+    given: dict[str, Any] = {
+        "api_batch_records_max": 1_000,
+        "api_rate_people_per_s": 2.0,
+        "api_burst_s": 5.0,
+    }
+    settings = ApiSettings(**given)
+    assert (records_max(settings, person), records_max(settings, app)) == (10, 1_000)
+    slow = ApiSettings(**given | {"api_rate_people_per_s": 0.01})
+    assert records_max(slow, person) == 1
+    unbounded = ApiSettings(**given | {"api_rate_people_per_s": 0})
+    assert records_max(unbounded, person) == 1_000
