@@ -15,10 +15,10 @@ from typing import Final
 
 import msgspec
 
-from pipeline.api.cutting import NotAnArrayError, bare, cut
 from pipeline.api.problems import ProblemError
 from pipeline.codec import json_inputs
 from pipeline.codec.errors import DecodeError
+from pipeline.codec.json_array import NotAnArrayError, bare, cut
 from pipeline.core.completion import examine
 from pipeline.core.records import Instant, PracticeCompleted
 from pipeline.core.rejection import Rejection

@@ -74,7 +74,7 @@ def _cut(array: bytes) -> list[bytes]:
         if mark == b",":
             items.append(bare(array[start : at - 1]))
             start = at
-        elif mark == b"[" or mark == b"{":
+        elif mark in (b"[", b"{"):
             opened.append(mark)
         elif mark == b"":
             raise NotAnArrayError("a bracket is not closed")

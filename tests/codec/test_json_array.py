@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.api import cutting
-from pipeline.api.cutting import MARKS_MAX, NotAnArrayError, bare, cut
 from pipeline.api.problems import ProblemError
 from pipeline.api.receiving import items_of
+from pipeline.codec.json_array import MARKS_MAX, NotAnArrayError, bare, cut
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
