@@ -1,7 +1,7 @@
 """An array of JSON values, cut into its items.
 
 Owns: where an item begins and ends.
-Does not own: whether an item is JSON, and what it says (receiving.py): each is judged alone.
+Does not own: whether an item is JSON, and what it says: each is judged alone.
 Invariants: what is not an array as a whole, with its brackets in pairs and its strings ended, is
 not cut at all. Of an array that is JSON the items are those that any parser finds. The time is
 linear in the array's length and bounded, and nesting costs no stack.

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.api import cutting
 from pipeline.api.problems import ProblemError
 from pipeline.api.receiving import items_of
+from pipeline.codec import json_array
 from pipeline.codec.json_array import MARKS_MAX, NotAnArrayError, bare, cut
 
 values = st.recursive(
@@ -37,7 +37,7 @@ def test_an_array_that_is_json_has_the_items_that_a_parser_finds(
     text = f"[{space}" + f"{space},{space}".join(map(json.dumps, given)) + f"{space}]"
     found = cut(text.encode())
     assert [json.loads(item) for item in found] == given
-    assert cutting._cut(text.encode()) == found
+    assert json_array._cut(text.encode()) == found
     assert [bare(item) for item in found] == found
 
 
