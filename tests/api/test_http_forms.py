@@ -28,7 +28,7 @@ def test_head_on_a_stream_answers_at_once_and_holds_nothing(
         answer = uma.head("/v1/users/uma/events")
         assert (answer.status_code, answer.content) == (200, b"")
         assert answer.headers["content-type"].startswith("text/event-stream")
-    assert served.streams() == before
+    served.ledger.wait_for(lambda: served.streams() == before)
     assert uma.get("/v1/users/uma/progress").status_code == 200
 
 
