@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from pipeline.codec.avro import AvroEncoder
-from pipeline.codec.dead_letters import EXTRA_BYTES, fit
+from pipeline.codec.dead_letters import EXTRA_BYTES, fit, framed_schema_id
 from pipeline.codec.headers import dead_letter_headers
 from pipeline.core.records import Cause, DeadLetter, Header
 from tests.codec.samples import SCHEMAS
@@ -79,3 +79,28 @@ def test_a_header_name_that_utf8_cannot_hold_is_counted_and_not_raised() -> None
     odd = letter(b"user", b"x" * 5_000_000, Header("\ud800", b""))
     assert fit(odd, BYTES_MAX).headers == ()
     assert msgspec.structs.replace(fit(odd, BYTES_MAX), headers=odd.headers) != odd
+
+
+@pytest.mark.parametrize(
+    ("value", "schema_id"),
+    [
+        (None, None),
+        (b"", None),
+        (b"\0", None),
+        (b"\0\0\0\0", None),
+        (b"\0\0\0\0\x07", 7),
+        (b"\0\0\0\0\x07and what follows, sound or not", 7),
+        (b"\0\0\0\0\0", 0),
+        (b"\0\x7f\xff\xff\xff", (1 << 31) - 1),
+        (b"\0\xff\xff\xff\xff", -1),
+        (b"\0\x80\0\0\0", -(1 << 31)),
+        (b'{"completion_id": "c1"}', None),
+        (b"\xef\xbb\xbf{}", None),
+        (b"\1\0\0\0\x07", None),
+    ],
+)
+def test_the_schema_id_of_a_framing(value: bytes | None, schema_id: int | None) -> None:
+    assert framed_schema_id(value) == schema_id
+    # Whatever it is, it can be written.
+    written = msgspec.structs.replace(letter(None, value), schema_id=framed_schema_id(value))
+    assert ENCODE(written)
