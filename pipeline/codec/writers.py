@@ -53,7 +53,7 @@ WAIT_S: Final = 0.5
 REFUSED_S: Final = 60.0
 """For so long nothing but refusals may be a passing fault; then records are told of them."""
 
-READINGS_AT_ONCE: Final = 5
+READINGS_AT_ONCE: Final = 10
 READING_EVERY_S: Final = 1.0
 """A subject may be read so many times one after the other, and then once in so many seconds."""
 
@@ -184,7 +184,8 @@ class SubjectSchemas:
         if not self._is_reading and self._readings_left(now) < 1:
             raise self._unknown(
                 schema_id,
-                f" of {now - self._read_at:.1f} s ago (read too often lately to read them again)",
+                f" as it was {now - self._read_at:.1f} s ago, and was read too often since to be read"
+                " again",
             )
 
     def _refuse(self, schema_id: int, now: float) -> None:

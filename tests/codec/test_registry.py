@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 from confluent_kafka.schema_registry import Schema as RegistrySchema
-from confluent_kafka.schema_registry import SchemaRegistryError
+from confluent_kafka.schema_registry import SchemaReference, SchemaRegistryError
 
+from pipeline.clock import now_ms
 from pipeline.codec.avro import AvroEncoder
 from pipeline.codec.avro_reader import UnresolvableSchemaError
 from pipeline.codec.errors import (
@@ -29,6 +30,7 @@ from pipeline.codec.registry import (
     registered_fingerprint,
 )
 from pipeline.codec.schemas import RECORDS, parse
+from pipeline.codec.writers import subjects_of
 from pipeline.local.stack import LocalStack
 from tests.codec.registry_scene import (
     REFUSALS,
@@ -298,3 +300,89 @@ def test_the_real_registry_with_a_newer_schema_and_another_level(stack: LocalSta
         SchemaResolver(client).resolve(expected)
     newer = {subject: Expected(parse(json.dumps(tree), "newer"), "FULL_TRANSITIVE")}
     assert SchemaResolver(client).resolve(newer)[subject] != first
+
+
+def framed(schema_id: int, record: Any) -> bytes:
+    return AvroEncoder(SCHEMAS["PracticeCompleted"], schema_id).encode(record)
+
+
+def test_the_real_registry_as_a_worker_asks_it(stack: LocalStack) -> None:
+    """Of its subject alone: newer versions, deleted ones, and what can never be read."""
+    topics = [f"t{uuid.uuid4().hex[:8]}.{name}" for name in ("completions", "commands")]
+    subject = f"{topics[0]}-value"
+    client = connect({"url": stack.registry_url})
+    client.set_compatibility(subject, "NONE")
+    completed = SCHEMAS["PracticeCompleted"]
+    ours = client.register_schema(subject, RegistrySchema(completed.text, "AVRO"))
+    client.register_schema(f"{topics[1]}-value", RegistrySchema(SCHEMAS["Command"].text, "AVRO"))
+    subjects = subjects_of(topics, client)
+    decoder = InputDecoder(SCHEMAS, *(one.writer_schema for one in subjects.values()))
+    record = SAMPLES[0]
+
+    def decoded(value: bytes) -> Any:
+        subjects[topics[0]].begin(0, now_ms())
+        try:
+            return decoder.decode_completion(value)
+        except DecodeError as error:
+            assert error.schema_id == int.from_bytes(value[1:5], "big", signed=True)
+            return error.reason, error.detail
+
+    assert decoded(framed(ours, record)) == record
+    newer_text = newer(completed.text)
+    later = client.register_schema(subject, RegistrySchema(newer_text, "AVRO"))
+    assert decoded(framed(later, record) + b"\x02\x08calm") == record
+    third = client.register_schema(
+        subject, RegistrySchema(newer_text.replace("mood", "sky"), "AVRO")
+    )
+    client.delete_version(subject, 3)
+    assert decoded(framed(third, record) + b"\x00") == record
+    for unknown in (2**31 - 1, -1, client.register_schema(f"{subject}-x", RegistrySchema("[]"))):
+        reason, detail = decoded(b"\0" + unknown.to_bytes(4, "big", signed=True) + b"x")
+        assert reason == "unknown_schema_id"
+        assert detail.startswith(f"schema id {unknown} is not among the versions of {subject}; ")
+        assert f"register the schema under {subject} (TopicNameStrategy)" in detail
+    client.register_schema(
+        f"{subject}-user", RegistrySchema('{"type":"record","name":"a.User","fields":[]}', "AVRO")
+    )
+    refers = client.register_schema(
+        subject,
+        RegistrySchema(
+            '{"type":"record","name":"R","fields":[{"name":"user","type":"a.User"}]}',
+            "AVRO",
+            [SchemaReference("a.User", f"{subject}-user", 1)],
+        ),
+    )
+    reason, detail = decoded(framed(refers, record))
+    assert reason == "unresolvable_schema"
+    assert "refers to other schemas" in detail
+
+
+def test_the_real_registry_with_another_language(stack: LocalStack) -> None:
+    topic = f"t{uuid.uuid4().hex[:8]}.completions"
+    client = connect({"url": stack.registry_url})
+    proto = 'syntax = "proto3"; message Other { string name = 1; }'
+    schema_id = client.register_schema(f"{topic}-value", RegistrySchema(proto, "PROTOBUF"))
+    made = subjects_of([topic], client)[topic]
+    made.begin(0, now_ms())
+    with pytest.raises(DecodeError, match="it is PROTOBUF, not Avro") as caught:
+        InputDecoder(SCHEMAS, made.writer_schema).decode_completion(framed(schema_id, SAMPLES[0]))
+    assert caught.value.reason == "unresolvable_schema"
+
+
+def test_the_real_registry_loses_its_data(stack: LocalStack) -> None:
+    """What was read goes on; an id that was not says nothing, until there is a subject again."""
+    topic = f"t{uuid.uuid4().hex[:8]}.completions"
+    client = connect({"url": stack.registry_url})
+    text = RegistrySchema(SCHEMAS["PracticeCompleted"].text, "AVRO")
+    ours = client.register_schema(f"{topic}-value", text)
+    made = subjects_of([topic], client)[topic]
+    decoder = InputDecoder(SCHEMAS, made.writer_schema)
+    made.begin(0, now_ms())
+    assert decoder.decode_completion(framed(ours, SAMPLES[0])) == SAMPLES[0]
+    client.delete_subject(f"{topic}-value")
+    client.delete_subject(f"{topic}-value", permanent=True)
+    made.begin(0, now_ms())
+    with pytest.raises(RegistryUnavailableError, match="has no subject"):
+        decoder.decode_completion(framed(ours + 1, SAMPLES[0]))
+    made.begin(0, now_ms())
+    assert decoder.decode_completion(framed(ours, SAMPLES[0])) == SAMPLES[0]
