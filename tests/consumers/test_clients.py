@@ -182,7 +182,7 @@ def test_other_libraries_decode_the_samples_and_write_the_same_bytes(
 def same(record: dict[str, Any], again: bytes) -> bool:
     """Whether the bytes are the record's; a map's entries may come in any order."""
     if record["name"] != "PracticeCompleted":
-        return again.hex() == record["body"]
+        return again == bytes.fromhex(record["body"])
     schema = fastavro.parse_schema(record["schema"])
     once, twice = (
         fastavro.schemaless_reader(io.BytesIO(body), schema, schema)
