@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from pipeline.codec.avro import AvroEncoder
-from pipeline.codec.dead_letters import EXTRA_BYTES, fit, framed_schema_id
+from pipeline.codec.dead_letters import EXTRA_BYTES, fit
+from pipeline.codec.framed import schema_id_in
 from pipeline.codec.headers import dead_letter_headers
 from pipeline.core.records import Cause, DeadLetter, Header
 from tests.codec.samples import SCHEMAS
@@ -100,7 +101,7 @@ def test_a_header_name_that_utf8_cannot_hold_is_counted_and_not_raised() -> None
     ],
 )
 def test_the_schema_id_of_a_framing(value: bytes | None, schema_id: int | None) -> None:
-    assert framed_schema_id(value) == schema_id
+    assert schema_id_in(value) == schema_id
     # Whatever it is, it can be written.
-    written = msgspec.structs.replace(letter(None, value), schema_id=framed_schema_id(value))
+    written = msgspec.structs.replace(letter(None, value), schema_id=schema_id_in(value))
     assert ENCODE(written)
