@@ -23,8 +23,16 @@ if TYPE_CHECKING:
 
     from pipeline.config import Settings
     from pipeline.ops.validating import Reading, Said, Topic, Validator
+    from pipeline.ops.validating_files import Batch
 
 _COLOURS = {"dead_letter": "red", "exact": "yellow", "twin": "yellow", "collision": "red"}
+StateOption = Annotated[
+    Path | None,
+    typer.Option(help="Begin with this: a file of --save, or published progress as JSON."),
+]
+SaveOption = Annotated[
+    Path | None, typer.Option(help="Write here what the inputs leave behind, for --state.")
+]
 _STDIN = "-"
 _COLUMNS = 80
 
@@ -47,13 +55,8 @@ def command(  # noqa: PLR0913 - its parameters are the options
         Path | None,
         typer.Option(help="The .avsc that framed Avro values were written with; else ours."),
     ] = None,
-    state: Annotated[
-        Path | None,
-        typer.Option(help="Begin with this: a file of --save, or published progress as JSON."),
-    ] = None,
-    save: Annotated[
-        Path | None, typer.Option(help="Write here what the inputs leave behind, for --state.")
-    ] = None,
+    state: StateOption = None,
+    save: SaveOption = None,
     read_at: Annotated[
         list[str] | None,
         typer.Option(help="Also say where the users stand at this instant. Repeatable."),
@@ -81,7 +84,6 @@ def command(  # noqa: PLR0913 - its parameters are the options
     Exit codes: 0 no input would be a dead letter, 1 one would, or an error, 2 usage.
     """
     from pipeline.config_load import load_settings  # noqa: PLC0415 - slow to import
-    from pipeline.ops.validating_files import entries_of  # noqa: PLC0415 - the same
     from pipeline.ops.validating_state import decode  # noqa: PLC0415 - the same
 
     kind = _topic(topic)
@@ -94,15 +96,8 @@ def command(  # noqa: PLR0913 - its parameters are the options
     if state is not None:
         window_ms = validator.left.seen.window_ms
         validator.left = decode(_read(str(state)), window_ms, str(state))
-    batches = []
-    for n, file in enumerate(files, 1):
-        name = "stdin" if file == _STDIN else Path(file).stem
-        batch = entries_of(_read(file), name, kind, at_ms, -n)
-        if batch.schema is not None:
-            schemas_by_id[-n] = batch.schema
-        batches.append(batch)
     failed = 0
-    for batch in batches:
+    for batch in _batches(files, kind, at_ms, schemas_by_id):
         said = [validator.judge(entry) for entry in batch.entries]
         failed += sum(one.verdict == "dead_letter" for one in said)
         users = dict.fromkeys(one.user_id for one in said if one.user_id is not None)
@@ -112,6 +107,22 @@ def command(  # noqa: PLR0913 - its parameters are the options
     if save is not None:
         save.write_bytes(validator.left.encode())
     return EXIT_FAILED if failed else EXIT_OK
+
+
+def _batches(
+    files: Sequence[str], topic: "Topic | None", at_ms: int, schemas_by_id: dict[int, Any]
+) -> "list[Batch]":
+    """What the files hold; all are read before the first is judged."""
+    from pipeline.ops.validating_files import entries_of  # noqa: PLC0415 - slow to import
+
+    batches = []
+    for n, file in enumerate(files, 1):
+        name = "stdin" if file == _STDIN else Path(file).stem
+        batch = entries_of(_read(file), name, topic, at_ms, -n)
+        if batch.schema is not None:
+            schemas_by_id[-n] = batch.schema
+        batches.append(batch)
+    return batches
 
 
 def _validator(settings: "Settings", schema: Path | None, by_id: dict[int, Any]) -> "Validator":

@@ -92,9 +92,7 @@ def fold_completion(
     traces = with_trace(traces, trace, last_cell, append_time, world.policies.window_ms)
     grown = _grown(state, completion, sitting, keep_from, traces, policy.bridge_shift)
     settled = settle(state, grown, change, world)
-    alerts: tuple[ReconciliationAlert, ...] = ()
-    if crossed is not None or sitting.zone_assumed:
-        alerts = _noticed(seen, completion, sitting, crossed, cause)
+    is_noticed = crossed is not None or sitting.zone_assumed
     return Outcome(
         _COMPLETION,
         _USER,
@@ -108,7 +106,7 @@ def fold_completion(
         SeenUpdate(_remembered(completion, sitting, cause, append_time), covers),
         settled.unlocks,
         settled.geometry,
-        alerts,
+        _noticed(seen, completion, sitting, crossed, cause) if is_noticed else (),
         None,
         state.digest,
         settled.state.digest,
