@@ -184,8 +184,7 @@ class SubjectSchemas:
         if not self._is_reading and self._readings_left(now) < 1:
             raise self._unknown(
                 schema_id,
-                f" as it was {now - self._read_at:.1f} s ago, and was read too often since to be read"
-                " again",
+                f" as it was {now - self._read_at:.1f} s ago, and read too often to be read again",
             )
 
     def _refuse(self, schema_id: int, now: float) -> None:
