@@ -152,10 +152,11 @@ def render(found: "Explanation", console: "Console") -> None:
     line()
     if found.standing is not None:
         now = found.standing
+        place = "" if now.tz_known else ", where a date ends last: no zone is known"
         safe = f", safe until the end of {now.safe_until}" if now.safe_until else ""
         line(
             f"Now: {_days(now.streak_days)} in a row{safe}; longest {now.longest_days}, lifetime "
-            f"{now.lifetime_days}. It is {now.today} in {now.tz}."
+            f"{now.lifetime_days}. It is {now.today} in {now.tz}{place}."
         )
         line(f"revision {now.revision} ({now.generation}) at {now.place}", 2, "dim")
     for hint in found.hints:

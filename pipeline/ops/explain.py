@@ -323,7 +323,13 @@ def _why(kind: DayKind, stories: Sequence[Story]) -> str:
             if counted
             else ""
         )
-        return f"Revoked by support: a revocation wins over everything else.{behind}"
+        withdrawn = {one.sent.get("withdraws") for one in about if one.action == "withdraw"}
+        live = sorted(
+            {one.id for one in about if one.action == "revoke" and one.verdict == "applied"}
+            - withdrawn
+        )
+        undo = f" To undo it, withdraw {', '.join(live)}." if live else ""
+        return f"Revoked by support: a revocation wins over everything else.{behind}{undo}"
     if kind is DayKind.BRIDGED:
         return (
             "Bridged: the date was lost to travel over the date line. Between the last practice of "
@@ -349,6 +355,7 @@ def _standing(found: Findings, policies: PolicyBook, now_ms: Instant) -> Standin
         updated_at=progress.updated_at,
         today=to_date(now.date),
         tz=now.tz,
+        tz_known=progress.tz_known,
         streak_days=now.standing.streak_days,
         longest_days=now.standing.longest_days,
         lifetime_days=now.standing.lifetime_days,

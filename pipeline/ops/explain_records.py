@@ -173,7 +173,11 @@ class DayAnswer(msgspec.Struct, frozen=True):
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """Where the user stands now, by the published progress."""
+    """Where the user stands now, by the published progress.
+
+    Attributes:
+        today: the date in `tz`, which is where a date ends last while `tz_known` is false.
+    """
 
     place: Place
     revision: int
@@ -181,6 +185,7 @@ class Standing(msgspec.Struct, frozen=True):
     updated_at: Instant
     today: Date
     tz: str
+    tz_known: bool
     streak_days: int
     longest_days: int
     lifetime_days: int

@@ -177,8 +177,10 @@ def test_what_cannot_be_read_is_among_the_latest(told: Ledger) -> None:
 def test_a_revoked_and_a_credited_day(told: Ledger) -> None:
     revoked = explained(told, "bob", day(0))
     assert revoked["day"]["kind"] == "revoked" and not revoked["day"]["counts"]
-    assert {story["action"] for story in revoked["stories"]} == {"completion", "revoke"}
-    command = by_verdict(revoked)["applied"]
+    actions = {story["action"]: story for story in revoked["stories"]}
+    assert set(actions) == {"completion", "revoke", "credit"}
+    assert "To undo it, withdraw r1." in revoked["day"]["reason"]
+    command = actions["revoke"]
     assert "lost phone" in command["reason"] and "T-9" in command["reason"]
     credited = explained(told, "bob", day(3))
     assert credited["day"]["kind"] == "credited" and credited["day"]["counts"]

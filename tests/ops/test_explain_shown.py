@@ -42,6 +42,7 @@ def _standing(streak_days: int) -> Standing:
         updated_at=0,
         today=DAY,
         tz="UTC",
+        tz_known=True,
         streak_days=streak_days,
         longest_days=3,
         lifetime_days=9,
