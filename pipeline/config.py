@@ -193,7 +193,10 @@ class Settings(BaseSettings):
         le=1_000,
     )
     compression: Literal["none", "lz4", "zstd", "snappy", "gzip"] = _setting(
-        "Batches", "lz4", "Compression of what is produced."
+        "Batches",
+        "lz4",
+        "Compression of what is produced from then on; clients in Node know gzip alone by themselves "
+        "(docs/CONSUMING.md).",
     )
 
     session_timeout_ms: int = _setting(
