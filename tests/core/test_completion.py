@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -150,23 +151,42 @@ def test_before_the_earliest_date() -> None:
     assert log.take(completion(1, end + MINUTE), end + MINUTE).verdict == "accepted"
 
 
-@settings(max_examples=60)
+texts = st.text(st.characters(), max_size=280)
+"""Lone surrogates among them."""
+
+absurd = st.integers(-(1 << 70), 1 << 70)
+near = st.integers(-40 * DAY, 2 * DAY).map(lambda ms: NOW + ms)
+
+
+@settings(max_examples=150)
 @given(
     st.builds(
         PracticeCompleted,
-        *[st.text(max_size=140)] * 4,
-        *[st.integers(-(1 << 63), (1 << 63) - 1)] * 2,
-        st.one_of(st.text(), st.sampled_from(("UTC", "Asia/Tokyo"))),
-        st.one_of(st.none(), st.integers(-(1 << 63), (1 << 63) - 1)),
+        *[texts] * 4,
+        *[st.one_of(absurd, near)] * 2,
+        st.one_of(texts, st.sampled_from(("UTC", "Asia/Tokyo", "Etc/Unknown", "+2", ""))),
+        st.one_of(st.none(), absurd, near),
+        offset_minutes=st.one_of(st.none(), absurd, st.integers(-1_439, 1_439)),
     ),
-    st.integers(0, 1 << 42),
+    st.booleans(),
+    st.one_of(st.just(NOW), st.integers(0, 1 << 42)),
 )
-def test_whatever_comes_is_a_verdict(event: PracticeCompleted, append_time: int) -> None:
+def test_whatever_comes_is_a_verdict(
+    event: PracticeCompleted, sound_ids: bool, append_time: int
+) -> None:
+    if sound_ids:
+        ids = {"user_id": "ana", "completion_id": "c1", "session_id": "s1", "practice": "breath"}
+        event = msgspec.structs.replace(event, **ids, started_at=event.completed_at - HOUR)
     outcome = Log().take(event, append_time)
     assert outcome.verdict in ("accepted", "dead_letter")
     assert (outcome.rejection is None) == (outcome.verdict == "accepted")
     assert (outcome.user_id is None) == (not is_id(event.user_id))
     assert (outcome.digest_before is None) == (outcome.user_id is None)
+    for text in (outcome.user_id, outcome.reason, outcome.tz):
+        (text or "").encode()
+    if outcome.rejection is not None:
+        outcome.rejection.detail.encode()
+    assert (outcome.tz is None) == (outcome.verdict != "accepted")
 
 
 def test_quotes_are_bounded_and_plain() -> None:
