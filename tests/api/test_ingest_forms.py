@@ -29,39 +29,39 @@ def values(served: Served, user_id: str) -> list[bytes]:
 
 
 def test_a_packed_body_is_unpacked_and_recorded_as_it_was(served: Served) -> None:
-    kim = served.client("kim")
-    bodies = [json.dumps(completion("kim", f"k{n}")).encode() for n in range(3)]
+    yara = served.client("yara")
+    bodies = [json.dumps(completion("yara", f"k{n}")).encode() for n in range(3)]
     for body, packed, name in (
         (bodies[0], gzip.compress(bodies[0]), "gzip"),
         (bodies[1], zlib.compress(bodies[1]), "deflate"),
         (bodies[2], bodies[2], "identity"),
     ):
-        answer = send(kim, packed, content_encoding=name)
+        answer = send(yara, packed, content_encoding=name)
         assert answer.status_code == 202, (body, answer.text)
-        assert served.status(kim, answer.headers["location"])["status"] == "accepted"
-    assert values(served, "kim") == bodies
+        assert served.status(yara, answer.headers["location"])["status"] == "accepted"
+    assert values(served, "yara") == bodies
     for packed, name, status in (
         (bodies[0], "br", 415),
         (gzip.compress(bodies[0])[:-9], "gzip", 400),
         (bodies[0], "gzip", 400),
         (gzip.compress(bodies[0][:-1] + b" " * 9_000_000 + b"}"), "gzip", 413),
     ):
-        refused = send(kim, packed, content_encoding=name)
+        refused = send(yara, packed, content_encoding=name)
         assert refused.status_code == status, refused.text
         assert refused.headers["content-type"] == "application/problem+json"
         named = refused.headers.get("accept-encoding")
         assert named == ("gzip, deflate, identity" if status == 415 else None)
-    assert values(served, "kim") == bodies
+    assert values(served, "yara") == bodies
 
 
 def test_one_item_that_is_no_json_is_refused_alone(served: Served) -> None:
-    lea = served.client("lea")
-    sound = [json.dumps(completion("lea", f"l{n}")).encode() for n in range(3)]
-    cut = json.dumps(completion("lea", "l\ud83d")).encode()
-    not_utf8 = json.dumps(completion("lea", "l8", practice="xx")).encode().replace(b"xx", b"\xff")
+    wanda = served.client("wanda")
+    sound = [json.dumps(completion("wanda", f"l{n}")).encode() for n in range(3)]
+    cut = json.dumps(completion("wanda", "l\ud83d")).encode()
+    not_utf8 = json.dumps(completion("wanda", "l8", practice="xx")).encode().replace(b"xx", b"\xff")
     deep = b'{"completion_id":' + b"[" * 5_000 + b"]" * 5_000 + b"}"
     items = [sound[0], cut, not_utf8, sound[1], deep, b"", b"{'a':1}", sound[2]]
-    answer = send(lea, b"\xef\xbb\xbf [" + b" ,\n".join(items) + b"] ")
+    answer = send(wanda, b"\xef\xbb\xbf [" + b" ,\n".join(items) + b"] ")
     assert answer.status_code == 207, answer.text
     states = [item["status"] for item in answer.json()["items"]]
     assert states == [("recorded" if item in sound else "refused") for item in items]
@@ -69,17 +69,19 @@ def test_one_item_that_is_no_json_is_refused_alone(served: Served) -> None:
     assert reasons[1:] == ["invalid_utf8", *["malformed_json"] * 3]
     for item in answer.json()["items"]:
         if item["status"] == "recorded":
-            assert served.status(lea, item["url"])["status"] == "accepted"
-    assert values(served, "lea") == sound
-    assert send(lea, b"[" + sound[0] + b", {]").status_code == 400
+            assert served.status(wanda, item["url"])["status"] == "accepted"
+    assert values(served, "wanda") == sound
+    assert send(wanda, b"[" + sound[0] + b", {]").status_code == 400
 
 
 def test_a_partly_bad_batch_is_told_item_by_item(served: Served) -> None:
-    mia = served.client("mia")
-    first = completion("mia", "m1")
-    same_session = completion("mia", "m2", session_id=first["session_id"])
-    without_zone = {name: value for name, value in completion("mia", "m3").items() if name != "tz"}
-    answer = mia.post("/v1/completions", json=[first, without_zone, first, same_session, 5, None])
+    xenia = served.client("xenia")
+    first = completion("xenia", "m1")
+    same_session = completion("xenia", "m2", session_id=first["session_id"])
+    without_zone = {
+        name: value for name, value in completion("xenia", "m3").items() if name != "tz"
+    }
+    answer = xenia.post("/v1/completions", json=[first, without_zone, first, same_session, 5, None])
     assert answer.status_code == 207
     told = answer.json()
     assert (told["recorded"], told["refused"], told["failed"]) == (3, 3, 0)
@@ -87,7 +89,7 @@ def test_a_partly_bad_batch_is_told_item_by_item(served: Served) -> None:
     assert items[0]["position"] == items[2]["position"] != items[3]["position"]
     reasons = [items[n]["error"]["reason"] for n in (1, 4, 5)]
     assert reasons == ["missing_field", "wrong_type", "wrong_type"]
-    assert served.status(mia, items[3]["url"])["verdict"] == "twin"
+    assert served.status(xenia, items[3]["url"])["verdict"] == "twin"
 
 
 def test_every_id_is_reached_under_the_location_that_is_named(served: Served) -> None:
