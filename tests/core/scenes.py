@@ -1,7 +1,7 @@
 """What the domain's tests share: a small world, completions, and a log that is folded."""
 
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,17 @@ def zone(name: str) -> Zone:
     found = zone_of(name)
     assert found is not None
     return found
+
+
+Practice = tuple[str, str, str]
+"""(date, time, zone), by the clocks of the zone."""
+
+
+def clock(practice: Practice) -> int:
+    """Return the instant at which the clocks of a zone show a time."""
+    when, wall, tz = practice
+    moment = datetime.combine(date.fromisoformat(when), time.fromisoformat(wall))
+    return instant_of(moment.replace(tzinfo=zone(tz).info))
 
 
 NOW = at("2026-06-15T12:00:00+00:00")
