@@ -195,7 +195,7 @@ class Settings(BaseSettings):
     compression: Literal["none", "lz4", "zstd", "snappy", "gzip"] = _setting(
         "Batches",
         "lz4",
-        "Compression of what is produced from then on; clients in Node know gzip alone by themselves "
+        "Compression of what is produced from then on; kafkajs by itself knows gzip alone "
         "(docs/CONSUMING.md).",
     )
 
