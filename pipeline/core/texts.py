@@ -59,7 +59,7 @@ def is_id(text: str) -> bool:
         return False
     if text.isascii():  # what ASCII prints was settled long ago
         return text.isprintable() and not text.isspace()
-    return _not_in_id(text) is None and _says_something(text) is not None
+    return _not_in_id(text) is None and not is_blank(text)
 
 
 def is_practice(text: str) -> bool:
@@ -73,7 +73,7 @@ def is_practice(text: str) -> bool:
         return False
     if text.isascii():
         return text.isprintable() and not text.isspace()
-    return _not_in_practice(text) is None and _says_something(text) is not None
+    return _not_in_practice(text) is None and not is_blank(text)
 
 
 def is_note(text: str) -> bool:

@@ -20,7 +20,7 @@ import msgspec
 from pipeline.core.calendar import DAY_MS
 from pipeline.core.records import Instant
 
-TRACES_MAX: Final = 64
+TRACES_MAX: Final = 128
 """Completions that a period keeps traces of."""
 
 MARGIN_MS: Final = 2 * DAY_MS

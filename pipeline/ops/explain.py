@@ -17,7 +17,6 @@ from typing import Final
 
 import msgspec
 
-from pipeline.core.bridging import BRIDGE_MS
 from pipeline.core.calendar import DAY_MS, date_of, local_date, utc_date
 from pipeline.core.reading import DayKind, covered_by, day_kinds, today
 from pipeline.core.records import (
@@ -45,7 +44,7 @@ from pipeline.ops.explain_records import (
     Told,
     place_of,
 )
-from pipeline.ops.explain_words import fields_of, policy_text, reason_of, spelled_ms
+from pipeline.ops.explain_words import fields_of, policy_text, reason_of, why_of_day
 
 STORIES_MAX: Final = 40
 CANDIDATES_MAX: Final = 200
@@ -302,43 +301,12 @@ def _answer(found: Findings, day: LocalDate, stories: Sequence[Story]) -> DayAns
     progress = found.progress[1]
     kind = _kind(progress, day)
     run = next(((s, n) for s, n in covered_by(progress.dates) if s <= day < s + n), None)
-    reason = _why(kind, stories)
+    reason = why_of_day(kind, stories)
     if run is None:
         return DayAnswer(to_date(day), kind.value, False, reason, None, 0)
     start, length = run
     edges = (to_date(start), to_date(start + length - 1))
     return DayAnswer(to_date(day), kind.value, True, reason, edges, day - start + 1)
-
-
-def _why(kind: DayKind, stories: Sequence[Story]) -> str:
-    about = [one for one in stories if one.role == "about"]
-    counted = [one for one in about if one.verdict in ("accepted", "overlap")]
-    if kind is DayKind.PRACTISED:
-        return f"Practised: {_many(len(counted), 'accepted completion')} for it."
-    if kind is DayKind.CREDITED:
-        return "Credited by support; nobody practised on it."
-    if kind is DayKind.REVOKED:
-        behind = (
-            f" {_many(len(counted), 'accepted completion')} would count otherwise."
-            if counted
-            else ""
-        )
-        withdrawn = {one.sent.get("withdraws") for one in about if one.action == "withdraw"}
-        live = sorted(
-            {one.id for one in about if one.action == "revoke" and one.verdict == "applied"}
-            - withdrawn
-        )
-        undo = f" To undo it, withdraw {', '.join(live)}." if live else ""
-        return f"Revoked by support: a revocation wins over everything else.{behind}{undo}"
-    if kind is DayKind.BRIDGED:
-        return (
-            "Bridged: the date was lost to travel over the date line. Between the last practice of "
-            "the date before and the first of the date after lie, less what the journey put the "
-            f"clock forward, under {spelled_ms(BRIDGE_MS)}, which no fixed zone allows."
-        )
-    if about:
-        return f"Nothing counts for it, although {_many(len(about), 'input')} concern it."
-    return "Nothing counts for it, and no input was found that is about it."
 
 
 def _standing(found: Findings, policies: PolicyBook, now_ms: Instant) -> Standing | None:
@@ -386,10 +354,6 @@ def _hints(
             yield f"The nearest dates that have inputs: {dates}."
         if any(one.since_ms is not None for one in found.looked):
             yield "Only a part of the log was read; an earlier --since reads more."
-
-
-def _many(count: int, word: str) -> str:
-    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def to_date(number: LocalDate) -> date:

@@ -13,6 +13,8 @@ from typing import Final
 import msgspec
 
 from pipeline.clock import rfc3339
+from pipeline.core.bridging import BRIDGE_MS
+from pipeline.core.reading import DayKind
 from pipeline.core.records import (
     AuditEntry,
     Command,
@@ -23,7 +25,7 @@ from pipeline.core.records import (
 )
 from pipeline.core.rulebook import Policy
 from pipeline.core.zones import zone_of
-from pipeline.ops.explain_records import Input
+from pipeline.ops.explain_records import Input, Story
 
 _DAY_MS: Final = 86_400_000
 _DUPLICATES: Final = {
@@ -134,6 +136,43 @@ def _counted(sent: PracticeCompleted, entry: AuditEntry | None, policy: Policy) 
     if late_ms >= _DAY_MS:
         text += f" It arrived {spelled_ms(late_ms)} later, within the limit."
     return text
+
+
+def why_of_day(kind: DayKind, stories: Sequence[Story]) -> str:
+    """Why a date is what it is, by the inputs that concern it."""
+    about = [one for one in stories if one.role == "about"]
+    counted = [one for one in about if one.verdict in ("accepted", "overlap")]
+    if kind is DayKind.PRACTISED:
+        return f"Practised: {many(len(counted), 'accepted completion')} for it."
+    if kind is DayKind.CREDITED:
+        return "Credited by support; nobody practised on it."
+    if kind is DayKind.REVOKED:
+        behind = (
+            f" {many(len(counted), 'accepted completion')} would count otherwise."
+            if counted
+            else ""
+        )
+        withdrawn = {one.sent.get("withdraws") for one in about if one.action == "withdraw"}
+        live = sorted(
+            {one.id for one in about if one.action == "revoke" and one.verdict == "applied"}
+            - withdrawn
+        )
+        undo = f" To undo it, withdraw {', '.join(live)}." if live else ""
+        return f"Revoked by support: a revocation wins over everything else.{behind}{undo}"
+    if kind is DayKind.BRIDGED:
+        return (
+            "Bridged: the date was lost to travel over the date line. Between the last practice of "
+            "the date before and the first of the date after lie, less what the journey put the "
+            f"clock forward, under {spelled_ms(BRIDGE_MS)}, which no fixed zone allows."
+        )
+    if about:
+        return f"Nothing counts for it, although {many(len(about), 'input')} concern it."
+    return "Nothing counts for it, and no input was found that is about it."
+
+
+def many(count: int, word: str) -> str:
+    """So many of something."""
+    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def fields_of(sent: Input | None) -> dict[str, str]:
