@@ -117,7 +117,7 @@ def render(result: Result, console: Console) -> None:
     )
     planted = result.planted
     console.print(
-        f"{len(planted.garbage)} kinds of garbage refused, {len(planted.odd)} kinds of oddities taken"
+        f"{len(planted.garbage)} kinds of garbage refused, {len(planted.odd)} of oddities taken"
     )
     if result.kills:
         console.print(f"the worker was killed {result.kills} times on the way")

@@ -283,9 +283,7 @@ def _depth(value: Any) -> int:
     depth, level = 0, [value]
     while level := [one for one in level if isinstance(one, list)]:
         depth += 1
-        level = [
-            inner[1] if isinstance(one, _Object) else inner for one in level for inner in one
-        ]
+        level = [inner[1] if isinstance(one, _Object) else inner for one in level for inner in one]
     return depth
 
 

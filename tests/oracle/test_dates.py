@@ -120,6 +120,8 @@ def test_a_morning_flight_eastwards_is_bridged_with_the_shift_alone(
         ("2026-03-28T22:30:00Z", "2026-03-30T03:00:00Z", "Europe/Berlin"),
         ("2024-04-25T20:00:00Z", "2024-04-27T02:00:00Z", "Africa/Cairo"),
         ("2026-06-10T23:59:00Z", "2026-06-12T03:00:00Z", "UTC"),
+        # As close as one zone comes: the hour that is missing is no travel.
+        ("2026-03-28T01:59:00Z", "2026-03-29T01:00:00Z", "Europe/Berlin"),
     ],
 )
 def test_no_zone_gains_from_the_shift(before: str, after: str, tz: str) -> None:
