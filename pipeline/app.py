@@ -47,6 +47,7 @@ from pipeline.engine.machine import Engine
 from pipeline.engine.observer import EngineObserver
 from pipeline.engine.rocks import RocksDisk
 from pipeline.metrics import BatchStats
+from pipeline.ops.assets import asset_base_url
 from pipeline.ops.schemas import expected
 from pipeline.ops.skips import SkipTopic, by_partition
 from pipeline.ops.topics_file import Target, TopicsFile, load_topics
@@ -200,7 +201,7 @@ class _Parts:
         """Check everything at once: most of it waits for others, and partitions wait for it."""
         settings = self.settings
         schemas = load_schemas(settings.schemas_dir)
-        catalogue = GoldenCatalogue(settings.assets_url)
+        catalogue = GoldenCatalogue(asset_base_url(settings.assets_url))
         registry = connect(settings.registry_client())
         resolver = SchemaResolver(registry)
         target = Target(prefix=settings.topic_prefix, generation=settings.generation)
