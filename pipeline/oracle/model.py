@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from pipeline.oracle.dates import EPOCH, ONE_DAY
 from pipeline.oracle.duplicates import compare, examine
-from pipeline.oracle.events import Completion, Logged, Place, SupportCommand, Verdict
+from pipeline.oracle.events import Completion, Logged, Place, SupportCommand, Verdict, Word
 from pipeline.oracle.partition import home
 from pipeline.oracle.reading import Reader, UnreadableError
 from pipeline.oracle.rules import Policy, Rules
@@ -123,13 +123,13 @@ def _judge_command(
     same_id = [c for c in user.commands if c.request_id == command.request_id]
     if same_id and (same_id[0].kind, same_id[0].about) != (command.kind, command.about):
         return Verdict("dead_letter", "request_id_reused", local_date=day)
-    if same_id:
-        return Verdict("repeated", local_date=day)
-    user.commands.append(command)
+    if not same_id:
+        user.commands.append(command)
     others: set[str] = set()
     if command.kind in ("credit", "revoke"):
         others = user.revokes(day) - {command.request_id}
-    return Verdict("applied", local_date=day, revoked_by=tuple(sorted(others)))
+    word: Word = "repeated" if same_id else "applied"
+    return Verdict(word, local_date=day, revoked_by=tuple(sorted(others)))
 
 
 def _wrong_with(command: SupportCommand, append_time_ms: int, rules: Rules) -> str:

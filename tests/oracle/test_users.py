@@ -205,6 +205,8 @@ def test_what_keeps_a_date_from_counting_is_named() -> None:
     assert scene.asked("revoke", at, request_id="y", local_date=day).revoked_by == ()
     assert scene.asked("revoke", at, request_id="x", local_date=day).revoked_by == ("y",)
     assert scene.asked("credit", at, local_date=day).revoked_by == ("x", "y")
+    again = scene.asked("revoke", at, request_id="x", local_date=day)
+    assert (again.word, again.revoked_by) == ("repeated", ("y",))
     scene.asked("withdraw", at, withdraws="y")
     assert scene.sat("2026-05-10T12:30:00Z").revoked_by == ("x",)
     assert scene.asked("credit", at, local_date=date(2026, 5, 9)).revoked_by == ()
