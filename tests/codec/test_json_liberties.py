@@ -143,6 +143,12 @@ def test_a_null_in_the_context_is_left_out() -> None:
     assert context_of("null") == {}
 
 
+def test_an_id_in_any_script_is_whole_beside_labels_that_are_not_texts() -> None:
+    text = json.dumps(BASE | {"session_id": "séance ☯", "context": {"pulse": 62}})
+    record = DECODER.decode_completion(text.encode())
+    assert (record.session_id, record.context) == ("séance ☯", {"pulse": "62"})
+
+
 def test_half_a_character_costs_the_character_where_nothing_interprets_the_text() -> None:
     half = r"\ud83d"
     cut = json.dumps(BASE | FULL | {"practice": "breath ~", "context": {"~k": "v ~", "j": "~"}})
