@@ -9,7 +9,7 @@ the next act begins; within an act only one user's order in one topic is fixed.
 import io
 import json
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any, Final
@@ -135,11 +135,11 @@ def completion(user: str, name: str, end: datetime, **fields: Any) -> bytes:
     return json.dumps({k: v for k, v in record.items() if v is not ...}).encode()
 
 
-def cast(schema_ids: Mapping[str, int], claimed_early: str, claimed_late: str) -> Cast:
+def cast(schema_ids: Mapping[str, int], key_id: Callable[[str], str]) -> Cast:
     """Every input of the scene.
 
     Args:
-        claimed_early: a key of `cy`, of the portal of day 3. claimed_late: of `ada`, of day 1.
+        key_id: of a Field Key by its name, such as ada/0/bindu/0.
     """
     found = Cast(schema_ids)
     _duplicates(found)
@@ -147,7 +147,7 @@ def cast(schema_ids: Mapping[str, int], claimed_early: str, claimed_late: str) -
     _avro(found)
     _gaps(found)
     found.act = SECOND
-    _commands(found, claimed_early, claimed_late)
+    _commands(found, key_id)
     _wrong_commands(found)
     found.act = THIRD
     _what_commands_change(found)
@@ -163,7 +163,7 @@ def cast(schema_ids: Mapping[str, int], claimed_early: str, claimed_late: str) -
 def _duplicates(found: Cast) -> None:
     """What a client may say of one session of ada's, and what merely crosses it."""
     now = ACTS[FIRST]
-    end = now - 2 * DAY
+    end = now - 2 * DAY + 4 * HOUR  # the next morning in Auckland
     found.complete("ada", "a1", end)
     found.complete("ada", "a1", end)
     found.complete("ada", "a1", end, tz="Pacific/Auckland")  # exact, of another date
@@ -255,13 +255,17 @@ def _gaps(found: Cast) -> None:
     for days in (3, 1, 2):
         found.complete("ivy", f"i{days}", now - days * DAY, tz="Asia/Kolkata")
     found.complete("jon", "j1", now - 12 * DAY, tz="America/New_York")
+    for days in (6, 5, 1, 4):  # an old run grows longer than the one that goes on
+        tz = "Asia/Tokyo" if days == 4 else "Asia/Seoul"  # the last to come, not the last to end
+        found.complete("kim", f"k{days}", now - days * DAY, tz=tz)
 
 
-def _commands(found: Cast, claimed_early: str, claimed_late: str) -> None:
+def _commands(found: Cast, key_id: Callable[[str], str]) -> None:
     today = ACTS[SECOND].date()
     yesterday = today - DAY
     found.credit("cy", "credit-0", yesterday)
-    found.command("cy", "claim-0", "claim_key", key_id=claimed_early)  # before it is granted
+    for name, key in (("claim-0", "cy/0/vesica-piscis/0"), ("claim-2", "cy/0/tripod-of-life/0")):
+        found.command("cy", name, "claim_key", key_id=key_id(key))  # before they are granted
     found.credit("cy", "credit-1", today, tz="tokyo time", wrong=_unknown_zone())
     found.credit("cy", "credit-1", today - 2 * DAY, tz="asia/tokyo")
     found.credit("cy", "credit-1", today - 2 * DAY, tz="asia/tokyo")  # repeated
@@ -269,7 +273,7 @@ def _commands(found: Cast, claimed_early: str, claimed_late: str) -> None:
     found.command("cy", "revoke-1", "revoke", local_date=today.isoformat(), **BECAUSE)
     found.credit("cy", "credit-2", today)  # of a date that is revoked twice
     found.credit("cy", "credit-2", today)
-    found.command("ada", "claim-1", "claim_key", key_id=claimed_late)
+    found.command("ada", "claim-1", "claim_key", key_id=key_id("ada/0/bindu/0"))
     found.command("ada", "revoke-2", "revoke", local_date=today.isoformat(), **BECAUSE)
     fields = {
         "request_id": "credit-3",
@@ -327,6 +331,8 @@ def _what_commands_change(found: Cast) -> None:
     found.command("cy", "back-0", "withdraw", withdraws="revoke-0", reason="a mistake")
     found.command("cy", "back-1", "withdraw", withdraws="revoke-1")
     found.command("cy", "back-2", "withdraw", withdraws="not yet asked")
+    found.command("bo", "back-3", "withdraw", withdraws="credit-3")
+    found.command("ada", "back-4", "withdraw", withdraws="claim-1")
     found.credit("cy", "credit-4", now.date(), tz="Asia/Tokyo", actor="rewards")
     found.complete("bo", "b2", now - HOUR, tz="UTC-3:30", practice="نیم‌فاصله")
 

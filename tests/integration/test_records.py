@@ -237,6 +237,8 @@ def test_the_scene_has_what_once_was_told_wrongly(scene: Scene) -> None:
     assert any(e["reason"] not in (None, e["rejection"]) for e in rejected)
     framed = [o.value for o in scene.outputs["deadletters"] if o.value["schema_id"]]
     assert {one["stage"] for one in framed} == set(STAGES)
+    alerts = {(o.value["verdict"], o.value["severity"]) for o in scene.outputs["reconciliation"]}
+    assert alerts >= {(word, "error") for word in ("exact", "twin", "collision")}
     for user in ("dee", "eli"):
         frames = [
             (one.value["frame"], one.value["local_date"])
