@@ -8,13 +8,14 @@ Invariant: an entry's value is the bytes that would be sent: of what is JSON, th
 |---|---|
 | one JSON object | itself |
 | a JSON array | its items |
-| JSON lines | its lines |
+| JSON lines: some line is an object | its lines |
 | an Avro container (`Obj`) | its records, of the schema that it carries |
 | anything else | one value, as it is: framed Avro too |
 
 Any of these JSON values may be an entry of a log instead, with `topic`, `append_time`, `key` and
 `value` (an object, a text as it was sent, or null; `value_base64` for other bytes); and an object
-with a `log`, itself or in its `input`, stands for the entries there, called by its `id`.
+with a `log`, itself or in its `input`, stands for the entries there, called by its `id`; unless it
+has the id of a completion or of a command: then it is one, and those are fields like any other.
 """
 
 import base64
@@ -38,6 +39,8 @@ from pipeline.ops.validating import Entry, Topic
 
 CONTAINER: Final = b"Obj\x01"
 _LOG_FIELDS: Final = {"topic", "append_time", "key", "value", "value_base64"}
+_IDS: Final = {"completion_id", "request_id"}
+_raw_fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 class Batch(msgspec.Struct):
@@ -75,13 +78,8 @@ def entries_of(
     whole = _parsed(text)
     if isinstance(whole, dict):
         return _object(text, whole, name, topic, at)
-    values = [text] if whole is not None or text[:1] == bytes([MAGIC]) else text.splitlines()
-    if text[:1] == b"[":
-        try:
-            values = cut(text)
-        except NotAnArrayError:
-            values = [text]
-    values = [bare(value) for value in values if bare(value)] or [data]
+    values = _values(text) if whole is None or text[:1] == b"[" else [text]
+    values = values or [data]
     batch = Batch([])
     for n, value in enumerate(values):
         called = name if len(values) == 1 else f"{name}[{n}]"
@@ -90,6 +88,19 @@ def entries_of(
         batch.entries += one.entries
         batch.read_at += one.read_at
     return batch
+
+
+def _values(text: bytes) -> list[bytes]:
+    """The items of an array, or the lines of JSON lines; none of anything else."""
+    values = text.splitlines()
+    if text[:1] == b"[":
+        try:
+            values = cut(text)
+        except NotAnArrayError:
+            return []
+    elif not any(isinstance(_parsed(line), dict) for line in values):
+        return []  # lines of one value: to judge each of them would say nothing of it
+    return [bare(value) for value in values if bare(value)]
 
 
 def _parsed(text: bytes) -> Any:
@@ -105,21 +116,41 @@ def _object(
 ) -> Batch:
     inner = fields.get("input")
     inside = inner if isinstance(inner, dict) else fields
-    log = inside.get("log")
-    if isinstance(log, list):
+    log, read_at = inside.get("log"), inside.get("read_at") or []
+    if isinstance(log, list) and not fields.keys() & _IDS:
         called = str(fields.get("id") or name)
-        entries = [_logged(one, f"{called}[{n}]", topic, at) for n, one in enumerate(log)]
-        return Batch(entries, [_instant(one, called) for one in inside.get("read_at") or []])
+        raw = _raw(_raw(text, "input") if inside is inner else text, "log")
+        items = cut(raw) if raw else [b""] * len(log)
+        entries = [
+            _logged(one, item, f"{called}[{n}]", topic, at)
+            for n, (one, item) in enumerate(zip(log, items, strict=True))
+        ]
+        instants = read_at if isinstance(read_at, list) else [read_at]
+        return Batch(entries, [_instant(one, called) for one in instants])
     if fields and fields.keys() <= _LOG_FIELDS and fields.keys() & {"value", "value_base64"}:
-        return Batch([_logged(fields, name, topic, at)])
+        return Batch([_logged(fields, text, name, topic, at)])
     return Batch([Entry(name, topic or _topic(fields), at, text)])
+
+
+def _raw(text: bytes, field: str) -> bytes:
+    """A field's own bytes, which say more than its value: names that occur twice, how a number is
+    written. Empty where they cannot be told, as of an object with NaN in it."""
+    try:
+        return bytes(_raw_fields(text).get(field, b""))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return b""
 
 
 def _topic(fields: dict[str, Any]) -> Topic:
     return "commands" if "request_id" in fields else "completions"
 
 
-def _logged(one: object, name: str, topic: Topic | None, at: Instant) -> Entry:
+def _logged(one: object, text: bytes, name: str, topic: Topic | None, at: Instant) -> Entry:
+    """An entry of a log.
+
+    Args:
+        text: its own bytes; empty where they are not known.
+    """
     if not isinstance(one, dict):
         raise _no_entry(name, "it is no object")
     value: bytes | None
@@ -134,7 +165,7 @@ def _logged(one: object, name: str, topic: Topic | None, at: Instant) -> Entry:
     elif isinstance(sent, str):
         value = sent.encode("utf-8", "surrogatepass")
     else:
-        value = json.dumps(sent).encode()
+        value = _raw(text, "value") or json.dumps(sent).encode()
     said = str(one.get("topic") or "").rpartition(".")[2]
     if said not in ("completions", "commands", ""):
         raise _no_entry(name, f"its topic is {said!r}, neither completions nor commands")
