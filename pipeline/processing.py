@@ -14,13 +14,12 @@ breaker). What an operator has put aside (ops/skips.py) is not decoded at all.
 """
 
 import time
-import traceback
 from collections.abc import Callable
 from typing import Final, TypeVar
 
 import msgspec
 
-from pipeline.codec.dead_letters import fit
+from pipeline.codec.dead_letters import fault_of, fit
 from pipeline.codec.errors import DecodeError, RegistryUnavailableError, readable
 from pipeline.codec.framed import schema_id_in
 from pipeline.codec.headers import dead_letter_headers, read_headers
@@ -297,8 +296,7 @@ class _Work:
     def _fail(self, record: Message, stage: str, error: Exception, action: str) -> None:
         """Have a fault of this program cost the event alone, until there are too many."""
         self.failures += 1
-        detail = readable("".join(traceback.format_exception(error)[-3:]))
-        self._reject(record, action, Rejection(stage, _snake(type(error).__name__), detail))
+        self._reject(record, action, fault_of(stage, error))
 
     def _skip(self, record: Message, skip: Skip, action: str) -> None:
         """Put an input aside unread, as an operator asked."""
@@ -392,7 +390,3 @@ class _Work:
         for unlock in unlocks:
             self.stats.unlocks[unlock.portal] += 1
             self.stats.keys_granted += len(unlock.field_keys)
-
-
-def _snake(name: str) -> str:
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")

@@ -5,6 +5,7 @@ Does not own: the verdicts (ops/validating.py), the forms of files (ops/validati
 Invariant: it asks no server and changes nothing but the file that `--save` names.
 """
 
+import re
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ import typer
 
 from pipeline import clock
 from pipeline.cli.output import Output, OutputOption, stdout
-from pipeline.errors import EXIT_FAILED, EXIT_OK, UsageError
+from pipeline.errors import EXIT_FAILED, EXIT_OK, ConfigError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,6 +36,7 @@ SaveOption = Annotated[
 ]
 _STDIN = "-"
 _COLUMNS = 80
+_escaped = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]").sub
 
 
 def command(  # noqa: PLR0913 - its parameters are the options
@@ -105,7 +107,7 @@ def command(  # noqa: PLR0913 - its parameters are the options
         found = [(when, validator.read(user, when, zone)) for user in users for when in instants]
         _show(said, found, output)
     if save is not None:
-        save.write_bytes(validator.left.encode())
+        _save(save, validator.left.encode())
     return EXIT_FAILED if failed else EXIT_OK
 
 
@@ -190,6 +192,18 @@ def _read(file: str) -> bytes:
     return sys.stdin.buffer.read() if file == _STDIN else read_file(Path(file))
 
 
+def _save(file: Path, state: bytes) -> None:
+    try:
+        file.write_bytes(state)
+    except OSError as error:
+        raise ConfigError(
+            f"{file} cannot be written",
+            why=str(error),
+            fix="give --save a file in a folder that is there",
+            path=str(file),
+        ) from error
+
+
 def _show(said: "Sequence[Said]", found: "Sequence[tuple[int, Reading]]", output: Output) -> None:
     if output is Output.JSON:
         for n, one in enumerate(said, 1):
@@ -231,7 +245,11 @@ def _render(console: "Console", one: "Said") -> None:
 
 
 def _print(console: "Console", text: str, indent: int = 0, style: str | None = None) -> None:
-    """Print a paragraph, of at most 80 columns where its words allow it."""
+    """Print a paragraph, of at most 80 columns where its words allow it.
+
+    Ids and names are the inputs' own: what would steer the terminal is shown as its code point.
+    """
+    text = _escaped(lambda found: ascii(found[0])[1:-1], text)
     space = " " * indent
     for line in textwrap.wrap(
         text, _COLUMNS, initial_indent=space, subsequent_indent=space, break_long_words=False

@@ -1,6 +1,7 @@
 """Dead letters that fit their topic.
 
-Owns: what of an input is left out when it is larger than a dead letter can be.
+Owns: what of an input is left out when it is larger than a dead letter can be; what is said of one
+that an exception ended.
 Does not own: the topic's limit (topics.yaml), the headers' names (headers.py).
 Invariant: a dead letter can always be written, whatever the input; nothing of it is left out
 silently, and what is left out can be found: its topic, partition and offset are in the letter.
@@ -10,17 +11,33 @@ record that was compressed may be a hundred times its topic's limit when it is r
 """
 
 import hashlib
+import traceback
 from typing import Final
 
 import msgspec
 
 from pipeline.codec.errors import readable
 from pipeline.core.records import DeadLetter
+from pipeline.core.rejection import Rejection
 
 EXTRA_BYTES: Final = 65_536
 """Room for what is not the input's own: reason, detail, cause, our headers, the batch."""
 
 _KEY_BYTES_KEPT: Final = 256
+
+
+def fault_of(stage: str, error: Exception) -> Rejection:
+    """The rejection of an input that a fault of this program ended.
+
+    Args:
+        stage: decode or fold.
+
+    Returns:
+        Its reason is the exception's type in snake_case, its detail the end of the trace.
+    """
+    name = type(error).__name__
+    reason = "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+    return Rejection(stage, reason, readable("".join(traceback.format_exception(error)[-3:])))
 
 
 def fit(letter: DeadLetter, record_bytes_max: int) -> DeadLetter:

@@ -8,13 +8,13 @@ before it left behind, so a list ends in the streaks and portals that the same l
 the topics. What only a broker decides (the partition, the append time) is given or left out.
 """
 
-import traceback
 from datetime import date
 from typing import Final, Literal, Protocol
 
 import msgspec
 
-from pipeline.codec.errors import DecodeError, readable
+from pipeline.codec.dead_letters import fault_of
+from pipeline.codec.errors import DecodeError
 from pipeline.codec.inputs import check_key
 from pipeline.core.fold import Outcome, Rejection, World, fold_command, fold_completion
 from pipeline.core.progress import progress_of
@@ -84,7 +84,8 @@ class Said(msgspec.Struct, frozen=True):
         verdict: as in the audit. stage, reason: of a dead letter; null otherwise.
         detail: why, for a person.
         local_date: that it counts for, would count for, or names.
-        streak_days, longest_days: of its user afterwards, at its append; null without a user.
+        user_id, streak_days, longest_days: its user, and where that one stands afterwards, at its
+            append; null without a user, also where the user id cannot be one.
         portals: slugs of those that it unlocks.
         revoked_by: requests that keep its date from counting.
         ignored_fields: how many fields of it are not known.
@@ -147,13 +148,13 @@ class Validator:
         try:
             event = self._decode(entry)
         except DecodeError as error:
-            policy = self._world.policies.at(entry.append_time)
             rejection = Rejection(error.stage, error.reason, error.detail)
-            return self._refused(entry, rejection, policy.version)
+            return self._refused(entry, rejection)
+        except Exception as error:  # noqa: BLE001 — as in the worker, it costs this input alone
+            return self._refused(entry, fault_of("decode", error))
         outcome = self._fold(event, entry, offset)
         if isinstance(outcome, Rejection):
-            policy = self._world.policies.at(entry.append_time)
-            return self._refused(entry, outcome, policy.version)
+            return self._refused(entry, outcome)
         if outcome.seen is not None:
             self.left.seen.remember(event.user_id, outcome.seen)
         if outcome.state is not None:
@@ -221,10 +222,9 @@ class Validator:
             cause = Cause(entry.topic, 0, offset, event.request_id)
             return fold_command(state, event, cause, entry.append_time, self._world)
         except Exception as error:  # noqa: BLE001 — as in the worker, it costs this input alone
-            detail = readable("".join(traceback.format_exception(error)[-3:]))
-            return Rejection("fold", type(error).__name__, detail)
+            return fault_of("fold", error)
 
-    def _refused(self, entry: Entry, rejection: Rejection, policy_version: str) -> Said:
+    def _refused(self, entry: Entry, rejection: Rejection) -> Said:
         return Said(
             entry.name,
             "dead_letter",
@@ -235,14 +235,15 @@ class Validator:
             None,
             (),
             entry.topic,
-            policy_version=policy_version,
+            policy_version=self._world.policies.at(entry.append_time).version,
         )
 
     def _said(
         self, entry: Entry, event: PracticeCompleted | Command, outcome: Outcome, ignored: int
     ) -> Said:
         rejection, alerts = outcome.rejection, outcome.alerts
-        reading = self.read(event.user_id, entry.append_time)
+        user_id = outcome.user_id
+        reading = None if user_id is None else self.read(user_id, entry.append_time)
         dated = outcome.local_date
         if dated is None and alerts:
             dated = alerts[0].local_date
@@ -253,12 +254,12 @@ class Validator:
             reason=None if rejection is None else rejection.reason,
             detail=_why(event, outcome),
             local_date=_maybe_date(dated),
-            streak_days=reading.streak_days,
+            streak_days=None if reading is None else reading.streak_days,
             portals=tuple([unlock.portal for unlock in outcome.unlocks]),
             topic=entry.topic,
             id=event.completion_id if isinstance(event, PracticeCompleted) else event.request_id,
-            user_id=event.user_id,
-            longest_days=reading.longest_days,
+            user_id=user_id,
+            longest_days=None if reading is None else reading.longest_days,
             tz=outcome.tz,
             tz_assumed=outcome.tz_assumed,
             alerts=tuple([_alert(one) for one in alerts]),

@@ -22,7 +22,11 @@ FORMAT: Final = "awaway-state-1"
 
 
 class Remembered:
-    """The window of one log. A `SeenView` of `now`, ms."""
+    """The window of one log. A `SeenView` of `now`, ms.
+
+    Attributes:
+        ids: accepted completions by user and id, in the order in which they were accepted.
+    """
 
     def __init__(self, window_ms: int) -> None:
         self.now = 0
@@ -52,6 +56,7 @@ class Remembered:
     def remember(self, user_id: str, update: SeenUpdate) -> None:
         """Take in an accepted completion."""
         entry = update.entry
+        self.ids.pop((user_id, entry.completion_id), None)  # so that it comes last, as it does here
         self.ids[user_id, entry.completion_id] = entry
         self._sessions[user_id, entry.session_id] = entry
         for cell, cover in update.covers:

@@ -9,6 +9,8 @@ import fastavro
 import pytest
 
 from pipeline.cli import main as cli
+from pipeline.core.dedupe import SeenCompletion, SeenUpdate
+from pipeline.ops.validating_state import LeftBehind, decode
 
 ROOT = Path(__file__).parents[2]
 Captured = pytest.CaptureFixture[str]
@@ -84,6 +86,31 @@ def test_a_log_says_when_and_under_which_key(tmp_path: Path, capsys: Captured) -
     ]
 
 
+def test_an_entry_of_a_log_is_judged_by_its_own_bytes(tmp_path: Path, capsys: Captured) -> None:
+    twice = json.dumps(completion(1))[:-1] + ', "user_id": "ada"}'
+    entry = '{"append_time": "2026-07-08T09:00:01Z", "key": "ada", "value": ' + twice + "}"
+    for text in (entry, f'{{"log": [{entry}]}}', f'{{"input": {{"log": [{entry}]}}}}'):
+        code, (found,) = said(capsys, written(tmp_path / "log.json", text.encode()))
+        assert (code, found["reason"]) == (1, "duplicate_field")
+    code, (found,) = said(
+        capsys, written(tmp_path / "log.json", entry.replace('"ada"}}', "NaN}}").encode())
+    )
+    assert (code, found["reason"]) == (1, "malformed_json")
+
+
+def test_a_completion_may_have_a_field_called_log(tmp_path: Path, capsys: Captured) -> None:
+    for other in ({"log": ["started"]}, {"input": {"log": []}}):
+        file = written(tmp_path / "one.json", completion(1, **other))
+        code, (line,) = said(capsys, file, *AT)
+        assert (code, line["verdict"], line["ignored_fields"]) == (0, "accepted", 1)
+
+
+def test_one_value_with_a_fault_is_judged_once(tmp_path: Path, capsys: Captured) -> None:
+    faulty = json.dumps(completion(1), indent=2)[:-2] + ",\n}"
+    code, (line,) = said(capsys, written(tmp_path / "faulty.json", faulty.encode()), *AT)
+    assert (code, line["name"], line["reason"]) == (1, "faulty", "malformed_json")
+
+
 @pytest.mark.parametrize(
     ("entry", "complaint"),
     [
@@ -131,6 +158,19 @@ def test_a_framed_value_is_read_with_a_schema(tmp_path: Path, capsys: Captured) 
     assert code == 1 and found[0]["stage"] == "decode"
 
 
+def test_a_framed_value_may_end_like_a_line(tmp_path: Path, capsys: Captured) -> None:
+    tree = json.loads((ROOT / "schemas" / "Command.avsc").read_text())
+    out = io.BytesIO()
+    fields = {"request_id": "r1", "kind": "credit", "user_id": "ada", "actor": "support@example"}
+    record = fields | {"reason": "ill", "ticket": "T-1", "local_date": 20_640, "tz": "UTC\n"}
+    fastavro.schemaless_writer(out, fastavro.parse_schema(tree), record)
+    value = b"\0\0\0\0\x07" + out.getvalue()
+    assert value[-1:] == b"\n"
+    file = written(tmp_path / "value.bin", value)
+    code, (line,) = said(capsys, file, *AT, "--topic", "commands")
+    assert (code, line["verdict"]) == (0, "applied"), line["detail"]
+
+
 def test_a_state_goes_on_where_it_was_saved(tmp_path: Path, capsys: Captured) -> None:
     state = str(tmp_path / "state.json")
     days = [completion(n, day=n) for n in (6, 7)]
@@ -139,6 +179,30 @@ def test_a_state_goes_on_where_it_was_saved(tmp_path: Path, capsys: Captured) ->
     _, found = said(capsys, again, *AT, "--state", state)
     assert [one["verdict"] for one in found] == ["exact", "accepted"]
     assert found[1]["streak_days"] == 3
+
+
+def test_a_state_that_cannot_be_saved(tmp_path: Path, capsys: Captured) -> None:
+    file = written(tmp_path / "one.json", completion(1))
+    *_, error = said(capsys, file, *AT, "--save", str(tmp_path / "none" / "state.json"))[1]
+    assert "cannot be written" in error["what"] and error["fix"]
+
+
+def test_a_saved_window_knows_the_session_that_was_accepted_last() -> None:
+    left = LeftBehind(100)
+    for name, append_time in (("a", 0), ("b", 200), ("a", 400)):
+        entry = SeenCompletion(name, "s", "breath", 1, 2, "completions", 0, 0, append_time)
+        left.seen.remember("ada", SeenUpdate(entry, ()))
+    again = decode(left.encode(), 100, "state.json")
+    again.seen.now = left.seen.now = 450
+    assert again.seen.by_session("ada", "s") == left.seen.by_session("ada", "s") is not None
+
+
+def test_an_input_cannot_steer_the_terminal(tmp_path: Path, capsys: Captured) -> None:
+    file = written(tmp_path / "one.json", completion(1, user_id="a\x1b[2Jda"))
+    assert cli.run(["validate", file, *AT]) == 1
+    assert "\x1b[2J" not in capsys.readouterr().out
+    _, (line,) = said(capsys, file, *AT)
+    assert (line["reason"], line["user_id"], line["streak_days"]) == ("bad_user_id", None, None)
 
 
 def test_a_state_from_published_progress(tmp_path: Path, capsys: Captured) -> None:

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from pipeline.codec.avro import AvroEncoder
-from pipeline.codec.dead_letters import EXTRA_BYTES, fit
+from pipeline.codec.dead_letters import EXTRA_BYTES, fault_of, fit
 from pipeline.codec.framed import schema_id_in
 from pipeline.codec.headers import dead_letter_headers
 from pipeline.core.records import Cause, DeadLetter, Header
@@ -19,6 +19,15 @@ ENCODE = AvroEncoder(SCHEMAS["DeadLetter"], 1).encode
 def letter(key: bytes | None, value: bytes | None, *headers: Header) -> DeadLetter:
     cause = Cause("awaway.completions", 2, 41)
     return DeadLetter("decode", "empty_value", "why", key, value, headers, None, cause, 0)
+
+
+def test_a_fault_is_told_by_its_name_and_the_end_of_its_trace() -> None:
+    try:
+        raise ZeroDivisionError("1/0")
+    except ZeroDivisionError as error:
+        found = fault_of("fold", error)
+    assert (found.stage, found.reason) == ("fold", "zero_division_error")
+    assert found.detail.endswith("ZeroDivisionError: 1/0\n")
 
 
 def size(written: DeadLetter) -> int:
