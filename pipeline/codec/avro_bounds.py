@@ -82,11 +82,11 @@ def parse_writer_schema(text: str) -> JsonSchema:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for n, key in enumerate(keys) if key in keys[:n])
-        raise UnresolvableSchemaError(f"an object of it has the key {shown(twice)} twice")
+    members: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in members:
+            raise UnresolvableSchemaError(f"an object of it has the key {shown(key)} twice")
+        members[key] = value
     return members
 
 

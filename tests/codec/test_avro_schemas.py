@@ -87,6 +87,14 @@ def test_brackets_count_where_they_are_brackets(text: str, tree: object) -> None
         assert parse_writer_schema(text) == (tree or json.loads(text))
 
 
+def test_a_key_twice_among_thousands_takes_no_longer() -> None:
+    text = "{" + ",".join(f'"{n:x}":0' for n in range(25_000)) + ',"61a7":0}'
+    started_s = time.perf_counter()
+    with pytest.raises(UnresolvableSchemaError, match="the key '61a7' twice"):
+        parse_writer_schema(text)
+    assert time.perf_counter() - started_s < 2
+
+
 @pytest.mark.parametrize("unit", ['"', '\\"', '"\\', '"a\\"', '{"a":', "\\", "[]", '"",'])
 def test_any_text_takes_time_by_its_length(unit: str) -> None:
     text = unit * (SCHEMA_CHARS_MAX // len(unit))
