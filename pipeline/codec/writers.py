@@ -221,9 +221,16 @@ class SubjectSchemas:
         return self._left
 
     def _read_again(self) -> None:
-        if not self._is_reading:
-            self._is_reading = True
+        if self._is_reading:
+            return
+        self._is_reading = True
+        try:
             self._start(self._read)
+        except RuntimeError as error:  # this machine has no thread left; it may have one later
+            self._is_reading = False
+            raise RegistryUnavailableError(
+                f"the versions of {self._subject} cannot be read now", why=str(error)
+            ) from error
 
     def _read(self) -> None:
         started = self._clock()

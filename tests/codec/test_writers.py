@@ -315,6 +315,23 @@ def test_a_fault_of_ours_is_no_answer(scene: Scene, monkeypatch: pytest.MonkeyPa
         scene.schemas.writer_schema(12)
 
 
+def test_a_machine_without_threads_is_waited_for(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(scene, "start", no_thread)
+    scene.schemas = scene.made()
+    scene.appended()
+    for _ in range(2):
+        with pytest.raises(RegistryUnavailableError, match="can't start new thread"):
+            scene.schemas.writer_schema(11)
+    monkeypatch.undo()
+    monkeypatch.setattr(scene.schemas, "_start", scene.start)
+    assert scene.schemas.writer_schema(11)["name"] == "PracticeCompleted"
+
+
 def test_a_state_is_logged_when_it_changes(scene: Scene, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, writers.logger.name)
     scene.registry.answer = raising(REFUSALS[5])
