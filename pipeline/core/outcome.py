@@ -49,7 +49,7 @@ class Outcome(Record, frozen=True, gc=False):
         standing: of the new state at the input's append; None without one.
         seen: what the windowed table has to take in; None when nothing.
         unlocks: portals, in the order in which the run passes them.
-        geometry: at most one for each frame.
+        geometry: at most one for each frame and date.
         rejection: set exactly when the verdict is dead_letter.
         digest_before, digest_after: of the user's sets, 16 hexadecimal digits; None without a user.
         revision: of the user, after; 0 without one.
