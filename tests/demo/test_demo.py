@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.config import Settings
+from pipeline.demo import oddities
 from pipeline.demo.errors import WorkerEndedError
 from pipeline.demo.live import LiveView
 from pipeline.demo.planted import DUPLICATES
@@ -67,7 +68,8 @@ def test_the_command_prints_one_object_and_leaves_no_process(tmp_path: Path) -> 
     assert told["oracle"] == {"portals_missing": 0, "portals_extra": 0, "users_wrong": 0}
     assert set(told["duplicates"]) == set(DUPLICATES)
     assert told["accepted"] > 200
-    assert told["alerts"] == sum(told["duplicates"].values())
+    assert told["alerts"] > sum(told["duplicates"].values())  # a zone may be assumed as well
+    assert told["planted"]["odd"].keys() == oddities.KINDS.keys()
     assert told["dead_letters"] == sum(told["planted"]["garbage"].values())
     assert told["portals"] > 40 and told["assets"] > 5 and told["seconds"] > 0
     assert LocalStack(tmp_path / "demo" / "stack").status().health == "down"
