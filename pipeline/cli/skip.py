@@ -11,6 +11,7 @@ import typer
 
 from pipeline import clock
 from pipeline.cli.output import Output, OutputOption, YesOption, confirm, show, stderr
+from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 
 TopicArgument = Annotated[str, typer.Argument(help="completions or commands, or the full name.")]
-PartitionArgument = Annotated[int, typer.Argument(min=0, help="As the worker's log has it.")]
-OffsetArgument = Annotated[int, typer.Argument(min=0, help="Of the input itself.")]
+PartitionArgument = Annotated[
+    int, typer.Argument(min=0, max=2**31 - 1, help="As the worker's log has it.")
+]
+OffsetArgument = Annotated[int, typer.Argument(min=0, max=2**63 - 1, help="Of the input itself.")]
+_INPUTS = ("completions", "commands")
 
 
 @app.command()
@@ -83,7 +87,11 @@ def withdraw(
     *,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Take it back, as long as no worker has passed the input."""
+    """Take it back, as long as no worker has passed the input.
+
+    Workers read what is put aside when they start: one that runs already still skips the input, so
+    stop the workers first.
+    """
     from pipeline.ops.skips import Skip, SkipRefusedError  # noqa: PLC0415 - slow to import
 
     settings, skips = _open()
@@ -94,7 +102,11 @@ def withdraw(
         )
     skips.preview(wanted)
     skips.withdraw(wanted)
-    _tell({"withdrawn": wanted.place}, f"{wanted.place} is read again; start the workers", output)
+    _tell(
+        {"withdrawn": wanted.place},
+        f"{wanted.place} is read again, by workers that start now",
+        output,
+    )
 
 
 def _open() -> "tuple[Settings, SkipTopic]":
@@ -107,7 +119,14 @@ def _open() -> "tuple[Settings, SkipTopic]":
 
 
 def _full(settings: "Settings", topic: str) -> str:
-    return settings.topic(topic) if topic in ("completions", "commands") else topic
+    names = {name: settings.topic(name) for name in _INPUTS}
+    full = names.get(topic, topic)
+    if full not in names.values():
+        raise UsageError(
+            f"{topic!r} is no topic of inputs",
+            fix=f"say {' or '.join((*_INPUTS, *names.values()))}",
+        )
+    return full
 
 
 def _show_input(console: "Console", skip: "Skip", found: "Preview") -> None:

@@ -109,13 +109,10 @@ class SkipTopic:
 
         Raises:
             UnreadableLogError: the topic cannot be read to its end.
+            AwawayError: the last record of a key is no skip.
         """
-        found: dict[bytes, Skip | None] = {}
         with CommittedLog(self._client, [self._topic]) as log:
-            for message in log.rest(READ_S_MAX):
-                found[message.key() or b""] = _decoded(message)
-        kept = [skip for skip in found.values() if skip is not None]
-        return sorted(kept, key=lambda one: (one.topic, one.partition, one.offset))
+            return current(log.rest(READ_S_MAX))
 
     def preview(self, skip: Skip) -> Preview:
         """The input that a skip is about.
@@ -132,7 +129,8 @@ class SkipTopic:
             raise SkipRefusedError(
                 f"{skip.place} cannot be looked at",
                 why=str(error),
-                fix="name a topic and a partition that are there",
+                fix="is the broker up, is there such a partition, and may you read it and the "
+                f"offsets of the group {self._group} (`awaway topics acls`)?",
             ) from error
         finally:
             consumer.close()
@@ -147,6 +145,8 @@ class SkipTopic:
                 fix="take the offset from the worker's log, where it stopped",
             )
         (committed,) = consumer.committed([place], timeout=_REQUEST_S)
+        if committed.error is not None:
+            raise KafkaException(committed.error)
         if committed.offset > skip.offset:
             raise SkipRefusedError(
                 f"{skip.place} was processed already",
@@ -165,7 +165,7 @@ class SkipTopic:
                 )
         raise SkipRefusedError(
             f"there is no record at {skip.place}",
-            why="it is a transaction's marker, or was of a transaction that was aborted",
+            why="it is a transaction's marker, or its transaction was aborted or still goes on",
             fix="take the offset from the worker's log, where it stopped",
         )
 
@@ -204,6 +204,21 @@ class SkipTopic:
             )
 
 
+def current(messages: Iterable[Message]) -> list[Skip]:
+    """The skips that hold after some records of the topic, by place.
+
+    Args:
+        messages: in their order. Of each key only the last counts, also where it is no skip: a
+            tombstone mends a bad record at once, and not when the topic is compacted.
+
+    Raises:
+        AwawayError: the last record of a key is no skip.
+    """
+    last = {message.key() or b"": message for message in messages}
+    kept = [skip for skip in map(_decoded, last.values()) if skip is not None]
+    return sorted(kept, key=lambda one: (one.topic, one.partition, one.offset))
+
+
 def _decoded(message: Message) -> Skip | None:
     value = message.value()
     if value is None:
@@ -213,6 +228,7 @@ def _decoded(message: Message) -> Skip | None:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise AwawayError(
             "a record of the topic of skips is none",
-            why=f"partition {message.partition()}, offset {message.offset()}: {error}",
-            fix="find out who wrote it; write a tombstone of its key",
+            why=f"partition {message.partition()}, offset {message.offset()}, key "
+            f"{message.key()!r}: {error}",
+            fix="find out who wrote it; write a tombstone (a null value) under the same key",
         ) from error
