@@ -99,7 +99,8 @@ def test_an_entry_of_a_log_is_judged_by_its_own_bytes(tmp_path: Path, capsys: Ca
 
 
 def test_a_completion_may_have_a_field_called_log(tmp_path: Path, capsys: Captured) -> None:
-    for other in ({"log": ["started"]}, {"input": {"log": []}}):
+    others: list[dict[str, Any]] = [{"log": ["started"]}, {"input": {"log": []}}]
+    for other in others:
         file = written(tmp_path / "one.json", completion(1, **other))
         code, (line,) = said(capsys, file, *AT)
         assert (code, line["verdict"], line["ignored_fields"]) == (0, "accepted", 1)
