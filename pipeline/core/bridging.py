@@ -8,8 +8,9 @@ arrive for, with the dates two away from it, is kept.
 
 Date x is bridged when its neighbours have completions and
 
-- the last of x-1 and the first of x+1 are less than 23 hours apart: no fixed zone lets a whole date
-  pass between them, a journey eastwards over the date line does; or,
+- the last of x-1 and the first of x+1 are less than 23 hours apart: a journey eastwards over the
+  date line lets a whole date pass between them, and no fixed zone does but Antarctica/Troll, whose
+  dates have 22 hours when its clock goes forward by two; or,
 - where the policy counts the shift, some completion a of x-1 and some c of x+1 are, when the hours
   that the journey put the clock forward are taken off:
 
