@@ -43,7 +43,8 @@ def rules(file: TopicsFile, target: Target) -> list[Rule]:
 
     A worker's group is named after the ledger's generation; its readers of changelogs, and the
     transactional ids of its slots, begin alike. It asks for the settings of brokers and topics, and
-    starts only on those that its promises lean on.
+    starts only on those that its promises lean on. Who writes a topic of kind control sees how far
+    the workers' group is.
     """
     found: dict[Rule, None] = {}
     wanted_topics = file.wanted(target)
@@ -53,17 +54,19 @@ def rules(file: TopicsFile, target: Target) -> list[Rule]:
         if wanted.topic.kind == "changelog"
         for principal in wanted.topic.write
     )
+    prefix = file.prefix if target.prefix is None else target.prefix
+    ledger = f"{prefix}{target.generation}"
     for wanted in wanted_topics:
         for principal in wanted.topic.write:
             found[Rule(principal, "topic", wanted.name, ("Write", "Describe"))] = None
+            if wanted.topic.kind == "control":
+                found[Rule(principal, "group", ledger, ("Describe",), "prefixed")] = None
         for principal in wanted.topic.read:
             found[Rule(principal, "topic", wanted.name, ("Read", "Describe"))] = None
             if principal not in workers:
                 found[Rule(principal, "group", principal, ("Read",))] = None
         for principal in workers:
             found[Rule(principal, "topic", wanted.name, ("DescribeConfigs",))] = None
-    prefix = file.prefix if target.prefix is None else target.prefix
-    ledger = f"{prefix}{target.generation}"
     for principal in workers:
         found[Rule(principal, "group", ledger, ("Read", "Describe"), "prefixed")] = None
         allowed = ("Write", "Describe")

@@ -193,6 +193,21 @@ def test_a_worker_may_what_its_settings_lead_to() -> None:
     }
 
 
+def test_an_operator_may_what_skipping_an_input_takes() -> None:
+    settings = Settings(topic_prefix="x.", generation="green")
+    found = rules(FILE, Target(prefix="x.", generation="green"))
+    may = {
+        (rule.resource, rule.name, operation)
+        for rule in found
+        if rule.principal == "awaway-operator"
+        for operation in rule.operations
+    }
+    for name in ("completions", "commands", "skips"):
+        assert ("topic", f"x.{name}", "Read") in may
+    assert ("topic", "x.skips", "Write") in may
+    assert ("group", settings.group_id, "Describe") in may
+
+
 def test_a_rule_is_written_as_kafka_acls_wants_it() -> None:
     allow = "--add --allow-principal User:w --operation Read"
     assert Rule("w", "topic", "a", ("Read",)).arguments() == f"{allow} --topic a"
