@@ -5,9 +5,12 @@ Does not own: the judgement (ops/validating.py), which items there are and who m
 Invariant: nothing is sent, indexed or remembered.
 
 A user's state is what the store of progress has; the window is made again from the completions
-that counted, by the index of outcomes and the log, the latest `REMEMBERED_MAX` of a user. So an
-answer is as new as the store and the index, and a repeat of something older than they reach is not
-seen.
+that counted, by the index of outcomes and the log, as far as the latest `REMEMBERED_MAX` audit
+entries of a user tell. So an answer is as new as the store and the index, and a repeat of something
+older than they reach is not seen.
+
+The log is read once for a request, by a few requests at once; as many as `WAITING_MAX` wait for
+their turn, and who comes on top of them is told to come again.
 """
 
 import asyncio
@@ -17,14 +20,20 @@ from typing import Final
 import msgspec
 
 from pipeline.api.auth import COMPLETIONS_WRITE, Principal, check
-from pipeline.api.outcome_rows import Entry
 from pipeline.api.parts import Parts
 from pipeline.api.problems import ProblemError
 from pipeline.api.store import HEAD
 from pipeline.codec import json_inputs
 from pipeline.codec.errors import DecodeError, RegistryUnavailableError
 from pipeline.core.fold import World
-from pipeline.core.records import AuditEntry, Command, Instant, PracticeCompleted
+from pipeline.core.records import (
+    AuditEntry,
+    Cause,
+    Command,
+    Instant,
+    LocalDate,
+    PracticeCompleted,
+)
 from pipeline.ops.committed_log import UnreadableLogError
 from pipeline.ops.explain_records import place_of
 from pipeline.ops.validating import Entry as Input
@@ -36,6 +45,7 @@ ITEMS_MAX: Final = 100
 
 REMEMBERED_MAX: Final = 200
 AT_ONCE: Final = 2
+WAITING_MAX: Final = 16
 
 
 class DryRun(msgspec.Struct, frozen=True):
@@ -71,6 +81,7 @@ class Preview:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._turn = asyncio.Semaphore(AT_ONCE)
+        self._waiting = 0
 
     async def judge(self, values: Sequence[bytes], principal: Principal) -> DryRun:
         """What would be said of the items of a request.
@@ -91,29 +102,41 @@ class Preview:
             check(principal, user_id, COMPLETIONS_WRITE)
         if not self._parts.source.is_usable:
             raise _away("the store of progress is not loaded yet")
-        async with self._turn:
-            return await asyncio.to_thread(self._judge, values, list(users))
+        if self._waiting >= WAITING_MAX:
+            raise _away("too many dry runs are waiting")
+        self._waiting += 1
+        try:
+            async with self._turn:
+                return await asyncio.to_thread(self._judge, values, list(users))
+        finally:
+            self._waiting -= 1
 
     def _judge(self, values: Sequence[bytes], users: Sequence[str]) -> DryRun:
         parts, now_ms = self._parts, self._parts.now_ms()
         validator = Validator(World(parts.policies, parts.catalogue), _Decoder())
+        counted: list[Cause] = []
         for user_id in users:
             raw = parts.source.store.raw(user_id.encode())
+            entries = self._audited(user_id)
             if raw is not None:
                 progress = parts.source.decode(raw[HEAD.size :])
-                validator.left.users[user_id] = state_of(progress)
-            self._remember(validator, user_id, now_ms)
+                validator.left.users[user_id] = state_of(progress, _revocations(entries))
+            since = now_ms - parts.policies.window_ms
+            counted += [entry.cause for entry in entries if _counted(entry, since)]
+        self._remember(validator, counted)
         inputs = [Input(str(n), "completions", now_ms, value) for n, value in enumerate(values)]
         return DryRun(True, tuple([validator.judge(one) for one in inputs]))
 
-    def _remember(self, validator: Validator, user_id: str, now_ms: Instant) -> None:
-        """Have the window hold what counted of a user, as far back as is known."""
-        parts = self._parts
-        found, _ = parts.outcomes.of_user(user_id, ("audit",), limit=REMEMBERED_MAX)
-        since = now_ms - parts.policies.window_ms
-        counted = [entry.cause for entry in reversed(found) if _counted(entry, since)]
+    def _audited(self, user_id: str) -> list[AuditEntry]:
+        """What was decided of a user, in its order, as far back as is known."""
+        found, _ = self._parts.outcomes.of_user(user_id, ("audit",), limit=REMEMBERED_MAX)
+        records = [entry.record for entry in reversed(found)]
+        return [record for record in records if isinstance(record, AuditEntry)]
+
+    def _remember(self, validator: Validator, counted: Sequence[Cause]) -> None:
+        """Have the window hold what counted, of each user in its order."""
         try:
-            there = parts.inputs.read([place_of(cause) for cause in counted])
+            there = self._parts.inputs.read([place_of(cause) for cause in counted])
         except (UnreadableLogError, RegistryUnavailableError) as error:
             raise _away(f"what counted before cannot be read: {error}") from error
         for cause in counted:
@@ -130,11 +153,19 @@ def _users(values: Iterable[bytes]) -> Iterable[str]:
             continue
 
 
-def _counted(entry: Entry, since: Instant) -> bool:
-    record = entry.record
+def _revocations(entries: Iterable[AuditEntry]) -> dict[LocalDate, list[str]]:
+    """Requests that revoked a date; what was withdrawn of them is not told here."""
+    found: dict[LocalDate, list[str]] = {}
+    for record in entries:
+        is_carried_out = record.action == "revoke" and record.verdict == "applied"
+        if is_carried_out and record.local_date is not None and record.cause.id:
+            found.setdefault(record.local_date, []).append(record.cause.id)
+    return found
+
+
+def _counted(record: AuditEntry, since: Instant) -> bool:
     return (
-        isinstance(record, AuditEntry)
-        and record.action == "completion"
+        record.action == "completion"
         and record.verdict in ("accepted", "overlap")
         and record.append_time >= since
     )

@@ -29,7 +29,7 @@ from pipeline.core.records import (
 )
 from pipeline.core.state import EMPTY, UserState
 from pipeline.ops.explain_words import revoked_by_text
-from pipeline.ops.validating_state import LeftBehind
+from pipeline.ops.validating_state import PUBLISHED, LeftBehind
 
 Topic = Literal["completions", "commands"]
 
@@ -87,7 +87,8 @@ class Said(msgspec.Struct, frozen=True):
         user_id, streak_days, longest_days: its user, and where that one stands afterwards, at its
             append; null without a user, also where the user id cannot be one.
         portals: slugs of those that it unlocks.
-        revoked_by: requests that keep its date from counting.
+        revoked_by: requests that keep its date from counting; the detail says so, too, where their
+            ids are not known, as over published progress.
         ignored_fields: how many fields of it are not known.
     """
 
@@ -263,7 +264,7 @@ class Validator:
             tz=outcome.tz,
             tz_assumed=outcome.tz_assumed,
             alerts=tuple([_alert(one) for one in alerts]),
-            revoked_by=outcome.revoked_by,
+            revoked_by=_known(outcome.revoked_by),
             ignored_fields=ignored,
             policy_version=outcome.policy_version,
         )
@@ -306,8 +307,18 @@ def _why(event: PracticeCompleted | Command, outcome: Outcome) -> str:
                 f"{_maybe_date(alert.original_local_date)}"
             )
     if outcome.revoked_by:
-        text += f".{revoked_by_text(outcome.revoked_by)}"
+        text += f".{_revoked_by(_known(outcome.revoked_by))}"
     return text
+
+
+def _known(requests: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple([one for one in requests if not one.startswith(PUBLISHED)])
+
+
+def _revoked_by(requests: tuple[str, ...]) -> str:
+    if requests:
+        return revoked_by_text(requests)
+    return " The date does not count all the same: it is revoked, by a request not known here."
 
 
 _RELATIONS: Final = {

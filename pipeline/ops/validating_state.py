@@ -6,19 +6,27 @@ Does not own: judging (validating.py), what a state is (core/state.py).
 Invariant: what was saved and loaded again judges further inputs as if nothing had come between.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from pipeline.codec.errors import readable
 from pipeline.core.dedupe import Cover, SeenCompletion, SeenUpdate
-from pipeline.core.records import Instant, ProgressUpdated, Run
+from pipeline.core.records import Instant, LocalDate, ProgressUpdated, Run
 from pipeline.core.runs import Runs, from_numbers
 from pipeline.core.sets import Sets, digest_of
 from pipeline.core.state import NEVER, Unlocked, UserState
 from pipeline.errors import ConfigError
 
 FORMAT: Final = "awaway-state-1"
+PUBLISHED: Final = "published/"
+"""With this the ids of requests begin that a published progress shows the effect of, but not."""
+
+Revocations = Mapping[LocalDate, Sequence[str]]
+"""Ids of the requests that may revoke a date."""
+
+UNKNOWN: Final[Revocations] = {}
 
 
 class Remembered:
@@ -137,8 +145,12 @@ def decode(raw: bytes, window_ms: int, origin: str) -> LeftBehind:
     return left
 
 
-def state_of(progress: ProgressUpdated) -> UserState:
+def state_of(progress: ProgressUpdated, revocations: Revocations = UNKNOWN) -> UserState:
     """The state that a published progress stands for.
+
+    Args:
+        progress: of one user.
+        revocations: where the requests behind its revoked dates are known, their ids.
 
     What a progress does not say is as if it had never been: the window, requests that were
     withdrawn, who asked for what, and the first and last completion of recent dates. So repeats of
@@ -151,10 +163,10 @@ def state_of(progress: ProgressUpdated) -> UserState:
     sets = Sets(
         _runs(dates.practised),
         _runs(dates.bridged),
-        _requests("credit", dates.credited),
-        _requests("revoke", dates.revoked),
+        _requests("credit", dates.credited, UNKNOWN),
+        _requests("revoke", dates.revoked, revocations),
         (),
-        tuple([(f"published/claim/{key}", key) for key in progress.keys.claimed]),
+        tuple([(f"{PUBLISHED}claim/{key}", key) for key in progress.keys.claimed]),
         tuple(sorted((slug, from_numbers(found)) for slug, found in laps.items())),
     )
     return UserState(
@@ -174,6 +186,11 @@ def _runs(runs: tuple[Run, ...]) -> Runs:
     return tuple([(run.start, run.length) for run in runs])
 
 
-def _requests(kind: str, runs: tuple[Run, ...]) -> tuple[tuple[str, int], ...]:
-    found = [date for run in runs for date in range(run.start, run.start + run.length)]
-    return tuple(sorted((f"published/{kind}/{date}", date) for date in found))
+def _requests(kind: str, runs: tuple[Run, ...], known: Revocations) -> tuple[tuple[str, int], ...]:
+    dates = [date for run in runs for date in range(run.start, run.start + run.length)]
+    found = [
+        (request, date)
+        for date in dates
+        for request in known.get(date) or (f"{PUBLISHED}{kind}/{date}",)
+    ]
+    return tuple(sorted(found))
