@@ -57,7 +57,7 @@ class CompletionIn(msgspec.Struct, frozen=True):
     practice: str
     started_at: str
     completed_at: str
-    tz: str
+    tz: str | None = None
     sent_at: str | None = None
     device_id: str | None = None
     app_version: str | None = None

@@ -19,7 +19,13 @@ from typing import Final
 
 import msgspec
 
-from pipeline.api.auth import COMPLETIONS_WRITE, Principal, check
+from pipeline.api.auth import (
+    COMPLETIONS_READ,
+    COMPLETIONS_WRITE,
+    PROGRESS_READ,
+    Principal,
+    check,
+)
 from pipeline.api.parts import Parts
 from pipeline.api.problems import ProblemError
 from pipeline.api.store import HEAD
@@ -41,7 +47,8 @@ from pipeline.ops.validating import Said, Validator
 from pipeline.ops.validating_state import state_of
 
 ITEMS_MAX: Final = 100
-"""Of one request: each user of them costs a read of the log."""
+USERS_MAX: Final = 10
+"""Of one request: of each of them up to `REMEMBERED_MAX` inputs are read from the log."""
 
 REMEMBERED_MAX: Final = 200
 AT_ONCE: Final = 2
@@ -87,8 +94,8 @@ class Preview:
         """What would be said of the items of a request.
 
         Raises:
-            ProblemError: 403, one is another user's; 413, too many; 503, what is known of the users
-                cannot be asked for.
+            ProblemError: 403, one is another user's, or the token may not read what the answer
+                tells; 413, too many; 503, what is known of the users cannot be asked for.
         """
         if len(values) > ITEMS_MAX:
             raise ProblemError(
@@ -99,7 +106,15 @@ class Preview:
             )
         users = dict.fromkeys(_users(values))
         for user_id in users:
-            check(principal, user_id, COMPLETIONS_WRITE)
+            for scope in (COMPLETIONS_WRITE, COMPLETIONS_READ, PROGRESS_READ):
+                check(principal, user_id, scope)
+        if len(users) > USERS_MAX:
+            raise ProblemError(
+                413,
+                "batch-too-large",
+                "Too many users",
+                f"a dry run may be about {USERS_MAX} users, not {len(users)}",
+            )
         if not self._parts.source.is_usable:
             raise _away("the store of progress is not loaded yet")
         if self._waiting >= WAITING_MAX:

@@ -19,7 +19,7 @@ from pipeline.api.problems import ProblemError
 from pipeline.codec import json_inputs
 from pipeline.codec.errors import DecodeError
 from pipeline.codec.json_array import NotAnArrayError, bare, cut
-from pipeline.core.completion import examine
+from pipeline.core.completion import Sitting, examine
 from pipeline.core.records import Instant, PracticeCompleted
 from pipeline.core.rejection import Rejection
 from pipeline.core.rulebook import Policy
@@ -138,11 +138,17 @@ def judge(value: bytes, now_ms: Instant, policy: Policy) -> Received | Fault:
         if found.reason not in DECIDED_BY_ARRIVAL:
             return fault
         warning = fault
-    return Received(completion, value, _digest(completion), warning)
+    zone = _zone(completion, found)
+    return Received(completion, value, _digest(completion, zone), warning)
 
 
-def _digest(one: PracticeCompleted) -> bytes:
-    content = (one.user_id, one.session_id, one.started_at, one.completed_at, one.practice, one.tz)
+def _zone(completion: PracticeCompleted, found: Sitting | Rejection) -> str:
+    """The zone that decides the date: as it was understood, or as it was sent."""
+    return found.zone.name if isinstance(found, Sitting) else completion.tz
+
+
+def _digest(one: PracticeCompleted, zone: str) -> bytes:
+    content = (one.user_id, one.session_id, one.started_at, one.completed_at, one.practice, zone)
     return hashlib.sha256(_encode(content)).digest()
 
 

@@ -1,11 +1,10 @@
 """The bounds of the inputs' texts, the same in Avro and JSON, and how a refusal words them.
 
-Owns: how long a text, how many labels. Does not own: what a text may say (core/texts.py), the forms
-(inputs.py, json_inputs.py).
+Owns: how long a text may be, how much of the labels is carried.
+Does not own: what a text may say (core/texts.py), the forms (inputs.py, json_inputs.py).
 Invariant: a refusal of a field begins with the field's name.
 """
 
-import re
 from typing import Final
 
 from pipeline.codec.errors import DecodeError
@@ -27,36 +26,27 @@ COMPLETION_TEXTS: Final = (
 COMMAND_TEXTS: Final = ("request_id", "user_id", "actor", "ticket", "key_id", "withdraws", "tz")
 
 _SHOWN_MAX: Final = 40
-_PLAIN_KEY: Final = re.compile(r"[\w-]+", re.ASCII)
 
 
-def bound_context(context: dict[str, str], schema_id: int | None) -> None:
-    """Refuse a context that is too large.
+def bounded(context: dict[str, str]) -> dict[str, str]:
+    """A context with as much of it as is carried.
 
-    Raises:
-        DecodeError: more entries, or longer ones, than are carried.
+    Returns:
+        The same object when all of it is. Else the first `CONTEXT_ENTRIES_MAX` entries whose keys
+        are not too long, each text cut to `CONTEXT_VALUE_CHARS_MAX`: nothing interprets a label, so
+        none costs a completion.
     """
-    if len(context) > CONTEXT_ENTRIES_MAX:
-        raise DecodeError(
-            "collection_too_large",
-            f"context has {len(context)} entries; send at most {CONTEXT_ENTRIES_MAX}",
-            schema_id,
-        )
-    for key, text in context.items():
-        if len(key) > CONTEXT_KEY_CHARS_MAX:
-            raise DecodeError(
-                "field_too_long",
-                f"context has a key of {len(key)} characters, {shown(key)}; send at most"
-                f" {CONTEXT_KEY_CHARS_MAX}",
-                schema_id,
-            )
-        if len(text) > CONTEXT_VALUE_CHARS_MAX:
-            raise DecodeError(
-                "field_too_long",
-                f"{entry_fault(key, 'has', f'{len(text)} characters')}; send at most"
-                f" {CONTEXT_VALUE_CHARS_MAX}",
-                schema_id,
-            )
+    if len(context) <= CONTEXT_ENTRIES_MAX and all(
+        len(key) <= CONTEXT_KEY_CHARS_MAX and len(text) <= CONTEXT_VALUE_CHARS_MAX
+        for key, text in context.items()
+    ):
+        return context
+    kept = [
+        (key, text[:CONTEXT_VALUE_CHARS_MAX])
+        for key, text in context.items()
+        if len(key) <= CONTEXT_KEY_CHARS_MAX
+    ]
+    return dict(kept[:CONTEXT_ENTRIES_MAX])
 
 
 def unknown_kind(kind: str, schema_id: int | None) -> DecodeError:
@@ -81,16 +71,3 @@ def too_long(name: str, chars: int, chars_max: int, schema_id: int | None) -> De
 def shown(name: str) -> str:
     """A name from outside as a refusal shows it: quoted and bounded."""
     return repr(name if len(name) <= _SHOWN_MAX else f"{name[:_SHOWN_MAX]}…")
-
-
-def entry_fault(key: str, verb: str, what: str) -> str:
-    """What is wrong with one entry of `context`, in words that begin with the field's name.
-
-    Args:
-        key: of any kind.
-        verb: `is` or `has`.
-        what: the entry's value is or has.
-    """
-    if len(key) <= _SHOWN_MAX and _PLAIN_KEY.fullmatch(key):
-        return f"context.{key} {verb} {what}"
-    return f"context has {what} under {shown(key)}"

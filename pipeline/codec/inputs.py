@@ -90,7 +90,7 @@ class InputDecoder:
         _bound_texts(row, _COMPLETION_TEXTS, TEXT_CHARS_MAX, schema_id)
         for n, name in _COMPLETION_INSTANTS:
             _bound_instant(row[n], name, schema_id)
-        input_bounds.bound_context(row[-1], schema_id)
+        row[-1] = input_bounds.bounded(row[-1])
         return PracticeCompleted(*row)
 
     def decode_command(self, value: bytes | None) -> Command:

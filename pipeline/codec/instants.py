@@ -8,9 +8,12 @@ Years 2 to 9998 only, so that the instant has a local date in every zone.
 
 Beside RFC 3339 these spellings are taken, because each means one instant: without seconds (Java's
 `OffsetDateTime.toString` drops them when they are 0), an offset without colon or of hours alone, a
-space for the T. A leap second (:60) is taken where there can be one, as the last minute of a day in
-UTC; it has no millisecond of its own and becomes the last one of its minute, so that nothing after
-it comes before it.
+space for the T or before the offset, UTC or GMT for Z, neither hyphens nor colons (ISO 8601's basic
+form), a zone in brackets at the end (RFC 9557; the offset decides), space around it.
+
+A leap second (:60) is taken where there can be one, as the last minute of a day in UTC; it has no
+millisecond of its own and becomes the last one of its minute, so that nothing after it comes before
+it.
 
 The text is cut into date, hours and minutes, seconds, and the rest; each piece is one look-up in a
 bounded table, because three instants come with every event. A text that this does not fit is read
@@ -36,12 +39,15 @@ LOCAL_DATE_MAX: Final = INSTANT_MAX // DAY_MS
 
 _DATES_MAX: Final = 8_192
 _ENDINGS_MAX: Final = 16_384
+_SPACE: Final = " \t\n\r"
 
 _OFFSET: Final = r"(?:[Zz]|([+-])([01]\d|2[0-3])(?::?([0-5]\d))?)"
 _DATE: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)[Tt ]", re.ASCII)
 _ENDING: Final = re.compile(rf"(?:\.(\d++))?{_OFFSET}", re.ASCII)
-_WHOLE: Final = re.compile(
-    rf"(\d{{4}})-(\d\d)-(\d\d)[Tt ](\d\d):(\d\d)(?::(\d\d)((?:\.\d++)?))?({_OFFSET})", re.ASCII
+_SPELLED: Final = re.compile(
+    r"(\d{4})(-?)(\d\d)\2(\d\d)[Tt ](\d\d)(:?)(\d\d)(?:\6(\d\d)((?:\.\d++)?))?"
+    r" ?(?:UTC|GMT|[Zz]|([+-])(?:(\d)(?=:)|([01]\d|2[0-3]))(?::?([0-5]\d))?)(?:\[[^\[\]]*\])*",
+    re.ASCII,
 )
 
 
@@ -156,19 +162,20 @@ def _midnight(year: int, month: int, day: int) -> int:
 
 def _unusual(text: str) -> tuple[int, int]:
     """As `instant_and_offset`, of a text that is not in the tables."""
-    found = _WHOLE.fullmatch(text)
+    found = _SPELLED.fullmatch(text.strip(_SPACE))
     if found is None:
         raise _why_not(text)
-    year, month, day, hour, minute, second, fraction, offset = found.groups()[:8]
+    year, _, month, day, hour, _, minute, second, fraction, sign, *east = found.groups()
     midnight = _midnight(int(year), int(month), int(day))
     if hour >= "24":
         raise NotAnInstantError(f"its hour is {hour}; the last one is 23, and midnight is 00:00")
     if minute >= "60":
         raise NotAnInstantError(f"its minute is {minute}; the last one is 59")
-    added = _endings[f"{fraction or ''}{offset}"]
-    offset_minutes = -(added // _MINUTE_MS)
+    offset_minutes = int(east[0] or east[1] or 0) * 60 + int(east[2] or 0)
+    offset_minutes = -offset_minutes if sign == "-" else offset_minutes
     at_minute = midnight + _MINUTES[f"{hour}:{minute}:"] - offset_minutes * _MINUTE_MS
-    within_minute = _within_minute(second or "00", added % _MINUTE_MS, at_minute)
+    fraction_ms = int((fraction or ".0")[1:4].ljust(3, "0"))
+    within_minute = _within_minute(second or "00", fraction_ms, at_minute)
     instant = at_minute + within_minute
     if not INSTANT_MIN <= instant <= INSTANT_MAX:
         raise NotAnInstantError("its year in UTC is not one of 2 to 9998", "instant_out_of_range")

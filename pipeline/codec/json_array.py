@@ -15,8 +15,10 @@ from typing import Final
 
 import msgspec
 
-BOM: Final = b"\xef\xbb\xbf"
-SPACE: Final = b" \t\n\r"
+from pipeline.codec.json_object import WHITE_SPACE, bare
+
+__all__ = ["NotAnArrayError", "bare", "cut"]
+
 MARKS_MAX: Final = 131_072
 """Of an array with something wrong in it: brackets, and commas between items. Ten thousand
 completions have 40,000."""
@@ -36,11 +38,6 @@ class NotAnArrayError(ValueError):
 
     **Operator action**: none; it is the client's to mend.
     """
-
-
-def bare(value: bytes) -> bytes:
-    """A value without a byte order mark and the space around it."""
-    return value.strip(SPACE).removeprefix(BOM).strip(SPACE)
 
 
 def cut(array: bytes) -> list[bytes]:
@@ -84,7 +81,7 @@ def _cut(array: bytes) -> list[bytes]:
             raise NotAnArrayError(f"a `{mark.decode()}` closes what another bracket opened")
         elif not opened:
             last = bare(array[start : at - 1])
-            if array[at:].strip(SPACE):
+            if array[at:].strip(WHITE_SPACE):
                 raise NotAnArrayError("something follows the array")
             return [*items, last] if items or last else []
     raise NotAnArrayError("it has more brackets and commas than a batch of completions")

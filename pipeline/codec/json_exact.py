@@ -5,8 +5,11 @@ Does not own: JSON itself (json_object.py), which texts are instants (instants.p
 taken (input_bounds.py), the fast reading (json_inputs.py).
 Invariant: the fields are those of the Avro schemas, each at most once; others are ignored, as in
 Avro, and counted. An instant is a text in RFC 3339 with an offset, never a number; a local date is
-`YYYY-MM-DD`; bytes are base64. Half a character, a lone surrogate, is replaced in what nothing
-interprets, and refused in what tells one user, session or request from another.
+`YYYY-MM-DD`; bytes are base64. A zone that is absent or null is an empty one: a browser that knows
+none leaves it out, and the offset of the end can stand in (core/completion.py). Half a character,
+a lone surrogate, is replaced in what nothing interprets, and refused in what tells one user,
+session or request from another. A label may be any JSON; what is no text is carried as its JSON
+text.
 """
 
 import re
@@ -18,8 +21,7 @@ from pipeline.codec.errors import DecodeError
 from pipeline.codec.input_bounds import (
     REASON_CHARS_MAX,
     TEXT_CHARS_MAX,
-    bound_context,
-    entry_fault,
+    bounded,
     shown,
     unknown_kind,
 )
@@ -28,13 +30,14 @@ from pipeline.codec.json_object import (
     Fields,
     JsonValue,
     by_name,
-    kind_of,
+    json_text,
     mended,
     wrong_type,
 )
 from pipeline.core.records import COMMAND_KINDS, Command, PracticeCompleted
 
 COMPLETION_REQUIRED: Final = PracticeCompleted.__struct_fields__[:7]
+_COMPLETION_NEEDED: Final = COMPLETION_REQUIRED[:6]
 COMPLETION_FIELDS: Final = frozenset(PracticeCompleted.__struct_fields__) - {"offset_minutes"}
 
 _COMMAND_REQUIRED: Final = Command.__struct_fields__[:4]
@@ -53,7 +56,7 @@ def exact_completion(value: bytes) -> tuple[PracticeCompleted, int]:
     Raises:
         DecodeError: it is not one.
     """
-    fields = Fields(value, COMPLETION_FIELDS, COMPLETION_REQUIRED)
+    fields = Fields(value, COMPLETION_FIELDS, _COMPLETION_NEEDED)
     completion_id = fields.text("completion_id", TEXT_CHARS_MAX)
     user_id = fields.text("user_id", TEXT_CHARS_MAX)
     session_id = fields.text("session_id", TEXT_CHARS_MAX)
@@ -67,10 +70,10 @@ def exact_completion(value: bytes) -> tuple[PracticeCompleted, int]:
         practice,
         started_at,
         completed_at,
-        fields.text("tz", TEXT_CHARS_MAX),
+        fields.optional_text("tz", TEXT_CHARS_MAX) or "",
         fields.optional_instant("sent_at"),
-        fields.optional_text("device_id", TEXT_CHARS_MAX, mend=True),
-        fields.optional_text("app_version", TEXT_CHARS_MAX, mend=True),
+        fields.optional_label("device_id", TEXT_CHARS_MAX),
+        fields.optional_label("app_version", TEXT_CHARS_MAX),
         _context(fields.value("context")),
         offset_minutes,
     )
@@ -103,29 +106,19 @@ def exact_command(value: bytes) -> tuple[Command, int]:
 
 
 def _context(found: JsonValue) -> dict[str, str]:
-    """The labels of a completion, each as a text; a null is left out."""
-    if found is None:
+    """The labels of a completion, each as a text; a null is left out. PHP writes an empty map as an
+    empty array."""
+    if found is None or found == []:
         return {}
     if type(found) is not tuple:
         raise wrong_type("context", found, "an object of texts")
     labels = by_name(found, "context has the key {} twice")
-    context = {
-        mended(key): _label(key, value) for key, value in labels.items() if value is not None
-    }
-    bound_context(context, None)
-    return context
-
-
-def _label(key: str, value: JsonValue) -> str:
-    if type(value) is str:
-        return value if value.isascii() else mended(value)
-    if type(value) is bytes:
-        return value.decode()
-    if type(value) is bool:
-        return "true" if value else "false"
-    raise DecodeError(
-        "wrong_type",
-        f"{entry_fault(key, 'is', kind_of(value))}; send a text, a number or a boolean",
+    return bounded(
+        {
+            mended(key): mended(value if type(value) is str else json_text(value))
+            for key, value in labels.items()
+            if value is not None
+        }
     )
 
 

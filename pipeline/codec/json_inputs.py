@@ -30,7 +30,7 @@ from pipeline.codec.json_exact import (
     exact_command,
     exact_completion,
 )
-from pipeline.codec.json_object import BYTE_ORDER_MARK, DEPTH_MAX, WHITE_SPACE
+from pipeline.codec.json_object import BYTE_ORDER_MARK, DEPTH_MAX, WHITE_SPACE, bare
 from pipeline.core.records import Command, PracticeCompleted
 
 _Text = Annotated[str, msgspec.Meta(max_length=TEXT_CHARS_MAX)]
@@ -86,7 +86,7 @@ def is_json(value: bytes) -> bool:
         return True
     if first not in _BEFORE_OBJECT:
         return False
-    return value.removeprefix(BYTE_ORDER_MARK).lstrip(WHITE_SPACE)[:1] == b"{"
+    return bare(value)[:1] == b"{"
 
 
 def completion(

@@ -111,14 +111,44 @@ class Fields:
             ) from error
 
     def optional_instant(self, name: str) -> int | None:
-        """An instant, or None where it is absent or null; else as `instant`."""
-        return None if self._values.get(name) is None else self.instant(name)[0]
+        """An instant, or None where it is absent, null or an empty text; else as `instant`."""
+        return None if self._values.get(name) in (None, "") else self.instant(name)[0]
+
+    def optional_label(self, name: str, chars_max: int) -> str | None:
+        """A text that nothing interprets, also written as a number or boolean; else as
+        `optional_text`, mended."""
+        found = self._values.get(name)
+        if type(found) in (bytes, bool):
+            self._values[name] = json_text(found)
+        return self.optional_text(name, chars_max, mend=True)
 
     def _missing(self, name: str) -> DecodeError:
         others = (shown(other) for other in self._values if other not in self._known)
         ignored = ", ".join(islice(others, _NAMES_SHOWN_MAX))
         hint = f" (not known here, and ignored: {ignored})" if ignored else ""
         return DecodeError("missing_field", f"{name} is missing; send it{hint}")
+
+
+def bare(value: bytes) -> bytes:
+    """A value without a byte order mark and the space around it."""
+    return value.strip(WHITE_SPACE).removeprefix(BYTE_ORDER_MARK).strip(WHITE_SPACE)
+
+
+def json_text(found: JsonValue) -> str:
+    """A value as its JSON text: numbers as they were written, the rest without white space.
+
+    Args:
+        found: nested `DEPTH_MAX` deep at most.
+    """
+    if found is None or type(found) is bool:
+        return {None: "null", True: "true", False: "false"}[found]
+    if type(found) is bytes:
+        return found.decode()
+    if type(found) is list:
+        return f"[{','.join(map(json_text, found))}]"
+    if type(found) is tuple:
+        return f"{{{','.join([f'{_quoted(name)}:{json_text(one)}' for name, one in found])}}}"
+    return _quoted(found)
 
 
 def by_name(pairs: tuple[tuple[str, JsonValue], ...], fault: str) -> dict[str, JsonValue]:
@@ -178,7 +208,7 @@ def _whole(name: str, text: str) -> str:
 
 def _object(value: bytes) -> dict[str, JsonValue]:
     try:
-        text = value.removeprefix(BYTE_ORDER_MARK).decode()
+        text = bare(value).decode()
     except UnicodeDecodeError as error:
         raise DecodeError(
             "invalid_utf8",
@@ -215,6 +245,7 @@ def _malformed(why: str) -> DecodeError:
     return DecodeError("malformed_json", f"the value is malformed: {why}; send one JSON object")
 
 
+_quoted: Final = json.JSONEncoder(ensure_ascii=False).encode
 _parse: Final = json.JSONDecoder(
     object_pairs_hook=tuple,
     parse_int=str.encode,

@@ -18,7 +18,7 @@ from pipeline.core.rejection import Rejection, bad_id, quoted, rejected
 from pipeline.core.rulebook import PolicyBook
 from pipeline.core.sets import REQUESTS_MAX, Sets, request_count, request_of, with_request
 from pipeline.core.state import UserState
-from pipeline.core.texts import NOTE_CHARS_MAX, is_id, is_note
+from pipeline.core.texts import NOTE_CHARS_MAX, is_blank, is_id, is_note
 from pipeline.core.zones import zone_of
 
 _LATER: Final = ("redrive", "erase")
@@ -90,7 +90,7 @@ def _dated(command: Command, append_time: Instant, book: PolicyBook) -> Request 
         return rejected("date_too_early", "local_date is before the first that the policy allows")
     if date > utc_date(append_time) + 1:
         return rejected("date_too_far_ahead", "local_date is beyond tomorrow's, in UTC")
-    if command.tz is None:
+    if command.tz is None or is_blank(command.tz):
         return Request(command.request_id, kind, date)
     zone = zone_of(command.tz)
     if zone is None:

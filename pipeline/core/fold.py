@@ -289,7 +289,7 @@ def _asked(
     return Outcome(
         action=command.kind if command.kind in COMMAND_KINDS else _UNKNOWN,
         actor=command.actor if is_id(command.actor) else _UNKNOWN,
-        reason=_note(command.reason) if command.reason or rejection is None else rejection.reason,
+        reason=_note(command.reason) or (None if rejection is None else rejection.reason),
         ticket=_note(command.ticket),
         verdict=verdict,
         user_id=user_id,

@@ -54,9 +54,7 @@ _SKIP_S_MIN: Final = 20 * _HOUR_S
 near."""
 
 _PREFIX: Final = re.compile(r"(?::|posix/|right/)+")
-_OFFSET: Final = re.compile(
-    r"(?:utc|gmt|ut)? ?([+-])(?:(\d\d)(\d\d)|(\d\d?)(?::(\d\d))?)", re.ASCII
-)
+_OFFSET: Final = re.compile(r"(?:utc|gmt|ut)? ?([+-])(\d\d?)(?::?(\d\d))?", re.ASCII)
 _FORMER: Final = {
     "africa/lumumbashi": "Africa/Lubumbashi",
     "america/cranbrook": "America/Edmonton",
@@ -236,12 +234,12 @@ def _named(name: str) -> Zone:
 
 def _spelled(name: str) -> Zone | None:
     """Return the zone that is meant by another spelling, and keep it under that spelling."""
-    plain = name.strip(WHITE_SPACE).replace("\u2212", "-")
-    if not plain.isascii():
+    plain = name.strip(WHITE_SPACE)
+    if not plain.replace("\u2212", "-").isascii():
         return None
     plain = plain.lower()
     known = _by_lower_case().get(plain[_length_of_prefix(plain) :].replace(" ", "_"))
-    zone = _offset(plain) if known is None else _named(known)
+    zone = _offset(plain.replace("\u2212", "-")) if known is None else _named(known)
     if zone is not None:
         if len(_spellings) >= _SPELLINGS_MAX:
             _spellings.clear()
@@ -258,9 +256,9 @@ def _offset(plain: str) -> Zone | None:
     found = _OFFSET.fullmatch(plain)
     if found is None:
         return None
-    sign, hours2, minutes2, hours, minutes = found.groups()
-    rest = int(minutes2 or minutes or 0)
+    sign, hours, minutes = found.groups()
+    rest = int(minutes or 0)
     if rest > 59:
         return None
-    total = int(hours2 or hours) * 60 + rest
+    total = int(hours) * 60 + rest
     return offset_zone(total if sign == "+" else -total)

@@ -11,12 +11,16 @@ from typing import Final
 
 from pipeline.oracle.dates import EPOCH
 
-_INSTANT: Final = re.compile(
-    r"(?P<date>\d{4}-\d\d-\d\d)[Tt ](?P<hour>\d\d):(?P<minute>\d\d)"
-    r"(?::(?P<second>\d\d)(?:\.(?P<fraction>\d+))?)?"
-    r"(?:[Zz]|(?P<sign>[+-])(?P<hours>\d\d)(?::?(?P<minutes>\d\d))?)",
-    re.ASCII,
+_DATES: Final = (r"(?P<date>\d{4}-\d\d-\d\d)", r"(?P<date>\d{8})")
+_TIMES: Final = (
+    r"(?P<hour>\d\d):(?P<minute>\d\d)(?::(?P<second>\d\d)(?:\.(?P<fraction>\d+))?)?",
+    r"(?P<hour>\d\d)(?P<minute>\d\d)(?:(?P<second>\d\d)(?:\.(?P<fraction>\d+))?)?",
 )
+_FORMS: Final = [re.compile(f"{day}[Tt ]{time}", re.ASCII) for day in _DATES for time in _TIMES]
+_OFFSET: Final = re.compile(
+    r" ?(?:[Zz]|UTC|GMT|(?P<sign>[+-])(?P<hours>\d(?=:)|\d\d)(?::?(?P<minutes>\d\d))?)", re.ASCII
+)
+_IN_BRACKETS: Final = re.compile(r"(\[[^\[\]]*\])*$")
 FIRST_MS: Final = (datetime(2, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1)
 LAST_MS: Final = (datetime(9999, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(milliseconds=1) - 1
 """The instants that are taken: of the years 2 to 9998."""
@@ -31,13 +35,11 @@ def instant_of(text: str) -> tuple[int, int]:
     Raises:
         ValueError: it names none.
     """
-    found = _INSTANT.fullmatch(text)
-    if found is None:
-        raise ValueError("not in the form of RFC 3339")
-    hours, minutes = int(found["hours"] or 0), int(found["minutes"] or 0)
+    found, offset = _parts(_IN_BRACKETS.sub("", text.strip(" \t\n\r"), count=1))
+    hours, minutes = int(offset["hours"] or 0), int(offset["minutes"] or 0)
     if hours > 23 or minutes > 59:
         raise ValueError("there is no such offset")
-    east = (hours * 60 + minutes) * (-1 if found["sign"] == "-" else 1)
+    east = (hours * 60 + minutes) * (-1 if offset["sign"] == "-" else 1)
     second = int(found["second"] or 0)
     is_leap = second == _LEAP_SECOND
     on_the_wall = datetime.combine(
@@ -53,6 +55,16 @@ def instant_of(text: str) -> tuple[int, int]:
     if seconds % 86_400 != 86_399:
         raise ValueError("no leap second can be then")
     return _within(seconds * 1_000 + 999), east
+
+
+def _parts(text: str) -> tuple[re.Match[str], re.Match[str]]:
+    """Return the date and time of a text, and its offset."""
+    for form in _FORMS:
+        found = form.match(text)
+        offset = found and _OFFSET.fullmatch(text, found.end())
+        if found and offset:
+            return found, offset
+    raise ValueError("not in the form of RFC 3339")
 
 
 def _within(instant_ms: int) -> int:

@@ -18,7 +18,7 @@ import fastavro
 from pipeline.oracle.dates import EPOCH
 from pipeline.oracle.events import Completion, SupportCommand
 from pipeline.oracle.instants import FIRST_MS, LAST_MS, date_of, instant_of
-from pipeline.oracle.texts import has_surrogate, without_surrogates
+from pipeline.oracle.texts import has_surrogate, is_blank, without_surrogates
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 JSON_SPACE: Final = b" \t\n\r"
@@ -64,8 +64,8 @@ class Reader:
         """
         fields = self._fields(value)
         fields.context()
-        fields.words("device_id", optional=True)
-        fields.words("app_version", optional=True)
+        fields.label("device_id")
+        fields.label("app_version")
         completed_at_ms, offset_minutes = fields.instant("completed_at")
         sent_at_ms, _ = fields.instant("sent_at", optional=True)
         return Completion(
@@ -75,7 +75,7 @@ class Reader:
             practice=fields.words("practice"),
             started_at_ms=fields.instant("started_at")[0],
             completed_at_ms=completed_at_ms,
-            tz=fields.name("tz"),
+            tz=fields.zone("tz"),
             sent_at_ms=sent_at_ms,
             offset_minutes=offset_minutes,
         )
@@ -87,6 +87,7 @@ class Reader:
             UnreadableError: it holds none. Operator action: none.
         """
         fields = self._fields(value)
+        tz = fields.name("tz", optional=True)
         return SupportCommand(
             request_id=fields.name("request_id"),
             user_id=fields.name("user_id"),
@@ -97,13 +98,13 @@ class Reader:
             local_date=fields.day("local_date"),
             key_id=fields.name("key_id", optional=True),
             withdraws=fields.name("withdraws", optional=True),
-            tz=fields.name("tz", optional=True),
+            tz=None if tz is None or is_blank(tz) else tz,
         )
 
     def _fields(self, value: bytes | None) -> "_Fields":
         if not value:
             raise UnreadableError("empty")
-        text = value.removeprefix(BYTE_ORDER_MARK).lstrip(JSON_SPACE)
+        text = value.lstrip(JSON_SPACE).removeprefix(BYTE_ORDER_MARK).lstrip(JSON_SPACE)
         if text[:1] == b"{":
             return _JsonFields(_from_json(text))
         if value[0] != 0:
@@ -140,6 +141,15 @@ class _Fields:
         value = self._text(name, optional=optional, chars_max=chars_max)
         return None if value is None else without_surrogates(value)
 
+    def label(self, name: str) -> None:
+        """Refuse what is no label: a text for people, or nothing."""
+        self.words(name, optional=True)
+
+    def zone(self, name: str) -> str:
+        """Return what names a zone."""
+        zone: str = self.name(name)
+        return zone
+
     def name(self, name: str, *, optional: bool = False) -> Any:
         """Return a text in which every character matters, or None where that is allowed."""
         value = self._text(name, optional=optional, chars_max=TEXT_CHARS_MAX)
@@ -171,12 +181,11 @@ class _Fields:
         """Return the labels."""
         value = self.values.get("context")
         labels = {} if value is None else self._labels(value)
-        if len(labels) > CONTEXT_ENTRIES_MAX:
-            raise UnreadableError("too_many")
+        carried: dict[str, str] = {}
         for key, label in labels.items():
-            if len(key) > CONTEXT_KEY_CHARS_MAX or len(label) > CONTEXT_VALUE_CHARS_MAX:
-                raise UnreadableError("too_long")
-        return labels
+            if len(key) <= CONTEXT_KEY_CHARS_MAX and len(carried) < CONTEXT_ENTRIES_MAX:
+                carried[key] = label[:CONTEXT_VALUE_CHARS_MAX]
+        return carried
 
     def _instant(self, value: Any) -> tuple[int, int | None]:
         raise NotImplementedError
@@ -220,7 +229,24 @@ class _AvroFields(_Fields):
 
 
 class _JsonFields(_Fields):
-    """Fields that were JSON: instants and dates are texts."""
+    """Fields that were JSON: instants and dates are texts; what is not said may be left empty."""
+
+    def label(self, name: str) -> None:
+        """As any text; a number or a boolean is one, as it was written."""
+        value = self.values.get(name)
+        if type(value) in (_Number, bool):
+            self.values[name] = str(_label(value))
+        super().label(name)
+
+    def zone(self, name: str) -> str:
+        """As any name; empty where it is not said."""
+        return self.name(name, optional=True) or ""
+
+    def instant(self, name: str, *, optional: bool = False) -> tuple[Any, int | None]:
+        """As any instant; an empty text is none."""
+        if optional and self.values.get(name) == "":
+            return None, None
+        return super().instant(name, optional=optional)
 
     def _instant(self, value: Any) -> tuple[int, int | None]:
         if type(value) is not str:
@@ -239,6 +265,8 @@ class _JsonFields(_Fields):
             raise UnreadableError("wrong_type") from problem
 
     def _labels(self, value: Any) -> dict[str, str]:
+        if value == [] and type(value) is list:
+            return {}
         if type(value) is not _Object:
             raise UnreadableError("wrong_type")
         return {
@@ -299,11 +327,23 @@ def _once_each(fields: _Object) -> dict[str, Any]:
 
 
 def _label(value: Any) -> str:
+    """A text as it is; anything else as JSON writes it, without white space."""
+    return str(value) if type(value) in (str, _Number) else _written(value)
+
+
+def _written(value: Any) -> str:
+    if value is None:
+        return "null"
     if type(value) is bool:
-        return "true" if value else "false"
-    if type(value) not in (str, _Number):
-        raise UnreadableError("wrong_type")
-    return str(value)
+        return str(value).lower()
+    if type(value) is _Number:
+        return str(value)
+    if type(value) is _Object:
+        inner = [json.dumps(name, ensure_ascii=False) + ":" + _written(one) for name, one in value]
+        return "{" + ",".join(inner) + "}"
+    if type(value) is list:
+        return "[" + ",".join(_written(one) for one in value) + "]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 def without_logical_types(schema: Any) -> Any:

@@ -73,9 +73,11 @@ FORMER_NAMES = {
     "US/Pacific-New": "America/Los_Angeles",
 }
 
+COPIES = (":", "posix/", "right/")
+"""What stands before a name where a Unix system keeps copies of the database, or in its `TZ`."""
+
 _OFFSET = re.compile(
-    r"(?:UTC|GMT|UT)?[ ]?(?P<sign>[+\-\u2212])(?P<hours>[0-9]{1,2})"
-    r"(?::(?P<minutes>[0-9]{2})|(?<=[0-9]{2})(?P<close>[0-9]{2}))?",
+    r"(?:UTC|GMT|UT)?[ ]?(?P<sign>[+\-\u2212])(?P<hours>[0-9]{1,2})(?::?(?P<minutes>[0-9]{2}))?",
     re.IGNORECASE | re.ASCII,
 )
 _PLAIN_OFFSET = re.compile(r"([+-])(\d\d):(\d\d)", re.ASCII)
@@ -115,15 +117,18 @@ def named(tz: str) -> str | None:
         return tz
     bare = _EDGES.sub("", tz)
     if bare.isascii():
-        known = _folded_names().get(bare.lower().replace(" ", "_"))
+        inner = bare.lower()
+        while inner.startswith(COPIES):
+            inner = inner.removeprefix(next(copy for copy in COPIES if inner.startswith(copy)))
+        known = _folded_names().get(inner.replace(" ", "_"))
         if known is not None:
             return known
-    if bare in ("Z", "z"):
+    if bare.lower() in ("z", "ut"):
         return "UTC"
     offset = _OFFSET.fullmatch(bare)
     if offset is None:
         return None
-    minutes = int(offset["minutes"] or offset["close"] or 0)
+    minutes = int(offset["minutes"] or 0)
     if minutes > 59:
         return None
     east = int(offset["hours"]) * 60 + minutes

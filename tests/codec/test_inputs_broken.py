@@ -28,7 +28,6 @@ BROKEN_COMPLETIONS: list[tuple[str, bytes | None, str]] = [
     ("space first", b' {"a":1}', "missing_field"),
     ("byte order mark", b"\xef\xbb\xbf{}", "missing_field"),
     ("byte order mark, twice", b"\xef\xbb\xbf" * 2 + completion_json(), "unknown_format"),
-    ("byte order mark after space", b" \xef\xbb\xbf" + completion_json(), "unknown_format"),
     ("byte order mark, cut", b"\xef\xbb" + completion_json(), "unknown_format"),
     ("byte order mark alone", b"\xef\xbb\xbf", "unknown_format"),
     ("byte order mark within", b"{\xef\xbb\xbf" + completion_json()[1:], "malformed_json"),
@@ -64,8 +63,6 @@ BROKEN_COMPLETIONS: list[tuple[str, bytes | None, str]] = [
     ("number for a text", completion_json(user_id=7), "wrong_type"),
     ("number for an instant", completion_json(started_at=1_772_346_600_000), "wrong_type"),
     ("text for context", completion_json(context="x"), "wrong_type"),
-    ("array in context", completion_json(context={"a": ["b"]}), "wrong_type"),
-    ("object in context", completion_json(context={"a": {}}), "wrong_type"),
     ("object for a text", completion_json(tz={}), "wrong_type"),
     ("boolean", completion_json(tz=True), "wrong_type"),
     ("NaN", completion_json(started_at=float("nan")), "malformed_json"),
@@ -97,17 +94,9 @@ BROKEN_COMPLETIONS: list[tuple[str, bytes | None, str]] = [
     ("deep, well-formed", b'{"context":' + b"[" * 99_999 + b"]" * 99_999 + b"}", "malformed_json"),
     ("long id", completion_json(completion_id="x" * 257), "field_too_long"),
     ("long zone", completion_json(tz="x" * 1_000_000), "field_too_long"),
-    ("long context key", completion_json(context={"x" * 129: ""}), "field_too_long"),
-    ("long context value", completion_json(context={"a": "x" * 1_025}), "field_too_long"),
-    (
-        "wide context",
-        completion_json(context=dict.fromkeys(map(str, range(65)), "")),
-        "collection_too_large",
-    ),
     ("no offset", completion_json(started_at="2026-03-01T06:30:00"), "instant_without_offset"),
     ("not an instant", completion_json(completed_at="yesterday"), "invalid_instant"),
     ("long instant", completion_json(completed_at="9" * 900_000), "invalid_instant"),
-    ("empty instant", completion_json(sent_at=""), "invalid_instant"),
     ("no such date", completion_json(sent_at="2026-02-30T00:00:00Z"), "invalid_instant"),
     ("far instant", completion_json(sent_at="9999-12-31T00:00:00Z"), "instant_out_of_range"),
 ]
@@ -163,7 +152,8 @@ def test_broken_commands(name: str, value: bytes | None, reason: str) -> None:
 
 def test_every_reason_is_reached_by_these_tests() -> None:
     reached = {reason for _, _, reason in BROKEN_COMPLETIONS + BROKEN_COMMANDS}
-    assert set(REASONS) - reached == {"malformed_avro"}
+    # A collection is too large in Avro alone; test_inputs.py has one.
+    assert set(REASONS) - reached == {"malformed_avro", "collection_too_large"}
     branch = framing(1) + ENCODERS["PracticeCompleted"].encode(COMPLETION)[5:].replace(
         b"\x18Pacific/Apia\x02", b"\x18Pacific/Apia\x04"
     )

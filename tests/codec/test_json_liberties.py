@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from pipeline.codec import json_inputs
 from pipeline.codec.errors import DecodeError
+from pipeline.codec.input_bounds import bounded
 from pipeline.codec.inputs import InputDecoder
-from pipeline.codec.instants import instant_ms
+from pipeline.codec.instants import instant_and_offset, instant_ms
 from pipeline.core.records import PracticeCompleted
 from tests.codec.inputs_scene import (
     BASE,
@@ -141,6 +142,44 @@ def test_a_null_in_the_context_is_left_out() -> None:
     nulls = ",".join(f'"{n}":null' for n in range(1_000))
     assert context_of(f'{{{nulls},"{"x" * 500}":null,"place":"porch"}}') == {"place": "porch"}
     assert context_of("null") == {}
+
+
+def test_a_zone_that_is_not_said_is_an_empty_one() -> None:
+    without = {name: value for name, value in BASE.items() if name != "tz"}
+    for body in (without, BASE | {"tz": None}):
+        record = DECODER.decode_completion(json.dumps(body).encode())
+        assert (record.tz, record.offset_minutes) == (
+            "",
+            instant_and_offset(BASE["completed_at"])[1],
+        )
+
+
+def test_what_clients_write_for_nothing() -> None:
+    record = DECODER.decode_completion(json.dumps(BASE | {"sent_at": "", "context": []}).encode())
+    assert (record.sent_at, record.context) == (None, {})
+
+
+def test_labels_of_other_types_are_carried_as_their_json() -> None:
+    body = json.dumps(BASE | {"device_id": 1234, "app_version": True})
+    record = DECODER.decode_completion(body.replace("1234", "12.50").encode())
+    assert (record.device_id, record.app_version) == ("12.50", "true")
+    assert context_of('{"a":[1.50, null, {"é":"x\\"","b":false}],"c":{}}') == {
+        "a": '[1.50,null,{"é":"x\\"","b":false}]',
+        "c": "{}",
+    }
+
+
+def test_labels_beyond_their_bounds_are_cut_or_left_out() -> None:
+    labels = {"k" * 129: "gone"} | {str(n): "x" * 1_025 for n in range(65)}
+    carried = context_of(json.dumps(labels))
+    assert carried == {str(n): "x" * 1_024 for n in range(64)}
+    assert bounded(carried) is carried
+
+
+def test_a_byte_order_mark_may_stand_after_space() -> None:
+    value = b" \xef\xbb\xbf\n" + json.dumps(BASE).encode()
+    assert json_inputs.is_json(value)
+    assert DECODER.decode_completion(value) == DECODER.decode_completion(json.dumps(BASE).encode())
 
 
 def test_an_id_in_any_script_is_whole_beside_labels_that_are_not_texts() -> None:

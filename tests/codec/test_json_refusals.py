@@ -16,7 +16,6 @@ from pipeline.codec.json_object import DEPTH_MAX
 from pipeline.core.records import Command, PracticeCompleted
 from tests.codec.inputs_scene import (
     BASE,
-    COMPLETION,
     DECODER,
     ENCODERS,
     command_json,
@@ -44,8 +43,8 @@ FIELD_REFUSALS: list[tuple[dict[str, Any], str, str]] = [
     ({"session_id": True}, "wrong_type", "session_id is a boolean; send a text"),
     ({"practice": ["breath"]}, "wrong_type", "practice is an array; send a text"),
     ({"tz": {}}, "wrong_type", "tz is an object; send a text"),
-    ({"device_id": 0}, "wrong_type", "device_id is a number; send a text"),
-    ({"app_version": 4.1}, "wrong_type", "app_version is a number; send a text"),
+    ({"device_id": {}}, "wrong_type", "device_id is an object; send a text"),
+    ({"app_version": []}, "wrong_type", "app_version is an array; send a text"),
     (
         {"completed_at": 1_772_346_600},
         "wrong_type",
@@ -80,42 +79,7 @@ FIELD_REFUSALS: list[tuple[dict[str, Any], str, str]] = [
         r"session_id has half a character, the lone surrogate \ud83d; send whole characters,"
         " because two names that were cut must not become one",
     ),
-    ({"context": []}, "wrong_type", "context is an array; send an object of texts"),
-    (
-        {"context": {"note": {"mood": "calm"}}},
-        "wrong_type",
-        "context.note is an object; send a text, a number or a boolean",
-    ),
-    (
-        {"context": {"my notes": []}},
-        "wrong_type",
-        "context has an array under 'my notes'; send a text, a number or a boolean",
-    ),
-    (
-        {"context": {"n" * 100: []}},
-        "wrong_type",
-        f"context has an array under '{'n' * 40}…'; send a text, a number or a boolean",
-    ),
-    (
-        {"context": {"note": "x" * 1_025}},
-        "field_too_long",
-        "context.note has 1025 characters; send at most 1024",
-    ),
-    (
-        {"context": {"": "x" * 1_025}},
-        "field_too_long",
-        "context has 1025 characters under ''; send at most 1024",
-    ),
-    (
-        {"context": {"k" * 129: ""}},
-        "field_too_long",
-        f"context has a key of 129 characters, '{'k' * 40}…'; send at most 128",
-    ),
-    (
-        {"context": dict.fromkeys(map(str, range(65)), True)},
-        "collection_too_large",
-        "context has 65 entries; send at most 64",
-    ),
+    ({"context": ["a"]}, "wrong_type", "context is an array; send an object of texts"),
 ]
 
 
@@ -144,7 +108,7 @@ def test_half_a_character_is_refused_in_a_command_too(name: str) -> None:
     assert error.detail.startswith(f"{name} has half a character")
 
 
-@pytest.mark.parametrize("name", BASE)
+@pytest.mark.parametrize("name", [name for name in BASE if name != "tz"])
 def test_a_missing_field_is_named(name: str) -> None:
     error = refusal(without(name, of=completion_json()))
     assert (error.reason, error.detail) == ("missing_field", f"{name} is missing; send it")
@@ -279,13 +243,6 @@ def test_a_long_zone_of_a_command_is_refused_in_avro_too() -> None:
     command = Command("r-1", "user-1", "credit", "support:anna", tz="x" * 257)
     error = refusal(ENCODERS["Command"].encode(command), command=True)
     assert error.detail == "tz has 257 characters; send at most 256"
-
-
-def test_a_label_that_is_too_long_is_named_the_same_in_avro() -> None:
-    fields = {name: getattr(COMPLETION, name) for name in PracticeCompleted.__struct_fields__}
-    long = PracticeCompleted(**fields | {"context": {"note": "x" * 1_025}})
-    error = refusal(ENCODERS["PracticeCompleted"].encode(long))
-    assert error.detail == "context.note has 1025 characters; send at most 1024"
 
 
 PIECES = (

@@ -120,7 +120,7 @@ class TestAnAdjustmentSaysIt:
         reason_of(log.take(credit("c2", TODAY + 9, "UTC"), NOW))
         assert log.state.tz == "Asia/Tokyo"
 
-    @pytest.mark.parametrize("tz", ["", " ", "Nowhere", "CEST", "+15:00", "\ud800", "x" * 5_000])
+    @pytest.mark.parametrize("tz", ["Nowhere", "CEST", "+15:00", "\ud800", "x" * 5_000])
     @pytest.mark.parametrize("kind", ["credit", "revoke"])
     def test_one_that_nobody_knows_is_a_dead_letter(self, kind: str, tz: str) -> None:
         log = Log()

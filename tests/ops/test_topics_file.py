@@ -40,6 +40,7 @@ def test_the_topics_that_are_promised() -> None:
     assert [wanted.name for wanted in FILE.wanted(Target())] == [
         *("awaway.completions", "awaway.commands", "awaway.portals", "awaway.progress"),
         *("awaway.geometry", "awaway.reconciliation", "awaway.deadletters", "awaway.audit"),
+        "awaway.skips",
         *("awaway.blue.streaks-changelog", "awaway.blue.seen-changelog"),
     ]
     assert {wanted.partitions for wanted in FILE.wanted(Target())} == {4}
@@ -103,7 +104,7 @@ def test_a_topic_that_is_not_there() -> None:
         ({"name": "Upper"}, "a name has lower-case"),
         ({"kind": "sideways"}, "$.topics[2].kind"),
         ({"kind": "input"}, "an input has timestamps"),
-        ({"kind": "changelog"}, "changelogs have null"),
+        ({"kind": "changelog"}, "the other kinds have null"),
         ({"kind": "input"}, "an input has settings: {compression.type: uncompressed}"),
         ({"schema": {"key": "k", "value": None}}, "inputs and outputs have a record"),
         ({"schema": {"key": "k", "value": "Nope"}}, "'Nope' is none of"),

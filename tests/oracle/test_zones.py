@@ -44,7 +44,7 @@ def test_what_is_known(tz: str, known: str) -> None:
     "tz",
     [
         *("Etc/Unknown", "Factory", "factory", "Mars/Base", "", " ", "\u200b", "localtime"),
-        *("+14:01", "-12:01", "+15", "+530", "+02:60", "+2:0", "UTC2", "UTC+ 2", "+020000"),
+        *("+14:01", "-12:01", "+15", "+02:60", "+2:0", "UTC2", "UTC+ 2", "+020000"),
         *("../etc/passwd", "Europe/Berlin/", "\u212airov", "\u0664"),
     ],
 )
