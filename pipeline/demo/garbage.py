@@ -65,7 +65,6 @@ def _wrong_type(spot: Spot, rng: Random) -> ToSend:
             {"completion_id": 17},
             {"completed_at": [1, 2, 3]},
             {"practice": None},
-            {"context": {"mood": [5]}},
             {"context": ["calm"]},
             {"tz": {"name": "Europe/Berlin"}},
         )
@@ -121,7 +120,7 @@ def _bad_name(spot: Spot, rng: Random) -> ToSend:
 
 def _missing_field(spot: Spot, rng: Random) -> ToSend:
     fields = completion_fields(spot.completion(rng))
-    del fields[rng.choice(sorted(fields))]
+    del fields[rng.choice(sorted(fields.keys() - {"tz"}))]  # whose absence is forgiven
     return spot.send(msgspec.json.encode(fields))
 
 
