@@ -20,9 +20,10 @@ CONTEXT_ENTRIES_MAX: Final = 64
 CONTEXT_KEY_CHARS_MAX: Final = 128
 CONTEXT_VALUE_CHARS_MAX: Final = 1_024
 
-COMPLETION_TEXTS: Final = (
-    *("completion_id", "user_id", "session_id", "practice", "tz", "device_id", "app_version"),
-)
+COMPLETION_TEXTS: Final = ("completion_id", "user_id", "session_id", "practice", "tz")
+COMPLETION_LABELS: Final = ("device_id", "app_version")
+"""Nothing interprets them: what is longer than `TEXT_CHARS_MAX` is cut, and not refused."""
+
 COMMAND_TEXTS: Final = ("request_id", "user_id", "actor", "ticket", "key_id", "withdraws", "tz")
 
 _SHOWN_MAX: Final = 40

@@ -90,6 +90,8 @@ class InputDecoder:
         _bound_texts(row, _COMPLETION_TEXTS, TEXT_CHARS_MAX, schema_id)
         for n, name in _COMPLETION_INSTANTS:
             _bound_instant(row[n], name, schema_id)
+        for n, _ in _COMPLETION_LABELS:
+            row[n] = row[n] and row[n][:TEXT_CHARS_MAX]
         row[-1] = input_bounds.bounded(row[-1])
         return PracticeCompleted(*row)
 
@@ -127,6 +129,7 @@ def _places(record: type[PracticeCompleted | Command], *names: str) -> list[tupl
 
 
 _COMPLETION_TEXTS: Final = _places(PracticeCompleted, *input_bounds.COMPLETION_TEXTS)
+_COMPLETION_LABELS: Final = _places(PracticeCompleted, *input_bounds.COMPLETION_LABELS)
 _COMPLETION_INSTANTS: Final = _places(PracticeCompleted, "started_at", "completed_at", "sent_at")
 _COMMAND_TEXTS: Final = _places(Command, *input_bounds.COMMAND_TEXTS)
 _COMMAND_LONG_TEXTS: Final = _places(Command, "reason")

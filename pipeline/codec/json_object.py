@@ -115,12 +115,14 @@ class Fields:
         return None if self._values.get(name) in (None, "") else self.instant(name)[0]
 
     def optional_label(self, name: str, chars_max: int) -> str | None:
-        """A text that nothing interprets, also written as a number or boolean; else as
-        `optional_text`, mended."""
+        """A text that nothing interprets, also written as a number or boolean, cut where it is too
+        long; else as `optional_text`, mended."""
         found = self._values.get(name)
         if type(found) in (bytes, bool):
-            self._values[name] = json_text(found)
-        return self.optional_text(name, chars_max, mend=True)
+            found = json_text(found)
+        if type(found) is str:
+            return mended(found)[:chars_max]
+        return self.optional_text(name, chars_max)
 
     def _missing(self, name: str) -> DecodeError:
         others = (shown(other) for other in self._values if other not in self._known)

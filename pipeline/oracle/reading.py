@@ -142,8 +142,8 @@ class _Fields:
         return None if value is None else without_surrogates(value)
 
     def label(self, name: str) -> None:
-        """Refuse what is no label: a text for people, or nothing."""
-        self.words(name, optional=True)
+        """Refuse what is no label: a text for people, of any length, or nothing."""
+        self._text(name, optional=True, chars_max=1 << 30)
 
     def zone(self, name: str) -> str:
         """Return what names a zone."""

@@ -174,6 +174,9 @@ def test_labels_beyond_their_bounds_are_cut_or_left_out() -> None:
     carried = context_of(json.dumps(labels))
     assert carried == {str(n): "x" * 1_024 for n in range(64)}
     assert bounded(carried) is carried
+    body = json.dumps(BASE | {"device_id": "d" * 257, "app_version": None})
+    record = DECODER.decode_completion(body.encode())
+    assert (record.device_id, record.app_version) == ("d" * 256, None)
 
 
 def test_a_byte_order_mark_may_stand_after_space() -> None:

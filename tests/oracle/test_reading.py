@@ -122,7 +122,7 @@ def test_labels_that_are_no_texts_or_too_much_cost_only_themselves() -> None:
         (as_json(extra=1)[:-1] + b', "\\u0065xtra": 1}', "repeated_field"),
         (as_json(context={"a": 1}).replace(b"1}", b'1, "\\u0061": 1}'), "repeated_field"),
         (as_json(context=[1]), "wrong_type"),
-        (as_json(device_id="d" * 257), "too_long"),
+        (as_json(session_id="d" * 257), "too_long"),
         (as_json(user_id="ana\ud83d"), "bad_text"),
         (as_json(tz="UTC\ud83d"), "bad_text"),
         (as_json(completion_id=5), "wrong_type"),
