@@ -122,6 +122,25 @@ class CommittedLog:
                 )
             yield from self.poll(POLL_S)
 
+    def to_its_ends(self, timeout_s: float) -> Iterator[Message]:
+        """Everything up to an end that each partition has had by then.
+
+        For topics that nobody writes to in transactions: it asks no admin client, which in a worker
+        may end the process as a broker goes.
+
+        Raises:
+            UnreadableLogError: the ends were not reached within `timeout_s` seconds.
+        """
+        deadline = time.monotonic() + timeout_s
+        while unread := [place for place in self._places if place not in self._stable_ends]:
+            if time.monotonic() > deadline:
+                raise UnreadableLogError(
+                    "the topics could not be read to their ends",
+                    why=f"not finished: {unread}",
+                    fix="is the broker up?",
+                )
+            yield from self.poll(POLL_S)
+
     def _ends(self, deadline: float) -> dict[Place, int]:
         """Ask again for some time: just after a topic was made, or the broker started, a leader may
         be another than the broker says."""

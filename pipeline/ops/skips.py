@@ -112,7 +112,7 @@ class SkipTopic:
             AwawayError: the last record of a key is no skip.
         """
         with CommittedLog(self._client, [self._topic]) as log:
-            return current(log.rest(READ_S_MAX))
+            return current(log.to_its_ends(READ_S_MAX))
 
     def preview(self, skip: Skip) -> Preview:
         """The input that a skip is about.

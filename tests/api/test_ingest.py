@@ -78,7 +78,7 @@ def test_duplicates_and_rejections_are_told_with_their_reason(served: Served) ->
 def test_what_cannot_count_is_refused_with_its_field(served: Served) -> None:
     dan = served.client("dan")
     cases: dict[str, tuple[dict[str, Any], str]] = {
-        "missing_field": ({"tz": None}, "tz"),
+        "missing_field": ({"session_id": None}, "session_id"),
         "invalid_instant": ({"started_at": "yesterday"}, "started_at"),
         "wrong_type": ({"practice": 3}, "practice"),
         "bad_completion_id": ({"completion_id": " "}, "completion_id"),

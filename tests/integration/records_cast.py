@@ -194,7 +194,7 @@ def _rejects(found: Cast) -> None:
         (key, b"\x01noise", "decode", "unknown_format", "send Avro"),
         (key, b"\0\0", "decode", "truncated_framing", "send all of it"),
         (key, b"\0\x7f\xff\xff\xfe" + b"x" * 20, "decode", "unknown_schema_id", "2147483646"),
-        (key, completion("rex", "r", now, tz=...), "decode", "missing_field", "tz"),
+        (key, completion("rex", "r", now, practice=...), "decode", "missing_field", "practice"),
         (key, completion("rex", "r", now, practice=7), "decode", "wrong_type", "practice"),
     ]
     for with_key, value, *wrong in raw:

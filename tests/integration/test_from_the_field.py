@@ -149,12 +149,3 @@ def test_what_clients_send_counts_or_says_why(told: Ledger) -> None:
     assert letters["headed"]["reason"] == "unknown_format"
     assert "__value_schema_id" in letters["headed"]["detail"]
     assert told.audited_offsets() == told.input_offsets()
-
-
-def test_a_worker_starts_where_producers_are_ahead_of_it(ledger: Ledger) -> None:
-    with_schemas_of_their_own(ledger)
-    ledger.complete("ada", "a1", NOW)
-    ledger.flush()
-    with ledger.worker(plan={}) as worker:
-        ledger.drain(worker)
-    assert "ada" in ledger.progress()

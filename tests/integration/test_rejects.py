@@ -46,14 +46,21 @@ REJECTS: dict[str, tuple[bytes | None, bytes | None, str, str]] = {
         "malformed_json",
     ),
     "wrong type": (KEY, changed(practice=7), "decode", "wrong_type"),
-    "missing field": (KEY, changed(tz=...), "decode", "missing_field"),
+    "missing field": (KEY, changed(practice=...), "decode", "missing_field"),
     "half a character in an id": (
         KEY,
         changed(session_id="s\ud83d"),
         "decode",
         "invalid_text",
     ),
-    "unknown zone": (KEY, changed(tz="Atlantis/Capital"), "validate", "unknown_zone"),
+    "unknown zone, beyond any offset": (
+        KEY,
+        changed(
+            tz="Atlantis/Capital", completed_at=iso(NOW_MS).replace("+00:00", "Z")[:-1] + "+23:00"
+        ),
+        "validate",
+        "unknown_zone",
+    ),
     "ends before it starts": (
         KEY,
         changed(started_at=iso(NOW_MS), completed_at=iso(NOW_MS - HOUR_MS)),
