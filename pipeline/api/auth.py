@@ -35,7 +35,7 @@ from starlette.types import Scope
 
 from pipeline.api.problems import ProblemError
 from pipeline.api.token_keys import Keys
-from pipeline.core.rejection import ID_CHARS_MAX, is_id
+from pipeline.core.texts import ID_CHARS_MAX, is_id
 
 PROGRESS_READ: Final = "progress:read"
 COMPLETIONS_READ: Final = "completions:read"

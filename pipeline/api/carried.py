@@ -14,7 +14,7 @@ from typing import Final
 from pipeline.codec.avro import MAGIC
 from pipeline.codec.varint import zigzag
 from pipeline.core.records import DeadLetter
-from pipeline.core.rejection import is_id
+from pipeline.core.texts import is_id
 
 _STRING: Final = rb'("[^"\\]*+(?:\\[\s\S][^"\\]*+)*+")'
 _text_of: Final = {

@@ -50,7 +50,7 @@ from pipeline.api.statuses import CompletionStatus
 from pipeline.api.tracing import record_headers
 from pipeline.api.user_path import USERS
 from pipeline.api.users import USER_ID
-from pipeline.core.rejection import ID_CHARS_MAX, is_id
+from pipeline.core.texts import ID_CHARS_MAX, is_id
 
 AT_ONCE_BYTES: Final = 65_536
 """A body up to this size is taken apart on the event loop, a larger one on a thread."""

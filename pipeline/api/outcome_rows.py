@@ -33,7 +33,7 @@ from pipeline.core.records import (
     PortalUnlocked,
     ReconciliationAlert,
 )
-from pipeline.core.rejection import is_id
+from pipeline.core.texts import is_id
 
 Outcome = AuditEntry | ReconciliationAlert | DeadLetter | PortalUnlocked
 

@@ -38,7 +38,7 @@ from pipeline.api.reads import (
 )
 from pipeline.api.user_path import USERS
 from pipeline.api.views import Calendar, Geometry, Keys, Portals, Progress, UserNow, UserView
-from pipeline.core.rejection import ID_CHARS_MAX, is_id
+from pipeline.core.texts import ID_CHARS_MAX, is_id
 
 SCOPE: Final = "progress:read"
 CALENDAR_DAYS_MAX: Final = 1_100

@@ -8,9 +8,7 @@ Invariant: bad input makes a rejection, never an exception; its detail quotes a 
 from typing import Final
 
 from pipeline.core.records import Record
-from pipeline.core.texts import ID_CHARS_MAX, is_id, is_note
-
-__all__ = ["ID_CHARS_MAX", "Rejection", "bad_id", "is_id", "is_note", "quoted", "rejected"]
+from pipeline.core.texts import ID_CHARS_MAX
 
 _QUOTED_CHARS_MAX: Final = 80
 

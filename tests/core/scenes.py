@@ -8,13 +8,13 @@ from typing import Any
 import msgspec
 
 from pipeline.core.calendar import date_of, instant_of
-from pipeline.core.dedupe import Cover, SeenCompletion, SeenUpdate
 from pipeline.core.fold import Outcome, World, fold_command, fold_completion
 from pipeline.core.policy import PolicyBook, load_policy
 from pipeline.core.progress import progress_of
 from pipeline.core.records import Cause, Command, PracticeCompleted, ProgressUpdated
 from pipeline.core.state import EMPTY, UserState
 from pipeline.core.zones import Zone, zone_of
+from pipeline.ops.validating_state import Remembered
 
 POLICY_TEXT = Path(__file__).parents[2].joinpath("policy.yaml").read_text()
 BOOK = load_policy(POLICY_TEXT)
@@ -145,46 +145,13 @@ def claim(request_id: str, key_id: str) -> Command:
     return command(request_id, "claim_key", key_id=key_id)
 
 
-class Memory:
-    """The windowed table in dicts, as a `SeenView` of `now`."""
-
-    def __init__(self, window_ms: int) -> None:
-        self.window_ms = window_ms
-        self.now = 0
-        self.ids: dict[tuple[str, str], SeenCompletion] = {}
-        self.sessions: dict[tuple[str, str], SeenCompletion] = {}
-        self.covers: dict[tuple[str, int], tuple[int, Cover]] = {}
-
-    def by_id(self, user_id: str, completion_id: str) -> SeenCompletion | None:
-        return self._live(self.ids.get((user_id, completion_id)))
-
-    def by_session(self, user_id: str, session_id: str) -> SeenCompletion | None:
-        return self._live(self.sessions.get((user_id, session_id)))
-
-    def cover(self, user_id: str, cell: int) -> Cover:
-        changed_at, cover = self.covers.get((user_id, cell), (0, ()))
-        return cover if changed_at + self.window_ms >= self.now else ()
-
-    def _live(self, entry: SeenCompletion | None) -> SeenCompletion | None:
-        if entry is None or entry.append_time + self.window_ms < self.now:
-            return None
-        return entry
-
-    def remember(self, user_id: str, update: SeenUpdate) -> None:
-        entry = update.entry
-        self.ids[user_id, entry.completion_id] = entry
-        self.sessions[user_id, entry.session_id] = entry
-        for cell, cover in update.covers:
-            self.covers[user_id, cell] = (entry.append_time, cover)
-
-
 class Log:
     """One user's inputs, folded one after the other."""
 
     def __init__(self, in_world: World | None = None, user_id: str = USER) -> None:
         self.world = in_world or world()
         self.user_id = user_id
-        self.memory = Memory(self.world.policies.window_ms)
+        self.memory = Remembered(self.world.policies.window_ms)
         self.state: UserState = EMPTY
         self.outcomes: list[Outcome] = []
         self.append_time = 0

@@ -18,6 +18,7 @@ from pipeline.core.dedupe import (
 from pipeline.core.identity import uuid_of
 from pipeline.core.records import OriginalCompletion
 from pipeline.core.traces import CELL_UNKNOWN
+from pipeline.ops.validating_state import Remembered
 from tests.core.scenes import (
     BOOK,
     DAY,
@@ -28,7 +29,6 @@ from tests.core.scenes import (
     TODAY,
     USER,
     Log,
-    Memory,
     completion,
     spanning,
 )
@@ -210,7 +210,7 @@ def ticks_of(cover: Cover) -> set[int]:
 
 @given(st.lists(spans, max_size=20))
 def test_an_overlap_with_any_accepted_session_is_seen(ticks: list[tuple[int, int]]) -> None:
-    memory = Memory(BOOK.window_ms)
+    memory = Remembered(BOOK.window_ms)
     accepted: list[Session] = []
     for start, end in ticks:
         new = session(start * TICK, end * TICK)
@@ -227,7 +227,7 @@ def test_an_overlap_with_any_accepted_session_is_seen(ticks: list[tuple[int, int
 
 
 def test_the_earliest_overlapped_session_is_named() -> None:
-    memory = Memory(BOOK.window_ms)
+    memory = Remembered(BOOK.window_ms)
     edge = 10 * CELL_MS
     for one in (session(edge + 5, edge + 9), session(edge - 9, edge - 5)):
         for cell, cover in admit(memory, USER, one, CELL_UNKNOWN)[1]:
@@ -240,7 +240,7 @@ def test_the_earliest_overlapped_session_is_named() -> None:
     ("end", "cells"), [(0, [-1]), (1, [-1, 0]), (CELL_MS, [-1, 0]), (CELL_MS + 1, [-1, 0, 1])]
 )
 def test_a_session_is_in_the_cells_of_which_it_has_an_instant(end: int, cells: list[int]) -> None:
-    covers = admit(Memory(BOOK.window_ms), USER, session(-1, end), CELL_UNKNOWN)[1]
+    covers = admit(Remembered(BOOK.window_ms), USER, session(-1, end), CELL_UNKNOWN)[1]
     assert [cell for cell, _ in covers] == cells
 
 

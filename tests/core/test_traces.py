@@ -14,13 +14,14 @@ from pipeline.core.traces import (
     trace_of,
     with_trace,
 )
-from tests.core.scenes import BOOK, DAY, HOUR, NOW, Log, Memory, completion
+from pipeline.ops.validating_state import Remembered
+from tests.core.scenes import BOOK, DAY, HOUR, NOW, Log, completion
 
 WINDOW_MS = BOOK.window_ms
 PERIOD_MS = WINDOW_MS + MARGIN_MS
 
 
-class Counted(Memory):
+class Counted(Remembered):
     """A memory that counts how often it is asked."""
 
     asked = 0

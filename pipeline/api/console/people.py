@@ -15,7 +15,7 @@ from pipeline.api.parts import Parts
 from pipeline.api.views import Progress, UserNow
 from pipeline.codec.published import NotPublishedError
 from pipeline.core.reading import today
-from pipeline.core.rejection import ID_CHARS_MAX
+from pipeline.core.texts import ID_CHARS_MAX
 
 PAGE: Final = 24
 

@@ -21,7 +21,7 @@ from starlette.responses import Response
 from pipeline.api.auth import ANYBODY, Principal
 from pipeline.api.console.health import seconds
 from pipeline.api.console.heatmap import spelled_date
-from pipeline.core.rejection import ID_CHARS_MAX
+from pipeline.core.texts import ID_CHARS_MAX
 
 HERE: Final = "pipeline.api.console"
 AT: Final = "/console"

@@ -31,7 +31,7 @@ from pipeline.api.users import ID_FORM
 from pipeline.api.views import Frame, Progress, day_of
 from pipeline.codec.errors import RegistryUnavailableError
 from pipeline.core.calendar import date_of
-from pipeline.core.rejection import is_id
+from pipeline.core.texts import is_id
 from pipeline.ops.committed_log import UnreadableLogError
 from pipeline.ops.explain_records import Explanation
 

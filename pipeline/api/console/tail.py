@@ -24,7 +24,7 @@ from pipeline.api.console.watch import KINDS, Event, Watch
 from pipeline.api.parts import Parts
 from pipeline.api.problems import ProblemError
 from pipeline.api.users import ID_FORM
-from pipeline.core.rejection import is_id
+from pipeline.core.texts import is_id
 
 TAILS_MAX: Final = 100
 ROWS_AT_ONCE: Final = 100
