@@ -1,14 +1,14 @@
 """The engine's cluster on a real Kafka, through librdkafka.
 
 Owns: making the clients, and questions about topics.
-Does not own: the clients (kafka_producer.py, kafka_consumers.py), the order of calls (machine.py).
+Does not own: the clients (kafka_producer.py, kafka_consumers.py), who is in the group
+    (kafka_group.py), the order of calls (machine.py).
 Invariant: it only asks; nothing on the cluster is changed through it.
 """
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException
@@ -20,6 +20,7 @@ from confluent_kafka.admin._resource import ResourceType
 from pipeline.engine.errors import BrokerError
 from pipeline.engine.kafka_config import REQUEST_TIMEOUT_S, KafkaConfig, broker_error, logger
 from pipeline.engine.kafka_consumers import KafkaChangelogReader, KafkaGroupConsumer, SlotHolder
+from pipeline.engine.kafka_group import KafkaGroup
 from pipeline.engine.kafka_producer import KafkaProducer
 from pipeline.engine.ports import (
     ChangelogReader,
@@ -35,12 +36,6 @@ _LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 SOON_S: Final = 3.0
 """Patience with a question that the poll waits for."""
 
-OFFSETS_TOPIC: Final = "__consumer_offsets"
-"""A topic that each cluster with consumers has."""
-
-ASKS_MAX: Final = 3
-"""So often it is asked who has the slot, within the time of one request."""
-
 
 class KafkaCluster:
     """Makes the clients and answers questions about topics."""
@@ -48,8 +43,8 @@ class KafkaCluster:
     def __init__(self, config: KafkaConfig) -> None:
         self._config = config
         self._admin = self._new_admin()
+        self._group = KafkaGroup(config)
         self._prepared: KafkaProducer | None = None
-        self._asked_group: tuple[AdminClient, Future[Any]] | None = None
         self._asked_topics: tuple[AdminClient, dict[str, Future[Any]]] | None = None
         self._outsider: Any = None
         self._askers: tuple[ck.Consumer, ck.Consumer] | None = None
@@ -85,50 +80,17 @@ class KafkaCluster:
         return KafkaGroupConsumer(self._config, self._slot_holder)
 
     def _slot_holder(self) -> SlotHolder | None:
-        for member in self._members_in_time():
+        for member in self._group.members():
             if member.group_instance_id == self._config.slot_id:
                 return SlotHolder(str(member.client_id), str(member.member_id))
         return None
 
     def live_slots(self) -> Sequence[str] | None:
         """The slots of the group's members; None while the answer is under way."""
-        client, asked = self._asked_group or (self._admin, self._describe_group())
-        self._asked_group = None if asked.done() else (client, asked)
-        if not asked.done():
+        members = self._group.members_soon()
+        if members is None:
             return None
-        return sorted(
-            member.group_instance_id for member in self._members(asked) if member.group_instance_id
-        )
-
-    def _members_in_time(self) -> Sequence[Any]:
-        """Ask again, with a new client, where one finds the group's coordinator no more.
-
-        Each time the broker is reached first: a client whose connection goes just then ends the
-        process (librdkafka 2.16, pull request 5397), and it is asked when connections went.
-        """
-        for _ in range(ASKS_MAX - 1):
-            with suppress(BrokerError):
-                return self._members_now()
-        return self._members_now()
-
-    def _members_now(self) -> Sequence[Any]:
-        patience_s = REQUEST_TIMEOUT_S / ASKS_MAX / 2
-        try:
-            self._admin.list_topics(OFFSETS_TOPIC, timeout=patience_s)
-        except KafkaException as error:
-            raise self._failed("reaching a broker", error) from error
-        return self._members(self._describe_group(patience_s))
-
-    def _describe_group(self, timeout_s: float = REQUEST_TIMEOUT_S) -> "Future[Any]":
-        group_id = self._config.group_id
-        asked = self._admin.describe_consumer_groups([group_id], request_timeout=timeout_s)
-        return asked[group_id]
-
-    def _members(self, asked: "Future[Any]") -> Sequence[Any]:
-        try:
-            return cast(Sequence[Any], asked.result().members)
-        except KafkaException as error:
-            raise self._failed("asking who is in the group", error) from error
+        return sorted(member.group_instance_id for member in members if member.group_instance_id)
 
     def changelog_reader(self) -> ChangelogReader:
         """A reader of committed changelog records."""

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Literal
 
+from pipeline.oracle.texts import is_blank
+
 Kind = Literal["completions", "commands"]
 
 Place = tuple[str, int, int]
@@ -95,6 +97,11 @@ class SupportCommand:
         if self.kind in ("credit", "revoke"):
             return self.local_date
         return self.key_id if self.kind == "claim_key" else self.withdraws
+
+    @property
+    def written_zone(self) -> str | None:
+        """The zone as it was written; None for a blank one, which says nothing."""
+        return None if self.tz is None or is_blank(self.tz) else self.tz
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,7 @@ def _wrong_adjustment(command: SupportCommand, append_time_ms: int, policy: Poli
         return "date_ahead"
     if command.local_date < policy.earliest_date:
         return "date_too_early"
-    if command.tz is not None and named(command.tz) is None:
+    if command.written_zone is not None and named(command.written_zone) is None:
         return "unknown_zone"
     return ""
 

@@ -18,7 +18,7 @@ import fastavro
 from pipeline.oracle.dates import EPOCH
 from pipeline.oracle.events import Completion, SupportCommand
 from pipeline.oracle.instants import FIRST_MS, LAST_MS, date_of, instant_of
-from pipeline.oracle.texts import has_surrogate, is_blank, without_surrogates
+from pipeline.oracle.texts import has_surrogate, without_surrogates
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 JSON_SPACE: Final = b" \t\n\r"
@@ -87,7 +87,6 @@ class Reader:
             UnreadableError: it holds none. Operator action: none.
         """
         fields = self._fields(value)
-        tz = fields.name("tz", optional=True)
         return SupportCommand(
             request_id=fields.name("request_id"),
             user_id=fields.name("user_id"),
@@ -98,7 +97,7 @@ class Reader:
             local_date=fields.day("local_date"),
             key_id=fields.name("key_id", optional=True),
             withdraws=fields.name("withdraws", optional=True),
-            tz=None if tz is None or is_blank(tz) else tz,
+            tz=fields.name("tz", optional=True),
         )
 
     def _fields(self, value: bytes | None) -> "_Fields":

@@ -176,8 +176,9 @@ class UserModel:
         """
         if self.counted:
             return max(self.counted, key=lambda one: (one.end_ms, one.completion_id)).tz
-        told = [c.tz for c in self.commands if c.kind in ("credit", "revoke") and c.tz is not None]
-        return named(told[-1]) if told else None
+        adjustments = [c for c in self.commands if c.kind in ("credit", "revoke")]
+        written = [c.written_zone for c in adjustments if c.written_zone is not None]
+        return named(written[-1]) if written else None
 
     @property
     def tz(self) -> str:

@@ -218,3 +218,16 @@ def test_samoa_and_a_revocation_together() -> None:
     both.take(revoke, ms("2012-01-01T00:00:00Z"))
     both.compare_users()
     assert len(both.judgement.users["ana"].covered) == 2
+
+
+@pytest.mark.parametrize("tz", [None, "", " ", "\u200b", "europe/berlin", "Mars/Base"])
+def test_the_zone_of_a_credit(tz: str | None) -> None:
+    both = SideBySide(POLICY)
+    credit = Command("r", "ana", "credit", "lea", "why", "T-1", day("2026-06-25"), tz=tz)
+    _, judged = both.take(credit, ms("2026-06-26T00:00:00Z"))
+    both.compare_users()
+    assert judged.word == ("dead_letter" if tz == "Mars/Base" else "applied")
+    shown = {user.tz for user in both.judgement.users.values()}
+    assert shown == {None: {"UTC"}, "europe/berlin": {"Europe/Berlin"}, "Mars/Base": set()}.get(
+        tz, {"UTC"}
+    )

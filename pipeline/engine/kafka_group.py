@@ -1,0 +1,74 @@
+"""Who is in the worker group, on a real Kafka.
+
+Owns: the admin client of this question, and the thread on which it is asked.
+Does not own: what follows from the answer (kafka_consumers.py, standby.py).
+Invariants: a broker is reached before each question, as an admin client of librdkafka 2.16 ends the
+process when a connection goes that it waits for (its pull request 5397); only the thread has the
+client, so none is closed with a question under way, which would then never be answered.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, Final, cast
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from pipeline.engine.errors import BrokerError
+from pipeline.engine.kafka_config import REQUEST_TIMEOUT_S, KafkaConfig, broker_error, logger
+
+OFFSETS_TOPIC: Final = "__consumer_offsets"
+"""A topic that each cluster with consumers has."""
+
+ATTEMPTS_MAX: Final = 3
+"""Attempts for one answer, within the time of one request: each but the first has a new client, as
+one that lived through a broker's restart may find the group's coordinator no more."""
+
+
+class KafkaGroup:
+    """Answers who is in the worker group."""
+
+    def __init__(self, config: KafkaConfig) -> None:
+        self._config = config
+        self._admin: AdminClient | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="members of the group")
+        self._under_way: Future[Sequence[Any]] | None = None
+
+    def members(self) -> Sequence[Any]:
+        """Return the members.
+
+        Raises:
+            BrokerError: no attempt was answered.
+        """
+        return self._thread.submit(self._ask).result()
+
+    def members_soon(self) -> Sequence[Any] | None:
+        """Return the members; None while the answer is under way.
+
+        Raises:
+            BrokerError: no attempt was answered.
+        """
+        asked = self._under_way = self._under_way or self._thread.submit(self._ask)
+        if not asked.done():
+            return None
+        self._under_way = None
+        return asked.result()
+
+    def _ask(self) -> Sequence[Any]:
+        for _ in range(ATTEMPTS_MAX - 1):
+            with suppress(BrokerError):
+                return self._ask_once()
+        return self._ask_once()
+
+    def _ask_once(self) -> Sequence[Any]:
+        admin = self._admin = self._admin or AdminClient(dict(self._config.client), logger=logger)
+        timeout_s = REQUEST_TIMEOUT_S / ATTEMPTS_MAX / 2
+        group_id = self._config.group_id
+        try:
+            admin.list_topics(OFFSETS_TOPIC, timeout=timeout_s)
+            asked = admin.describe_consumer_groups([group_id], request_timeout=timeout_s)
+            return cast(Sequence[Any], asked[group_id].result().members)
+        except KafkaException as error:
+            self._admin = None
+            raise broker_error("asking who is in the group", error) from error
