@@ -83,7 +83,7 @@ lock: .venv/.locker ## Pin the newest allowed versions of all packages, with has
 
 .PHONY: lock-jars
 lock-jars: install ## Pin the files of Kafka and the registry, with hashes
-	@$(BIN)/python -m pipeline.local.pinning
+	@$(BIN)/python -m pipeline.dev.local.pinning
 
 .PHONY: clean
 clean: ## Stop the local stack and a kept demo; remove their data, caches and build leftovers
@@ -92,7 +92,7 @@ clean: ## Stop the local stack and a kept demo; remove their data, caches and bu
 		if [ -d .local/demo/stack ]; then \
 			echo "a demo's:"; \
 			$(AWAWAY) local down --root .local/demo/stack; \
-			$(BIN)/python -m pipeline.demo.console end .local/demo; \
+			$(BIN)/python -m pipeline.dev.demo.console end .local/demo; \
 		fi; \
 	fi
 	@rm -rf .local .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .grimp_cache \

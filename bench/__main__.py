@@ -19,8 +19,8 @@ from bench.ground import Ground
 from bench.report import delay_lines, json_line, table
 from bench.suite import PEERS, Found, Options, Suite
 from pipeline.clock import now_ms
+from pipeline.dev.local.stack import LocalStack
 from pipeline.errors import EXIT_OK, AwawayError, UsageError
-from pipeline.local.stack import LocalStack
 
 ROOT = Path(".local")
 SHORT_NAMES = {

@@ -56,10 +56,10 @@ from pipeline.engine.batch import Batch, OpenPartition, TableView
 from pipeline.engine.marker import FORMAT, Marker
 from pipeline.engine.store import PartitionStore
 from pipeline.engine.tablespec import TableSpec
-from pipeline.metrics import BatchStats
-from pipeline.processing import Processor
-from pipeline.rules import Rules
-from pipeline.window import Window, spec_of
+from pipeline.observability.metrics import BatchStats
+from pipeline.worker.processing import Processor
+from pipeline.worker.rules import Rules
+from pipeline.worker.window import Window, spec_of
 
 USERS = TableSpec("streaks", "streaks-changelog", b"u")
 SEEN = spec_of("seen-changelog", b"w")

@@ -1,7 +1,7 @@
 """What all peers of a run stand on.
 
 Owns: the addresses and the folder, the data in memory, the environment of the two JSON peers.
-Does not own: starting the servers (pipeline/local), the pipeline's own settings (ours.py).
+Does not own: starting the servers (pipeline/dev/local), the pipeline's own settings (ours.py).
 Invariant: every peer of a run gets the same bytes from the same broker, in a topic of its own.
 """
 

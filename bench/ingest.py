@@ -36,9 +36,9 @@ from bench.ground import Ground
 from bench.histogram import histogram, summary
 from pipeline.api.console.sampling import buckets, quantile, reading_of
 from pipeline.clock import now_ms, rfc3339
-from pipeline.local.stack import LocalStack
-from pipeline.metrics import INGEST_TO_COMMIT
-from pipeline.metrics_api import READABLE
+from pipeline.dev.local.stack import LocalStack
+from pipeline.observability.api_metrics import READABLE
+from pipeline.observability.metrics import INGEST_TO_COMMIT
 
 SECRET: Final = "a secret of this benchmark alone, and of no use elsewhere"
 ISSUER: Final = "bench"

@@ -23,7 +23,7 @@ from pipeline.engine.marker import FORMAT, Marker
 from pipeline.engine.ports import KeyValueStore, TransactionalProducer
 from pipeline.engine.rocks import RocksDisk
 from pipeline.engine.store import PartitionStore
-from pipeline.outputs import Outputs, OutputTopics
+from pipeline.worker.outputs import Outputs, OutputTopics
 
 GENERATION: Final = "bench"
 POLL_RECORDS: Final = 10_000

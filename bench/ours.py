@@ -25,7 +25,7 @@ from fastavro.schema import load_schema
 from bench.errors import BenchError
 from bench.ground import Ground
 from bench.peer import Peer, PeerProcess
-from pipeline.local.ports import choose
+from pipeline.dev.local.ports import choose
 
 GENERATION: Final = "bench"
 COMMAND: Final = (sys.executable, "-m", "pipeline.cli.main")

@@ -14,7 +14,7 @@ import msgspec
 
 from bench.data import Truth
 from bench.errors import WrongResultError
-from pipeline.ops.committed_log import CommittedLog
+from pipeline.kafka.committed_log import CommittedLog
 
 READ_TIMEOUT_S: Final = 300.0
 

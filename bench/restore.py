@@ -28,7 +28,7 @@ from bench.loading import PARTITIONS, load, partitions_of
 from bench.ours import environment, prepare, worker_peer
 from bench.peer import PeerProcess, run_peer
 from pipeline.clock import now_ms
-from pipeline.local.stack import LocalStack
+from pipeline.dev.local.stack import LocalStack
 
 RECORDS_AN_EVENT: Final = 1.96
 """Changelog records that an event of the generated data leaves: its own, and mostly its user's."""

@@ -16,10 +16,10 @@ from typing import Final
 
 from chaos.ledger import Ledger
 from chaos.proxy import Proxy
-from pipeline.local.ports import choose
-from pipeline.local.servers import ProxiedPorts
-from pipeline.local.stack import LocalStack
-from pipeline.ops.assets import open_store, publish
+from pipeline.dev.local.ports import choose
+from pipeline.dev.local.servers import ProxiedPorts
+from pipeline.dev.local.stack import LocalStack
+from pipeline.ops.assets.catalogue import open_store, publish
 
 LEASH: Final = Path(__file__).with_name("leash.py")
 

@@ -18,8 +18,8 @@ from chaos.ledger import INPUTS, ROOT, Ledger, Output
 from chaos.watch import Place, checksum
 from pipeline.core.audit import Link, genesis, verify
 from pipeline.core.errors import CoreError
-from pipeline.demo.expected import expected_progress, shown_progress
-from pipeline.oracle import Judgement, Logged, Reader, Rules, judge, load_rules
+from pipeline.dev.demo.expected import expected_progress, shown_progress
+from pipeline.dev.oracle import Judgement, Logged, Reader, Rules, judge, load_rules
 
 HASH_BYTES: Final = 32
 FRAME_BYTES: Final = 5

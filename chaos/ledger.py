@@ -26,11 +26,11 @@ from confluent_kafka.schema_registry.avro import AvroDeserializer
 from chaos.errors import OverdueError
 from pipeline.codec.registry import connect
 from pipeline.codec.schemas import load_schemas
-from pipeline.local.stack import LocalStack
-from pipeline.ops import schemas as schema_ops
-from pipeline.ops import topics as topic_ops
-from pipeline.ops.committed_log import CommittedLog
-from pipeline.ops.topics_file import Target, load_topics
+from pipeline.dev.local.stack import LocalStack
+from pipeline.kafka.committed_log import CommittedLog
+from pipeline.ops.schemas import sync as schema_ops
+from pipeline.ops.topics import sync as topic_ops
+from pipeline.ops.topics.file import Target, load_topics
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 PLANTED: Final = Path(__file__).with_name("planted_worker.py")

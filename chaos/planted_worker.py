@@ -27,17 +27,17 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any, NoReturn
 
-from pipeline import app
-from pipeline.app import Hooks, run_worker
-from pipeline.config_load import load_settings
 from pipeline.core.fold import Outcome, fold_completion
 from pipeline.core.records import PracticeCompleted
 from pipeline.engine.engine_config import EngineConfig
 from pipeline.engine.observer import EngineObserver
 from pipeline.engine.rocks import RocksStore
 from pipeline.errors import AwawayError
-from pipeline.leaving import leave
-from pipeline.metrics import BatchStats
+from pipeline.hard_exit import leave
+from pipeline.observability.metrics import BatchStats
+from pipeline.settings.load import load_settings
+from pipeline.worker import app
+from pipeline.worker.app import Hooks, run_worker
 
 CRASHING = "crashing at"
 DURING_WRITE_S = 0.0002

@@ -2,7 +2,7 @@
 
 Owns: a listener on loopback that forwards to the broker, request by request; cutting connections,
 holding and reordering the requests that end a transaction.
-Does not own: when to do so (faults/network.py), what the broker advertises (pipeline/local).
+Does not own: when to do so (faults/network.py), what the broker advertises (pipeline/dev/local).
 Invariant: bytes are never changed; a connection's requests keep their order.
 
 Of Kafka's protocol it knows only how requests are framed: a length of four bytes, then the API key
@@ -18,7 +18,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pipeline.local.ports import LOOPBACK
+from pipeline.dev.local.ports import LOOPBACK
 
 END_TXN: Final = 26
 HEAD: Final = struct.Struct(">ihh")

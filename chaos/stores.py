@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Final
 
 from chaos.ledger import Ledger
-from pipeline import window
-from pipeline.app import SEEN_PREFIX, USERS_PREFIX
 from pipeline.engine.marker import MARKER_KEY, decode_marker, encode_marker
 from pipeline.engine.packed import unpacked
 from pipeline.engine.ports import KeyValueStore
 from pipeline.engine.rocks import RocksDisk
 from pipeline.engine.store import PartitionStore
 from pipeline.engine.tablespec import TableSpec
+from pipeline.worker import window
+from pipeline.worker.app import SEEN_PREFIX, USERS_PREFIX
 
 ENGINES_OWN: Final = b"\x00"
 """Begins the keys of what the engine notes for itself; of these only the marker is compared."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import yaml
 
-from pipeline.ops.topics_file import Target, load_topics
+from pipeline.ops.topics.file import Target, load_topics
 
 ROOT: Final = Path(__file__).parents[1]
 KUBERNETES: Final = ROOT / "deploy" / "kubernetes"

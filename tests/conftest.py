@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, is_hypothesis_test, settings
 
-from pipeline.local.process import ProcessId, identify, this_process
-from pipeline.local.stack import LocalStack
+from pipeline.dev.local.process import ProcessId, identify, this_process
+from pipeline.dev.local.stack import LocalStack
 from tests.places import Places
 from tests.sharing import Scheduling
 

@@ -26,10 +26,10 @@ from bench.api.server import Serving, api, bare, until_ready
 from pipeline.clock import now_ms
 from pipeline.codec.registry import connect
 from pipeline.codec.schemas import load_schemas
-from pipeline.local.stack import LocalStack
-from pipeline.ops import schemas as schema_ops
-from pipeline.ops import topics as topic_ops
-from pipeline.ops.topics_file import Target, load_topics
+from pipeline.dev.local.stack import LocalStack
+from pipeline.ops.schemas import sync as schema_ops
+from pipeline.ops.topics import sync as topic_ops
+from pipeline.ops.topics.file import Target, load_topics
 
 SECRET = "a secret of this benchmark alone, and of no use elsewhere"
 ISSUER = "bench"

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pipeline.api.server import serve
-from pipeline.config_api import ApiSettings
+from pipeline.settings.api import ApiSettings
 
 
 def bare_app(size: int) -> Starlette:

@@ -15,8 +15,8 @@ from typing import Final
 from chaos.errors import OverdueError
 from chaos.faults.fault import Fault, Scene, SlotFault
 from chaos.ledger import CHANGELOGS, ROOT
-from pipeline.ops import topics as topic_ops
-from pipeline.ops.topics_file import Target, load_topics
+from pipeline.ops.topics import sync as topic_ops
+from pipeline.ops.topics.file import Target, load_topics
 
 MORE_RECORDS: Final = 200
 DISK_BYTES: Final = 32 << 20

@@ -16,8 +16,8 @@ from typing import ClassVar, Final
 from chaos.fleet import Fleet, Worker
 from chaos.ledger import Ledger
 from chaos.proxy import Proxy
-from pipeline.local.stack import LocalStack
-from pipeline.oracle.events import Place
+from pipeline.dev.local.stack import LocalStack
+from pipeline.dev.oracle.events import Place
 
 SESSION_S: Final = 6.0
 TRANSACTION_S: Final = 5.0

@@ -16,7 +16,7 @@ import confluent_kafka as ck
 from chaos.faults.fault import Fault, Scene
 from chaos.load import DAY_MS, MINUTE_MS, completion_json
 from pipeline.clock import now_ms
-from pipeline.oracle.events import Place
+from pipeline.dev.oracle.events import Place
 
 RECORDS: Final = 40
 OPEN_S: Final = 2.0

@@ -14,7 +14,7 @@ from chaos.errors import OverdueError
 from chaos.faults.fault import EFFECT_S, Fault, Scene, SlotFault
 from chaos.fleet import Worker
 from chaos.proxy import Treatment
-from pipeline.local.state import KAFKA
+from pipeline.dev.local.state import KAFKA
 
 AWAY_S_MAX: Final = 3.0
 UNSETTLED: Final = re.compile(r"transaction aborted|producer made again|broker trouble")

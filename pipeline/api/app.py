@@ -5,7 +5,7 @@ Does not own: the routes, the parts (wiring.py), the server (server.py).
 Invariant: routes are matched in order, so what is called most comes first.
 
 Starlette's router and exception middleware are used without its application object, whose outermost
-layer we would only replace: measured.py is ours.
+layer we would only replace: timing.py is ours.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,13 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pipeline.api import assets, ingest, live, probes, problems, users
 from pipeline.api.console.routes import console_routes
-from pipeline.api.leftover import Leftover
-from pipeline.api.measured import Measured
-from pipeline.api.parts import Parts
-from pipeline.api.swift import Swift
+from pipeline.api.dependencies import Parts
+from pipeline.api.http import problems
+from pipeline.api.http.body_drain import Leftover
+from pipeline.api.http.timing import Measured
+from pipeline.api.reads.fast_path import Swift
+from pipeline.api.routes import assets, ingest, live, probes, users
 
 
 def described_routes(parts: Parts) -> list[BaseRoute]:

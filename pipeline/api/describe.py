@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from pipeline.api.app import described_routes
-from pipeline.api.openapi import document
-from pipeline.api.parts import Parts
-from pipeline.api.probes import encode_document
+from pipeline.api.dependencies import Parts
+from pipeline.api.http.openapi import document
+from pipeline.api.routes.probes import encode_document
 
 FILE: Final = "openapi.json"
 

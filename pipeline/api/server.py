@@ -24,9 +24,9 @@ from granian.http import HTTP1Settings
 from granian.server.embed import Server
 from starlette.types import ASGIApp
 
-from pipeline.api.parts import Service
-from pipeline.config_api import ApiSettings
+from pipeline.api.dependencies import Service
 from pipeline.errors import AwawayError
+from pipeline.settings.api import ApiSettings
 
 HEADERS_MS_MAX: Final = 10_000
 _BACKLOG: Final = 1_024

@@ -12,27 +12,27 @@ from importlib.metadata import version
 
 from starlette.types import ASGIApp
 
-from pipeline import metrics_api as m
-from pipeline.api.access import make_access, middleware
 from pipeline.api.app import Application
 from pipeline.api.console.sampling import Sampler
 from pipeline.api.console.watch import Watch
-from pipeline.api.materialise import Materialiser
-from pipeline.api.measures import ApiMetrics
-from pipeline.api.parts import Parts, Service
-from pipeline.api.pictures import Pictures
-from pipeline.api.progress_topic import ProgressTopic
-from pipeline.api.reads import Reads
-from pipeline.api.shield import headers_of
-from pipeline.api.store import ProgressStore
-from pipeline.api.views import Views
+from pipeline.api.dependencies import Parts, Service
+from pipeline.api.figures import Pictures
+from pipeline.api.http.access import make_access, middleware
+from pipeline.api.http.limits_and_headers import headers_of
+from pipeline.api.reads.materialise import Materialiser
+from pipeline.api.reads.progress_topic import ProgressTopic
+from pipeline.api.reads.store import ProgressStore
+from pipeline.api.reads.user_read import Reads
+from pipeline.api.reads.views import Views
 from pipeline.api.wiring_topics import Codecs, live_services, make_live, make_taking
 from pipeline.codec.registry import SchemaResolver, connect
 from pipeline.codec.schemas import load_schemas
-from pipeline.config_api import ApiSettings
-from pipeline.config_load import read_policy
 from pipeline.core.geometry.catalogue import GoldenCatalogue
-from pipeline.ops.explain_log import InputReader
+from pipeline.observability import api_metrics as m
+from pipeline.observability.api_prometheus import ApiMetrics
+from pipeline.ops.explain.log import InputReader
+from pipeline.settings.api import ApiSettings
+from pipeline.settings.load import read_policy
 
 
 @dataclass(frozen=True, slots=True)

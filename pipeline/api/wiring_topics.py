@@ -9,22 +9,22 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from pipeline import metrics_api as m
-from pipeline.api.following import Followed, TopicThread
-from pipeline.api.live import REPLAYS_AT_ONCE, HubService
-from pipeline.api.measures import ApiMetrics
-from pipeline.api.outcomes import OutcomeReaders, Outcomes
-from pipeline.api.parts import Service
-from pipeline.api.producing import CompletionProducer, ProducerLimits
-from pipeline.api.stream import Live
-from pipeline.api.stream_events import EventTexts
-from pipeline.api.stream_hub import Hub
-from pipeline.api.stream_replay import Replay
-from pipeline.api.views import Views
+from pipeline.api.dependencies import Service
+from pipeline.api.ingest.producing import CompletionProducer, ProducerLimits
+from pipeline.api.live.events import EventTexts
+from pipeline.api.live.hub import Hub
+from pipeline.api.live.replay import Replay
+from pipeline.api.live.stream import Live
+from pipeline.api.outcomes.index import OutcomeReaders, Outcomes
+from pipeline.api.reads.views import Views
+from pipeline.api.routes.live import REPLAYS_AT_ONCE, HubService
 from pipeline.codec.published import WriterSchemas
 from pipeline.codec.schemas import Schema
-from pipeline.config_api import ApiSettings
 from pipeline.core.rulebook import PolicyBook
+from pipeline.kafka.tail import Followed, TopicThread
+from pipeline.observability import api_metrics as m
+from pipeline.observability.api_prometheus import ApiMetrics
+from pipeline.settings.api import ApiSettings
 
 
 @dataclass(frozen=True, slots=True)

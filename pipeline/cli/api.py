@@ -1,7 +1,7 @@
 """`awaway api`: the API's process, from its settings to its exit code.
 
 Owns: the command's options, what it says at start and end.
-Does not own: how it is put together and serves (api/), settings (config_api.py).
+Does not own: how it is put together and serves (api/), settings (api.py).
 Invariants: an error that ends it is a log line with its fix; after a signal it is gone within
 `api_stop_timeout_s` and a little, come what may.
 """
@@ -19,10 +19,10 @@ import typer
 from pipeline import clock
 from pipeline.cli.output import Output, OutputOption, print_json
 from pipeline.errors import EXIT_FAILED, EXIT_OK, AwawayError, ConfigError
-from pipeline.leaving import leave
+from pipeline.hard_exit import leave
 
 if TYPE_CHECKING:
-    from pipeline.config_api import ApiSettings
+    from pipeline.settings.api import ApiSettings
 
 _LEAVE_EXTRA_S: Final = 20.0
 """After the graceful stop's time services get this much longer to end."""
@@ -53,8 +53,8 @@ def command(
     SIGTERM and Ctrl-C end requests in hand and leave with 0; a second signal leaves at once. Exit
     codes: 0 stopped, 1 failed, 2 usage.
     """
-    from pipeline.config_api import ApiSettings  # noqa: PLC0415 - slow to import
-    from pipeline.config_load import load_settings_of, unknown_variables  # noqa: PLC0415
+    from pipeline.settings.api import ApiSettings  # noqa: PLC0415 - slow to import
+    from pipeline.settings.load import load_settings_of, unknown_variables  # noqa: PLC0415
 
     settings = load_settings_of(ApiSettings, config, api_port=port)
     if show_config:

@@ -1,7 +1,7 @@
 """`awaway assets`: the catalogue of figures.
 
 Owns: the commands, what they print and their exit codes.
-Does not own: publishing and checking (ops/assets.py), pictures (ops/pictures.py).
+Does not own: publishing and checking (ops/assets/catalogue.py), pictures (ops/assets/pictures.py).
 Invariant: publishing twice leaves the store as publishing once.
 """
 
@@ -40,7 +40,7 @@ class Picture(StrEnum):
 def _store_url(given: str | None) -> str:
     if given is not None:
         return given
-    from pipeline.config_load import load_settings  # noqa: PLC0415 - slow to import
+    from pipeline.settings.load import load_settings  # noqa: PLC0415 - slow to import
 
     return load_settings().assets_url
 
@@ -58,7 +58,7 @@ def publish(
 
     Every object is named by the hash of its bytes and only ever created. The manifest comes last.
     """
-    from pipeline.ops import assets  # noqa: PLC0415 - loads the object store's client
+    from pipeline.ops.assets import catalogue as assets  # noqa: PLC0415 - loads the object store's client
 
     url = _store_url(store)
     started_s = time.perf_counter()
@@ -90,7 +90,7 @@ def check(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """See that the whole catalogue is in the store, as a worker does before it starts."""
-    from pipeline.ops import assets  # noqa: PLC0415 - loads the object store's client
+    from pipeline.ops.assets import catalogue as assets  # noqa: PLC0415 - loads the object store's client
 
     url = _store_url(store)
     count = assets.check(assets.open_store(url), deep=deep)
@@ -110,7 +110,7 @@ def render(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Write frames as pictures, in one variant or in all."""
-    from pipeline.ops.pictures import write_frames  # noqa: PLC0415 - loads the rasteriser
+    from pipeline.ops.assets.pictures import write_frames  # noqa: PLC0415 - loads the rasteriser
 
     chosen = _frames(frames)
     variants = range(VARIANTS) if variant is None else (variant,)
@@ -142,7 +142,7 @@ def sheet(
     The thirteen completed figures; with --variant its whole cycle; with --frame that frame in all
     variants. The README's picture is `awaway assets sheet docs/images/figures.png --plain`.
     """
-    from pipeline.ops import pictures  # noqa: PLC0415 - loads the rasteriser
+    from pipeline.ops.assets import pictures  # noqa: PLC0415 - loads the rasteriser
 
     if variant is not None and frame is not None:
         raise UsageError("--variant and --frame together are one picture", fix="use `render`")
@@ -167,7 +167,7 @@ def freeze(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Write the golden list of this build, for a new generator version."""
-    from pipeline.ops.assets import freeze as frozen  # noqa: PLC0415 - as above
+    from pipeline.ops.assets.catalogue import freeze as frozen  # noqa: PLC0415 - as above
 
     data = frozen()
     out.write_bytes(data)

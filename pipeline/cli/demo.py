@@ -1,7 +1,7 @@
 """`awaway demo`: a simulated month through the real pipeline.
 
 Owns: the command's options, what it prints, its exit code.
-Does not own: the demonstration (pipeline/demo/).
+Does not own: the demonstration (pipeline/dev/demo/).
 Invariant: exit code 0 says that pipeline, oracle and plan agree in everything.
 """
 
@@ -18,9 +18,9 @@ from pipeline.cli.output import Output, OutputOption, ProgressLine, show, stderr
 from pipeline.errors import EXIT_FAILED, EXIT_OK
 
 if TYPE_CHECKING:
-    from pipeline.config import Settings
-    from pipeline.demo.stage import Say
-    from pipeline.local.stack import LocalStack
+    from pipeline.dev.demo.stage import Say
+    from pipeline.dev.local.stack import LocalStack
+    from pipeline.settings.worker import Settings
 
 
 def command(  # noqa: PLR0913 - one for each option
@@ -51,11 +51,11 @@ def command(  # noqa: PLR0913 - one for each option
 
     Exit codes: 0 everything agrees, 1 something differs or failed.
     """
-    from pipeline.config_load import load_settings  # noqa: PLC0415 - slow to import
-    from pipeline.demo.live import LiveView  # noqa: PLC0415
-    from pipeline.demo.run import run_demo  # noqa: PLC0415
-    from pipeline.demo.stage import Options, read_files, start_stack  # noqa: PLC0415
-    from pipeline.demo.summary import kept_lines, render  # noqa: PLC0415
+    from pipeline.dev.demo.live import LiveView  # noqa: PLC0415
+    from pipeline.dev.demo.run import run_demo  # noqa: PLC0415
+    from pipeline.dev.demo.stage import Options, read_files, start_stack  # noqa: PLC0415
+    from pipeline.dev.demo.summary import kept_lines, render  # noqa: PLC0415
+    from pipeline.settings.load import load_settings  # noqa: PLC0415 - slow to import
 
     began = time.monotonic()
     console = stderr()
@@ -83,8 +83,8 @@ def command(  # noqa: PLR0913 - one for each option
 
 def _console(settings: "Settings", stack: "LocalStack", say: "Say") -> str | None:
     """The address of a console over the run; None where it did not start, which is said."""
-    from pipeline.demo.console import start_console  # noqa: PLC0415 - slow to import
-    from pipeline.demo.errors import ConsoleNotStartedError  # noqa: PLC0415
+    from pipeline.dev.demo.console import start_console  # noqa: PLC0415 - slow to import
+    from pipeline.dev.demo.errors import ConsoleNotStartedError  # noqa: PLC0415
 
     say("starting the console")
     try:

@@ -1,7 +1,7 @@
 """`awaway explain`: why a user's day counts or not.
 
 Owns: the command's options, how an explanation is printed.
-Does not own: the explanation (ops/explain.py), reading the log (ops/explain_log.py).
+Does not own: the explanation (ops/explain/explanation.py), reading the log (ops/explain/log.py).
 Invariant: it reads, and changes nothing; lines have at most 80 columns where their words allow it.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from pipeline.ops.explain_records import Explanation, Story
+    from pipeline.ops.explain.records import Explanation, Story
 
     class Line(Protocol):
         """Prints one paragraph."""
@@ -70,9 +70,9 @@ def command(
     """
     from pipeline.codec.registry import SchemaResolver, connect  # noqa: PLC0415 - slow to import
     from pipeline.codec.schemas import load_schemas  # noqa: PLC0415
-    from pipeline.config_load import load_settings, read_policy  # noqa: PLC0415
-    from pipeline.ops.explain import explain  # noqa: PLC0415
-    from pipeline.ops.explain_log import LogEvidence  # noqa: PLC0415
+    from pipeline.ops.explain.explanation import explain  # noqa: PLC0415
+    from pipeline.ops.explain.log import LogEvidence  # noqa: PLC0415
+    from pipeline.settings.load import load_settings, read_policy  # noqa: PLC0415
 
     wanted = None if day is None else _date(day)
     since_ms = None if since is None else _since_ms(since)

@@ -1,7 +1,7 @@
 """`awaway local`: the Kafka and the schema registry of this machine.
 
 Owns: the three commands, what they print and their exit codes.
-Does not own: the stack (pipeline/local/stack.py).
+Does not own: the stack (pipeline/dev/local/stack.py).
 Invariant: running any of them twice does no more than running it once.
 """
 
@@ -17,7 +17,7 @@ from pipeline.errors import EXIT_FAILED
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pipeline.local.stack import LocalStack, StackStatus
+    from pipeline.dev.local.stack import LocalStack, StackStatus
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -97,7 +97,7 @@ def _stack(
     registry_port: int | None = None,
     lifetime_h: float = 12.0,
 ) -> "LocalStack":
-    from pipeline.local.stack import LocalStack  # noqa: PLC0415 - keeps --help quick
+    from pipeline.dev.local.stack import LocalStack  # noqa: PLC0415 - keeps --help quick
 
     return LocalStack(
         root, kafka_port=kafka_port, registry_port=registry_port, lifetime_h=lifetime_h

@@ -140,7 +140,7 @@ def confirm(consequence: str, word: str, yes: bool) -> None:
 class ProgressLine:
     """Progress on stderr: a live line on a terminal, else one line a step.
 
-    A context manager; it is called as `pipeline.local.artifacts.Progress` is.
+    A context manager; it is called as `pipeline.dev.local.artifacts.Progress` is.
     """
 
     def __init__(self) -> None:

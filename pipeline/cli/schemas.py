@@ -1,7 +1,7 @@
 """`awaway schemas`: the registry's schemas as `schemas/*.avsc` has them.
 
 Owns: the commands, what they print and their exit codes.
-Does not own: comparing and registering (ops/schemas.py).
+Does not own: comparing and registering (ops/schemas/sync.py).
 Invariant: only `register` changes anything; `plan` leaves with 3 when it would, and with 1 when it
 would refuse.
 """
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from pipeline.codec.registry import Expected
-    from pipeline.ops.schemas import SchemaChange
-    from pipeline.ops.topics_file import TopicsFile
+    from pipeline.ops.schemas.sync import SchemaChange
+    from pipeline.ops.topics.file import TopicsFile
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -50,7 +50,7 @@ def plan(
 
     Exit 3 when `register` would change something, 1 when it would refuse to.
     """
-    from pipeline.ops import schemas  # noqa: PLC0415 - loads the registry's client
+    from pipeline.ops.schemas import sync as schemas  # noqa: PLC0415 - loads the registry's client
 
     client, wanted = _connect(folder, file, registry_url, prefix)
     found = schemas.plan(client, wanted)
@@ -72,7 +72,7 @@ def check(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Check that our schemas may follow the released and the registered ones. Changes nothing."""
-    from pipeline.ops import schemas  # noqa: PLC0415 - loads the registry's client
+    from pipeline.ops.schemas import sync as schemas  # noqa: PLC0415 - loads the registry's client
 
     loaded_file, loaded_folder = _files(folder, file)
     findings = schemas.check(loaded_folder, loaded_file)
@@ -104,7 +104,7 @@ def register(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Set each subject's compatibility level, and register what is missing or changed."""
-    from pipeline.ops import schemas  # noqa: PLC0415 - loads the registry's client
+    from pipeline.ops.schemas import sync as schemas  # noqa: PLC0415 - loads the registry's client
 
     client, wanted = _connect(folder, file, registry_url, prefix)
     done = schemas.register(client, wanted, allow_incompatible or ())
@@ -112,8 +112,8 @@ def register(
 
 
 def _files(folder: Path | None, file: Path | None) -> "tuple[TopicsFile, Path]":
-    from pipeline.config_load import load_settings  # noqa: PLC0415 - slow to import
-    from pipeline.ops.topics_file import load_topics  # noqa: PLC0415 - loads YAML
+    from pipeline.ops.topics.file import load_topics  # noqa: PLC0415 - loads YAML
+    from pipeline.settings.load import load_settings  # noqa: PLC0415 - slow to import
 
     settings = load_settings(schemas_dir=folder, topics_file=file)
     return load_topics(settings.topics_file), settings.schemas_dir
@@ -124,9 +124,9 @@ def _connect(
 ) -> "tuple[SchemaRegistryClient, Mapping[str, Expected]]":
     from pipeline.codec.registry import connect  # noqa: PLC0415 - slow to import
     from pipeline.codec.schemas import load_schemas  # noqa: PLC0415 - the same
-    from pipeline.config_load import load_settings  # noqa: PLC0415 - the same
-    from pipeline.ops.schemas import expected  # noqa: PLC0415 - the same
-    from pipeline.ops.topics_file import Target, load_topics  # noqa: PLC0415 - the same
+    from pipeline.ops.schemas.sync import expected  # noqa: PLC0415 - the same
+    from pipeline.ops.topics.file import Target, load_topics  # noqa: PLC0415 - the same
+    from pipeline.settings.load import load_settings  # noqa: PLC0415 - the same
 
     settings = load_settings(
         schemas_dir=folder, topics_file=file, registry_url=registry_url, topic_prefix=prefix

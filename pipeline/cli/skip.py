@@ -16,8 +16,8 @@ from pipeline.errors import UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pipeline.config import Settings
     from pipeline.ops.skips import Preview, Skip, SkipTopic
+    from pipeline.settings.worker import Settings
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -110,8 +110,8 @@ def withdraw(
 
 
 def _open() -> "tuple[Settings, SkipTopic]":
-    from pipeline.config_load import load_settings  # noqa: PLC0415 - slow to import
     from pipeline.ops.skips import SkipTopic  # noqa: PLC0415 - the same
+    from pipeline.settings.load import load_settings  # noqa: PLC0415 - slow to import
 
     settings = load_settings()
     skips = SkipTopic(settings.kafka_client(), settings.topic_prefix, settings.group_id)

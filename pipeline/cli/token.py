@@ -1,7 +1,7 @@
 """`awaway token`: a token for development, signed with the API's own shared secret.
 
 Owns: the command's options, what such a token says.
-Does not own: who may what (api/auth.py), the settings (config_api.py).
+Does not own: who may what (api/http/auth.py), the settings (api.py).
 Invariant: it makes nothing that the holder of the secret could not make: without
 `AWAWAY_API_AUTH_SECRET` there is no token, and an API that trusts public keys takes none of these.
 """
@@ -39,8 +39,8 @@ def command(
     """
     import jwt  # noqa: PLC0415 - slow to import
 
-    from pipeline.config_api import ApiSettings  # noqa: PLC0415
-    from pipeline.config_load import load_settings_of  # noqa: PLC0415
+    from pipeline.settings.api import ApiSettings  # noqa: PLC0415
+    from pipeline.settings.load import load_settings_of  # noqa: PLC0415
 
     if kind not in KINDS:
         raise UsageError(f"no kind is called {kind!r}", fix=f"one of {', '.join(KINDS)}")

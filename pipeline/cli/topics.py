@@ -1,7 +1,7 @@
 """`awaway topics`: the topics as `topics.yaml` has them.
 
 Owns: the commands, what they print and their exit codes.
-Does not own: comparing and changing (ops/topics.py), the file (ops/topics_file.py).
+Does not own: comparing and changing (ops/topics/sync.py), the file (ops/topics/file.py).
 Invariant: only `apply` changes anything; `plan` leaves with 3 when there is something to do.
 """
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from confluent_kafka.admin import AdminClient
     from rich.console import Console
 
-    from pipeline.config import Settings
-    from pipeline.ops.topics import Change, Permissions, Plan, Target
-    from pipeline.ops.topics_file import TopicsFile
+    from pipeline.ops.topics.file import TopicsFile
+    from pipeline.ops.topics.sync import Change, Permissions, Plan, Target
+    from pipeline.settings.worker import Settings
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -70,7 +70,7 @@ def plan(  # noqa: PLR0913 - one parameter an option
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Show how the cluster differs from the file. Changes nothing; exit 3 when it differs."""
-    from pipeline.ops import topics  # noqa: PLC0415 - loads the Kafka client
+    from pipeline.ops.topics import sync as topics  # noqa: PLC0415 - loads the Kafka client
 
     settings = _settings(bootstrap_servers, file, prefix, generation)
     found = topics.plan(
@@ -99,7 +99,7 @@ def apply(  # noqa: PLR0913 - one parameter an option
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Make the cluster as the file says. What would lose data is refused unless named."""
-    from pipeline.ops import topics  # noqa: PLC0415 - loads the Kafka client
+    from pipeline.ops.topics import sync as topics  # noqa: PLC0415 - loads the Kafka client
 
     settings = _settings(bootstrap_servers, file, prefix, generation)
     for name in delete or ():
@@ -121,8 +121,8 @@ def dump(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Print what the cluster has, as YAML (or JSON)."""
-    from pipeline.ops import topics  # noqa: PLC0415 - loads the Kafka client
     from pipeline.ops.strict_yaml import parse_yaml  # noqa: PLC0415 - the same
+    from pipeline.ops.topics import sync as topics  # noqa: PLC0415 - loads the Kafka client
 
     settings = _settings(bootstrap_servers, None, prefix, None)
     text = topics.dump(_admin(settings), settings.topic_prefix)
@@ -146,7 +146,7 @@ def acls(
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Print who may do what, as arguments of Kafka's kafka-acls."""
-    from pipeline.ops.acls import rules  # noqa: PLC0415 - only this command needs it
+    from pipeline.ops.topics.acls import rules  # noqa: PLC0415 - only this command needs it
 
     found = rules(*_offline(file, prefix, generation))
 
@@ -160,7 +160,7 @@ def acls(
 def _settings(
     bootstrap_servers: str | None, file: Path | None, prefix: str | None, generation: str | None
 ) -> "Settings":
-    from pipeline.config_load import load_settings  # noqa: PLC0415 - slow to import
+    from pipeline.settings.load import load_settings  # noqa: PLC0415 - slow to import
 
     return load_settings(
         bootstrap_servers=bootstrap_servers,
@@ -173,7 +173,7 @@ def _settings(
 def _offline(
     file: Path | None, prefix: str | None, generation: str | None
 ) -> tuple["TopicsFile", "Target"]:
-    from pipeline.ops.topics_file import load_topics  # noqa: PLC0415 - loads YAML
+    from pipeline.ops.topics.file import load_topics  # noqa: PLC0415 - loads YAML
 
     settings = _settings(None, file, prefix, generation)
     return load_topics(settings.topics_file), _target(settings, None, None, False)
@@ -188,7 +188,7 @@ def _admin(settings: "Settings") -> "AdminClient":
 def _target(
     settings: "Settings", partitions: int | None, replication: int | None, simulated_time: bool
 ) -> "Target":
-    from pipeline.ops.topics_file import Target  # noqa: PLC0415 - loads YAML
+    from pipeline.ops.topics.file import Target  # noqa: PLC0415 - loads YAML
 
     return Target(
         settings.topic_prefix, partitions, replication, settings.generation, simulated_time
@@ -196,7 +196,7 @@ def _target(
 
 
 def _by_name(delete: list[str] | None, add_partitions: list[str] | None) -> "Permissions":
-    from pipeline.ops.topics import Permissions  # noqa: PLC0415 - loads the Kafka client
+    from pipeline.ops.topics.sync import Permissions  # noqa: PLC0415 - loads the Kafka client
 
     return Permissions(frozenset(delete or ()), frozenset(add_partitions or ()))
 

@@ -1,7 +1,7 @@
 """`awaway validate`: what the pipeline would say of inputs.
 
 Owns: the command's options, how verdicts are printed.
-Does not own: the verdicts (ops/validating.py), the forms of files (ops/validating_files.py).
+Does not own: the verdicts (ops/validate/verdicts.py), the forms of files (ops/validate/files.py).
 Invariant: it asks no server and changes nothing but the file that `--save` names.
 """
 
@@ -22,9 +22,9 @@ from pipeline.errors import EXIT_FAILED, EXIT_OK, ConfigError, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pipeline.config import Settings
-    from pipeline.ops.validating import Reading, Said, Topic, Validator
-    from pipeline.ops.validating_files import Batch
+    from pipeline.ops.validate.files import Batch
+    from pipeline.ops.validate.verdicts import Reading, Said, Topic, Validator
+    from pipeline.settings.worker import Settings
 
 _COLOURS = {"dead_letter": "red", "exact": "yellow", "twin": "yellow", "collision": "red"}
 StateOption = Annotated[
@@ -85,8 +85,8 @@ def command(  # noqa: PLR0913 - its parameters are the options
 
     Exit codes: 0 no input would be a dead letter, 1 one would, or an error, 2 usage.
     """
-    from pipeline.config_load import load_settings  # noqa: PLC0415 - slow to import
-    from pipeline.ops.validating_state import decode  # noqa: PLC0415 - the same
+    from pipeline.ops.validate.state import decode  # noqa: PLC0415 - the same
+    from pipeline.settings.load import load_settings  # noqa: PLC0415 - slow to import
 
     kind = _topic(topic)
     settings = load_settings(config)
@@ -115,7 +115,7 @@ def _batches(
     files: Sequence[str], topic: "Topic | None", at_ms: int, schemas_by_id: dict[int, Any]
 ) -> "list[Batch]":
     """What the files hold; all are read before the first is judged."""
-    from pipeline.ops.validating_files import entries_of  # noqa: PLC0415 - slow to import
+    from pipeline.ops.validate.files import entries_of  # noqa: PLC0415 - slow to import
 
     batches = []
     for n, file in enumerate(files, 1):
@@ -137,10 +137,10 @@ def _validator(settings: "Settings", schema: Path | None, by_id: dict[int, Any])
     from pipeline.codec.errors import UnknownSchemaIdError  # noqa: PLC0415 - slow to import
     from pipeline.codec.inputs import InputDecoder  # noqa: PLC0415 - the same
     from pipeline.codec.schemas import load_schema, load_schemas  # noqa: PLC0415 - the same
-    from pipeline.config_load import read_policy  # noqa: PLC0415 - the same
     from pipeline.core.fold import World  # noqa: PLC0415 - the same
     from pipeline.core.geometry.catalogue import GoldenCatalogue  # noqa: PLC0415 - the same
-    from pipeline.ops.validating import Validator  # noqa: PLC0415 - the same
+    from pipeline.ops.validate.verdicts import Validator  # noqa: PLC0415 - the same
+    from pipeline.settings.load import read_policy  # noqa: PLC0415 - the same
 
     schemas = load_schemas(settings.schemas_dir)
     given = None if schema is None else load_schema(schema).tree
@@ -187,7 +187,7 @@ def _zone(text: str) -> str:
 
 
 def _read(file: str) -> bytes:
-    from pipeline.ops.validating_files import read_file  # noqa: PLC0415
+    from pipeline.ops.validate.files import read_file  # noqa: PLC0415
 
     return sys.stdin.buffer.read() if file == _STDIN else read_file(Path(file))
 

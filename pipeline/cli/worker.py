@@ -2,7 +2,7 @@
 
 Owns: the command's options, what is listening before the worker starts, what it says at start and
 end, and that it ends in time.
-Does not own: how the worker is put together and runs (app.py), settings (config.py).
+Does not own: how the worker is put together and runs (app.py), settings (worker.py).
 Invariants: health answers before anything is connected; an error that ends the worker is a log line
 with its fix; after a signal it is gone within `stop_timeout_s` and a little, come what may.
 """
@@ -21,14 +21,14 @@ import typer
 from pipeline import clock
 from pipeline.cli.output import Output, OutputOption, print_json
 from pipeline.errors import EXIT_FAILED, EXIT_OK, AwawayError, ConfigError
-from pipeline.leaving import leave
+from pipeline.hard_exit import leave
 
 if TYPE_CHECKING:
-    from pipeline.app import Hooks
-    from pipeline.config import Settings
-    from pipeline.lag import LagProbe
     from pipeline.observability.prometheus import WorkerMetrics
-    from pipeline.telemetry import Telemetry
+    from pipeline.settings.worker import Settings
+    from pipeline.worker.app import Hooks
+    from pipeline.worker.lag import LagProbe
+    from pipeline.worker.telemetry import Telemetry
 
 _LEAVE_EXTRA_S: Final = 2.0
 """After the graceful stop's time the process gets this much longer to wind down by itself."""
@@ -69,7 +69,7 @@ def command(
     once. Neither loses or repeats anything. Exit codes: 0 stopped, 1 failed, 2 usage.
     """
     gc.disable()  # it takes a sixth of the imports' time; the engine's thread takes it over
-    from pipeline.config_load import load_settings, unknown_variables  # noqa: PLC0415 - slow
+    from pipeline.settings.load import load_settings, unknown_variables  # noqa: PLC0415 - slow
 
     settings = load_settings(config, slot=slot, http_port=http_port)
     if show_config:
@@ -98,12 +98,12 @@ def _show(settings: "Settings", output: Output) -> None:
 def _run(settings: "Settings", complaints: list[str], *, check_only: bool) -> int:
     import structlog  # noqa: PLC0415 - slow to import
 
-    from pipeline.app import create_app, run_worker, store_root  # noqa: PLC0415 - slow to import
     from pipeline.core.errors import CoreError  # noqa: PLC0415
-    from pipeline.metrics import WorkerState  # noqa: PLC0415
     from pipeline.observability.health import Health, HealthServer  # noqa: PLC0415
+    from pipeline.observability.metrics import WorkerState  # noqa: PLC0415
     from pipeline.observability.prometheus import WorkerMetrics  # noqa: PLC0415
-    from pipeline.telemetry import Telemetry  # noqa: PLC0415
+    from pipeline.worker.app import create_app, run_worker, store_root  # noqa: PLC0415 - slow to import
+    from pipeline.worker.telemetry import Telemetry  # noqa: PLC0415
 
     log = structlog.get_logger("awaway.worker")
     metrics = WorkerMetrics(clock.now_ms)
@@ -151,8 +151,8 @@ def _run(settings: "Settings", complaints: list[str], *, check_only: bool) -> in
 
 def _describe(settings: "Settings", metrics: "WorkerMetrics") -> None:
     """Set the metrics that say what runs."""
-    from pipeline.config_load import read_policy  # noqa: PLC0415 - slow to import
     from pipeline.core.geometry.catalogue import GENERATOR_VERSION  # noqa: PLC0415
+    from pipeline.settings.load import read_policy  # noqa: PLC0415 - slow to import
 
     book = read_policy(settings)
     metrics.expect_portals(book.keys_max)
@@ -166,7 +166,7 @@ def _describe(settings: "Settings", metrics: "WorkerMetrics") -> None:
 
 
 def _hooks(settings: "Settings", telemetry: "Telemetry") -> "Hooks":
-    from pipeline.app import Hooks  # noqa: PLC0415 - slow to import
+    from pipeline.worker.app import Hooks  # noqa: PLC0415 - slow to import
 
     def stopping() -> None:
         telemetry.stopping()
@@ -185,8 +185,8 @@ def _hooks(settings: "Settings", telemetry: "Telemetry") -> "Hooks":
 def _lag_probe(
     settings: "Settings", telemetry: "Telemetry", metrics: "WorkerMetrics"
 ) -> "LagProbe":
-    from pipeline.app import INPUTS  # noqa: PLC0415 - slow to import
-    from pipeline.lag import BrokerOffsets, LagProbe  # noqa: PLC0415
+    from pipeline.worker.app import INPUTS  # noqa: PLC0415 - slow to import
+    from pipeline.worker.lag import BrokerOffsets, LagProbe  # noqa: PLC0415
 
     topics = [settings.topic(name) for name in INPUTS]
     source = BrokerOffsets(settings.kafka_client(), settings.group_id)

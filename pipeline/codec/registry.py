@@ -2,8 +2,8 @@
 
 Owns: our schemas' ids at start, the refusal to run on others, schemas by id for those who read what
 is published.
-Does not own: registering (ops/schemas.py; a worker never registers anything), requests and what
-their answers mean (registry_client.py), the schemas of inputs in a worker (writers.py).
+Does not own: registering (ops/schemas/sync.py; a worker never registers anything), requests and
+what their answers mean (registry_client.py), the schemas of inputs in a worker (writers.py).
 Invariants: an id is never called unknown unless the registry itself said so; ids are never compared
 between registries, fingerprints are; each cache is bounded.
 """

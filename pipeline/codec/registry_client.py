@@ -1,7 +1,8 @@
 """One registry over HTTP: bounded requests, and what its answers mean.
 
 Owns: the client's settings and bounds, which answers say something, a subject's versions.
-Does not own: what follows from an answer (registry.py, writers.py), registering (ops/schemas.py).
+Does not own: what follows from an answer (registry.py, writers.py), registering
+(ops/schemas/sync.py).
 Invariants: whatever comes back, the outcome of a request is a value of the form that was asked for,
 "there is none", or `RegistryUnavailableError`; nothing is called absent unless the registry said so
 with its own error code; no body of more than `BODY_BYTES_MAX` is taken into memory.

@@ -2,7 +2,7 @@
 
 Owns: reading `schemas/*.avsc`, the canonical form and its fingerprint.
 Does not own: the registry (registry.py), bytes (avro.py, avro_reader.py), compatibility
-(ops/schemas.py).
+(ops/schemas/sync.py).
 Invariant: two schemas have one fingerprint when a reader and a writer could not tell them apart:
 documentation and layout do not count; names, order, types, defaults and logical types do. (Avro's
 own Parsing Canonical Form drops defaults and logical types, on which compatibility depends.)

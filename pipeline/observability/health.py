@@ -22,7 +22,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from pipeline.errors import AwawayError
-from pipeline.metrics import WorkerState
+from pipeline.observability.metrics import WorkerState
 from pipeline.observability.prometheus import WorkerMetrics
 
 _CLIENT_TIMEOUT_S: Final = 5.0

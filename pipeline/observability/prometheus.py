@@ -1,6 +1,6 @@
 """The current values of the metrics, as Prometheus scrapes them.
 
-Owns: the values of every metric in `pipeline.metrics`, and their exposition.
+Owns: the values of every metric in `pipeline.observability.metrics`, and their exposition.
 Does not own: the definitions (metrics.py), who says what when (telemetry.py), HTTP (health.py).
 Invariants: what the engine's thread writes and what a scrape reads are guarded by one lock; a batch
 costs a fixed number of bisections however large it is; the number of series is bounded.
@@ -18,8 +18,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from pipeline import metrics as m
-from pipeline.metrics import BatchStats, Kind, Metric, WorkerState
+from pipeline.observability import metrics as m
+from pipeline.observability.metrics import BatchStats, Kind, Metric, WorkerState
 
 REASONS_MAX: Final = 64
 """Distinct (stage, reason) pairs of dead letters that get series of their own."""

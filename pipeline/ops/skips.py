@@ -20,7 +20,7 @@ from confluent_kafka import KafkaException, Message
 from pipeline.core.rejection import quoted
 from pipeline.core.texts import is_id, is_note
 from pipeline.errors import AwawayError, UsageError
-from pipeline.ops.committed_log import CommittedLog
+from pipeline.kafka.committed_log import CommittedLog
 
 TOPIC: Final = "skips"
 READ_S_MAX: Final = 60.0

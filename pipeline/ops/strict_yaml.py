@@ -1,6 +1,6 @@
 """YAML in which nothing is said twice.
 
-Owns: parsing. Does not own: what a file must hold (topics_file.py).
+Owns: parsing. Does not own: what a file must hold (file.py).
 Invariant: a key that occurs twice in one mapping is refused: the second would silently win.
 """
 

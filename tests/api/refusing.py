@@ -11,13 +11,14 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from pipeline.api import leftover, problems
-from pipeline.api.leftover import Leftover
-from pipeline.api.problems import ProblemError
+from pipeline.api.http import body_drain as leftover
+from pipeline.api.http import problems
+from pipeline.api.http.body_drain import Leftover
+from pipeline.api.http.limits_and_headers import Shield
+from pipeline.api.http.problems import ProblemError
 from pipeline.api.server import serve
-from pipeline.api.shield import Shield
-from pipeline.config_api import ApiSettings
-from pipeline.leaving import leave
+from pipeline.hard_exit import leave
+from pipeline.settings.api import ApiSettings
 
 
 async def echo(request: Request) -> Response:

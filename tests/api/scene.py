@@ -16,23 +16,23 @@ import msgspec
 from starlette.middleware import Middleware
 
 from pipeline.api.app import Application
-from pipeline.api.auth import Guard
-from pipeline.api.freshness import Freshness
-from pipeline.api.materialise import Materialiser
-from pipeline.api.measures import ApiMetrics
-from pipeline.api.parts import Parts
-from pipeline.api.pictures import Pictures
-from pipeline.api.reads import Reads
-from pipeline.api.shield import Shield, headers_of
-from pipeline.api.store import Change, Identity, ProgressStore
-from pipeline.api.views import Views
+from pipeline.api.dependencies import Parts
+from pipeline.api.figures import Pictures
+from pipeline.api.http.auth import Guard
+from pipeline.api.http.limits_and_headers import Shield, headers_of
+from pipeline.api.reads.freshness import Freshness
+from pipeline.api.reads.materialise import Materialiser
+from pipeline.api.reads.store import Change, Identity, ProgressStore
+from pipeline.api.reads.user_read import Reads
+from pipeline.api.reads.views import Views
 from pipeline.codec.avro import AvroEncoder
 from pipeline.codec.schemas import load_schemas
-from pipeline.config_api import ApiSettings
 from pipeline.core.calendar import DAY_MS
 from pipeline.core.geometry.catalogue import GoldenCatalogue
 from pipeline.core.policy import load_policy
 from pipeline.core.records import Cause, Dates, Keys, ProgressUpdated, Run
+from pipeline.observability.api_prometheus import ApiMetrics
+from pipeline.settings.api import ApiSettings
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = load_schemas(ROOT / "schemas")["ProgressUpdated"]

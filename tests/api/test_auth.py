@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 from starlette.requests import HTTPConnection
 
-from pipeline.api.access import make_access
-from pipeline.api.auth import (
+from pipeline.api.http.access import make_access
+from pipeline.api.http.auth import (
     ALL_SCOPES,
     COMPLETIONS_WRITE,
     HISTORY_READ,
@@ -26,8 +26,8 @@ from pipeline.api.auth import (
     Kind,
     Verifier,
 )
-from pipeline.api.problems import ProblemError
-from pipeline.api.token_keys import (
+from pipeline.api.http.problems import ProblemError
+from pipeline.api.http.token_keys import (
     AGAIN_S,
     FetchedKeys,
     StaticKeys,
@@ -38,8 +38,8 @@ from pipeline.api.token_keys import (
 )
 from pipeline.cli.main import run
 from pipeline.clock import now_ms
-from pipeline.config_api import ApiSettings
 from pipeline.errors import ConfigError
+from pipeline.settings.api import ApiSettings
 from tests.api.serving import KEY, PUBLIC_PEM
 
 NOW_S = 1_800_000_000

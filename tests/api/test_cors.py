@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.api.access import make_access, middleware
-from pipeline.config_api import ApiSettings
+from pipeline.api.http.access import make_access, middleware
+from pipeline.settings.api import ApiSettings
 from tests.api.scene import NOON, Scene, person
 
 OURS, THEIRS = "https://app.example", "https://app.example.evil"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.api.encodings import ENCODINGS_MAX, MEMBERS_MAX, encodings_of, unpacked
-from pipeline.api.problems import ProblemError
+from pipeline.api.http.encodings import ENCODINGS_MAX, MEMBERS_MAX, encodings_of, unpacked
+from pipeline.api.http.problems import ProblemError
 
 MAX = 10_000
 BODY = b'{"practice":"breath"}' * 20

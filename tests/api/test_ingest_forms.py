@@ -8,7 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from pipeline.api.user_path import user_path
+from pipeline.api.http.paths import user_path
 from tests.api.odd_ids import ODD_IDS
 from tests.api.serving import Served, completion
 from tests.api.test_paths import as_browsers_do

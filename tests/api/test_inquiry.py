@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from pipeline.api import inquiry
-from pipeline.api.access import make_access
-from pipeline.api.outcomes import Outcomes, Receipt
-from pipeline.api.statuses import PARTS_MS_MAX
+from pipeline.api.http.access import make_access
+from pipeline.api.outcomes import inquiry
+from pipeline.api.outcomes.index import Outcomes, Receipt
+from pipeline.api.outcomes.statuses import PARTS_MS_MAX
 from pipeline.codec.varint import zigzag
-from pipeline.config_api import ApiSettings
 from pipeline.core.records import Cause, PracticeCompleted
-from pipeline.ops.committed_log import UnreadableLogError
-from pipeline.ops.explain_records import Place, RawInput
+from pipeline.kafka.committed_log import UnreadableLogError
+from pipeline.ops.explain.records import Place, RawInput
+from pipeline.settings.api import ApiSettings
 from tests.api.scene import Answered, Scene
 from tests.api.test_outcomes import DAY_MS, NOW_MS, Clock, Read, audit, follow, letter, opened
 

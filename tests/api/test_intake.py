@@ -7,10 +7,10 @@ from typing import Any, cast
 
 import pytest
 
-from pipeline.api.auth import ALL_SCOPES, Kind, Principal
-from pipeline.api.intake import Batch, Intake
-from pipeline.api.parts import Parts
-from pipeline.api.producing import CompletionProducer
+from pipeline.api.dependencies import Parts
+from pipeline.api.http.auth import ALL_SCOPES, Kind, Principal
+from pipeline.api.ingest.intake import Batch, Intake
+from pipeline.api.ingest.producing import CompletionProducer
 from pipeline.core.policy import load_policy
 from tests.api.scene import HOUR_MS, NOON, ROOT
 from tests.api.test_outcomes import Clock, opened

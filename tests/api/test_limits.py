@@ -11,11 +11,12 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from pipeline.api import limiting, problems
-from pipeline.api.auth import ALL_SCOPES, Kind, Principal
-from pipeline.api.limiting import Allowance, Limits
-from pipeline.api.problems import ProblemError
-from pipeline.api.shield import CONTENT_SECURITY_POLICY, HEADERS_MAX, Shield
+from pipeline.api.http import problems
+from pipeline.api.http import rate_limits as limiting
+from pipeline.api.http.auth import ALL_SCOPES, Kind, Principal
+from pipeline.api.http.limits_and_headers import CONTENT_SECURITY_POLICY, HEADERS_MAX, Shield
+from pipeline.api.http.problems import ProblemError
+from pipeline.api.http.rate_limits import Allowance, Limits
 
 
 class Clock:

@@ -12,7 +12,7 @@ import confluent_kafka as ck
 import httpx2
 import pytest
 
-from pipeline.local.stack import LocalStack
+from pipeline.dev.local.stack import LocalStack
 from tests.api.serving import Served, completion, serving
 from tests.integration.ledger import Ledger
 

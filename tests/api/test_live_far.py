@@ -10,8 +10,8 @@ import confluent_kafka as ck
 import httpx2
 import pytest
 
-from pipeline.api import stream_replay
-from pipeline.api.stream_replay import NotReplayedError, Replay, ReplayPage, Stretch
+from pipeline.api.live import replay as stream_replay
+from pipeline.api.live.replay import NotReplayedError, Replay, ReplayPage, Stretch
 from tests.api.serving import Served, token
 from tests.api.test_live import DEADLINE_S, Event, days_ago, post, stream, take
 from tests.integration.ledger import Ledger

@@ -13,9 +13,9 @@ import pytest
 
 from pipeline.codec.avro import AvroEncoder
 from pipeline.core.records import ProgressUpdated
-from pipeline.local.stack import LocalStack
-from pipeline.ops import topics as topic_ops
-from pipeline.ops.topics_file import Target, load_topics
+from pipeline.dev.local.stack import LocalStack
+from pipeline.ops.topics import sync as topic_ops
+from pipeline.ops.topics.file import Target, load_topics
 from tests.api.scene import SCHEMA, person
 from tests.api.serving import Served, serving
 from tests.integration.ledger import ROOT, Ledger

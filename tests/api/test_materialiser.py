@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline import metrics_api as m
-from pipeline.api.materialise import STORE_AGE_MS_MAX, Materialiser, State
-from pipeline.api.measures import ApiMetrics
-from pipeline.api.progress_topic import OffsetsGoneError, Polled, TopicUnreadableError
-from pipeline.api.store import Identity, ProgressStore, ReadStoreError
+from pipeline.api.reads.materialise import STORE_AGE_MS_MAX, Materialiser, State
+from pipeline.api.reads.progress_topic import OffsetsGoneError, Polled, TopicUnreadableError
+from pipeline.api.reads.store import Identity, ProgressStore, ReadStoreError
 from pipeline.codec.errors import RegistryUnavailableError
+from pipeline.observability import api_metrics as m
+from pipeline.observability.api_prometheus import ApiMetrics
 from tests.api.scene import ENCODER, IDENTITY, NOON, SCHEMA, Scene, person
 
 

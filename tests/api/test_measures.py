@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import metrics_api as m
-from pipeline.api.freshness import Freshness
-from pipeline.api.materialise import State
-from pipeline.api.measures import ApiMetrics
-from pipeline.metrics import LATENCY_OBJECTIVE_S
+from pipeline.api.reads.freshness import Freshness
+from pipeline.api.reads.materialise import State
+from pipeline.observability import api_metrics as m
+from pipeline.observability.api_prometheus import ApiMetrics
+from pipeline.observability.metrics import LATENCY_OBJECTIVE_S
 from tests.api.scene import NOON, Scene, person
 
 

@@ -16,16 +16,16 @@ import pytest
 from confluent_kafka import KafkaError
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from pipeline.api.access import make_access, records_max
-from pipeline.api.auth import ALL_SCOPES, Kind, Principal
-from pipeline.api.producing import (
+from pipeline.api.http.access import make_access, records_max
+from pipeline.api.http.auth import ALL_SCOPES, Kind, Principal
+from pipeline.api.ingest.producing import (
     BATCH_BYTES,
     CompletionProducer,
     ProducerLimits,
     RecordRefusedError,
 )
-from pipeline.config_api import ApiSettings
-from pipeline.local.stack import LocalStack
+from pipeline.dev.local.stack import LocalStack
+from pipeline.settings.api import ApiSettings
 from tests.api.scene import NOON, Answered, Scene
 from tests.api.test_outcomes import Clock, opened
 from tests.api.test_producing import LIBRARIES

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.api.auth import (
+from pipeline.api.http.auth import (
     COMPLETIONS_WRITE,
     PROGRESS_READ,
     Guard,
@@ -19,8 +19,8 @@ from pipeline.api.auth import (
     Verifier,
     check,
 )
-from pipeline.api.problems import ProblemError
-from pipeline.api.token_keys import (
+from pipeline.api.http.problems import ProblemError
+from pipeline.api.http.token_keys import (
     FetchedKeys,
     StaticKeys,
     VerifyingKey,

@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from pipeline.api.describe import FILE, openapi_page
-from pipeline.local.stack import LocalStack
+from pipeline.dev.local.stack import LocalStack
 from tests.api.serving import serving
 from tests.integration.ledger import ROOT, Ledger
 

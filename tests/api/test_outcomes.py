@@ -8,12 +8,11 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import Message
 
-from pipeline.api import outcomes as module
-from pipeline.api import recent
-from pipeline.api.following import Log, Place
-from pipeline.api.outcome_rows import Entry
-from pipeline.api.outcomes import OutcomeReaders, Outcomes, Receipt
-from pipeline.api.statuses import PARTS_MS_MAX, status_of
+from pipeline.api.outcomes import index as module
+from pipeline.api.outcomes import recent
+from pipeline.api.outcomes.index import OutcomeReaders, Outcomes, Receipt
+from pipeline.api.outcomes.rows import Entry
+from pipeline.api.outcomes.statuses import PARTS_MS_MAX, status_of
 from pipeline.codec.avro import AvroEncoder
 from pipeline.codec.schemas import load_schemas
 from pipeline.core.records import (
@@ -24,6 +23,7 @@ from pipeline.core.records import (
     OriginalCompletion,
     ReconciliationAlert,
 )
+from pipeline.kafka.tail import Log, Place
 from tests.integration.ledger import ROOT
 
 SCHEMAS = load_schemas(ROOT / "schemas")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.api.user_path import NO_ID, completion_path, id_of, path_of, user_path
+from pipeline.api.http.paths import NO_ID, completion_path, id_of, path_of, user_path
 from pipeline.core.texts import is_id
 from tests.api.odd_ids import LONG_WAY, MARKED, ODD_IDS, PLAIN, STEPS
 from tests.api.scene import Scene, person

@@ -8,13 +8,13 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from pipeline.api.parts import Parts
-from pipeline.api.preview import AT_ONCE, WAITING_MAX, DryRun, Preview, _revocations
-from pipeline.api.problems import ProblemError
+from pipeline.api.dependencies import Parts
+from pipeline.api.http.problems import ProblemError
+from pipeline.api.ingest.preview import AT_ONCE, WAITING_MAX, DryRun, Preview, _revocations
 from pipeline.core.progress import progress_of
 from pipeline.core.records import AuditEntry, Cause, Instant
-from pipeline.ops.validating import Entry, Validator
-from pipeline.ops.validating_state import state_of
+from pipeline.ops.validate.state import state_of
+from pipeline.ops.validate.verdicts import Entry, Validator
 from tests.ops.test_cases import WORLD, validator
 
 NOON = 1_783_504_800_000

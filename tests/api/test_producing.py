@@ -9,7 +9,7 @@ from typing import Any
 import confluent_kafka as ck
 import pytest
 
-from pipeline.api.producing import CompletionProducer, ProducerLimits
+from pipeline.api.ingest.producing import CompletionProducer, ProducerLimits
 from tests.api.scene import Scene
 
 OUT_OF_ORDER = ck.KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER

@@ -7,11 +7,11 @@ from urllib.parse import quote
 
 import pytest
 
-from pipeline import metrics_api as m
 from pipeline.core.calendar import DAY_MS
 from pipeline.core.geometry.catalogue import GoldenCatalogue
 from pipeline.core.outcome import World
 from pipeline.core.records import Dates, ProgressUpdated, Run
+from pipeline.observability import api_metrics as m
 from tests.api.scene import DAY, HOUR_MS, Answered, Scene, person
 from tests.core.scenes import BOOK, Log, at, completion, credit, day
 

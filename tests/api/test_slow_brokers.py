@@ -15,10 +15,10 @@ from pathlib import Path
 import confluent_kafka as ck
 import pytest
 
-from pipeline.api import producing
-from pipeline.api.access import make_access
-from pipeline.api.producing import CompletionProducer, ProducerLimits
-from pipeline.config_api import ApiSettings
+from pipeline.api.http.access import make_access
+from pipeline.api.ingest import producing
+from pipeline.api.ingest.producing import CompletionProducer, ProducerLimits
+from pipeline.settings.api import ApiSettings
 from tests.api.scene import NOON, Answered, Scene
 from tests.api.test_outcomes import Clock, opened
 from tests.integration.ledger import iso

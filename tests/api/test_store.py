@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.api.freshness import Freshness
-from pipeline.api.store import Change, Identity, ProgressStore, ReadStoreError
+from pipeline.api.reads.freshness import Freshness
+from pipeline.api.reads.store import Change, Identity, ProgressStore, ReadStoreError
 
 CACHE = 8 << 20
 TOPIC = Identity("t.progress", "one", 2)

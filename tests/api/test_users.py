@@ -7,12 +7,12 @@ from typing import NoReturn
 
 import pytest
 
-from pipeline import metrics_api as m
-from pipeline.api.auth import Guard, Principal
-from pipeline.api.problems import ProblemError
+from pipeline.api.http.auth import Guard, Principal
+from pipeline.api.http.problems import ProblemError
 from pipeline.core.calendar import DAY_MS
 from pipeline.core.keys import key_ids
 from pipeline.core.records import Dates, Keys, PortalReached, Run
+from pipeline.observability import api_metrics as m
 from tests.api.scene import DAY, HOUR_MS, NOON, Answered, Scene, person
 
 PROGRESS = "/v1/users/ann/progress"

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from bench.__main__ import main
+from pipeline.dev.local.stack import LocalStack
 from pipeline.errors import EXIT_OK, EXIT_USAGE
-from pipeline.local.stack import LocalStack
 
 SMALL = ("--events", "5000", "--faust-events", "500")
 SHORT = ("--latency-seconds", "2", "--latency-rate", "200")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.cli.main import run
-from pipeline.local.stack import LocalStack
+from pipeline.dev.local.stack import LocalStack
 
 Captured = pytest.CaptureFixture[str]
 

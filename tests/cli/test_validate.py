@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.cli import main as cli
 from pipeline.core.dedupe import SeenCompletion, SeenUpdate
-from pipeline.ops.validating_state import LeftBehind, decode
+from pipeline.ops.validate.state import LeftBehind, decode
 
 ROOT = Path(__file__).parents[2]
 Captured = pytest.CaptureFixture[str]

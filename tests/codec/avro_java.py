@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from jgo.maven import MavenContext
 
-from pipeline.local import artifacts, pinning
+from pipeline.dev.local import artifacts, pinning
 
 COORDINATES: Final = ("org.apache.avro:avro:1.12.1", "org.eclipse.jdt:ecj:3.43.0")
 NEEDED: Final = (

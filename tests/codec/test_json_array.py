@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.api.problems import ProblemError
-from pipeline.api.receiving import items_of
+from pipeline.api.http.problems import ProblemError
+from pipeline.api.ingest.receiving import items_of
 from pipeline.codec import json_array
 from pipeline.codec.json_array import MARKS_MAX, NotAnArrayError, bare, cut
 

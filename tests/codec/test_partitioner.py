@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.codec.partitioner import murmur2, partition_of
-from pipeline.local.stack import LocalStack
+from pipeline.dev.local.stack import LocalStack
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from pipeline.codec.registry import (
 )
 from pipeline.codec.schemas import RECORDS, parse
 from pipeline.codec.writers import subjects_of
-from pipeline.local.stack import LocalStack
+from pipeline.dev.local.stack import LocalStack
 from tests.codec.registry_scene import (
     REFUSALS,
     SILENCES,

@@ -25,7 +25,7 @@ from pipeline.codec.schemas import (
     parse,
 )
 from pipeline.core.records import COMMAND_KINDS
-from pipeline.ops.compatibility import changed_releases, problems, released_versions
+from pipeline.ops.schemas.compatibility import changed_releases, problems, released_versions
 from tests.codec.samples import SAMPLES, SCHEMAS, SCHEMAS_DIR, TYPES, plain
 
 LEVELS = dict.fromkeys(RECORDS, "FULL_TRANSITIVE") | dict.fromkeys(

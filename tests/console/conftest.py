@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from pipeline.local.stack import LocalStack
-from pipeline.ops.assets import open_store, publish
+from pipeline.dev.local.stack import LocalStack
+from pipeline.ops.assets.catalogue import open_store, publish
 from tests.api.serving import Served, serving
 from tests.integration.ledger import Ledger
 

@@ -10,10 +10,10 @@ from typing import Any, cast
 
 from pipeline.api.console.sampling import Sampler
 from pipeline.api.console.watch import Watch
-from pipeline.api.measures import ApiMetrics
-from pipeline.api.outcome_rows import Entry
-from pipeline.api.recent import Recent
+from pipeline.api.outcomes.recent import Recent
+from pipeline.api.outcomes.rows import Entry
 from pipeline.core.records import AuditEntry, Cause
+from pipeline.observability.api_prometheus import ApiMetrics
 from tests.api.scene import DAY, NOON, Scene
 
 

@@ -2,7 +2,7 @@
 
 from playwright.sync_api import Browser
 
-from pipeline.api.user_path import user_path
+from pipeline.api.http.paths import user_path
 from tests.api.odd_ids import ODD_IDS
 from tests.api.serving import Served, completion, token
 

@@ -11,17 +11,16 @@ from typing import Any
 import jwt
 import pytest
 
-from pipeline.api.auth import COOKIE, Expected, Guard, Verifier
 from pipeline.api.console.heatmap import OUTSIDE, Cell, years_of
 from pipeline.api.console.people import PAGE
 from pipeline.api.console.rendering import HTMX_VERSION, ago, link, static_files
 from pipeline.api.console.sampling import buckets, grown, quantile, reading_of
 from pipeline.api.console.watch import EVENTS_MAX, KINDS, Watch
-from pipeline.api.measures import ApiMetrics
-from pipeline.api.outcome_rows import Entry
-from pipeline.api.stream_events import Streamed
-from pipeline.api.token_keys import secret_keys
-from pipeline.api.views import Day
+from pipeline.api.http.auth import COOKIE, Expected, Guard, Verifier
+from pipeline.api.http.token_keys import secret_keys
+from pipeline.api.live.events import Streamed
+from pipeline.api.outcomes.rows import Entry
+from pipeline.api.reads.views import Day
 from pipeline.core.reading import DayKind
 from pipeline.core.records import (
     AuditEntry,
@@ -29,6 +28,7 @@ from pipeline.core.records import (
     PortalReached,
     Run,
 )
+from pipeline.observability.api_prometheus import ApiMetrics
 from tests.api.scene import DAY, NOON, person
 from tests.console.pages import audited, scene
 

@@ -8,7 +8,7 @@ import pytest
 
 from pipeline.api.console.history import row_of
 from pipeline.api.console.people import PAGE
-from pipeline.api.outcome_rows import Entry
+from pipeline.api.outcomes.rows import Entry
 from pipeline.core.records import Cause, OriginalCompletion, ReconciliationAlert
 from tests.api.scene import DAY, HOUR_MS, NOON, person
 from tests.console.pages import audited, scene

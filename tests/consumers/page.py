@@ -9,7 +9,7 @@ test says that it changes.
 import re
 from pathlib import Path
 
-from pipeline.local.stack import LocalStack
+from pipeline.dev.local.stack import LocalStack
 
 PAGE = Path(__file__).parents[2] / "docs" / "CONSUMING.md"
 

@@ -13,8 +13,8 @@ from typing import Any
 import fastavro
 import pytest
 
-from pipeline.local.stack import LocalStack
-from pipeline.ops.assets import open_store, publish
+from pipeline.dev.local.stack import LocalStack
+from pipeline.ops.assets.catalogue import open_store, publish
 from tests.codec.samples import SAMPLES, SCHEMAS, fastavro_body, plain
 from tests.consumers import scene
 from tests.consumers.page import here, installed, snippet

@@ -5,7 +5,7 @@ import re
 
 import yaml
 
-from pipeline.config import Settings
+from pipeline.settings.worker import Settings
 from tests.consumers.page import PAGE, installed, snippet
 
 ROOT = PAGE.parents[1]

@@ -13,10 +13,10 @@ from typing import Any, Protocol
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from pipeline.dev.local.stack import LocalStack
 from pipeline.engine.kafka import KafkaCluster
 from pipeline.engine.kafka_config import KafkaConfig
 from pipeline.engine.ports import Cluster, Message, TopicPartition
-from pipeline.local.stack import LocalStack
 from simulator.broker import Broker
 from simulator.cluster import SimCluster
 from simulator.faults import Dice

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline.local.stack import LocalStack
+from pipeline.dev.local.stack import LocalStack
 from tests.contract.promises import PROMISES
 from tests.contract.sides import RealSide, Side, SimSide
 

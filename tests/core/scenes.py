@@ -14,7 +14,7 @@ from pipeline.core.progress import progress_of
 from pipeline.core.records import Cause, Command, PracticeCompleted, ProgressUpdated
 from pipeline.core.state import EMPTY, UserState
 from pipeline.core.zones import Zone, zone_of
-from pipeline.ops.validating_state import Remembered
+from pipeline.ops.validate.state import Remembered
 
 POLICY_TEXT = Path(__file__).parents[2].joinpath("policy.yaml").read_text()
 BOOK = load_policy(POLICY_TEXT)

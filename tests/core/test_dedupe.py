@@ -18,7 +18,7 @@ from pipeline.core.dedupe import (
 from pipeline.core.identity import uuid_of
 from pipeline.core.records import OriginalCompletion
 from pipeline.core.traces import CELL_UNKNOWN
-from pipeline.ops.validating_state import Remembered
+from pipeline.ops.validate.state import Remembered
 from tests.core.scenes import (
     BOOK,
     DAY,

@@ -14,7 +14,7 @@ from pipeline.core.traces import (
     trace_of,
     with_trace,
 )
-from pipeline.ops.validating_state import Remembered
+from pipeline.ops.validate.state import Remembered
 from tests.core.scenes import BOOK, DAY, HOUR, NOW, Log, completion
 
 WINDOW_MS = BOOK.window_ms

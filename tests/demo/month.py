@@ -17,20 +17,20 @@ import msgspec
 from confluent_kafka import Message
 
 from pipeline.core.geometry.catalogue import GoldenCatalogue
-from pipeline.demo.expected import REASONS, days, expected_audit, expected_progress
-from pipeline.demo.generator import Month, generate
-from pipeline.demo.newer_schemas import newer_encoder, newer_schemas
-from pipeline.demo.outputs import Outputs
-from pipeline.demo.planted import ToSend
-from pipeline.demo.reports import Limits
-from pipeline.demo.requests import Claimable
-from pipeline.demo.sending import Sent
-from pipeline.demo.wire import Wire
-from pipeline.oracle import Judgement, Logged, Reader, Rules, Verdict, judge, load_rules
-from pipeline.oracle.events import Alert, Place
-from pipeline.oracle.partition import home
-from pipeline.oracle.reading import without_logical_types
-from pipeline.oracle.users import key_id, unlock_id
+from pipeline.dev.demo.expected import REASONS, days, expected_audit, expected_progress
+from pipeline.dev.demo.generator import Month, generate
+from pipeline.dev.demo.newer_schemas import newer_encoder, newer_schemas
+from pipeline.dev.demo.outputs import Outputs
+from pipeline.dev.demo.planted import ToSend
+from pipeline.dev.demo.reports import Limits
+from pipeline.dev.demo.requests import Claimable
+from pipeline.dev.demo.sending import Sent
+from pipeline.dev.demo.wire import Wire
+from pipeline.dev.oracle import Judgement, Logged, Reader, Rules, Verdict, judge, load_rules
+from pipeline.dev.oracle.events import Alert, Place
+from pipeline.dev.oracle.partition import home
+from pipeline.dev.oracle.reading import without_logical_types
+from pipeline.dev.oracle.users import key_id, unlock_id
 
 ROOT = Path(__file__).parents[2]
 POLICY = (ROOT / "policy.yaml").read_text(encoding="utf-8")

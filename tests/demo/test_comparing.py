@@ -5,8 +5,14 @@ from copy import deepcopy
 
 import pytest
 
-from pipeline.demo.comparing import EXAMPLES_MAX, KINDS, Differences, compare, compare_early_reads
-from pipeline.demo.outputs import where
+from pipeline.dev.demo.comparing import (
+    EXAMPLES_MAX,
+    KINDS,
+    Differences,
+    compare,
+    compare_early_reads,
+)
+from pipeline.dev.demo.outputs import where
 from tests.demo.month import FakeMessage, Run, faultless, rules
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import httpx2
 import pytest
 
-from pipeline.config import Settings
-from pipeline.demo.console import end_console, start_console
-from pipeline.demo.errors import ConsoleNotStartedError
-from pipeline.local.process import ProcessId, end, identify, this_process
-from pipeline.local.stack import LocalStack
-from pipeline.local.state import Layout, StackState, write_whole
+from pipeline.dev.demo.console import end_console, start_console
+from pipeline.dev.demo.errors import ConsoleNotStartedError
+from pipeline.dev.local.process import ProcessId, end, identify, this_process
+from pipeline.dev.local.stack import LocalStack
+from pipeline.dev.local.state import Layout, StackState, write_whole
+from pipeline.settings.worker import Settings
 from tests.demo.month import ROOT
 from tests.integration.ledger import Ledger
 
@@ -85,7 +85,7 @@ def test_only_the_process_that_was_written_down_is_ended(tmp_path: Path) -> None
         assert found is not None
         write_whole(record, found)
         subprocess.run(
-            [sys.executable, "-m", "pipeline.demo.console", "end", str(tmp_path)],
+            [sys.executable, "-m", "pipeline.dev.demo.console", "end", str(tmp_path)],
             cwd=ROOT,
             timeout=60,
             check=True,

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pipeline.config import Settings
-from pipeline.demo import oddities
-from pipeline.demo.errors import WorkerEndedError
-from pipeline.demo.live import LiveView
-from pipeline.demo.planted import DUPLICATES
-from pipeline.demo.run import run_demo
-from pipeline.demo.stage import Options, read_files
-from pipeline.demo.summary import Result
-from pipeline.demo.worker_process import WorkerProcess, environment
-from pipeline.local.stack import LocalStack
+from pipeline.dev.demo import oddities
+from pipeline.dev.demo.errors import WorkerEndedError
+from pipeline.dev.demo.live import LiveView
+from pipeline.dev.demo.planted import DUPLICATES
+from pipeline.dev.demo.run import run_demo
+from pipeline.dev.demo.stage import Options, read_files
+from pipeline.dev.demo.summary import Result
+from pipeline.dev.demo.worker_process import WorkerProcess, environment
+from pipeline.dev.local.stack import LocalStack
+from pipeline.settings.worker import Settings
 from tests.demo.month import ROOT
 
 SETTINGS = Settings(

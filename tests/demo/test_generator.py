@@ -6,14 +6,14 @@ from random import Random
 import msgspec
 import pytest
 
-from pipeline.demo import oddities
-from pipeline.demo.expected import REASONS
-from pipeline.demo.garbage import KINDS, NOISE_BYTES
-from pipeline.demo.people import PRACTICES, ROLES, ROLES_EVERY
-from pipeline.demo.planted import DUPLICATES, tally
-from pipeline.demo.reports import make_device
-from pipeline.demo.requests import REFUSED
-from pipeline.oracle import Judgement, Reader, UserModel, judge
+from pipeline.dev.demo import oddities
+from pipeline.dev.demo.expected import REASONS
+from pipeline.dev.demo.garbage import KINDS, NOISE_BYTES
+from pipeline.dev.demo.people import PRACTICES, ROLES, ROLES_EVERY
+from pipeline.dev.demo.planted import DUPLICATES, tally
+from pipeline.dev.demo.reports import make_device
+from pipeline.dev.demo.requests import REFUSED
+from pipeline.dev.oracle import Judgement, Reader, UserModel, judge
 from tests.demo.month import END_MS, PARTITIONS, SCHEMAS, limits, log_of, make, rules
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.config import Settings
 from pipeline.core.geometry.catalogue import GoldenCatalogue, object_key
 from pipeline.core.geometry.cycle import FIGURE_OF_FRAME
 from pipeline.core.geometry.render import Renderer
-from pipeline.demo.errors import DemoError
-from pipeline.demo.page import Strip, reached_portals, strip_of, telling_strips, write_page
-from pipeline.demo.stage import Stage
+from pipeline.dev.demo.errors import DemoError
+from pipeline.dev.demo.page import Strip, reached_portals, strip_of, telling_strips, write_page
+from pipeline.dev.demo.stage import Stage
+from pipeline.settings.worker import Settings
 from tests.demo.month import PARTITIONS, POLICY, Run, faultless, wire
 
 

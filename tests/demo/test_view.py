@@ -10,12 +10,12 @@ import pytest
 from rich.console import Console
 
 from pipeline.cli.demo import called_as
-from pipeline.config import Settings
-from pipeline.demo.comparing import Differences
-from pipeline.demo.live import LiveView, line, panel
-from pipeline.demo.planted import Planted
-from pipeline.demo.summary import Result, kept_lines, render
-from pipeline.demo.watching import Killing, View
+from pipeline.dev.demo.comparing import Differences
+from pipeline.dev.demo.live import LiveView, line, panel
+from pipeline.dev.demo.planted import Planted
+from pipeline.dev.demo.summary import Result, kept_lines, render
+from pipeline.dev.demo.watching import Killing, View
+from pipeline.settings.worker import Settings
 
 VERDICTS = Counter(
     {"accepted": 1_234_567, "exact": 45_678, "twin": 9_876, "collision": 543, "overlap": 2_101}

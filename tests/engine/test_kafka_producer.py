@@ -2,9 +2,9 @@
 
 import pytest
 
+from pipeline.dev.local.stack import LocalStack
 from pipeline.engine.errors import SlotTakenError
 from pipeline.engine.ports import TopicPartition
-from pipeline.local.stack import LocalStack
 from tests.contract.promises import producer_of
 from tests.contract.sides import RealSide
 

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from typing import Final
 
-from pipeline.local.stack import LocalStack
+from pipeline.dev.local.stack import LocalStack
 from tests.contract.sides import RealSide
 
 ROUNDS: Final = 5

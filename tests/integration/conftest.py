@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.local.stack import LocalStack
-from pipeline.ops.assets import open_store, publish
+from pipeline.dev.local.stack import LocalStack
+from pipeline.ops.assets.catalogue import open_store, publish
 from tests.integration.ledger import Ledger
 
 

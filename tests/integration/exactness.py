@@ -8,8 +8,8 @@ from pathlib import Path
 
 from chaos.judge import examine, gather, policy
 from chaos.stores import compared
+from pipeline.dev.oracle import Judgement
 from pipeline.engine.rocks import RocksDisk
-from pipeline.oracle import Judgement
 from tests.integration.ledger import Ledger
 
 

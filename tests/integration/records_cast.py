@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import fastavro
 
-from pipeline.oracle.partition import home
+from pipeline.dev.oracle.partition import home
 from tests.integration.ledger import ROOT, iso
 
 PARTITIONS: Final = 4

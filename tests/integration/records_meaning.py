@@ -19,8 +19,8 @@ import msgspec
 import yaml
 
 from chaos.ledger import Output
-from pipeline.oracle import Completion, Logged, Progress, SupportCommand, Unlock, UserModel
-from pipeline.oracle.rules import Policy
+from pipeline.dev.oracle import Completion, Logged, Progress, SupportCommand, Unlock, UserModel
+from pipeline.dev.oracle.rules import Policy
 from tests.integration.records_scene import NAMESPACE, Scene, Step, catalogue_in
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

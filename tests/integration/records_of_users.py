@@ -8,7 +8,7 @@ Invariant: a key is the path of a field that holds no record; its value gives wh
 from datetime import date
 from typing import Any, Final
 
-from pipeline.oracle import Completion
+from pipeline.dev.oracle import Completion
 from tests.integration.records_meaning import (
     FIGURES,
     ONE_DAY,

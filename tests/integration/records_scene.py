@@ -17,8 +17,7 @@ from uuid import UUID, uuid5
 
 from chaos.judge import logged_inputs
 from chaos.ledger import INPUTS, OUTPUTS, Output
-from pipeline.ops.skips import Skip, SkipTopic
-from pipeline.oracle import (
+from pipeline.dev.oracle import (
     Completion,
     Judgement,
     Logged,
@@ -31,7 +30,8 @@ from pipeline.oracle import (
     judge_read,
     load_rules,
 )
-from pipeline.oracle.events import Place
+from pipeline.dev.oracle.events import Place
+from pipeline.ops.skips import Skip, SkipTopic
 from tests.integration.ledger import ROOT, Ledger
 from tests.integration.records_cast import ACTS, PARTITIONS, POISON, Cast, Sent, cast
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any, Final, TypeAlias
 
-from pipeline.oracle import Completion, SupportCommand, UserModel
-from pipeline.oracle.events import Against, Alert, Place
+from pipeline.dev.oracle import Completion, SupportCommand, UserModel
+from pipeline.dev.oracle.events import Against, Alert, Place
 from tests.integration.records_meaning import (
     Told,
     digest_of,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from chaos.ledger import DEADLINE_S
-from pipeline.local.stack import LocalStack
+from pipeline.dev.local.stack import LocalStack
 from tests.integration.exactness import check_exact, local_state
 from tests.integration.ledger import READY, Ledger
 from tests.integration.load import send_load

@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import psutil
 
-from pipeline.local.ports import choose
+from pipeline.dev.local.ports import choose
 from tests.integration.ledger import ROOT, Ledger
 
-FAUST = [sys.executable, "-m", "faust", "-A", "pipeline.app"]
+FAUST = [sys.executable, "-m", "faust", "-A", "pipeline.worker.app"]
 
 
 def faust(ledger: Ledger, command: str) -> str:

@@ -7,8 +7,8 @@ from typing import Any
 import confluent_kafka as ck
 import pytest
 
-from pipeline.ops import topics as topic_ops
-from pipeline.ops.topics_file import Target, load_topics
+from pipeline.ops.topics import sync as topic_ops
+from pipeline.ops.topics.file import Target, load_topics
 from tests.integration.exactness import check_exact
 from tests.integration.ledger import READY, ROOT, Ledger
 from tests.integration.load import send_load

@@ -17,7 +17,7 @@ import pytest
 import yaml
 
 from chaos.ledger import Output
-from pipeline.local.stack import LocalStack
+from pipeline.dev.local.stack import LocalStack
 from tests.integration.ledger import ROOT, Ledger
 from tests.integration.records_meaning import FRAMING_BYTES, Told, frames_of, unlocks_of
 from tests.integration.records_of_users import (

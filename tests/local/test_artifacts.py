@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.dev.local import artifacts
+from pipeline.dev.local.artifacts import Pin, find_java, provide, read_pins
+from pipeline.dev.local.servers import Files
+from pipeline.dev.local.stack import quiet
 from pipeline.errors import DiskError, DownloadError, JreMissingError
-from pipeline.local import artifacts
-from pipeline.local.artifacts import Pin, find_java, provide, read_pins
-from pipeline.local.servers import Files
-from pipeline.local.stack import quiet
 
 JAR = b"a jar" * 1000
 JAR_PATH = "/org/example/broker/1.0/broker-1.0.jar"

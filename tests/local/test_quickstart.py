@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.local import quickstart
-from pipeline.local.artifacts import cache_folder, provide
-from pipeline.local.quickstart import prepare
-from pipeline.local.stack import LocalStack, quiet
-from pipeline.local.state import Layout, read_state
+from pipeline.dev.local import quickstart
+from pipeline.dev.local.artifacts import cache_folder, provide
+from pipeline.dev.local.quickstart import prepare
+from pipeline.dev.local.stack import LocalStack, quiet
+from pipeline.dev.local.state import Layout, read_state
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

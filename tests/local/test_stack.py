@@ -17,17 +17,17 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from pipeline.dev.local.ports import choose
+from pipeline.dev.local.process import ProcessId, gone
+from pipeline.dev.local.stack import LocalStack
+from pipeline.dev.local.state import Layout, StackState, read_state
 from pipeline.errors import PortInUseError, ServerDiedError, StackError
-from pipeline.local.ports import choose
-from pipeline.local.process import ProcessId, gone
-from pipeline.local.stack import LocalStack
-from pipeline.local.state import Layout, StackState, read_state
 
 OWNER = textwrap.dedent(
     """
     import sys, time
     from pathlib import Path
-    from pipeline.local.stack import LocalStack
+    from pipeline.dev.local.stack import LocalStack
     with LocalStack(Path(sys.argv[1])):
         print("up", flush=True)
         time.sleep(300)

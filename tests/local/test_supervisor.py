@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.local import control, launch
-from pipeline.local.process import ProcessId, gone, identify, send_signal, this_process
-from pipeline.local.stack import LocalStack
-from pipeline.local.state import Layout, Orders, ServerSpec, StackState, read_state
+from pipeline.dev.local import control, launch
+from pipeline.dev.local.process import ProcessId, gone, identify, send_signal, this_process
+from pipeline.dev.local.stack import LocalStack
+from pipeline.dev.local.state import Layout, Orders, ServerSpec, StackState, read_state
 
 SLEEP = (sys.executable, "-c", "import time; time.sleep(60)")
 STUBBORN = (

@@ -16,8 +16,8 @@ from pipeline.core.geometry.catalogue import (
     object_key,
 )
 from pipeline.core.geometry.render import Renderer
-from pipeline.ops import assets
-from pipeline.ops.assets import (
+from pipeline.ops.assets import catalogue as assets
+from pipeline.ops.assets.catalogue import (
     AssetConflictError,
     AssetDriftError,
     AssetsMissingError,

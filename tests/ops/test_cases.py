@@ -17,12 +17,12 @@ from pipeline.codec.schemas import load_schemas
 from pipeline.core.fold import World
 from pipeline.core.geometry.catalogue import GoldenCatalogue
 from pipeline.core.policy import load_policy
-from pipeline.ops.validating import Validator
-from pipeline.ops.validating_files import entries_of
-from pipeline.oracle.events import Logged
-from pipeline.oracle.model import judge
-from pipeline.oracle.reading import Reader
-from pipeline.oracle.rules import load_rules
+from pipeline.dev.oracle.events import Logged
+from pipeline.dev.oracle.model import judge
+from pipeline.dev.oracle.reading import Reader
+from pipeline.dev.oracle.rules import load_rules
+from pipeline.ops.validate.files import entries_of
+from pipeline.ops.validate.verdicts import Validator
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "tests" / "cases").glob("*.json"))

@@ -10,7 +10,7 @@ from confluent_kafka.schema_registry import Schema
 
 from pipeline.cli.main import run
 from pipeline.codec.registry import connect
-from pipeline.local.stack import LocalStack
+from pipeline.dev.local.stack import LocalStack
 
 ROOT = Path(__file__).parents[2]
 
@@ -223,7 +223,7 @@ def test_findings_are_printed(awaway: Callable[..., tuple[int, str]], tmp_path: 
 def test_servers_that_do_not_answer(
     awaway: Callable[..., tuple[int, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.ops.topic_admin._REQUEST_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("pipeline.ops.topics.admin._REQUEST_TIMEOUT_S", 0.5)
     monkeypatch.setenv("AWAWAY_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     monkeypatch.setenv("AWAWAY_REGISTRY_URL", "http://127.0.0.1:1")
     code, text = awaway("topics", "plan", "-o", "json")

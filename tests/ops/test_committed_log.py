@@ -8,9 +8,9 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from pipeline.local.stack import LocalStack
-from pipeline.ops import committed_log
-from pipeline.ops.committed_log import CommittedLog, UnreadableLogError
+from pipeline.dev.local.stack import LocalStack
+from pipeline.kafka import committed_log
+from pipeline.kafka.committed_log import CommittedLog, UnreadableLogError
 
 
 @pytest.fixture

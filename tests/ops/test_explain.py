@@ -18,12 +18,12 @@ from pipeline.cli import main
 from pipeline.codec.registry import SchemaResolver
 from pipeline.codec.schemas import load_schemas
 from pipeline.core.policy import load_policy
-from pipeline.local.stack import LocalStack
-from pipeline.ops.assets import open_store, publish
-from pipeline.ops.committed_log import UnreadableLogError
-from pipeline.ops.explain import explain
-from pipeline.ops.explain_log import InputReader, LogEvidence
-from pipeline.ops.explain_records import Place
+from pipeline.dev.local.stack import LocalStack
+from pipeline.kafka.committed_log import UnreadableLogError
+from pipeline.ops.assets.catalogue import open_store, publish
+from pipeline.ops.explain.explanation import explain
+from pipeline.ops.explain.log import InputReader, LogEvidence
+from pipeline.ops.explain.records import Place
 from tests.integration.ledger import ROOT, Ledger, iso
 
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.cli.explain import render
-from pipeline.ops.explain_records import DayAnswer, Explanation, Place, Standing, Story
+from pipeline.ops.explain.records import DayAnswer, Explanation, Place, Standing, Story
 
 DAY = date(2026, 11, 20)
 POLICY = "the day starts at 04:00"

@@ -9,7 +9,7 @@ import pytest
 from pipeline.cli.main import run
 from pipeline.core.geometry.catalogue import golden_bytes
 from pipeline.core.geometry.render import Renderer
-from pipeline.ops import pictures
+from pipeline.ops.assets import pictures
 
 README_PICTURE = Path(__file__).parents[2] / "docs" / "images" / "figures.png"
 

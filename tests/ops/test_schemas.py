@@ -19,10 +19,10 @@ from pipeline.codec.errors import (
 )
 from pipeline.codec.registry import Expected, SchemaResolver, connect, level_of
 from pipeline.codec.schemas import RECORDS, Schema, load_schemas, parse
-from pipeline.local.stack import LocalStack
-from pipeline.ops import schemas
-from pipeline.ops.schemas import NotLatestError, SchemasRefusedError
-from pipeline.ops.topics_file import Target, load_topics, parse_topics
+from pipeline.dev.local.stack import LocalStack
+from pipeline.ops.schemas import sync as schemas
+from pipeline.ops.schemas.sync import NotLatestError, SchemasRefusedError
+from pipeline.ops.topics.file import Target, load_topics, parse_topics
 
 ROOT = Path(__file__).parents[2]
 FILE = load_topics(ROOT / "topics.yaml")

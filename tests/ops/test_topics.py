@@ -10,10 +10,10 @@ import yaml
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from pipeline.local.stack import LocalStack
-from pipeline.ops import topics
-from pipeline.ops.topic_plan import ClusterTopic, Permissions, SettingChange, compare
-from pipeline.ops.topics import PlanRefusedError, Target, TopicsError, TopicsFileError
+from pipeline.dev.local.stack import LocalStack
+from pipeline.ops.topics import sync as topics
+from pipeline.ops.topics.plan import ClusterTopic, Permissions, SettingChange, compare
+from pipeline.ops.topics.sync import PlanRefusedError, Target, TopicsError, TopicsFileError
 
 FILE = topics.load_topics(Path(__file__).parents[2] / "topics.yaml")
 NOTHING = Permissions()
@@ -246,7 +246,7 @@ def test_an_input_that_would_grow_when_it_is_read_is_refused_by_the_broker(
 
 
 def test_a_broker_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.ops.topic_admin._REQUEST_TIMEOUT_S", 0.5)
+    monkeypatch.setattr("pipeline.ops.topics.admin._REQUEST_TIMEOUT_S", 0.5)
     admin = AdminClient({"bootstrap.servers": "127.0.0.1:1", "log_level": 0})
     with pytest.raises(TopicsError, match="cannot be listed") as caught:
         topics.plan(admin, FILE)

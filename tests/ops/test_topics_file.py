@@ -7,16 +7,16 @@ import pytest
 import yaml
 
 from pipeline.codec.dead_letters import EXTRA_BYTES
-from pipeline.config import Settings
 from pipeline.core.policy import load_policy
-from pipeline.ops.acls import Rule, rules
-from pipeline.ops.topics_file import (
+from pipeline.ops.topics.acls import Rule, rules
+from pipeline.ops.topics.file import (
     Target,
     TopicsFileError,
     compatibility_of,
     load_topics,
     parse_topics,
 )
+from pipeline.settings.worker import Settings
 
 ROOT = Path(__file__).parents[2]
 FILE = load_topics(ROOT / "topics.yaml")

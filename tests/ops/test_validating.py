@@ -1,7 +1,7 @@
 """What `awaway validate` says where the program itself is at fault: as the worker would."""
 
 from pipeline.core.records import Command, PracticeCompleted
-from pipeline.ops.validating import Entry, Validator
+from pipeline.ops.validate.verdicts import Entry, Validator
 from tests.ops.test_cases import WORLD
 
 NOON = 1_783_504_800_000

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.oracle import (
+from pipeline.dev.oracle import (
     Completion,
     Judgement,
     Rules,

@@ -16,15 +16,15 @@ from pipeline.core.policy import load_policy
 from pipeline.core.progress import progress_of
 from pipeline.core.records import Cause, Command, PracticeCompleted
 from pipeline.core.state import EMPTY, UserState
-from pipeline.demo.alerts import alert_differences
-from pipeline.demo.expected import (
+from pipeline.dev.demo.alerts import alert_differences
+from pipeline.dev.demo.expected import (
     EPOCH,
     days,
     expected_audit,
     expected_progress,
     shown_progress,
 )
-from pipeline.oracle import (
+from pipeline.dev.oracle import (
     Completion,
     Judgement,
     Rules,
@@ -33,7 +33,7 @@ from pipeline.oracle import (
     judge_read,
     load_rules,
 )
-from pipeline.oracle.users import unlock_id
+from pipeline.dev.oracle.users import unlock_id
 
 CATALOGUE = GoldenCatalogue()
 Event = PracticeCompleted | Command

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from pipeline.oracle.dates import (
+from pipeline.dev.oracle.dates import (
     Ending,
     bridged_beside,
     is_bridged,

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.records import PracticeCompleted
-from pipeline.oracle.dates import EPOCH, offset_minutes
-from pipeline.oracle.zones import named
+from pipeline.dev.oracle.dates import EPOCH, offset_minutes
+from pipeline.dev.oracle.zones import named
 from tests.oracle.scenes import POLICY, ms
 from tests.oracle.side_by_side import SideBySide
 

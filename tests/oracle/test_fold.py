@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.records import Command, PracticeCompleted
-from pipeline.oracle.users import key_id
+from pipeline.dev.oracle.users import key_id
 from tests.oracle.scenes import POLICY, ms
 from tests.oracle.side_by_side import Event, SideBySide, day
 

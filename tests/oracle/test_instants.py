@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.oracle.instants import instant_of
+from pipeline.dev.oracle.instants import instant_of
 from tests.oracle.scenes import ms
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from pipeline.codec import json_inputs
 from pipeline.codec.errors import DecodeError
-from pipeline.oracle import Reader
-from pipeline.oracle.reading import UnreadableError
+from pipeline.dev.oracle import Reader
+from pipeline.dev.oracle.reading import UnreadableError
 
 READER = Reader({})
 INSTANTS = (

@@ -9,9 +9,9 @@ from typing import Any
 import fastavro
 import pytest
 
-from pipeline.oracle import Completion, Logged, Reader, SupportCommand, Verdict, judge
-from pipeline.oracle.partition import home, murmur2
-from pipeline.oracle.reading import UnreadableError
+from pipeline.dev.oracle import Completion, Logged, Reader, SupportCommand, Verdict, judge
+from pipeline.dev.oracle.partition import home, murmur2
+from pipeline.dev.oracle.reading import UnreadableError
 from tests.oracle.scenes import RULES, ms
 
 SCHEMA: dict[str, Any] = {

@@ -3,7 +3,7 @@
 from datetime import date
 from uuid import uuid4
 
-from pipeline.oracle.users import key_id
+from pipeline.dev.oracle.users import key_id
 from tests.oracle.scenes import RULES, Scene, ms
 
 

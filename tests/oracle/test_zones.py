@@ -2,8 +2,15 @@
 
 import pytest
 
-from pipeline.oracle.texts import is_blank, is_id, is_practice, without_surrogates
-from pipeline.oracle.zones import FORMER_NAMES, Named, clock_of, name_of_offset, resolve, zone_names
+from pipeline.dev.oracle.texts import is_blank, is_id, is_practice, without_surrogates
+from pipeline.dev.oracle.zones import (
+    FORMER_NAMES,
+    Named,
+    clock_of,
+    name_of_offset,
+    resolve,
+    zone_names,
+)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.metrics import LATENCY_OBJECTIVE_S, METRICS, Kind
-from pipeline.metrics_api import API_METRICS
+from pipeline.observability.api_metrics import API_METRICS
+from pipeline.observability.metrics import LATENCY_OBJECTIVE_S, METRICS, Kind
 from tests.worker.test_deploy import PROMETHEUS, ROOT, compose, documents
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.broker_checks import SWEEP, Times, UnsafeBrokerError, check_brokers
+from pipeline.dev.local.stack import LocalStack
 from pipeline.errors import EXIT_FAILED
-from pipeline.local.stack import LocalStack
-from pipeline.ops.assets import open_store, publish
+from pipeline.ops.assets.catalogue import open_store, publish
+from pipeline.worker.broker_checks import SWEEP, Times, UnsafeBrokerError, check_brokers
 from tests.integration.ledger import Ledger
 
 SAFE = {

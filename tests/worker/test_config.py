@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from pipeline.config import Settings
-from pipeline.config_load import CONFIG_VARIABLE, load_settings, unknown_variables
 from pipeline.errors import ConfigError
+from pipeline.settings.load import CONFIG_VARIABLE, load_settings, unknown_variables
+from pipeline.settings.worker import Settings
 
 SECRET = "hunter2-and-more"
 

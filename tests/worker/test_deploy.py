@@ -10,12 +10,12 @@ import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
 import yaml
 
-from pipeline.api.access import make_access
-from pipeline.config import ENV_PREFIX, Settings
-from pipeline.config_api import ApiSettings
-from pipeline.config_load import load_settings_of
+from pipeline.api.http.access import make_access
 from pipeline.ops.strict_yaml import parse_yaml
-from pipeline.ops.topics_file import Target, load_topics
+from pipeline.ops.topics.file import Target, load_topics
+from pipeline.settings.api import ApiSettings
+from pipeline.settings.load import load_settings_of
+from pipeline.settings.worker import ENV_PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"

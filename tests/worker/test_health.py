@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from pipeline.metrics import WorkerState
 from pipeline.observability.health import (
     FAILED_IN_A_ROW_MAX,
     Health,
     HealthServer,
     HealthServerError,
 )
+from pipeline.observability.metrics import WorkerState
 from pipeline.observability.prometheus import WorkerMetrics
 
 

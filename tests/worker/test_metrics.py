@@ -11,7 +11,7 @@ from prometheus_client import Histogram as PrometheusHistogram
 from prometheus_client.exposition import generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as generate_openmetrics
 
-from pipeline.metrics import (
+from pipeline.observability.metrics import (
     INGEST_TO_COMMIT,
     LATENCY_OBJECTIVE_S,
     METRICS,

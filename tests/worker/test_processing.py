@@ -25,8 +25,8 @@ from pipeline.core.fold import Outcome
 from pipeline.engine.batch import Batch, OpenPartition
 from pipeline.engine.errors import CorruptStoreError, StoreUnwritableError
 from pipeline.engine.marker import FORMAT, Marker
-from pipeline.processing import Processor
-from pipeline.rules import Rules
+from pipeline.worker.processing import Processor
+from pipeline.worker.rules import Rules
 
 AT_MS = 1_790_000_000_000
 

@@ -9,8 +9,8 @@ import pytest
 from confluent_kafka import Consumer
 
 from pipeline.cli.main import COMMANDS
-from pipeline.local.stack import LocalStack
-from pipeline.ops.assets import open_store, publish
+from pipeline.dev.local.stack import LocalStack
+from pipeline.ops.assets.catalogue import open_store, publish
 from tests.integration.ledger import Ledger
 
 ROOT = Path(__file__).parents[2]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.metrics import METRICS
+from pipeline.observability.metrics import METRICS
 from pipeline.observability.reference import PAGES, main
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.lag import LagProbe, LagUnknownError, Offsets, Place
-from pipeline.metrics import BatchStats, WorkerState
+from pipeline.observability.metrics import BatchStats, WorkerState
 from pipeline.observability.prometheus import WorkerMetrics
-from pipeline.telemetry import Telemetry
+from pipeline.worker.lag import LagProbe, LagUnknownError, Offsets, Place
+from pipeline.worker.telemetry import Telemetry
 from tests.worker.scraping import scraped
 
 NOW_MS = 1_700_000_000_000

@@ -6,7 +6,6 @@ from typing import Any, cast
 
 import pytest
 
-from pipeline import window
 from pipeline.codec.state import encode_cover, encode_seen
 from pipeline.core.dedupe import SeenCompletion, SeenUpdate, Session
 from pipeline.engine.batch import TableView
@@ -15,7 +14,8 @@ from pipeline.engine.ports import Message, TopicPartition
 from pipeline.engine.replay import replay
 from pipeline.engine.rocks import RocksDisk
 from pipeline.engine.store import PartitionStore
-from pipeline.window import DAY_MS, Sweep, Window
+from pipeline.worker import window
+from pipeline.worker.window import DAY_MS, Sweep, Window
 from tests.engine.changelogs import Record
 
 SEEN = window.spec_of("seen-changelog", b"w")

@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
+from pipeline.dev.local.stack import LocalStack
 from pipeline.errors import EXIT_FAILED
-from pipeline.local.stack import LocalStack
-from pipeline.ops.assets import open_store, publish
+from pipeline.ops.assets.catalogue import open_store, publish
 from tests.integration.ledger import ROOT, Ledger
 from tests.worker.scraping import samples
 
@@ -238,9 +238,9 @@ def test_help_teaches(environment: dict[str, str]) -> None:
 
 def test_a_stop_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from pipeline.cli import worker  # noqa: PLC0415
-    from pipeline.config import Settings  # noqa: PLC0415
     from pipeline.observability.prometheus import WorkerMetrics  # noqa: PLC0415
-    from pipeline.telemetry import Telemetry  # noqa: PLC0415
+    from pipeline.settings.worker import Settings  # noqa: PLC0415
+    from pipeline.worker.telemetry import Telemetry  # noqa: PLC0415
 
     left: queue.Queue[int] = queue.Queue()
     monkeypatch.setattr(worker, "leave", left.put)
@@ -255,9 +255,9 @@ def test_a_stop_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def test_a_start_that_hangs_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline import app  # noqa: PLC0415
-    from pipeline.config import Settings  # noqa: PLC0415
     from pipeline.engine.faust_app import EngineApp  # noqa: PLC0415
+    from pipeline.settings.worker import Settings  # noqa: PLC0415
+    from pipeline.worker import app  # noqa: PLC0415
 
     class Hanging(Exception):
         pass

@@ -1,7 +1,7 @@
 """Explanations from the API's own index.
 
 Owns: the index and the store as evidence, bounds on how many explanations are made at once.
-Does not own: the explanation (ops/explain.py), the index (outcomes.py).
+Does not own: the explanation (ops/explain/explanation.py), the index (index.py).
 Invariant: it runs on a thread, and what it reads is bounded, so no explanation slows the reads.
 """
 
@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Final
 
-from pipeline.api.outcome_rows import TOPICS
-from pipeline.api.outcomes import PAGE_MAX
-from pipeline.api.parts import Parts
+from pipeline.api.dependencies import Parts
+from pipeline.api.outcomes.index import PAGE_MAX
+from pipeline.api.outcomes.rows import TOPICS
 from pipeline.codec.partitioner import partition_of
 from pipeline.core.records import AuditEntry, DeadLetter, PortalUnlocked, ReconciliationAlert
-from pipeline.ops.explain import explain
-from pipeline.ops.explain_records import Explanation, Findings, Looked, Place, RawInput
+from pipeline.ops.explain.explanation import explain
+from pipeline.ops.explain.records import Explanation, Findings, Looked, Place, RawInput
 
 ENTRIES_MAX: Final = 5_000
 AT_ONCE: Final = 2
@@ -79,7 +79,7 @@ class Explainer:
         self._turn = asyncio.Semaphore(AT_ONCE)
 
     async def explain(self, user_id: str, day: date | None) -> Explanation:
-        """As ops/explain.py.
+        """As ops/explain/explanation.py.
 
         Raises:
             UnreadableLogError: the brokers do not answer.

@@ -15,7 +15,9 @@ from urllib.parse import parse_qs, urlsplit
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from pipeline.api.auth import (
+from pipeline.api.console.rendering import AT, Pages, link
+from pipeline.api.dependencies import Parts
+from pipeline.api.http.auth import (
     COOKIE,
     HISTORY_READ,
     PROGRESS_READ,
@@ -23,9 +25,7 @@ from pipeline.api.auth import (
     Principal,
     check,
 )
-from pipeline.api.console.rendering import AT, Pages, link
-from pipeline.api.parts import Parts
-from pipeline.api.problems import ProblemError
+from pipeline.api.http.problems import ProblemError
 
 Page = Callable[[Request, Principal], Awaitable[Response]]
 

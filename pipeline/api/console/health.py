@@ -13,8 +13,6 @@ from typing import Final
 import msgspec
 from markupsafe import Markup
 
-from pipeline import metrics as w
-from pipeline import metrics_api as m
 from pipeline.api.console.charts import bar, columns, line
 from pipeline.api.console.sampling import (
     EVERY_S,
@@ -25,9 +23,11 @@ from pipeline.api.console.sampling import (
     quantile,
     total,
 )
-from pipeline.api.measures import READ_RESULTS
-from pipeline.api.parts import Parts
-from pipeline.metrics import LATENCY_OBJECTIVE_S
+from pipeline.api.dependencies import Parts
+from pipeline.observability import api_metrics as m
+from pipeline.observability import metrics as w
+from pipeline.observability.api_prometheus import READ_RESULTS
+from pipeline.observability.metrics import LATENCY_OBJECTIVE_S
 
 TARGET_SHARE: Final = 0.999
 """Of inputs, readable within LATENCY_OBJECTIVE_S."""

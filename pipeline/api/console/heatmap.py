@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from pipeline.api.views import Day
+from pipeline.api.reads.views import Day
 from pipeline.core.reading import DayKind
 
 WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")

@@ -2,7 +2,7 @@
 
 Owns: how an audit entry, an alert, a dead letter and a portal are told in a line, and where each
 lies in the log.
-Does not own: the index (outcomes.py), why a day counts (ops/explain.py).
+Does not own: the index (index.py), why a day counts (ops/explain/explanation.py).
 Invariant: every row names the place of its input and its own.
 """
 
@@ -12,9 +12,9 @@ from typing import Final
 
 import msgspec
 
-from pipeline.api.outcome_rows import Entry
-from pipeline.api.outcomes import Outcomes
-from pipeline.api.views import day_of
+from pipeline.api.outcomes.index import Outcomes
+from pipeline.api.outcomes.rows import Entry
+from pipeline.api.reads.views import day_of
 from pipeline.core.records import (
     AuditEntry,
     DeadLetter,

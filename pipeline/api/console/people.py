@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
-from pipeline.api.parts import Parts
-from pipeline.api.views import Progress, UserNow
+from pipeline.api.dependencies import Parts
+from pipeline.api.reads.views import Progress, UserNow
 from pipeline.codec.published import NotPublishedError
 from pipeline.core.reading import today
 from pipeline.core.texts import ID_CHARS_MAX

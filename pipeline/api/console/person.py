@@ -16,10 +16,10 @@ from pipeline.api.console.heatmap import Year, years_of
 from pipeline.api.console.history import place
 from pipeline.api.console.people import user_at_now
 from pipeline.api.console.zone import Own, own_of
-from pipeline.api.freshness import AsOf
-from pipeline.api.outcomes import PAGE_MAX
-from pipeline.api.parts import Parts
-from pipeline.api.views import FieldKey, Keys, PortalSeen, Progress, UserNow, asset, day_of
+from pipeline.api.dependencies import Parts
+from pipeline.api.outcomes.index import PAGE_MAX
+from pipeline.api.reads.freshness import AsOf
+from pipeline.api.reads.views import FieldKey, Keys, PortalSeen, Progress, UserNow, asset, day_of
 from pipeline.core.calendar import date_of
 from pipeline.core.geometry.cycle import SPANS
 from pipeline.core.records import PortalUnlocked

@@ -18,9 +18,9 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pipeline.api.auth import ANYBODY, Principal
 from pipeline.api.console.health import seconds
 from pipeline.api.console.heatmap import spelled_date
+from pipeline.api.http.auth import ANYBODY, Principal
 from pipeline.core.texts import ID_CHARS_MAX
 
 HERE: Final = "pipeline.api.console"

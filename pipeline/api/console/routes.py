@@ -13,7 +13,6 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from pipeline.api.auth import Principal
 from pipeline.api.console.explaining import Explainer
 from pipeline.api.console.gate import Gate
 from pipeline.api.console.health import health_of
@@ -23,17 +22,18 @@ from pipeline.api.console.person import person_of
 from pipeline.api.console.rendering import AT, Pages
 from pipeline.api.console.tail import Tail, filter_of, kinds_shown
 from pipeline.api.console.zone import choice_of
-from pipeline.api.openapi import Answer, ApiRoute, Operation
-from pipeline.api.parts import Parts
-from pipeline.api.problems import ProblemError
-from pipeline.api.queries import date_of_query, number_of
-from pipeline.api.users import ID_FORM
-from pipeline.api.views import Frame, Progress, day_of
+from pipeline.api.dependencies import Parts
+from pipeline.api.http.auth import Principal
+from pipeline.api.http.openapi import Answer, ApiRoute, Operation
+from pipeline.api.http.problems import ProblemError
+from pipeline.api.http.queries import date_of_query, number_of
+from pipeline.api.reads.views import Frame, Progress, day_of
+from pipeline.api.routes.users import ID_FORM
 from pipeline.codec.errors import RegistryUnavailableError
 from pipeline.core.calendar import date_of
 from pipeline.core.texts import is_id
-from pipeline.ops.committed_log import UnreadableLogError
-from pipeline.ops.explain_records import Explanation
+from pipeline.kafka.committed_log import UnreadableLogError
+from pipeline.ops.explain.records import Explanation
 
 _HTML: Final = "text/html"
 _EVENTS: Final = Operation(

@@ -1,7 +1,8 @@
 """Metrics over the last minutes, of this process and of workers.
 
 Owns: the samples in memory, asking workers for theirs, rates and ratios between samples.
-Does not own: the metrics (measures.py, metrics.py), how they are drawn (health.py, charts.py).
+Does not own: the metrics (api_prometheus.py, metrics.py), how they are drawn (health.py,
+charts.py).
 Invariants: memory is bounded; a worker that does not answer is said to, and delays nothing else.
 """
 
@@ -15,7 +16,7 @@ import httpx2
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.parser import text_string_to_metric_families
 
-from pipeline.api.measures import ApiMetrics
+from pipeline.observability.api_prometheus import ApiMetrics
 
 EVERY_S: Final = 5.0
 SAMPLES_MAX: Final = 180

@@ -18,12 +18,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from pipeline.api.auth import Principal
 from pipeline.api.console.rendering import instant, link
 from pipeline.api.console.watch import KINDS, Event, Watch
-from pipeline.api.parts import Parts
-from pipeline.api.problems import ProblemError
-from pipeline.api.users import ID_FORM
+from pipeline.api.dependencies import Parts
+from pipeline.api.http.auth import Principal
+from pipeline.api.http.problems import ProblemError
+from pipeline.api.routes.users import ID_FORM
 from pipeline.core.texts import is_id
 
 TAILS_MAX: Final = 100

@@ -1,7 +1,7 @@
 """What has happened lately, to whomever.
 
 Owns: the last events in memory, what it begins with after a restart.
-Does not own: reading the topics (outcomes.py, stream_hub.py), what is kept on disk (recent.py), the
+Does not own: reading the topics (index.py, hub.py), what is kept on disk (recent.py), the
 stream to a browser (tail.py).
 Invariants: memory is bounded, and what comes from the index cannot push out what comes from the
 streamed topics, nor the other way round. Events have numbers that only grow; who reads on from a
@@ -19,8 +19,8 @@ from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from pipeline.api.console.history import place, row_of
-from pipeline.api.outcome_rows import Entry
-from pipeline.api.stream_events import EventTexts, Streamed
+from pipeline.api.live.events import EventTexts, Streamed
+from pipeline.api.outcomes.rows import Entry
 from pipeline.core.records import GeometryUpdated, Instant, ProgressUpdated
 
 EVENTS_MAX: Final = 2_000

@@ -12,10 +12,10 @@ from datetime import date
 import msgspec
 from starlette.requests import Request
 
-from pipeline.api.parts import Parts
-from pipeline.api.problems import ProblemError
-from pipeline.api.queries import tz_of_query
-from pipeline.api.views import UserNow, day_of
+from pipeline.api.dependencies import Parts
+from pipeline.api.http.problems import ProblemError
+from pipeline.api.http.queries import tz_of_query
+from pipeline.api.reads.views import UserNow, day_of
 from pipeline.core.streak import today_of
 
 

@@ -1,0 +1,191 @@
+"""What the pipeline would say of completions, if they were sent now.
+
+Owns: `POST /v1/completions?dry_run=true`: what is known of the users, put before the items.
+Does not own: the judgement (ops/validate/verdicts.py), which items there are and who may
+(ingest.py).
+Invariant: nothing is sent, indexed or remembered.
+
+A user's state is what the store of progress has; the window is made again from the completions
+that counted, by the index of outcomes and the log, as far as the latest `REMEMBERED_MAX` audit
+entries of a user tell. So an answer is as new as the store and the index, and a repeat of something
+older than they reach is not seen.
+
+The log is read once for a request, by a few requests at once; as many as `WAITING_MAX` wait for
+their turn, and who comes on top of them is told to come again.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+import msgspec
+
+from pipeline.api.dependencies import Parts
+from pipeline.api.http.auth import (
+    COMPLETIONS_READ,
+    COMPLETIONS_WRITE,
+    PROGRESS_READ,
+    Principal,
+    check,
+)
+from pipeline.api.http.problems import ProblemError
+from pipeline.api.reads.store import HEAD
+from pipeline.codec import json_inputs
+from pipeline.codec.errors import DecodeError, RegistryUnavailableError
+from pipeline.core.fold import World
+from pipeline.core.records import (
+    AuditEntry,
+    Cause,
+    Command,
+    Instant,
+    LocalDate,
+    PracticeCompleted,
+)
+from pipeline.kafka.committed_log import UnreadableLogError
+from pipeline.ops.explain.records import place_of
+from pipeline.ops.validate.state import state_of
+from pipeline.ops.validate.verdicts import Entry as Input
+from pipeline.ops.validate.verdicts import Said, Validator
+
+ITEMS_MAX: Final = 100
+USERS_MAX: Final = 10
+"""Of one request: of each of them up to `REMEMBERED_MAX` inputs are read from the log."""
+
+REMEMBERED_MAX: Final = 200
+AT_ONCE: Final = 2
+WAITING_MAX: Final = 16
+
+
+class DryRun(msgspec.Struct, frozen=True):
+    """What the pipeline would say of each item, in their order; nothing was sent."""
+
+    dry_run: bool
+    items: tuple[Said, ...]
+
+
+class _Decoder:
+    """JSON alone, as it comes over HTTP."""
+
+    def __init__(self) -> None:
+        self.ignored_fields = 0
+
+    def decode_completion(self, value: bytes | None) -> PracticeCompleted:
+        return json_inputs.completion(value or b"", self._ignored)
+
+    def decode_command(self, value: bytes | None) -> Command:
+        return json_inputs.command(value or b"", self._ignored)
+
+    def _ignored(self, fields: int) -> None:
+        self.ignored_fields += fields
+
+
+class Preview:
+    """Judges requests without sending them.
+
+    Args:
+        parts: store, index, log, policy.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._waiting = 0
+
+    async def judge(self, values: Sequence[bytes], principal: Principal) -> DryRun:
+        """What would be said of the items of a request.
+
+        Raises:
+            ProblemError: 403, one is another user's, or the token may not read what the answer
+                tells; 413, too many; 503, what is known of the users cannot be asked for.
+        """
+        if len(values) > ITEMS_MAX:
+            raise ProblemError(
+                413,
+                "batch-too-large",
+                "Too many completions",
+                f"a dry run may carry {ITEMS_MAX} completions, not {len(values)}",
+            )
+        users = dict.fromkeys(_users(values))
+        for user_id in users:
+            for scope in (COMPLETIONS_WRITE, COMPLETIONS_READ, PROGRESS_READ):
+                check(principal, user_id, scope)
+        if len(users) > USERS_MAX:
+            raise ProblemError(
+                413,
+                "batch-too-large",
+                "Too many users",
+                f"a dry run may be about {USERS_MAX} users, not {len(users)}",
+            )
+        if not self._parts.source.is_usable:
+            raise _away("the store of progress is not loaded yet")
+        if self._waiting >= WAITING_MAX:
+            raise _away("too many dry runs are waiting")
+        self._waiting += 1
+        try:
+            async with self._turn:
+                return await asyncio.to_thread(self._judge, values, list(users))
+        finally:
+            self._waiting -= 1
+
+    def _judge(self, values: Sequence[bytes], users: Sequence[str]) -> DryRun:
+        parts, now_ms = self._parts, self._parts.now_ms()
+        validator = Validator(World(parts.policies, parts.catalogue), _Decoder())
+        counted: list[Cause] = []
+        for user_id in users:
+            raw = parts.source.store.raw(user_id.encode())
+            entries = self._audited(user_id)
+            if raw is not None:
+                progress = parts.source.decode(raw[HEAD.size :])
+                validator.left.users[user_id] = state_of(progress, _revocations(entries))
+            since = now_ms - parts.policies.window_ms
+            counted += [entry.cause for entry in entries if _counted(entry, since)]
+        self._remember(validator, counted)
+        inputs = [Input(str(n), "completions", now_ms, value) for n, value in enumerate(values)]
+        return DryRun(True, tuple([validator.judge(one) for one in inputs]))
+
+    def _audited(self, user_id: str) -> list[AuditEntry]:
+        """What was decided of a user, in its order, as far back as is known."""
+        found, _ = self._parts.outcomes.of_user(user_id, ("audit",), limit=REMEMBERED_MAX)
+        records = [entry.record for entry in reversed(found)]
+        return [record for record in records if isinstance(record, AuditEntry)]
+
+    def _remember(self, validator: Validator, counted: Sequence[Cause]) -> None:
+        """Have the window hold what counted, of each user in its order."""
+        try:
+            there = self._parts.inputs.read([place_of(cause) for cause in counted])
+        except (UnreadableLogError, RegistryUnavailableError) as error:
+            raise _away(f"what counted before cannot be read: {error}") from error
+        for cause in counted:
+            sent = there.get(place_of(cause))
+            if sent is not None and isinstance(sent.record, PracticeCompleted):
+                validator.remember(sent.record, cause, sent.append_time)
+
+
+def _users(values: Iterable[bytes]) -> Iterable[str]:
+    for value in values:
+        try:
+            yield json_inputs.completion(value).user_id
+        except DecodeError:
+            continue
+
+
+def _revocations(entries: Iterable[AuditEntry]) -> dict[LocalDate, list[str]]:
+    """Requests that revoked a date; what was withdrawn of them is not told here."""
+    found: dict[LocalDate, list[str]] = {}
+    for record in entries:
+        is_carried_out = record.action == "revoke" and record.verdict == "applied"
+        if is_carried_out and record.local_date is not None and record.cause.id:
+            found.setdefault(record.local_date, []).append(record.cause.id)
+    return found
+
+
+def _counted(record: AuditEntry, since: Instant) -> bool:
+    return (
+        record.action == "completion"
+        and record.verdict in ("accepted", "overlap")
+        and record.append_time >= since
+    )
+
+
+def _away(why: str) -> ProblemError:
+    return ProblemError(503, "not-known", "Not known", why, headers={"Retry-After": "2"})

@@ -1,0 +1,222 @@
+"""A user's records of the streamed topics, read again a page at a time.
+
+Owns: one short-lived consumer for one page of one client that resumes, and a page's bounds.
+Does not own: the memory of the last records (hub.py), what is sent (stream.py).
+
+Invariants:
+- Pages that follow each other hold every committed record of the user between their first place and
+  their last, once, in the order of each topic, however far that is: what is bounded is a page's
+  time and memory, never how far back a client may resume.
+- Each page moves on: of a topic at least, something was looked at. So a user with nothing in ten
+  million records gets there, too.
+- Topics are told side by side by the time of their records: a page ends where the topic that is
+  least far in time was read to; what others have beyond that is read again by the next page.
+"""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import confluent_kafka as ck
+from confluent_kafka import KafkaError, KafkaException
+
+from pipeline.api.live.events import Streamed
+from pipeline.errors import AwawayError
+
+PAGE_RECORDS_MAX: Final = 1_000
+"""A user's records of one topic at which a page ends; it may have as many more as are consumed at
+once."""
+
+PAGE_S: Final = 4.0
+SILENT_S_MAX: Final = 20.0
+"""How long a topic may say nothing, neither a record nor that it is at its end."""
+
+_AT_ONCE: Final = 2_000
+_POLL_S: Final = 0.2
+_REQUEST_TIMEOUT_S: Final = 5.0
+_QUEUED_KIB: Final = 16_384
+
+
+class NotReplayedError(AwawayError):
+    """What a client missed cannot be read again.
+
+    Args: `what` is `gone` (the topic no longer has all of it) or `unavailable` (the brokers do not
+        answer, so it is tried again).
+
+    **Operator action**: none; look at the brokers when clients are often told `unavailable`.
+    """
+
+
+class Stretch(NamedTuple):
+    """Records of a topic from `since` to before `until`. `topic` is a place in TOPICS."""
+
+    topic: int
+    name: str
+    since: int
+    until: int
+
+
+class ReplayPage(NamedTuple):
+    """A part of what was missed.
+
+    Attributes:
+        records: by time, those of each topic by offset.
+        reached: by topic, the offset below which all that was missed was in pages.
+    """
+
+    records: list[Streamed]
+    reached: dict[int, int]
+
+
+@dataclass(slots=True)
+class _Reading:
+    """How far one stretch was read."""
+
+    stretch: Stretch
+    next_offset: int
+    seen_ms: int = -1
+    is_done: bool = False
+    is_paused: bool = False
+    found: list[Streamed] = field(default_factory=list)
+
+    @property
+    def is_open(self) -> bool:
+        return not (self.is_done or self.is_paused)
+
+    @property
+    def was_heard(self) -> bool:
+        return self.is_done or self.seen_ms >= 0
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """How to read again.
+
+    Attributes:
+        client: librdkafka settings that reach the cluster.
+    """
+
+    client: Mapping[str, Any]
+
+    def page(
+        self,
+        user: bytes,
+        partition: int,
+        stretches: Sequence[Stretch],
+        unwanted: threading.Event,
+    ) -> ReplayPage:
+        """The next records of a user, from some stretches of a partition.
+
+        Args:
+            unwanted: set by whoever does not wait for it any more.
+
+        Raises:
+            NotReplayedError: see there.
+        """
+        consumer = ck.Consumer(
+            {
+                "fetch.wait.max.ms": 50,
+                "queued.max.messages.kbytes": _QUEUED_KIB,
+                **self.client,
+                "client.id": "awaway-api-replay",
+                "group.id": "awaway-api",
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "error",
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+            }
+        )
+        try:
+            return _read(consumer, user, partition, stretches, unwanted)
+        except KafkaException as error:
+            raise NotReplayedError("unavailable", why=str(error)) from error
+        finally:
+            consumer.close()
+
+
+def _read(
+    consumer: Any,
+    user: bytes,
+    partition: int,
+    stretches: Sequence[Stretch],
+    unwanted: threading.Event,
+) -> ReplayPage:
+    for one in stretches:
+        place = ck.TopicPartition(one.name, partition)
+        low, high = consumer.get_watermark_offsets(place, _REQUEST_TIMEOUT_S)
+        if not low <= one.since <= high:
+            raise NotReplayedError("gone")
+    consumer.assign([ck.TopicPartition(one.name, partition, one.since) for one in stretches])
+    readings = {one.name: _Reading(one, one.since) for one in stretches}
+    started_s = time.monotonic()
+    while any(reading.is_open for reading in readings.values()):
+        took_s = time.monotonic() - started_s
+        if took_s > PAGE_S and all(reading.was_heard for reading in readings.values()):
+            break
+        if took_s > SILENT_S_MAX or unwanted.is_set():
+            raise NotReplayedError("unavailable", why="the brokers say nothing")
+        polled = consumer.consume(1, _POLL_S)
+        if polled:
+            polled += consumer.consume(_AT_ONCE - 1, 0)
+        for record in polled:
+            _take(record, user, readings)
+        for name, reading in readings.items():
+            if reading.is_open and len(reading.found) >= PAGE_RECORDS_MAX:
+                reading.is_paused = True
+                consumer.pause([ck.TopicPartition(name, partition)])
+    return _page(list(readings.values()))
+
+
+def _take(record: Any, user: bytes, readings: Mapping[str, _Reading]) -> None:
+    reading = readings.get(record.topic())
+    error = record.error()
+    if error is not None and error.code() != KafkaError._PARTITION_EOF:
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            raise NotReplayedError("gone")
+        raise KafkaException(error)
+    if reading is None or reading.is_done:
+        return
+    offset, until = record.offset(), reading.stretch.until
+    if error is not None:
+        reading.next_offset, reading.is_done = min(offset, until), True
+        return
+    if offset < until:
+        time_ms = record.timestamp()[1]
+        reading.seen_ms = max(reading.seen_ms, time_ms, 0)
+        if record.key() == user:
+            reading.found.append(Streamed(reading.stretch.topic, offset, time_ms, record.value()))
+    reading.next_offset = min(offset + 1, until)
+    reading.is_done = reading.next_offset >= until
+
+
+def _page(readings: Sequence[_Reading]) -> ReplayPage:
+    """What was found up to where every topic was read, in time."""
+    cut_ms = min((one.seen_ms for one in readings if not one.is_done), default=None)
+    records: list[Streamed] = []
+    reached = {}
+    for reading in readings:
+        beyond = None
+        for one in reading.found:
+            if cut_ms is not None and one.time_ms > cut_ms:
+                beyond = one
+                break
+            records.append(one)
+        reached[reading.stretch.topic] = reading.next_offset if beyond is None else beyond.offset
+    return ReplayPage(in_order(records), reached)
+
+
+def in_order(found: Sequence[Streamed]) -> list[Streamed]:
+    """By time; each topic's records by offset although their times may step back."""
+    by_topic: dict[int, list[Streamed]] = {}
+    for one in found:
+        by_topic.setdefault(one.topic, []).append(one)
+    queues = {topic: iter(sorted(many, key=_offset)) for topic, many in by_topic.items()}
+    by_time = sorted(found, key=lambda one: (one.time_ms, one.topic, one.offset))
+    return [next(queues[one.topic]) for one in by_time]
+
+
+def _offset(one: Streamed) -> int:
+    return one.offset

@@ -1,0 +1,214 @@
+"""One client's stream: where it begins, what it missed, and the events of what comes.
+
+Owns: resuming from an id, the snapshot where that cannot be, the place of the client.
+Does not own: who gets which record (hub.py), reading a topic again (replay.py), what
+an event says (events.py), HTTP and when a stream ends (live.py).
+
+Invariants:
+- A stream that resumes from an id sends every record of its user above it, once: from memory, else
+  from the topics, a page at a time and however many there are. Where the topics no longer have
+  them, a snapshot says why (`reason`), and the stream goes on from exactly where it stands.
+- While the brokers do not answer nothing is given up: a snapshot that moves no id says so, and what
+  was missed is sent when they do.
+- A user's progress never goes back within a stream: an older revision than was sent is left out.
+- An event's id says nothing of the zone: who resumes in another goes on from the same place.
+- The client's place is that of the last event that it was given; what it was not given is above.
+"""
+
+import asyncio
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import msgspec
+
+from pipeline.api.dependencies import Parts
+from pipeline.api.live.events import (
+    KINDS,
+    EventTexts,
+    Place,
+    Streamed,
+    event,
+    heartbeat,
+    place_of,
+)
+from pipeline.api.live.hub import Client, Hub
+from pipeline.api.live.replay import (
+    NotReplayedError,
+    Replay,
+    ReplayPage,
+    Stretch,
+    in_order,
+)
+from pipeline.api.reads.views import Progress
+from pipeline.codec.partitioner import partition_of
+from pipeline.core.records import ProgressUpdated
+
+RETRY_MS: Final = 1_000
+"""How long a client waits before it resumes."""
+
+AGAIN_S: Final = 1.0
+"""Between two tries to read what was missed."""
+
+Reason = Literal["start", "gone", "reset", "unknown-id", "unavailable"]
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """The first event of a stream that does not resume.
+
+    Attributes:
+        reason: start (there was no id), or why what was missed is not told: gone (the topics no
+            longer have it), reset (the topics were made again), unknown-id; or unavailable: the
+            brokers do not answer, what was missed comes later.
+        progress: as it is now; null for a user of whom nothing was published.
+    """
+
+    reason: Reason
+    progress: Progress | None
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What streams need.
+
+    Attributes:
+        replaying: bounds how many replays run at once.
+    """
+
+    hub: Hub
+    texts: EventTexts
+    replay: Replay
+    replaying: asyncio.Semaphore
+
+
+class Stream:
+    """One client's stream, and its text.
+
+    Args:
+        client: has joined.
+        tz: the zone that progress is read in, by its canonical name; None: the user's own.
+    """
+
+    def __init__(self, parts: Parts, client: Client, tz: str | None = None) -> None:
+        self._parts = parts
+        self._live = parts.live
+        self.client = client
+        self._tz = tz
+        self._revision = 0
+        self._is_unavailable = False
+
+    def opening(self, given: str | None) -> bytes:
+        """What it begins with; the client is behind then.
+
+        Args:
+            given: the last id that the client has.
+        """
+        head = f"retry: {RETRY_MS}\n\n".encode()
+        if not given:
+            return head + self._snapshot("start")
+        last = place_of(given)
+        if last is None:
+            return head + self._snapshot("unknown-id")
+        if last.epoch != self.client.place.epoch:
+            return head + self._snapshot("reset")
+        self.client.place = last
+        return head
+
+    async def catch_up(self) -> bytes:
+        """The next part of what was missed; once all of it is told, the client is not behind.
+
+        It may be cancelled at any time: the place moves when it returns.
+        """
+        client, hub = self.client, self._live.hub
+        records = hub.follow(client)
+        if records is not None:
+            now = hub.place(client.user)
+            text = b"".join(self.texts(in_order(records)))
+            client.place = _furthest(client.place, now.offsets)
+            return text + heartbeat(client.place)
+        try:
+            page = await self._page()
+        except NotReplayedError as error:
+            if error.what == "gone":
+                await asyncio.sleep(AGAIN_S if self._is_unavailable else 0)
+                return self._snapshot("gone")
+            return await self._unavailable()
+        self._is_unavailable = False
+        text = b"".join(self.texts(page.records))
+        reached = [page.reached.get(n, offset) for n, offset in enumerate(client.place.offsets)]
+        client.place = _furthest(client.place, (reached[0], reached[1], reached[2]))
+        return text + heartbeat(client.place)
+
+    def _snapshot(self, reason: Reason) -> bytes:
+        """The user as the store has them; the stream goes on from where that stands."""
+        source, hub = self._parts.source, self._live.hub
+        partition = partition_of(self.client.user, hub.partitions)
+        stored = source.store.positions().get(partition, 0)
+        raw = source.store.raw(self.client.user)
+        progress = None
+        if raw is not None:
+            user = self._parts.reads.user_now(raw, self._tz)
+            progress = self._parts.reads.views.progress(user)
+            self._revision = user.record.revision
+        if reason != "unavailable":
+            now = hub.place(self.client.user)
+            self.client.place = Place(now.epoch, (min(stored, now.offsets[0]), *now.offsets[1:]))
+        return event("snapshot", _encode(Snapshot(reason, progress)), self.client.place)
+
+    async def _unavailable(self) -> bytes:
+        """Say so once, then try again."""
+        if not self._is_unavailable:
+            self._is_unavailable = True
+            return self._snapshot("unavailable")
+        await asyncio.sleep(AGAIN_S)
+        return b""
+
+    async def _page(self) -> ReplayPage:
+        hub, client = self._live.hub, self.client
+        partition = partition_of(client.user, hub.partitions)
+        pairs = zip(client.place.offsets, hub.place(client.user).offsets, strict=True)
+        stretches = [
+            Stretch(topic, hub.topics[topic], since, until)
+            for topic, (since, until) in enumerate(pairs)
+            if since < until
+        ]
+        unwanted = threading.Event()
+        async with self._live.replaying:
+            try:
+                return await asyncio.to_thread(
+                    self._live.replay.page, client.user, partition, stretches, unwanted
+                )
+            finally:
+                unwanted.set()
+
+    def texts(self, records: Sequence[Streamed]) -> Iterator[bytes]:
+        """The events of some records; the client's place moves with each."""
+        client = self.client
+        for one in records:
+            if one.offset < client.place.offsets[one.topic]:
+                continue
+            record = self._live.texts.read(one)
+            client.place = client.place.after(one.topic, one.offset)
+            if isinstance(record, ProgressUpdated):
+                if record.revision <= self._revision:
+                    continue
+                self._revision = record.revision
+            elif record is None and one.value is not None:
+                continue  # not one of ours; whoever reads the topic first has said so
+            kind = KINDS[one.topic] if record is not None else "erased"
+            yield event(kind, self._live.texts.data(record, self._tz), client.place)
+
+    def alive(self) -> bytes:
+        """A sign of life, for a client with nothing waiting: all that was passed on was sent."""
+        client, hub = self.client, self._live.hub
+        if hub.epoch == client.place.epoch:
+            client.place = _furthest(client.place, hub.place(client.user).offsets)
+        return heartbeat(client.place)
+
+
+def _furthest(place: Place, offsets: tuple[int, int, int]) -> Place:
+    """The place that has all that either has."""
+    first, second, third = (max(pair) for pair in zip(place.offsets, offsets, strict=True))
+    return Place(place.epoch, (first, second, third))

@@ -1,0 +1,262 @@
+"""What became of a completion, as it is told over HTTP.
+
+Owns: the form of the answer, and which of several inputs of one id it is about.
+Does not own: the index (index.py), the route (ingest.py), verdicts (core).
+Invariant: an answer says only what was published; where nothing was yet, it says so and how far the
+index is.
+
+A completion id may have arrived more than once. The answer is about the input that counts; without
+one, about the first. The others are listed as `repeats`.
+
+What one transaction published arrives by several topics, one after the other. Until all of it is
+here, the answer is pending; unless it has been so for `PARTS_MS_MAX`: then a part is older than its
+topic's retention, and the answer says what there is.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from typing import Final, Literal
+
+import msgspec
+
+from pipeline.api.outcomes.rows import Entry
+from pipeline.api.reads.views import EPOCH_ORDINAL, InstantText
+from pipeline.clock import rfc3339
+from pipeline.core.records import (
+    AuditEntry,
+    Cause,
+    DeadLetter,
+    LocalDate,
+    PortalUnlocked,
+    ReconciliationAlert,
+)
+
+State = Literal["pending", "accepted", "duplicate", "rejected"]
+
+STATES: Final[dict[str, State]] = {
+    "accepted": "accepted",
+    "overlap": "accepted",
+    "exact": "duplicate",
+    "twin": "duplicate",
+    "collision": "duplicate",
+    "dead_letter": "rejected",
+}
+WITH_ALERT: Final = frozenset({"exact", "twin", "collision", "overlap"})
+"""Verdicts that an alert of their own goes with."""
+
+ASSUMED: Final = "assumed_zone"
+"""The verdict of an alert that is about the completion alone, beside any other."""
+
+PARTS_MS_MAX: Final = 60_000
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Where a record is in the log."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Original(msgspec.Struct, frozen=True):
+    """The accepted completion that this one repeats or crosses."""
+
+    completion_id: str
+    position: Position
+
+
+class Unlocked(msgspec.Struct, frozen=True):
+    """A portal that this completion unlocked."""
+
+    unlock_id: str
+    lap: int
+    portal: str
+    title: str
+    field_keys: int
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why it does not count. `reason` is stable; `detail` is for a person."""
+
+    stage: str
+    reason: str
+    detail: str
+
+
+class Repeat(msgspec.Struct, frozen=True):
+    """Another input of the same id."""
+
+    verdict: str
+    position: Position
+
+
+class CompletionStatus(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """What became of a completion.
+
+    Attributes:
+        status: pending (not processed yet), accepted, duplicate, rejected.
+        verdict: as in the audit: accepted, overlap, exact, twin, collision or dead_letter.
+        position: of the input. appended_at: by the brokers' clock.
+        local_date: the date that it counts for. revision: of the user's progress after it.
+        tz: the zone that decided the date. tz_assumed: it is the offset of completed_at, because
+            nobody knows the zone that was named.
+        revoked_by: requests that revoke the date: until they are withdrawn it does not count.
+        portals: that it unlocked.
+        original: of a duplicate or overlap; with the fields that differ.
+        refusal: of a rejected one.
+        audit: where the audit entry is.
+        as_of: everything published before this instant was looked at; absent while loading.
+    """
+
+    user_id: str
+    completion_id: str
+    status: State
+    verdict: str | None = None
+    position: Position | None = None
+    appended_at: InstantText | None = None
+    local_date: date | None = None
+    tz: str | None = None
+    tz_assumed: bool = False
+    revoked_by: tuple[str, ...] = ()
+    revision: int | None = None
+    policy_version: str | None = None
+    portals: tuple[Unlocked, ...] = ()
+    original: Original | None = None
+    differing_fields: tuple[str, ...] = ()
+    refusal: Refusal | None = None
+    audit: Position | None = None
+    repeats: tuple[Repeat, ...] = ()
+    as_of: InstantText | None = None
+
+
+class _Input(msgspec.Struct):
+    """What was published about one input.
+
+    Attributes:
+        alert: that it repeats or crosses another. is_assumed: an alert says that its zone is.
+    """
+
+    cause: Cause
+    audit: Entry | None = None
+    alert: ReconciliationAlert | None = None
+    is_assumed: bool = False
+    letter: DeadLetter | None = None
+    portals: list[PortalUnlocked] = msgspec.field(default_factory=list)
+
+    @property
+    def verdict(self) -> str:
+        record = self.audit.record if self.audit else None
+        if isinstance(record, AuditEntry):
+            return record.verdict
+        if self.alert is not None:
+            return self.alert.verdict
+        return "dead_letter" if self.letter else "accepted"
+
+    def is_whole(self, as_of_ms: int | None) -> bool:
+        """Whether everything that its audit entry speaks of is here, or will never be."""
+        record = self.audit.record if self.audit else None
+        if not isinstance(record, AuditEntry):
+            return self.letter is not None  # the audit entry of what had no sound ids names no user
+        if as_of_ms is not None and as_of_ms - record.append_time > PARTS_MS_MAX:
+            return True
+        told = {portal.unlock_id for portal in self.portals}
+        return (
+            told.issuperset(record.unlock_ids)
+            and (self.alert is not None or record.verdict not in WITH_ALERT)
+            and (self.is_assumed or not record.tz_assumed)
+            and (self.letter is not None or record.verdict != "dead_letter")
+        )
+
+
+def status_of(
+    user_id: str, completion_id: str, entries: Sequence[Entry], as_of_ms: int | None
+) -> CompletionStatus | None:
+    """What became of a completion.
+
+    Args:
+        entries: of that completion, in any order.
+        as_of_ms: see CompletionStatus; None while loading.
+
+    Returns:
+        None when nothing was published about it, or not all yet.
+    """
+    inputs = [one for one in _by_input(entries) if one.is_whole(as_of_ms)]
+    if not inputs:
+        return None
+    counted = [one for one in inputs if STATES.get(one.verdict) == "accepted"]
+    told = (counted or inputs)[0]
+    record = told.audit.record if told.audit else None
+    entry = record if isinstance(record, AuditEntry) else None
+    return CompletionStatus(
+        user_id=user_id,
+        completion_id=completion_id,
+        status=STATES.get(told.verdict, "rejected"),
+        verdict=told.verdict,
+        position=_position(told.cause),
+        appended_at=_instant(told),
+        local_date=None if entry is None else _date(entry.local_date),
+        tz=None if entry is None else entry.tz,
+        tz_assumed=entry is not None and entry.tz_assumed,
+        revoked_by=() if entry is None else entry.revoked_by,
+        revision=None if entry is None or not entry.revision else entry.revision,
+        policy_version=None if entry is None else entry.policy_version,
+        portals=tuple(_unlocked(told.portals)),
+        original=None if told.alert is None else _original(told.alert),
+        differing_fields=() if told.alert is None else told.alert.differing_fields,
+        refusal=None if told.letter is None else _refusal(told.letter),
+        audit=None
+        if told.audit is None
+        else Position(told.audit.topic, told.audit.partition, told.audit.offset),
+        repeats=tuple(Repeat(one.verdict, _position(one.cause)) for one in inputs if one != told),
+        as_of=None if as_of_ms is None else rfc3339(as_of_ms),
+    )
+
+
+def _by_input(entries: Iterable[Entry]) -> list[_Input]:
+    """What was published, by input, in the order of the log."""
+    found: dict[tuple[str, int, int], _Input] = {}
+    for entry in entries:
+        cause, record = entry.cause, entry.record
+        place = (cause.topic, cause.partition, cause.offset)
+        one = found.setdefault(place, _Input(cause))
+        if isinstance(record, AuditEntry):
+            one.audit = entry
+        elif isinstance(record, ReconciliationAlert):
+            if record.verdict == ASSUMED:
+                one.is_assumed = True
+            else:
+                one.alert = record
+        elif isinstance(record, DeadLetter):
+            one.letter = record
+        else:
+            one.portals.append(record)
+    return [found[place] for place in sorted(found)]
+
+
+def _instant(told: _Input) -> str | None:
+    if told.letter is not None:
+        return rfc3339(told.letter.append_time)
+    record = told.audit.record if told.audit else None
+    return rfc3339(record.append_time) if isinstance(record, AuditEntry) else None
+
+
+def _date(local_date: LocalDate | None) -> date | None:
+    return None if local_date is None else date.fromordinal(local_date + EPOCH_ORDINAL)
+
+
+def _position(cause: Cause) -> Position:
+    return Position(cause.topic, cause.partition, cause.offset)
+
+
+def _original(alert: ReconciliationAlert) -> Original:
+    found = alert.original
+    return Original(found.completion_id, Position(found.topic, found.partition, found.offset))
+
+
+def _refusal(letter: DeadLetter) -> Refusal:
+    return Refusal(letter.stage, letter.reason, letter.detail)
+
+
+def _unlocked(portals: Iterable[PortalUnlocked]) -> Iterable[Unlocked]:
+    for one in sorted(portals, key=lambda portal: (portal.lap, portal.cycle_day)):
+        yield Unlocked(one.unlock_id, one.lap, one.portal, one.title, len(one.field_keys))

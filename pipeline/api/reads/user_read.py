@@ -1,0 +1,355 @@
+"""One read of one user: from the request's target to a record that is fresh enough.
+
+Owns: waiting for a revision, the answer when there is none, ETags, how fresh an answer was,
+remembering rendered answers.
+Does not own: the query's parameters (queries.py), what is shown (views.py), the routes (users.py),
+who may (auth.py).
+
+Invariants:
+- An answer is never older than one that this process gave before, by the store's rule. A store that
+  was never complete may hold old revisions of some users and new ones of others, so nobody is
+  answered from it.
+- The ETag names all that a view is made from: this code's form of it, generation, revision, the
+  date that is today, the policy's version, and the zone of that date where it is another than the
+  record itself gives. It is weak, because `as_of` and `lag_ms` are added each time. A streak that
+  broke overnight has another date, so it is never a 304; nor is the same date in another zone, as
+  a view names its zone.
+- A remembered answer is used only for the very same record, zone, date and policy. The date of a
+  zone can only change at a full minute of UTC, as zones and day starts have no seconds; so it is
+  derived once a minute at most.
+- Of a user at most two answers are remembered: one in the zone that the record gives, under the
+  user's id, and one in another, the last that a reader named. Together all are bounded.
+- A remembered answer is forgotten after its user's record was replaced and before anybody is told
+  that it was. The reader's thread counts, then forgets; the event loop notes the count, reads the
+  record, remembers, and forgets again if the count has moved. So whichever comes first, an answer
+  that was made from the old record is not there when both are through. Each step is one operation
+  on a dict or an int; there is no lock.
+
+All but `_forget` runs on the event loop's thread.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+
+from pipeline.api.http.problems import ProblemError
+from pipeline.api.reads.freshness import AsOf, Freshness
+from pipeline.api.reads.materialise import Materialiser
+from pipeline.api.reads.store import HEAD
+from pipeline.api.reads.views import UserNow, UserView, Views
+from pipeline.api.reads.waiting import Waiters
+from pipeline.core.reading import today, zone_for
+from pipeline.core.rulebook import Policy, PolicyBook
+from pipeline.core.streak import today_of
+from pipeline.observability import api_metrics as m
+from pipeline.observability.api_prometheus import ApiMetrics
+from pipeline.settings.api import ApiSettings
+
+FORM: Final = "2"
+"""Of the views; it changes with any of them, so that a new release is not answered with 304."""
+
+REVISION_MAX: Final = 2**63 - 1
+_Key = str | tuple[str]
+"""Of a remembered answer: the user; in a tuple for a zone that the record itself does not give."""
+
+_MINUTE_MS: Final = 60_000
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Rendered:
+    """An answer to `progress` that may serve again.
+
+    Attributes:
+        date: that is today. minute: of UTC, for which it was derived last.
+        tz: the zone of that date.
+        head: the JSON but for its last members and brace.
+        freshness: of the store that it was made from.
+    """
+
+    __slots__ = (
+        "date",
+        "etag",
+        "freshness",
+        "head",
+        "minute",
+        "partition",
+        "policy",
+        "revision",
+        "tz",
+    )
+
+    def __init__(self, user: UserNow, partition: int, head: bytes, freshness: Freshness) -> None:
+        self.policy = user.policy
+        self.date = user.now.date
+        self.tz = user.now.tz
+        self.revision = user.record.revision
+        self.partition = partition
+        self.etag = etag_of(user)
+        self.head = head
+        self.freshness = freshness
+        self.minute = -1
+
+
+class Reads:
+    """What the routes of users have in common.
+
+    Args:
+        source: the store and how fresh it is.
+        waiters: for `min_revision`.
+    """
+
+    def __init__(
+        self,
+        settings: ApiSettings,
+        source: Materialiser,
+        policies: PolicyBook,
+        views: Views,
+        metrics: ApiMetrics,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self.views = views
+        self.now_ms = now_ms
+        self._source = source
+        self._policies = policies
+        self._metrics = metrics
+        self._waiters = Waiters(settings.api_waiting_max)
+        self._wait_s_max = settings.api_wait_ms_max / 1000
+        self._stale_ms = settings.api_stale_s * 1000
+        self._answers_max = settings.api_answers_max
+        # The oldest first; what is full drops them in the order in which they were made.
+        self._answers: dict[_Key, Rendered] = {}
+        self._changes = 0
+        self._results = {"fresh": 0, "waited": 0, "stale": 0, "missed": 0}
+        self._outcomes = {"reused": 0, "rendered": 0}
+        source.listeners.append(self._forget)
+        source.listeners.append(self._waiters.changed)
+        metrics.before_scrape.append(self._measure)
+
+    async def find(self, user: bytes, min_revision: int, tz: str | None = None) -> bytes:
+        """The store's entry of a user.
+
+        Args:
+            min_revision: 0 takes what there is.
+            tz: as `user_now`, for what there is instead.
+
+        Raises:
+            ProblemError: 404, there is none; 503, there is none yet or none so new.
+        """
+        is_loaded = self._source.is_loaded
+        raw = self._source.store.raw(user) if self._source.is_usable else None
+        if min_revision:
+            raw = await self._wait(user, min_revision, raw, tz)
+        else:
+            self._count(raw)
+        if raw is not None:
+            return raw
+        if is_loaded:
+            raise ProblemError(
+                404, "no-such-user", "No such user", "nothing was published about this user"
+            )
+        raise ProblemError(
+            503,
+            "still-loading",
+            "Still loading",
+            "the store is not loaded yet, so nothing can be said of this user; try again",
+            headers={"Retry-After": "2"},
+        )
+
+    def _count(self, raw: bytes | None) -> None:
+        if raw is None:
+            self._results["missed"] += 1
+            return
+        as_of = self._source.freshness.as_of(partition_of(raw))
+        behind = as_of is None or self.now_ms() - as_of.ms > self._stale_ms
+        self._results["stale" if behind else "fresh"] += 1
+
+    async def _wait(
+        self, user: bytes, min_revision: int, raw: bytes | None, tz: str | None
+    ) -> bytes:
+        if raw is not None and _revision(raw) >= min_revision:
+            self._count(raw)
+            return raw
+        if not self._waiters.is_full:
+            event = self._waiters.join(user)
+            try:
+                async with asyncio.timeout(self._wait_s_max):
+                    while True:
+                        event.clear()
+                        raw = self._source.store.raw(user)
+                        if not self._source.is_usable:
+                            raw = None
+                        if raw is not None and _revision(raw) >= min_revision:
+                            self._results["waited"] += 1
+                            return raw
+                        await event.wait()
+            except TimeoutError:
+                raw = self._source.store.raw(user)
+            finally:
+                self._waiters.leave(user, event)
+        self._results["missed"] += 1
+        raise self._not_yet(min_revision, raw if self._source.is_usable else None, tz)
+
+    def _not_yet(self, min_revision: int, raw: bytes | None, tz: str | None) -> ProblemError:
+        body: dict[str, object] = {"min_revision": min_revision, "revision": 0, "have": None}
+        if raw is not None:
+            user = self.user_now(raw, tz)
+            body["revision"] = user.record.revision
+            body["have"] = self.views.progress(user)
+        as_of = self._source.freshness.oldest() if raw is None else self.as_of(raw)
+        body["as_of"] = None if as_of is None else as_of.text
+        return ProblemError(
+            503,
+            "revision-not-here-yet",
+            "The revision is not here yet",
+            f"revision {min_revision} did not come in time; `have` is what there is",
+            headers={"Retry-After": "1"},
+            body=body,
+        )
+
+    def as_of(self, raw: bytes) -> AsOf | None:
+        """Until when what is known of this user is complete."""
+        return self.as_of_partition(partition_of(raw))
+
+    def as_of_partition(self, partition: int) -> AsOf | None:
+        """Until when what is known of these users is complete."""
+        return self._source.freshness.as_of(partition)
+
+    def user_now(self, raw: bytes, tz: str | None = None) -> UserNow:
+        """A store's entry as it is to be read at this instant.
+
+        Args:
+            tz: the reader's zone, by its canonical name; None: the user's own (core/reading.py).
+        """
+        now_ms = self.now_ms()
+        record = self._source.decode(raw[HEAD.size :])
+        policy = self._policies.at(now_ms)
+        return UserNow(record, today(record, now_ms, policy, tz), policy)
+
+    def remembered(
+        self, user_id: str, min_revision: int, now_ms: int, tz: str | None = None
+    ) -> Rendered | None:
+        """The answer to `progress` that still holds, if there is one; `serve` it.
+
+        Args:
+            tz: as `user_now`.
+        """
+        known = self._answers.get(user_id)
+        if tz is not None and (known is None or known.tz != tz):
+            known = self._answers.get((user_id,))
+            if known is not None and known.tz != tz:
+                return None
+        if known is None or known.revision < min_revision:
+            return None
+        freshness = self._source.freshness
+        if known.freshness is not freshness or not self._still_holds(known, now_ms):
+            return None
+        return known
+
+    def serve(self, known: Rendered, now_ms: int) -> AsOf | None:
+        """Count a remembered answer as a read; says until when it is complete."""
+        as_of = known.freshness.as_of(known.partition)
+        behind = as_of is None or now_ms - as_of.ms > self._stale_ms
+        self._results["stale" if behind else "fresh"] += 1
+        self._outcomes["reused"] += 1
+        return as_of
+
+    async def progress(self, user_id: str, min_revision: int, tz: str | None = None) -> Rendered:
+        """The answer to `progress`, made anew.
+
+        Args:
+            user_id: that can be one.
+            tz: as `user_now`.
+
+        Raises:
+            ProblemError: as `find`.
+        """
+        user = user_id.encode()
+        changes, freshness = self._changes, self._source.freshness
+        raw = await self.find(user, min_revision, tz)
+        if min_revision:
+            changes, freshness = self._changes, self._source.freshness
+            raw = self._source.store.raw(user) or raw
+        now = self.user_now(raw, tz)
+        made = Rendered(now, partition_of(raw), body_head(self.views.progress(now)), freshness)
+        self._outcomes["rendered"] += 1
+        answers = self._answers
+        key: _Key = user_id if made.tz == zone_for(now.record) else (user_id,)
+        answers[key] = made
+        if self._changes != changes:
+            answers.pop(key, None)
+        while len(answers) > self._answers_max:
+            # The reader's thread may forget one between the two steps; then once more.
+            with suppress(RuntimeError):
+                answers.pop(next(iter(answers), key), None)
+        return made
+
+    def _forget(self, users: Sequence[bytes]) -> None:
+        """These users' records were replaced. The reader's thread."""
+        self._changes += 1
+        pop = self._answers.pop
+        for user in users:
+            user_id = user.decode("utf-8", "replace")
+            pop(user_id, None)
+            pop((user_id,), None)
+
+    def _still_holds(self, known: Rendered, now_ms: int) -> bool:
+        policy: Policy = self._policies.at(now_ms)
+        if policy is not known.policy:
+            return False
+        minute = now_ms // _MINUTE_MS
+        if minute != known.minute:
+            if today_of(known.tz, now_ms, policy) != known.date:
+                return False
+            known.minute = minute
+        return True
+
+    def _measure(self) -> None:
+        for result, count in self._results.items():
+            self._metrics.put(m.READS, count, result)
+        for outcome, count in self._outcomes.items():
+            self._metrics.put(m.ANSWERS, count, outcome)
+        self._metrics.put(m.WAITING, self._waiters.count)
+
+
+def etag_of(user: UserNow) -> bytes:
+    """The weak ETag of every view of a user who is read at that instant."""
+    record, policy = user.record, user.policy
+    version = policy.version.encode().hex()[:32]
+    tag = f"{FORM}.{record.generation}.{record.revision}.{user.now.date}.{version}"
+    if user.now.tz != zone_for(record):
+        tag += f".{user.now.tz}"
+    return f'W/"{tag}"'.encode()
+
+
+def matches(if_none_match: bytes, etag: bytes) -> bool:
+    """Whether a client that has these has this; weak comparison, as RFC 9110 has it."""
+    if if_none_match == etag or if_none_match.strip() == b"*":
+        return True
+    wanted = etag.removeprefix(b"W/")
+    return any(one.strip().removeprefix(b"W/") == wanted for one in if_none_match.split(b","))
+
+
+def body_head(view: UserView) -> bytes:
+    """The JSON of a view but for its last members and brace, see `body_of`."""
+    return _encode(view)[:-1]
+
+
+def body_of(head: bytes, as_of: AsOf | None, now_ms: int) -> bytes:
+    """The JSON of a view as of now."""
+    if as_of is None:
+        return head + b',"as_of":null,"lag_ms":null}'
+    return head + b',"as_of":"%b","lag_ms":%d}' % (as_of.bytes, max(0, now_ms - as_of.ms))
+
+
+def partition_of(raw: bytes) -> int:
+    """The partition that a store's entry came from."""
+    partition: int = HEAD.unpack_from(raw)[0]
+    return partition
+
+
+def _revision(raw: bytes) -> int:
+    revision: int = HEAD.unpack_from(raw)[2]
+    return revision

@@ -1,0 +1,135 @@
+"""What supervisors and scrapers ask, and the API's own description.
+
+Owns: `/livez`, `/readyz`, `/startupz`, `/metrics`, `/v1/openapi.json`.
+Does not own: the values of metrics (api_prometheus.py), the document's making (openapi.py).
+Invariant: no token is needed, and no user is named. A broker that is away makes nothing unready:
+reads are answered from the store. Nor does an index of outcomes that takes long to build: it is
+waited for, so that no restart forgets what became of a completion, but not for ever.
+"""
+
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import Final
+
+import msgspec
+from prometheus_client.exposition import choose_encoder
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute
+
+from pipeline.api.dependencies import Parts
+from pipeline.api.http.openapi import Answer, ApiRoute, Operation, document
+from pipeline.api.reads.materialise import Materialiser, State
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """Whether it is so, and the reasons why not, one sentence each."""
+
+    ok: bool
+    reasons: list[str]
+
+
+_DOCUMENT: Final = Operation(
+    id="getOpenApi",
+    summary="This description",
+    tag="about",
+    answers={200: Answer("OpenAPI 3.1.", dict[str, object])},
+)
+
+
+def _probe(name: str, summary: str) -> Operation:
+    answers = {200: Answer("It is so.", Verdict), 503: Answer("It is not.", Verdict)}
+    return Operation(id=name, summary=summary, tag="health", answers=answers)
+
+
+def not_alive(parts: Parts) -> list[str]:
+    """Reasons to kill the process; it cannot mend itself."""
+    found = not_live(parts.source)
+    if parts.completions.is_dead:
+        found.append("no acknowledgement of a completion is served any more; the log says why")
+    return found
+
+
+def not_live(source: Materialiser) -> list[str]:
+    """Reasons why reads cannot go on in this process."""
+    if source.state is State.FAILED:
+        return [f"the store cannot go on: {source.reason}"]
+    return []
+
+
+def not_ready(source: Materialiser) -> list[str]:
+    """Reasons to send reads elsewhere.
+
+    A store on disk that cannot be brought up to date, because no broker answers, is better than
+    none; but while one answers, reads wait until it is, so that no restart takes anybody back.
+    """
+    if source.is_loaded:
+        return not_live(source)
+    if not source.is_usable:
+        return ["the store was never loaded", *not_live(source)]
+    if source.state is State.CONNECTING and source.reason:
+        return not_live(source)
+    return ["the store is not up to date yet", *not_live(source)]
+
+
+def index_not_ready(parts: Parts, waited_s: float) -> list[str]:
+    """Reasons to ask others what became of a completion.
+
+    Args:
+        waited_s: how long the index was waited for.
+    """
+    is_known = parts.outcomes.complete_at_ms is not None
+    is_broker_away = parts.source.state is State.CONNECTING and parts.source.reason
+    if is_known or is_broker_away or waited_s > parts.settings.api_outcomes_wait_s:
+        return []
+    return ["the index of what became of completions is not up to date yet"]
+
+
+def routes(parts: Parts, described: Sequence[BaseRoute]) -> list[BaseRoute]:
+    """The routes.
+
+    Args:
+        described: what the document describes.
+    """
+
+    async def scrape(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(parts.metrics.registry), headers={"Content-Type": content_type})
+
+    started_ms = parts.now_ms()
+
+    def ready() -> list[str]:
+        waited_s = (parts.now_ms() - started_ms) / 1000
+        return [*not_ready(parts.source), *index_not_ready(parts, waited_s)]
+
+    content = encode_document(document(described, version("awaway")))
+
+    async def describe(request: Request) -> Response:
+        del request
+        return Response(content, media_type="application/json")
+
+    def probe(reasons: Callable[[], list[str]]) -> Callable[[Request], object]:
+        async def answer(request: Request) -> Response:
+            del request
+            found = reasons()
+            body = msgspec.json.encode(Verdict(not found, found))
+            return Response(body, 503 if found else 200, media_type="application/json")
+
+        return answer
+
+    text = {200: Answer("Prometheus text or OpenMetrics.", media="text/plain")}
+    metrics = Operation(id="getMetrics", summary="Metrics", tag="health", answers=text)
+    alive, may = _probe("getLivez", "Is it alive?"), _probe("getReadyz", "May requests come?")
+    started = _probe("getStartupz", "Has it begun?")
+    return [
+        ApiRoute("/v1/openapi.json", describe, _DOCUMENT),
+        ApiRoute("/livez", probe(lambda: not_alive(parts)), alive, hidden=True),
+        ApiRoute("/readyz", probe(ready), may, hidden=True),
+        ApiRoute("/startupz", probe(lambda: []), started, hidden=True),
+        ApiRoute("/metrics", scrape, metrics, hidden=True),
+    ]
+
+
+def encode_document(content: dict[str, object]) -> bytes:
+    """The document as it is served and kept in docs/openapi.json."""
+    return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"

@@ -1,0 +1,1 @@
+"""What production never runs: the local stack, the demo, the oracle."""

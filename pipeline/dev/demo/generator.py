@@ -1,0 +1,117 @@
+"""A seeded month of practice.
+
+Owns: the crowd, the amount of garbage and of oddities, the order in which all of it is appended.
+Does not own: what one person does (people.py), reports (reports.py) or asks for (requests.py).
+Invariants: the same arguments give the same records, byte for byte; no clock is read; nothing is
+stamped after the end of the month.
+"""
+
+from datetime import timedelta
+from random import Random
+from typing import Final
+
+import msgspec
+
+from pipeline.dev.demo import oddities
+from pipeline.dev.demo.garbage import KINDS, NOISE_RECORDS_MAX, garbage
+from pipeline.dev.demo.people import DAY_MS, make_person, sittings
+from pipeline.dev.demo.planted import Planted, ToSend, tally
+from pipeline.dev.demo.reports import Limits, make_device, reports
+from pipeline.dev.demo.requests import REFUSED, Claimable, Desk, refused, requests
+from pipeline.dev.demo.spot import Spot
+from pipeline.dev.demo.wire import EPOCH, Wire
+
+USERS_PER_GARBAGE: Final = 500
+"""For so many users there is one piece of garbage of each kind, and one oddity; at least one."""
+
+
+class Month(msgspec.Struct, frozen=True):
+    """What to make.
+
+    Attributes:
+        users, days: 1 and up.
+        seed: another one gives other people and another month.
+        end_ms: end of the month, in ms since the epoch; the last record is stamped before it.
+    """
+
+    users: int
+    days: int
+    seed: int
+    end_ms: int
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """The month as (from, before), in ms since the epoch."""
+        return (self.end_ms - self.days * DAY_MS, self.end_ms)
+
+
+def generate(
+    month: Month, limits: Limits, claimable: tuple[Claimable, ...], wire: Wire
+) -> tuple[list[ToSend], Planted]:
+    """Make the month.
+
+    Args:
+        limits: the policy's bounds.
+        claimable: portals of the first lap, with at least one.
+        wire: how records become bytes.
+
+    Returns:
+        The records in the order in which they are to be appended (stamps ascend), and what was
+        planted among them.
+    """
+    records: list[ToSend] = []
+    for number in range(month.users):
+        records.extend(_one_user(number, month, limits, claimable, wire))
+    records.extend(_garbage(month, limits, claimable, wire))
+    records.extend(_oddities(month, limits, wire))
+    records = [record for record in records if record.append_time_ms < month.end_ms]
+    records.sort(key=lambda record: record.append_time_ms)
+    return records, tally(records)
+
+
+def _one_user(
+    number: int, month: Month, limits: Limits, claimable: tuple[Claimable, ...], wire: Wire
+) -> list[ToSend]:
+    rng = Random(f"{month.seed}/{number}")
+    person = make_person(number, month.days, rng)
+    first = (EPOCH + timedelta(milliseconds=month.span[0])).date()
+    sat = sittings(person, first, month.days + 1, rng)
+    device = make_device(month.span, limits, rng, person.role, tuple(wire.newer_completions))
+    sent = reports(person.user_id, sat, device, limits, wire, rng)
+    return sent + requests(Desk(person.user_id, month.span, claimable, wire), rng, person.role)
+
+
+def _garbage(
+    month: Month, limits: Limits, claimable: tuple[Claimable, ...], wire: Wire
+) -> list[ToSend]:
+    rng = Random(f"{month.seed}/garbage")
+    of_each = max(1, month.users // USERS_PER_GARBAGE)
+    found = []
+
+    def someone() -> str:
+        return f"seeker-{rng.randrange(month.users):05d}"
+
+    for kind in KINDS:
+        if kind == "wrong_partition" and wire.partitions == 1:
+            continue
+        for _ in range(min(of_each, NOISE_RECORDS_MAX) if kind == "noise" else of_each):
+            spot = Spot(someone(), "stranger", rng.randrange(*month.span), limits, wire)
+            found.append(garbage(kind, spot, rng))
+    for kind in REFUSED:
+        for _ in range(of_each):
+            desk = Desk(someone(), month.span, claimable, wire)
+            found.append(refused(kind, desk, rng.randrange(*month.span), rng))
+    return found
+
+
+def _oddities(month: Month, limits: Limits, wire: Wire) -> list[ToSend]:
+    rng = Random(f"{month.seed}/oddities")
+    found = []
+    for kind in oddities.KINDS:
+        for number in range(max(1, month.users // USERS_PER_GARBAGE)):
+            user_id = f"odd-{kind}-{number}"
+            if kind == "long_ids":
+                user_id = user_id.ljust(oddities.ID_CHARS_MAX, "y")
+            spot = Spot(user_id, "stranger", rng.randrange(*month.span), limits, wire)
+            found.append(oddities.oddity(kind, spot, rng))
+    return found

@@ -1,0 +1,303 @@
+"""What devices report of the sittings: late, twice, at odds with each other, by a wrong clock.
+
+Owns: offline phones, skewed clocks, double posts, second devices, reused ids, overlaps, too late;
+clients with habits of their own: old names for zones, newer schemas, sessions counted from 1.
+Does not own: what really happened (people.py), plain garbage (garbage.py).
+Invariants: a sitting gets at most one kind of mischief, so that its verdict is known beforehand; a
+duplicate is appended after its original and within the window.
+"""
+
+from collections import Counter
+from datetime import date
+from random import Random
+from typing import Final
+
+import msgspec
+
+from pipeline.core.records import PracticeCompleted
+from pipeline.dev.demo.dressing import dressed
+from pipeline.dev.demo.naming import Naming, zone_text
+from pipeline.dev.demo.people import DAY_MS, HOMES, MINUTE_MS, Role, Sitting, is_free, wall_date
+from pipeline.dev.demo.planted import ToSend
+from pipeline.dev.demo.wire import SPELLINGS, Spelling, Wire, completion_fields, json_completion
+
+HOUR_MS: Final = 60 * MINUTE_MS
+APP_VERSIONS: Final = ("7.1.0", "7.1.2", "7.2.0-beta.3", "6.9.4")
+
+OFFLINE_MS_MAX: Final = 5 * DAY_MS
+RETREAT_MS: Final = 21 * DAY_MS
+
+NAMINGS: Final[dict[Naming, int]] = {
+    "iana": 86, "offset": 3, "gmt": 2, "utc": 2, "odd_case": 2, "former": 2, "unknown": 3,
+}  # fmt: skip
+"""How many of a hundred devices name zones so."""
+
+EXACT: Final = 0.015
+TWIN: Final = 0.010
+COLLISION: Final = 0.002
+OVERLAP: Final = 0.004
+TOO_LATE: Final = 0.0015
+ELSEWHERE: Final = 0.15
+"""Of the duplicates: the second report names another zone."""
+
+DRESSED: Final = 0.05
+NEWER: Final = 0.15
+"""Of the devices that write Avro: they write it by a newer schema."""
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """The policy's bounds that the generator stays within, or oversteps on purpose; in ms."""
+
+    late_ms: int
+    skew_tolerance_ms: int
+    clock_ahead_ms_max: int
+    future_skew_ms: int
+    session_ms_min: int
+    window_ms: int
+
+
+class Device(msgspec.Struct, frozen=True):
+    """One phone.
+
+    Attributes:
+        ahead_ms: how far its clock is ahead; beyond the tolerance but not too far, or behind, or 0.
+        offline: spans (from, before) in ms since the epoch, in which it cannot send.
+        naming: how it names zones. spelling: how it writes instants in JSON.
+        newer: what is new in the schema by which it writes Avro; "" for nothing.
+        counts_sessions: its session ids are numbers that begin with 1 each day.
+    """
+
+    device_id: str
+    app_version: str
+    avro: bool
+    says_sent_at: bool
+    ahead_ms: int
+    offline: tuple[tuple[int, int], ...]
+    naming: Naming = "iana"
+    spelling: Spelling = "full"
+    newer: str = ""
+    counts_sessions: bool = False
+
+
+class _Draft(msgspec.Struct, frozen=True):
+    """A completion before it is put into bytes, in true time."""
+
+    completion_id: str
+    session_id: str
+    sitting: Sitting
+    append_time_ms: int
+    verdict: str
+    garbage: str = ""
+
+
+def make_device(
+    month: tuple[int, int],
+    limits: Limits,
+    rng: Random,
+    role: Role = "",
+    newer: tuple[str, ...] = (),
+) -> Device:
+    """Return a phone for a month (from, before) in ms since the epoch.
+
+    Args:
+        newer: what may be new in the schema by which it writes Avro.
+    """
+    ahead, luck = 0, rng.random()
+    says_sent_at = rng.random() < 0.7
+    least_ahead = limits.skew_tolerance_ms + 2 * MINUTE_MS
+    if luck < 0.015 and least_ahead < limits.clock_ahead_ms_max:
+        ahead = rng.randrange(least_ahead, limits.clock_ahead_ms_max)
+        says_sent_at = True
+    elif luck < 0.05:
+        ahead = -rng.randrange(1_000, 10 * MINUTE_MS)
+    offline = []
+    if rng.random() < 0.08:
+        longest = min(limits.late_ms - 2 * DAY_MS, OFFLINE_MS_MAX)
+        for _ in range(rng.randrange(1, 3)):
+            start = rng.randrange(*month)
+            offline.append((start, start + rng.randrange(6 * HOUR_MS, longest)))
+    naming = rng.choices(tuple(NAMINGS), tuple(NAMINGS.values()))[0]
+    # Avro says no offset, without which an unknown zone is none.
+    avro = rng.random() < 0.5 and naming != "unknown"
+    device = Device(
+        device_id=f"{rng.choice(('ios', 'android', 'web'))}-{rng.getrandbits(32):08x}",
+        app_version=rng.choice(APP_VERSIONS),
+        avro=avro,
+        says_sent_at=says_sent_at,
+        ahead_ms=ahead,
+        offline=tuple(offline),
+        naming=naming,
+        spelling=rng.choice(SPELLINGS),
+        newer=rng.choice(newer) if newer and rng.random() < NEWER else "",
+    )
+    return _of_role(device, role, month, limits, rng)
+
+
+def _of_role(
+    device: Device, role: Role, month: tuple[int, int], limits: Limits, rng: Random
+) -> Device:
+    if role == "counts_sessions":
+        return msgspec.structs.replace(device, ahead_ms=0, offline=(), counts_sessions=True)
+    away_ms = min(RETREAT_MS, limits.late_ms - 2 * DAY_MS)
+    if role == "retreat" and month[1] - month[0] > away_ms + 2 * DAY_MS:
+        start = rng.randrange(month[0], month[1] - away_ms - DAY_MS)
+        return msgspec.structs.replace(device, offline=((start, start + away_ms),))
+    return device
+
+
+def reports(
+    user_id: str, sat: list[Sitting], device: Device, limits: Limits, wire: Wire, rng: Random
+) -> list[ToSend]:
+    """Return what the user's devices send of the sittings `sat`, in no order."""
+    if device.spelling == "java":
+        sat = [_on_whole_minutes(sitting) for sitting in sat]
+    if device.counts_sessions:
+        drafts = _numbered(sat, device, limits, rng)
+    else:
+        drafts = [
+            draft
+            for i, sitting in enumerate(sat)
+            for draft in _drafts(i, sitting, sat, device, limits, rng)
+        ]
+    return [_to_send(user_id, draft, device, wire, rng) for draft in drafts]
+
+
+def _on_whole_minutes(sitting: Sitting) -> Sitting:
+    start, end = (ms // MINUTE_MS * MINUTE_MS for ms in (sitting.start_ms, sitting.end_ms))
+    return msgspec.structs.replace(sitting, start_ms=start, end_ms=end)
+
+
+def _numbered(sat: list[Sitting], device: Device, limits: Limits, rng: Random) -> list[_Draft]:
+    """Return reports whose session ids begin with 1 each day: but for the first they are twins."""
+    drafts: list[_Draft] = []
+    counted_at: dict[str, int] = {}
+    of_the_day: Counter[date] = Counter()
+    for sitting in sat:
+        day = wall_date(sitting)
+        of_the_day[day] += 1
+        session_id = str(of_the_day[day])
+        append = _append_time(sitting.end_ms, device, rng)
+        last = counted_at.get(session_id)
+        is_twin = last is not None and append - last <= limits.window_ms
+        if not is_twin:
+            counted_at[session_id] = append
+        verdict = "twin" if is_twin else "accepted"
+        completion_id = f"c-{rng.getrandbits(64):016x}"
+        drafts.append(_Draft(completion_id, session_id, sitting, append, verdict))
+    return drafts
+
+
+def _drafts(
+    i: int, sitting: Sitting, sat: list[Sitting], device: Device, limits: Limits, rng: Random
+) -> list[_Draft]:
+    completion_id = f"c-{rng.getrandbits(64):016x}"
+    session_id = f"s-{rng.getrandbits(64):016x}"
+    append = _append_time(sitting.end_ms, device, rng)
+    base = _Draft(completion_id, session_id, sitting, append, "accepted")
+    luck = rng.random()
+    if luck < TOO_LATE:
+        append = sitting.end_ms + limits.late_ms + rng.randrange(HOUR_MS, 5 * DAY_MS)
+        return [
+            _Draft(completion_id, session_id, sitting, append, "dead_letter", garbage="too_late")
+        ]
+    luck -= TOO_LATE
+    last_chance = sitting.end_ms + limits.late_ms - HOUR_MS
+    again = append + _delay(rng)
+    if again >= last_chance:
+        return [base]
+    told = sitting
+    if luck < EXACT + TWIN and rng.random() < ELSEWHERE:
+        told = msgspec.structs.replace(sitting, tz=rng.choice(HOMES)[0])
+    if luck < EXACT:
+        return [base, _Draft(completion_id, session_id, told, again, "exact")]
+    luck -= EXACT
+    if luck < TWIN:
+        nudged = msgspec.structs.replace(told, end_ms=sitting.end_ms + rng.choice((0, 700)))
+        other_id = f"c-{rng.getrandbits(64):016x}"
+        return [base, _Draft(other_id, session_id, nudged, again, "twin")]
+    luck -= TWIN
+    if luck < COLLISION:
+        other_session = rng.choice((session_id, f"s-{rng.getrandbits(64):016x}"))
+        longer = msgspec.structs.replace(
+            sitting, start_ms=sitting.start_ms - rng.randrange(1, 9999)
+        )
+        return [base, _Draft(completion_id, other_session, longer, again, "collision")]
+    luck -= COLLISION
+    if luck < OVERLAP:
+        middle = (sitting.start_ms + sitting.end_ms) // 2
+        crossing = msgspec.structs.replace(
+            sitting, start_ms=middle, end_ms=sitting.end_ms + 3 * MINUTE_MS
+        )
+        if is_free(sat[:i] + sat[i + 1 :], crossing.start_ms, crossing.end_ms):
+            other_id = f"c-{rng.getrandbits(64):016x}"
+            other_session = f"s-{rng.getrandbits(64):016x}"
+            again = max(again, crossing.end_ms + 1_000)
+            return [base, _Draft(other_id, other_session, crossing, again, "overlap")]
+    return [base]
+
+
+def _append_time(end_ms: int, device: Device, rng: Random) -> int:
+    append = end_ms + rng.randrange(150, 4_000)
+    for start, before in device.offline:
+        if start <= append < before:
+            append = before + rng.randrange(500, 60_000)
+    return append
+
+
+def _delay(rng: Random) -> int:
+    """Time between the first report and the second: mostly a retry, now and then the next day."""
+    return (
+        rng.randrange(1_000, 120_000)
+        if rng.random() < 0.8
+        else rng.randrange(HOUR_MS, 36 * HOUR_MS)
+    )
+
+
+def _to_send(user_id: str, draft: _Draft, device: Device, wire: Wire, rng: Random) -> ToSend:
+    sitting = draft.sitting
+    says_sent_at = device.says_sent_at
+    ended = sitting.end_ms + device.ahead_ms
+    completion = PracticeCompleted(
+        completion_id=draft.completion_id,
+        user_id=user_id,
+        session_id=draft.session_id,
+        practice=sitting.practice,
+        started_at=sitting.start_ms + device.ahead_ms,
+        completed_at=ended,
+        tz=zone_text(device.naming, sitting.tz, ended, rng),
+        sent_at=draft.append_time_ms - rng.randrange(20, 140) + device.ahead_ms
+        if says_sent_at
+        else None,
+        device_id=device.device_id,
+        app_version=device.app_version,
+        context={"source": "timer"} if rng.random() < 0.3 else {},
+    )
+    # A second report may come by another client of the same user, which writes the other format.
+    avro = device.avro if draft.verdict == "accepted" else rng.random() < 0.5
+    if avro and device.naming != "unknown":
+        encode = wire.newer_completions[device.newer] if device.newer else wire.avro_completion
+        value = encode(completion)
+    else:
+        value = _json(completion, sitting.tz, device, rng)
+    headers: tuple[tuple[str, bytes], ...] = ()
+    if rng.random() < 0.05:
+        trace = f"00-{rng.getrandbits(128) | 1:032x}-{rng.getrandbits(64) | 1:016x}-01"
+        headers = (("traceparent", trace.encode()),)
+    return ToSend(
+        kind="completions",
+        partition=None,
+        key=user_id.encode(),
+        value=value,
+        append_time_ms=draft.append_time_ms,
+        headers=headers,
+        verdict=draft.verdict,
+        garbage=draft.garbage,
+    )
+
+
+def _json(completion: PracticeCompleted, place: str, device: Device, rng: Random) -> bytes:
+    says_offset = device.naming == "unknown" or rng.random() < 0.3
+    where = place if says_offset else None
+    if rng.random() < DRESSED:
+        return dressed(completion_fields(completion, where, device.spelling), rng)
+    return json_completion(completion, where, device.spelling)

@@ -1,0 +1,53 @@
+"""Where a single made-up record goes.
+
+Owns: a completion that is fine but for what one changes in it, under a key, at a time.
+Does not own: what is changed in it (garbage.py, oddities.py).
+"""
+
+from random import Random
+from typing import Any
+
+import msgspec
+
+from pipeline.core.records import PracticeCompleted
+from pipeline.dev.demo.people import MINUTE_MS
+from pipeline.dev.demo.planted import ToSend
+from pipeline.dev.demo.reports import Limits
+from pipeline.dev.demo.wire import Wire
+
+
+class Spot(msgspec.Struct, frozen=True):
+    """Whose key a record bears, when it comes, and within which bounds."""
+
+    user_id: str
+    stranger: str
+    append_time_ms: int
+    limits: Limits
+    wire: Wire
+
+    def completion(self, rng: Random, **changes: Any) -> PracticeCompleted:
+        """Return a completion that is fine but for `changes`."""
+        completed = self.append_time_ms - rng.randrange(500, 5_000)
+        fine = PracticeCompleted(
+            completion_id=f"g-{rng.getrandbits(64):016x}",
+            user_id=self.user_id,
+            session_id=f"h-{rng.getrandbits(64):016x}",
+            practice="silence",
+            started_at=completed - 10 * MINUTE_MS,
+            completed_at=completed,
+            tz="Europe/Berlin",
+        )
+        return msgspec.structs.replace(fine, **changes)
+
+    def send(self, value: bytes | None, **changes: Any) -> ToSend:
+        """Return `value` as a record under the user's own key, planted as a dead letter."""
+        record = ToSend(
+            kind="completions",
+            partition=None,
+            key=self.user_id.encode(),
+            value=value,
+            append_time_ms=self.append_time_ms,
+            headers=(),
+            verdict="dead_letter",
+        )
+        return msgspec.structs.replace(record, **changes)

@@ -1,0 +1,1 @@
+"""What asks Kafka outside the engine: readers up to an end, and tails."""

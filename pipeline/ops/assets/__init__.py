@@ -1,0 +1,1 @@
+"""The catalogue of figures in an object store, and pictures of it."""

@@ -1,0 +1,1 @@
+"""Why a day counts or not, from the log."""

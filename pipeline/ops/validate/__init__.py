@@ -1,0 +1,1 @@
+"""What the pipeline would say of inputs, without a server."""

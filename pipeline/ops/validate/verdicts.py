@@ -1,0 +1,337 @@
+"""What the pipeline would say of inputs, without a server.
+
+Owns: one verdict an input, over what those before it left behind.
+Does not own: the rules and the decoding, which are the worker's own (core, codec/inputs.py); what
+is left behind (state.py); reading files (files.py).
+Invariants: nothing is sent or kept anywhere; inputs are judged in their order, each over what those
+before it left behind, so a list ends in the streaks and portals that the same list would end in on
+the topics. What only a broker decides (the partition, the append time) is given or left out.
+"""
+
+from datetime import date
+from typing import Final, Literal, Protocol
+
+import msgspec
+
+from pipeline.codec.dead_letters import fault_of
+from pipeline.codec.errors import DecodeError
+from pipeline.codec.inputs import check_key
+from pipeline.core.fold import Outcome, Rejection, World, fold_command, fold_completion
+from pipeline.core.progress import progress_of
+from pipeline.core.reading import today
+from pipeline.core.records import (
+    Cause,
+    Command,
+    Instant,
+    LocalDate,
+    PracticeCompleted,
+    ReconciliationAlert,
+)
+from pipeline.core.state import EMPTY, UserState
+from pipeline.ops.explain.words import revoked_by_text
+from pipeline.ops.validate.state import PUBLISHED, LeftBehind
+
+Topic = Literal["completions", "commands"]
+
+_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
+
+
+class Decoder(Protocol):
+    """What of an `InputDecoder` is needed here."""
+
+    ignored_fields: int
+
+    def decode_completion(self, value: bytes | None) -> PracticeCompleted:
+        """Raises DecodeError."""
+        ...
+
+    def decode_command(self, value: bytes | None) -> Command:
+        """Raises DecodeError."""
+        ...
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One input, as it would lie in the log.
+
+    Attributes:
+        name: how it is called in what is said of it.
+        key: of the record; looked at only when `has_key`.
+    """
+
+    name: str
+    topic: Topic
+    append_time: Instant
+    value: bytes | None
+    key: bytes | None = None
+    has_key: bool = False
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """A reconciliation alert that would be published."""
+
+    verdict: str
+    severity: str
+    original: str
+    differing_fields: tuple[str, ...]
+    local_date: date | None
+    original_local_date: date | None
+
+
+class Said(msgspec.Struct, frozen=True):
+    """What the pipeline would say of one input.
+
+    Attributes:
+        verdict: as in the audit. stage, reason: of a dead letter; null otherwise.
+        detail: why, for a person.
+        local_date: that it counts for, would count for, or names.
+        user_id, streak_days, longest_days: its user, and where that one stands afterwards, at its
+            append; null without a user, also where the user id cannot be one.
+        portals: slugs of those that it unlocks.
+        revoked_by: requests that keep its date from counting; the detail says so, too, where their
+            ids are not known, as over published progress.
+        ignored_fields: how many fields of it are not known.
+    """
+
+    name: str
+    verdict: str
+    stage: str | None
+    reason: str | None
+    detail: str
+    local_date: date | None
+    streak_days: int | None
+    portals: tuple[str, ...]
+    topic: Topic
+    id: str | None = None
+    user_id: str | None = None
+    longest_days: int | None = None
+    tz: str | None = None
+    tz_assumed: bool = False
+    alerts: tuple[Alert, ...] = ()
+    revoked_by: tuple[str, ...] = ()
+    ignored_fields: int = 0
+    policy_version: str = ""
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """Where a user would be said to stand at an instant."""
+
+    user_id: str
+    today: date
+    tz: str
+    streak_days: int
+    longest_days: int
+    last_local_date: date | None
+    streak_safe_until: date | None
+    bridged: tuple[tuple[date, int], ...]
+    portals: tuple[str, ...]
+
+
+class Validator:
+    """Judges inputs one after the other.
+
+    Args:
+        world: policy and catalogue.
+        decoder: the worker's.
+        left: what earlier inputs left behind; changed by those to come.
+    """
+
+    def __init__(self, world: World, decoder: Decoder, left: LeftBehind | None = None) -> None:
+        self.left = left or LeftBehind(world.policies.window_ms)
+        self._world = world
+        self._decoder = decoder
+        self._next_offset: dict[str, int] = {"completions": 0, "commands": 0}
+
+    def judge(self, entry: Entry) -> Said:
+        """What would be said of an input, over everything before it; it is part of that after."""
+        offset = self._next_offset[entry.topic]
+        self._next_offset[entry.topic] = offset + 1
+        ignored = self._decoder.ignored_fields
+        try:
+            event = self._decode(entry)
+        except DecodeError as error:
+            rejection = Rejection(error.stage, error.reason, error.detail)
+            return self._refused(entry, rejection)
+        except Exception as error:  # noqa: BLE001 — as in the worker, it costs this input alone
+            return self._refused(entry, fault_of("decode", error))
+        outcome = self._fold(event, entry, offset)
+        if isinstance(outcome, Rejection):
+            return self._refused(entry, outcome)
+        if outcome.seen is not None:
+            self.left.seen.remember(event.user_id, outcome.seen)
+        if outcome.state is not None:
+            self.left.users[event.user_id] = outcome.state
+        return self._said(entry, event, outcome, self._decoder.ignored_fields - ignored)
+
+    def remember(self, completion: PracticeCompleted, cause: Cause, append_time: Instant) -> None:
+        """Have the window hold a completion that counted; its user's state stays as it is.
+
+        Args:
+            completion: given in the order in which they were appended.
+            cause: where it lies.
+        """
+        self.left.seen.now = append_time
+        outcome = fold_completion(
+            UserState(), self.left.seen, completion, cause, append_time, self._world
+        )
+        if outcome.seen is not None:
+            self.left.seen.remember(completion.user_id, outcome.seen)
+
+    def read(self, user_id: str, at: Instant, tz: str | None = None) -> Reading:
+        """Where a user would be said to stand.
+
+        Args:
+            tz: where the reader says that the user is.
+        """
+        state = self.left.users.get(user_id, EMPTY)
+        cause = Cause("", 0, 0)
+        progress = progress_of(user_id, state, cause, at, self._world)
+        now = today(progress, at, self._world.policies.at(at), tz)
+        end = now.standing.current_end
+        return Reading(
+            user_id,
+            _date(now.date),
+            now.tz,
+            now.standing.streak_days,
+            now.standing.longest_days,
+            _maybe_date(now.standing.last_date),
+            None if end is None else _date(end + 1),
+            tuple([(_date(run.start), run.length) for run in progress.dates.bridged]),
+            tuple([portal.slug for portal in progress.portals]),
+        )
+
+    def _decode(self, entry: Entry) -> PracticeCompleted | Command:
+        event: PracticeCompleted | Command
+        if entry.topic == "completions":
+            event = self._decoder.decode_completion(entry.value)
+        else:
+            event = self._decoder.decode_command(entry.value)
+        if entry.has_key:
+            check_key(entry.key, event.user_id, 0, 1)
+        return event
+
+    def _fold(
+        self, event: PracticeCompleted | Command, entry: Entry, offset: int
+    ) -> Outcome | Rejection:
+        state = self.left.users.get(event.user_id, EMPTY)
+        self.left.seen.now = entry.append_time
+        try:
+            if isinstance(event, PracticeCompleted):
+                cause = Cause(entry.topic, 0, offset, event.completion_id)
+                return fold_completion(
+                    state, self.left.seen, event, cause, entry.append_time, self._world
+                )
+            cause = Cause(entry.topic, 0, offset, event.request_id)
+            return fold_command(state, event, cause, entry.append_time, self._world)
+        except Exception as error:  # noqa: BLE001 — as in the worker, it costs this input alone
+            return fault_of("fold", error)
+
+    def _refused(self, entry: Entry, rejection: Rejection) -> Said:
+        return Said(
+            entry.name,
+            "dead_letter",
+            rejection.stage,
+            rejection.reason,
+            rejection.detail,
+            None,
+            None,
+            (),
+            entry.topic,
+            policy_version=self._world.policies.at(entry.append_time).version,
+        )
+
+    def _said(
+        self, entry: Entry, event: PracticeCompleted | Command, outcome: Outcome, ignored: int
+    ) -> Said:
+        rejection, alerts = outcome.rejection, outcome.alerts
+        user_id = outcome.user_id
+        reading = None if user_id is None else self.read(user_id, entry.append_time)
+        dated = outcome.local_date
+        if dated is None and alerts:
+            dated = alerts[0].local_date
+        return Said(
+            name=entry.name,
+            verdict=outcome.verdict,
+            stage=None if rejection is None else rejection.stage,
+            reason=None if rejection is None else rejection.reason,
+            detail=_why(event, outcome),
+            local_date=_maybe_date(dated),
+            streak_days=None if reading is None else reading.streak_days,
+            portals=tuple([unlock.portal for unlock in outcome.unlocks]),
+            topic=entry.topic,
+            id=event.completion_id if isinstance(event, PracticeCompleted) else event.request_id,
+            user_id=user_id,
+            longest_days=None if reading is None else reading.longest_days,
+            tz=outcome.tz,
+            tz_assumed=outcome.tz_assumed,
+            alerts=tuple([_alert(one) for one in alerts]),
+            revoked_by=_known(outcome.revoked_by),
+            ignored_fields=ignored,
+            policy_version=outcome.policy_version,
+        )
+
+
+def _alert(alert: ReconciliationAlert) -> Alert:
+    return Alert(
+        alert.verdict,
+        alert.severity,
+        alert.original.completion_id,
+        alert.differing_fields,
+        _maybe_date(alert.local_date),
+        _maybe_date(alert.original_local_date),
+    )
+
+
+def _why(event: PracticeCompleted | Command, outcome: Outcome) -> str:
+    """Why an input has its verdict, in a sentence or two."""
+    if outcome.rejection is not None:
+        return outcome.rejection.detail
+    if outcome.verdict in ("accepted", "overlap") and isinstance(event, PracticeCompleted):
+        text = f"it counts for {_maybe_date(outcome.local_date)} in {outcome.tz}"
+        if outcome.tz_assumed:
+            text += f", assumed from its offset: nobody knows the zone {event.tz!r}"
+    elif outcome.verdict == "applied":
+        text = "it is carried out"
+    elif outcome.verdict == "repeated":
+        text = "the same request was taken before; asked again it changes nothing"
+    else:
+        text = "it does not count"
+    for alert in outcome.alerts:
+        if alert.verdict == "assumed_zone":
+            continue
+        text += f"; {_RELATIONS[alert.verdict]} {alert.original.completion_id!r}"
+        if alert.differing_fields:
+            text += f", from which it differs in {', '.join(alert.differing_fields)}"
+        if alert.severity == "error" and alert.local_date != alert.original_local_date:
+            text += (
+                f"; a date is at stake: {_maybe_date(alert.local_date)}, where that one counts for "
+                f"{_maybe_date(alert.original_local_date)}"
+            )
+    if outcome.revoked_by:
+        text += f".{_revoked_by(_known(outcome.revoked_by))}"
+    return text
+
+
+def _known(requests: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple([one for one in requests if not one.startswith(PUBLISHED)])
+
+
+def _revoked_by(requests: tuple[str, ...]) -> str:
+    if requests:
+        return revoked_by_text(requests)
+    return " The date does not count all the same: it is revoked, by a request not known here."
+
+
+_RELATIONS: Final = {
+    "exact": "it is a retry of",
+    "twin": "its session was accepted as",
+    "collision": "its id is that of another completion,",
+    "overlap": "it overlaps in time with",
+}
+
+
+def _date(number: LocalDate) -> date:
+    return date.fromordinal(number + _EPOCH_ORDINAL)
+
+
+def _maybe_date(number: LocalDate | None) -> date | None:
+    return None if number is None else _date(number)
