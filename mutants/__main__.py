@@ -2,9 +2,10 @@
 
 Owns: options, what is printed where: progress and survivors to stderr, its last line one JSON
 object.
-Does not own: what is tried and how it counts (harvest.py), arguments (argued.py).
-Invariant: exit code 0 only when the source as it is passes, every mutant was noticed or is argued,
-and every argument is about one.
+Does not own: what is tried and how it counts (harvest.py), what is marked in the source
+(markers.py).
+Invariant: exit code 0 only when the source as it is passes, every guard was noticed, and every
+mutant was killed or is argued.
 """
 
 import argparse
@@ -17,15 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from mutants.argued import read
-from mutants.guards import switched_off
-from mutants.harvest import Harvest
-from mutants.targets import TARGETS, Target
+from mutants.harvest import Harvest, say
+from mutants.markers import MarkerError
+from mutants.targets import LeftOutError, Target, targets_in
 
 EXIT_OK: Final = 0
 EXIT_FAILED: Final = 1
 ROOT: Final = Path(__file__).resolve().parent.parent
-ARGUED: Final = ROOT / "mutants" / "argued.yaml"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -42,10 +41,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _say(what: str) -> None:
-    print(what, file=sys.stderr, flush=True)
-
-
 def chosen(targets: Sequence[Target], only: Sequence[str]) -> list[Target]:
     """The targets whose names end in one of the words; all without words."""
     return [
@@ -55,9 +50,13 @@ def chosen(targets: Sequence[Target], only: Sequence[str]) -> list[Target]:
     ]
 
 
-def engine_guards() -> list[str]:
-    """Guards of the engine that no seed misses when they are off (simulator/guards.py)."""
-    _say("switching the engine's guards off")
+def engine_guards() -> tuple[int, list[str]]:
+    """How many guards the simulator switches off, and those that no seed misses then.
+
+    Raises:
+        RuntimeError: it did not get through; what it said is on stderr.
+    """
+    say("switching the engine's guards off")
     done = subprocess.run(
         [sys.executable, "-m", "simulator", "--guards"],
         cwd=ROOT,
@@ -65,54 +64,56 @@ def engine_guards() -> list[str]:
         text=True,
         check=False,
     )
-    unnoticed: list[str] = json.loads(done.stdout.splitlines()[-1])["unnoticed"]
-    return unnoticed
+    if not done.stdout:
+        raise RuntimeError("the simulator did not get through its guards (simulator/guards.py)")
+    said = json.loads(done.stdout.splitlines()[-1])
+    return said["guards"], said["unnoticed"]
 
 
-def tell(run: Harvest, wrong: str | None, started: float, unnoticed: list[str]) -> int:
+def tell(run: Harvest, wrong: str | None, started: float, engine: tuple[int, list[str]]) -> int:
     """Print what came out, survivors first; returns the exit code.
 
     Args:
         run: that is over.
         wrong: with the source as it is.
         started: monotonic seconds.
-        unnoticed: guards of the engine.
+        engine: the simulator's guards: how many, and which nobody missed.
     """
     if wrong is not None:
-        _say(f"the source as it is does not pass: {wrong}")
-    for argument in run.rotten:
-        _say(f"an argument about no mutant: {argument.module}: {argument.was}")
-    for name in unnoticed:
-        _say(f"a guard of the engine that nobody misses: {name}")
+        say(f"the source as it is does not pass: {wrong}")
     for mutant in sorted(run.survivors, key=lambda each: (each.module, each.line)):
-        _say(f"survived: {mutant.told()}")
+        say(f"survived: {mutant.told()}")
+    unnoticed = [*engine[1], *(guard.told() for guard in run.unnoticed)]
+    for guard in unnoticed:
+        say(f"a guard that nobody misses: {guard}")
     outcome = {
         "mutants": len(run.work),
-        "noticed": sum(run.noticed.values()),
+        "killed": sum(run.killed.values()),
         "argued": len(run.argued),
         "survived": len(run.survivors),
+        "guards": engine[0] + len(run.guards),
         "guards_unnoticed": len(unnoticed),
-        "arguments_about_nothing": len(run.rotten),
-        "noticed_by": dict(run.noticed.most_common()),
+        "killed_by": dict(run.killed.most_common()),
         "seconds": round(time.monotonic() - started),
     }
     print(json.dumps(outcome))
-    is_clean = wrong is None and not (run.survivors or run.rotten or unnoticed)
-    return EXIT_OK if is_clean else EXIT_FAILED
+    return EXIT_OK if wrong is None and not (run.survivors or unnoticed) else EXIT_FAILED
 
 
 def main() -> int:
     """Run what was asked for."""
     options = _parser().parse_args()
     started = time.monotonic()
-    targets = chosen(TARGETS, options.only)
-    if not targets:
-        _say(f"no such module: {' '.join(options.only)}")
+    try:
+        every = targets_in(ROOT)
+        targets = chosen(every, options.only)
+        run = Harvest(ROOT, targets, every)
+    except (LeftOutError, MarkerError) as error:
+        say(str(error))
         return EXIT_FAILED
-    is_whole = not options.only
-    modules = {target.module for target in targets}
-    arguments = [each for each in read(ARGUED) if is_whole or each.module in modules]
-    run = Harvest(ROOT, targets, arguments, switched_off(ROOT) if is_whole else [])
+    if not targets:
+        say(f"no such module: {' '.join(options.only)}")
+        return EXIT_FAILED
     if options.sample is not None:
         run.sample(options.sample, options.seed)
     if options.list:
@@ -121,8 +122,9 @@ def main() -> int:
         return EXIT_OK
     if options.afresh:
         run.forget()
-    unnoticed = engine_guards() if is_whole and options.sample is None else []
-    return tell(run, run.run(options.jobs), started, unnoticed)
+    is_whole = not options.only and options.sample is None
+    engine = engine_guards() if is_whole else (0, [])
+    return tell(run, run.run(options.jobs), started, engine)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from typing import Any, Final
 import pytest
 
 from mutants.mutant import Mutant
-from mutants.targets import TARGETS, Target, Tests
+from mutants.targets import Target, Tests
 from mutants.trial import Plan, draw_the_same, in_fork, survey
 
 KEPT: Final = ".local/mutants/survey.json"
@@ -58,14 +58,11 @@ class Surveyed:
 
     Args:
         session: whose tests are collected.
-        targets: of this run; the survey is about all of `TARGETS` when it is about one of them, so
-            that it serves other runs too.
+        targets: that the survey is about.
     """
 
     def __init__(self, session: pytest.Session, targets: Sequence[Target]) -> None:
-        mine = {target.module for target in targets}
-        every = {target.module for target in TARGETS}
-        self.modules = sorted(mine | every if mine & every else mine)
+        self.modules = sorted(target.module for target in targets)
         self._items = session.items
         self._file = Path(KEPT)
         sources = [Path(f"{module.replace('.', '/')}.py") for module in self.modules]
@@ -109,7 +106,7 @@ class Field:
 
     Args:
         session: whose tests are collected.
-        targets: loaded, with all that their judges need.
+        targets: loaded and surveyed, with all that their judges need.
         jobs: trials at once, at most.
     """
 

@@ -1,8 +1,9 @@
 """A mutation run: every mutant of some modules, and what became of it.
 
 Owns: which mutants are tried, what is taken from earlier runs, how an outcome counts.
-Does not own: mutants (sowing.py, guards.py), trials (field.py), arguments (argued.py).
-Invariant: each mutant counts once, as noticed, argued or survived.
+Does not own: mutants (sowing.py), what is marked in the source (markers.py), trials (field.py).
+Invariants: each mutant counts once, as killed, argued or survived; a guard is killed by a test or a
+seed, never by the type checker.
 """
 
 import sys
@@ -15,8 +16,8 @@ from typing import Final
 
 import pytest
 
-from mutants.argued import Argument, unspoken
 from mutants.field import Field, Outcome, with_tests
+from mutants.markers import Marker, MarkerError, about_nothing, markers_of
 from mutants.memory import Memory
 from mutants.mutant import Mutant
 from mutants.sowing import sown
@@ -40,25 +41,55 @@ class Harvest:
     Args:
         root: of the project.
         targets: to mutate.
-        arguments: about survivors of these targets.
-        named: mutants besides those by rule, with their judges.
+        every: the targets to survey, so that the survey serves other runs too; None for these.
+
+    Raises:
+        MarkerError: the source's markers are not of the form, or are about no mutant.
     """
 
     def __init__(
-        self, root: Path, targets: Sequence[Target], arguments: list[Argument], named: Work
+        self, root: Path, targets: Sequence[Target], every: Sequence[Target] | None = None
     ) -> None:
         self._root = root
-        self._targets = [*targets, *dict.fromkeys(target for _, target in named)]
-        self._arguments = arguments
+        self._targets = targets
+        self._every = every or targets
         self._memory = Memory(root, root / KEPT)
-        self.work: Work = [*named]
+        self._markers: list[Marker] = []
+        self.work: Work = []
+        wrong: list[str] = []
         for target in targets:
-            path = root / f"{target.module.replace('.', '/')}.py"
-            self.work += [(mutant, target) for mutant in sown(target.module, path.read_text())]
-        self.rotten = unspoken(arguments, [mutant for mutant, _ in self.work])
-        self.noticed: Counter[str] = Counter()
+            source = (root / f"{target.module.replace('.', '/')}.py").read_text()
+            mutants, markers = sown(target.module, source), markers_of(target.module, source)
+            wrong += about_nothing(markers, mutants)
+            self._markers += markers
+            self.work += [
+                (each, target) for each in mutants if target.is_whole or self._is_guard(each)
+            ]
+        if wrong:
+            raise MarkerError("\n".join(wrong))
+        self.killed: Counter[str] = Counter()
         self.argued: list[Mutant] = []
         self.survivors: list[Mutant] = []
+
+    @property
+    def guards(self) -> list[Marker]:
+        """The guards among what is tried."""
+        return self._about("guard", [mutant for mutant, _ in self.work])
+
+    @property
+    def unnoticed(self) -> list[Marker]:
+        """The guards that can be switched off without anybody noticing."""
+        return self._about("guard", self.survivors)
+
+    def _about(self, kind: str, mutants: Sequence[Mutant]) -> list[Marker]:
+        return [
+            marker
+            for marker in self._markers
+            if marker.kind == kind and any(marker.speaks_of(mutant) for mutant in mutants)
+        ]
+
+    def _is_guard(self, mutant: Mutant) -> bool:
+        return bool(self._about("guard", [mutant]))
 
     def sample(self, count: int, seed: int) -> None:
         """Go on with so many at most."""
@@ -91,7 +122,7 @@ class Harvest:
         wrong: list[str] = []
 
         def act(session: pytest.Session) -> None:
-            field = Field(session, self._targets, jobs)
+            field = Field(session, self._every, jobs)
             wrong.extend(self._wrong(field))
             if not wrong:
                 self._try(field, unknown)
@@ -102,7 +133,8 @@ class Harvest:
     def _past_types(self, unknown: Work) -> Work:
         """Those that the type checker lets pass."""
         folder = self._root / KEPT.parent / "types"
-        against = refused(self._root, folder, [mutant for mutant, _ in unknown])
+        asked = [mutant for mutant, _ in unknown if not self._is_guard(mutant)]
+        against = refused(self._root, folder, asked)
         passed: Work = []
         for mutant, target in unknown:
             said = against.get(mutant.digest)
@@ -139,10 +171,10 @@ class Harvest:
 
     def _take(self, mutant: Mutant, by: str | None) -> None:
         if by is not None:
-            self.noticed[
+            self.killed[
                 by.split("::")[0] if by.startswith("tests") else by.split()[0].strip(":")
             ] += 1
-        elif any(argument.speaks_of(mutant) for argument in self._arguments):
+        elif self._about("equivalent", [mutant]):
             self.argued.append(mutant)
         else:
             self.survivors.append(mutant)

@@ -1,12 +1,17 @@
 """One mutant: a module's source with one small fault in it.
 
 Owns: what a mutant is, and how it is told.
-Does not own: where mutants come from (sowing.py, guards.py), what becomes of one (trial.py).
+Does not own: where mutants come from (sowing.py), what becomes of one (trial.py).
 Invariant: two mutants with the same digest are the same source of the same module.
 """
 
+import re
+from collections import Counter
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import Final
+
+_TOKEN: Final = re.compile(r"\d[\w.]*|\w+|(?:\*\*|//|<<|>>|[-+*/%@&|^<>=!:])=?|\S")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +24,6 @@ class Mutant:
         operator: kind of the change.
         line: number of the first line that was changed.
         was, becomes: the changed lines, before and after, without needless white space.
-        after: the line before them, likewise.
         source: of the whole module, changed.
     """
 
@@ -29,13 +33,18 @@ class Mutant:
     line: int
     was: str
     becomes: str
-    after: str
     source: str
 
     @property
     def digest(self) -> str:
         """Of module and source: the mutant's name in what is remembered."""
         return sha256(f"{self.module}\0{self.source}".encode()).hexdigest()[:24]
+
+    @property
+    def put(self) -> frozenset[str]:
+        """The tokens that the change puts in."""
+        was, becomes = (Counter(_TOKEN.findall(text)) for text in (self.was, self.becomes))
+        return frozenset(becomes - was)
 
     @property
     def place(self) -> str:
@@ -57,8 +66,7 @@ def planted(module: str, original: str, source: str, scope: str, operator: str) 
     while same < min(len(old), len(new)) - start and old[-1 - same] == new[-1 - same]:
         same += 1
     was, becomes = old[start : len(old) - same], new[start : len(new) - same]
-    told = _squeezed(was), _squeezed(becomes), _squeezed(old[max(0, start - 1) : start])
-    return Mutant(module, scope, operator, start + 1, *told, source)
+    return Mutant(module, scope, operator, start + 1, _squeezed(was), _squeezed(becomes), source)
 
 
 def _squeezed(lines: list[str]) -> str:

@@ -169,6 +169,7 @@ def check_key(key: bytes | None, user_id: str, partition: int, partitions: int) 
     if key != user_id.encode():
         raise _key_error(key, user_id)
     home = partition_of(key, partitions)
+    # guard (False): a record in the wrong partition is a dead letter
     if home != partition:
         raise _transport_error(
             "wrong_partition",

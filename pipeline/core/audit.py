@@ -85,10 +85,13 @@ def verify(head: ChainHead, links: Iterable[Link]) -> ChainHead:
             (unlinked), or is not what was hashed (altered). **Operator action**: as the error says.
     """
     for entry in links:
+        # guard (False): an entry of the audit that is missing is found
         if entry.sequence != head.next_sequence:
             raise ChainBrokenError(head.next_sequence, "gap")
+        # guard (False): an entry of the audit names the one before it
         if entry.prev_hash != head.hash:
             raise ChainBrokenError(entry.sequence, "unlinked")
+        # guard (False): an entry of the audit that was edited is found
         if entry.hash != link(entry.prev_hash, entry.body):
             raise ChainBrokenError(entry.sequence, "altered")
         head = ChainHead(entry.sequence + 1, entry.hash)
@@ -102,6 +105,7 @@ def compare(found: ChainHead, expected: ChainHead) -> None:
         ChainBrokenError: the chain is shorter than it was (truncated), or as long and other
             (diverged). **Operator action**: as the error says.
     """
+    # guard (False): an audit that was cut off is found
     if found.next_sequence < expected.next_sequence:
         raise ChainBrokenError(found.next_sequence, "truncated")
     if found != expected:

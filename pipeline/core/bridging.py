@@ -100,15 +100,19 @@ def observe(
     """
     at = completed_at - date * DAY_MS
     absent = crossing.absent
+    # equivalent (True): a short cut; where no date is skipped, no neighbour is among the skipped
     if zone.skipped:
         new = zone.skipped & {date - 1, date + 1}
+        # equivalent (True): a short cut; with nothing new the dates stay the same
         absent = tuple(sorted(new.union(absent))) if new else absent
+    # equivalent (True, <=): a short cut; where no date is too old, all of them are kept
     if absent and absent[0] < keep_from:
         absent = tuple(x for x in absent if x >= keep_from)
     recent, i = _with(crossing.recent, _kept(date, at, zone))
     bridged = _bridged_beside(recent, i, absent, shift_counts)
     if recent is crossing.recent and absent is crossing.absent:
         return crossing, bridged  # perhaps by a rule that was not in force when it last changed
+    # equivalent (True, <=): a short cut; where no date is too old, all of them are kept
     if recent[0][0] < keep_from:
         recent = tuple(kept for kept in recent if kept[0] >= keep_from)
     return Crossing(recent, absent), bridged
@@ -155,9 +159,13 @@ def _bridged_beside(
     one = recent[i]
     date = one[0]
     bridged: tuple[LocalDate, ...] = ()
+    # equivalent (False, 3, >=): a short cut; a date two before is at one of the two places before
+    # this one, and earlier places do not match
     for other in recent[i - 2 if i > 2 else 0 : i]:
         if other[0] == date - 2 and (_is_short(other, one, shift_counts) or date - 1 in absent):
             bridged = (date - 1,)
+    # equivalent (4): a date two after is at one of the two places after this one, and later places
+    # do not match
     for other in recent[i + 1 : i + 3]:
         if other[0] == date + 2 and (_is_short(one, other, shift_counts) or date + 1 in absent):
             bridged = (*bridged, date + 1)

@@ -82,6 +82,7 @@ def examine_command(
 
 def _dated(command: Command, append_time: Instant, book: PolicyBook) -> Request | Rejection:
     kind, date = command.kind, command.local_date
+    # guard (False): a credit is explained
     if not (command.reason and command.ticket):
         return rejected("unexplained", f"a {kind} needs a reason and a ticket, for the audit")
     if date is None:
@@ -113,6 +114,7 @@ def _claim(
     key_id = command.key_id
     if key_id is None:
         return rejected("no_key_id", "a claim_key needs the key_id that it claims")
+    # guard (False): a key that nothing can grant is not claimed
     if key_id not in state.granted and not can_exist(book, command.user_id, key_id, append_time):
         return rejected(
             "unknown_key", f"no portal of this user can ever grant the key {quoted(key_id)}"
@@ -128,8 +130,10 @@ def grown_by(sets: Sets, request: Request) -> Sets | Rejection | None:
         something else was, or when there are too many requests.
     """
     earlier = request_of(sets, request.request_id)
+    # guard (False): a request that was taken in changes nothing again
     if earlier == (request.kind, request.about):
         return None
+    # guard (False): a request id names one request
     if earlier is not None:
         return rejected(
             "request_id_reused",

@@ -65,10 +65,12 @@ def examine(
     if not policy.session_ms_min <= length_ms <= policy.session_ms_max:
         return _bad_length(length_ms, policy)
     ahead_ms = 0 if completion.sent_at is None else completion.sent_at - append_time
+    # guard (False): a clock that is too far ahead is not put right
     if ahead_ms > policy.clock_ahead_ms_max:
         return _bad_clock(ahead_ms, policy)
     shift_ms = ahead_ms if ahead_ms > policy.skew_tolerance_ms else 0
     completed_at = completion.completed_at - shift_ms
+    # guard (False): what is too late or too early does not count
     if not -policy.late_ms <= completed_at - append_time <= policy.future_skew_ms:
         return _bad_time(completed_at - append_time, policy)
     date = local_date(completed_at, zone, policy.day_start_minutes)

@@ -127,6 +127,7 @@ def duplicate_of(
 ) -> tuple[str, SeenCompletion] | None:
     """Return exact, twin or collision with the original; None for a completion that counts."""
     user_id = completion.user_id
+    # guard (assignment): an id that is known counts no more
     original = seen.by_id(user_id, completion.completion_id)
     if original is not None:
         same = (
@@ -135,7 +136,9 @@ def duplicate_of(
             and original.completed_at == completion.completed_at
             and original.practice == completion.practice
         )
+        # guard (True): an id with other content is a collision
         return ("exact" if same else "collision"), original
+    # guard (assignment): a session that is known counts no more
     original = seen.by_session(user_id, completion.session_id)
     return None if original is None else ("twin", original)
 
@@ -157,16 +160,22 @@ def admit(
     changed: list[tuple[int, Cover]] = []
     for cell in range(session.start // CELL_MS, (session.end - 1) // CELL_MS + 1):
         cover = seen.cover(user_id, cell) if cell <= last_cell else ()
+        # equivalent (False): a short cut; a session added to an empty cover is a cover of that one
+        # session
         if not cover:
             changed.append((cell, (session,)))
             continue
         for other in cover:
+            # guard (False): sessions that cross are told
             if other.start < session.end and session.start < other.end:
+                # equivalent (<=): of sessions that start at the same instant, every cell keeps the
+                # same one
                 if crossed is None or other.start < crossed.start:
                     crossed = other
                 break
         extended = with_session(cover, session, cell)
         if extended is not cover:
+            # guard (removed): a cover takes a session in
             changed.append((cell, extended))
     return crossed, tuple(changed)
 

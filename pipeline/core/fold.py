@@ -73,6 +73,7 @@ def fold_completion(
     user_id, completion_id = completion.user_id, completion.completion_id
     traces = state.traces
     trace = trace_of(completion_id, completion.session_id)
+    # guard (False): what may be seen is looked up
     if may_be_seen(traces, trace):
         duplicate = duplicate_of(seen, completion)
         if duplicate is not None:

@@ -229,6 +229,7 @@ def _check_window(form: _FileForm) -> None:
         + max(version.future_skew_s for version in versions)
         + day_s
     )
+    # guard (removed): the window outlives what may come late
     _require(
         form.window_days * day_s >= needed_s,
         f"window_days is {form.window_days}, which is less than late_days + clock_ahead_s_max + "

@@ -41,6 +41,7 @@ def due_portals(
     for days in range(above_days + 1, longest_days + 1):
         portal = policy.by_day[(days - 1) % cycle_days + 1]
         lap = (days - 1) // cycle_days
+        # guard (argument): a portal that is unlocked is not due
         if portal is None or is_unlocked(sets, lap, portal.slug):
             continue
         start = next(start for start, length in dates if length >= days)

@@ -33,7 +33,9 @@ def with_number(runs: Runs, number: int) -> Runs:
         return (*runs, (number, 1))
     if number == end:
         return (*runs[:-1], (start, length + 1))
+    # equivalent (False, >): a short cut; `_inserted` finds the same
     if number >= start:
+        # equivalent (removed): a short cut; `_inserted` finds the same
         return runs
     return _inserted(runs, number)
 
@@ -87,11 +89,14 @@ def difference(left: Runs, right: Runs) -> Runs:
     if not left or not right:
         return left
     kept: list[tuple[int, int]] = []
+    # equivalent (number): the loop below goes back to the first hole that matters
     i = 0
     for start, length in left:
         at, end = start, start + length
+        # equivalent (>=): a hole that ends where the run starts takes nothing from it
         while i and right[i - 1][0] + right[i - 1][1] > at:
             i -= 1
+        # equivalent (<=): a hole that starts where the run ends takes nothing from it
         while i < len(right) and right[i][0] < end:
             hole, hole_end = right[i][0], right[i][0] + right[i][1]
             if hole > at:

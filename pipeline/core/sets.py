@@ -65,10 +65,13 @@ def live_dates(requests: Dated, cancelled: frozenset[str]) -> Runs:
 
 def covered(sets: Sets) -> Runs:
     """Return the dates that count: practised, bridged or credited, and not revoked."""
+    # equivalent (False): a short cut; empty sets add and take away no date
     if not (sets.bridged or sets.credits or sets.revocations):
+        # equivalent (removed): a short cut; empty sets add and take away no date
         return sets.practised
     cancelled = withdrawn(sets)
     given = union(union(sets.practised, sets.bridged), live_dates(sets.credits, cancelled))
+    # guard (argument): a revocation wins over a credit
     return difference(given, live_dates(sets.revocations, cancelled))
 
 
@@ -82,7 +85,9 @@ def revoking(sets: Sets, date: LocalDate) -> tuple[str, ...]:
 
 def claimed_keys(sets: Sets) -> tuple[str, ...]:
     """Return the key ids with a claim that was not withdrawn, sorted."""
+    # equivalent (False): a short cut; of no claims no key comes out
     if not sets.claims:
+        # equivalent (removed): a short cut; of no claims no key comes out
         return ()
     cancelled = withdrawn(sets)
     return tuple(sorted({key for request, key in sets.claims if request not in cancelled}))

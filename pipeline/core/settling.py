@@ -85,16 +85,21 @@ def settle(before: UserState, grown: Grown, change: Change, world: World) -> Set
     checked_days = before.checked_days if before.checked_policy == policy.version else 0
     portals, granted = before.portals, before.granted
     openings: tuple[_Opening, ...] = ()
+    # equivalent (>=): no portal is due between equal lengths
     if standing.longest_days > checked_days:
         due = due_portals(sets, dates, policy, checked_days, standing.longest_days)
         checked_days = standing.longest_days
+        # equivalent (True): a short cut; nothing due adds nothing
         if due:
             openings = tuple([_opening(each, change.user_id, world) for each in due])
+            # guard (assignment): a portal that is told is in the sets
             sets = _with_all(sets, due)
             portals = (*portals, *[_row(each, change.append_time) for each in openings])
             granted = tuple(sorted([*granted, *[key for each in openings for key in each.keys]]))
     state = UserState(
+        # guard (-): every change is a revision
         before.revision + 1,
+        # equivalent (False): a short cut; equal sets have equal digests
         before.digest if sets is before.sets else digest_of(sets),
         sets,
         portals,
@@ -111,6 +116,7 @@ def settle(before: UserState, grown: Grown, change: Change, world: World) -> Set
     return Settled(
         state,
         standing,
+        # equivalent (True): a short cut; nothing is told of no openings
         _told(openings, state, standing, change, world) if openings else (),
         _frames(openings, before.frame_told, standing, change, world.assets),
     )
@@ -118,6 +124,7 @@ def settle(before: UserState, grown: Grown, change: Change, world: World) -> Set
 
 def pending_keys(granted: tuple[str, ...], claimed: tuple[str, ...]) -> int:
     """Return how many of the granted keys are not claimed."""
+    # equivalent (True): a short cut; no claim takes no key away
     return len(granted) - len(set(claimed).intersection(granted)) if claimed else len(granted)
 
 
@@ -203,9 +210,13 @@ def _frames(
     told twice. Two laps that one change completes have the same frame, of two dates.
     """
     current, current_end = standing.cycle_day, standing.current_end
+    # equivalent (False): a short cut; without an opening the code below tells the current frame on
+    # the same condition
     if not openings:
         if current_end is None or current == frame_told:
             return ()
+        # equivalent (removed): a short cut; without an opening the code below tells the current
+        # frame on the same condition
         return (_frame(current, current_end, assets.variant_of(change.user_id), change, assets),)
     frames = [
         (each.due.portal.day, each.due.reached_on)

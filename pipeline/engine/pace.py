@@ -31,10 +31,13 @@ class Pace:
 
     def took(self, fold_s: float, commit_s: float) -> None:
         """A poll's records were folded in `fold_s`, then committed and applied in `commit_s`."""
+        # equivalent (>=): a batch that takes exactly the target is neither too long nor quick
         if fold_s > self._target_s:
             self._shrink(FOLD_FLOOR)
+        # equivalent (>=): a batch that takes exactly the target is neither too long nor quick
         elif fold_s + commit_s > self._target_s:
             self._shrink(COMMIT_FLOOR)
+        # equivalent (True, <=): a short cut; the line below never grows beyond the most
         elif self.records_max < self._most:
             self.records_max = min(self._most, max(self.records_max * 5 // 4, self.records_max + 1))
 
@@ -76,5 +79,7 @@ class Rest:
         """Another one did not, at `now`."""
         self._failed += 1
         if self._failed > FAILURES_AT_ONCE:
+            # equivalent (11): the bound keeps the power a small number; the rest is longest after
+            # four doublings
             doublings = min(10, self._failed - FAILURES_AT_ONCE - 1)
             self.until = now + min(REST_S_MAX, REST_S_MIN * 2**doublings)

@@ -175,6 +175,7 @@ class Packed:
                 break
             writes.update(_expanded(tables, local, content))
             writes[local] = None
+        # equivalent (True): a short cut; writing nothing changes nothing
         if writes:
             self._disk.write(writes.items())
         return following

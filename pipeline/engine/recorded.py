@@ -33,6 +33,7 @@ class Recorded:
         self._cluster = cluster
         self._now = clock
         self._at: Mapping[TopicPartition, int] = {}
+        # equivalent (number): it is set before it is looked at, when partitions stand somewhere
         self._look_at = 0.0
 
     def behind(
@@ -49,6 +50,7 @@ class Recorded:
         now = self._now()
         if at != self._at:
             self._at, self._look_at = dict(at), now + LOOK_AFTER_S
+        # equivalent (<=): they differ at one instant, where both are right
         if now < self._look_at or not at:
             return set()
         self._look_at = now + LOOK_EVERY_S

@@ -83,6 +83,7 @@ def _entries(
     marker: Marker | None = None
     entries: Writes = {}
     prefix, expand, region = table.prefix, table.expand, region_of(table)
+    # equivalent (assignment): a short cut; `one_entry` makes the same of a record
     is_plain = expand is one_entry and owner is None
     for record in stretch:
         key, value = record.key(), record.value()
@@ -92,6 +93,7 @@ def _entries(
             found = _engines_own(table, key, value, generation, topic_id, entries)
             if table.compacted_only:
                 marker = found or marker
+        # equivalent (False): a short cut; `one_entry` makes the same of a record
         elif is_plain:
             entries[prefix + key] = value
         else:
@@ -121,6 +123,7 @@ def _engines_own(
     elif key == MARKER_KEY and value is not None:
         marker = decode_marker(value, generation=generation)
         if marker.changelog_id not in ("", topic_id):
+            # equivalent (string): only the presence of the entry counts
             entries[partial_key(table)] = b""
         return marker
     return None

@@ -97,6 +97,7 @@ class Restorer:
         self._now = config.clock
         self._observer = observer
         self._reader: ChangelogReader | None = None
+        # equivalent (number): it is set before it is looked at, when something is assigned
         self._heard_at = 0.0
         self._patience_s = SILENCE_S
         self._pending: set[TopicPartition] = set()
@@ -189,6 +190,7 @@ class Restorer:
             else:
                 reasons.append(reason)
         if not (store.is_copy or item.rewrite or reasons):
+            # equivalent (assignment): there are no reasons before this one
             reasons += why_doubtful(store.marker, item.committed)
         if reasons:
             item.rewrite.clear()
@@ -249,6 +251,7 @@ class Restorer:
         now = self._now()
         if is_heard:
             self._heard_at, self._patience_s = now, SILENCE_S
+        # equivalent (>=): they differ at one instant, where both are right
         elif self._reader is not None and self._pending and now - self._heard_at > self._patience_s:
             self._observer.stalled(f"{self._held_by()} for {self._patience_s:.0f} s")
             self._patience_s = min(SILENCE_S_MAX, 2 * self._patience_s)  # a slow broker is no stall

@@ -41,6 +41,7 @@ class StallWatch:
         self._wait_s = config.wait_s
         self._look_at = 0.0
         self._heard_at = 0.0
+        # equivalent (number): only its growth is looked at
         self._heard = 0
         self._since: dict[TopicPartition, tuple[int, float, int]] = {}
         self._due: dict[TopicPartition, tuple[int, int]] = {}

@@ -58,6 +58,7 @@ def range_of(slot: str, slots: Iterable[str], partitions: int) -> frozenset[int]
 
 def copies_of(slot: str, slots: Sequence[str], partitions: int, losses: int) -> frozenset[int]:
     """What `slot` would own after the loss of up to `losses` others, and does not own now."""
+    # equivalent (True): a short cut; without itself a slot would own nothing
     others = [other for other in slots if other != slot]
     after: set[int] = set()
     for count in range(1, losses + 1):
@@ -76,6 +77,7 @@ class Standbys:
         self._losses = config.standbys
         self._bulk_records_min = config.bulk_records_min
         self._unpacked_min = config.unpacked_min
+        # equivalent (number, swap): where the turns begin is a choice
         self._unpacked_last = -1
         self._tables = {table.changelog: table for table in config.tables}
         self._now = config.clock
@@ -89,6 +91,7 @@ class Standbys:
         self._to_open: list[int] = []
         self._followed: set[int] = set()
         self._given_up: set[int] = set()
+        # equivalent (name): assigning nothing to no reader does nothing
         self._is_assigned = True
         self._ask_at = math.inf
         self._is_asking = self._is_outdated = False
@@ -152,6 +155,8 @@ class Standbys:
         wanted: frozenset[int] = frozenset()
         if slots:
             changelogs = list(self._tables)
+            # equivalent (2): all changelogs have as many partitions, so it is enough to ask about
+            # one
             count = self._cluster.partition_counts(changelogs[:1])[changelogs[0]]
             wanted = copies_of(self._slot, slots, count, self._losses)
             wanted -= set(owned) | self._given_up
@@ -248,6 +253,8 @@ class Standbys:
         number = self._unpacked_last = min(later or ready)
         store = self._kept[number]
         try:
+            # equivalent (number): how much is unpacked at once is a choice, as long as it is more
+            # than comes in
             store.packed.unpack_some(self._tables.values(), self._unpacked_min + 2 * records)
         except CorruptStoreError as error:
             self._start_over(store, error)

@@ -177,7 +177,9 @@ class PartitionStore:
         if marker is not None:
             entries[_MARKER] = encode_marker(marker)
         entries[_POSITIONS] = _encode_positions(positions)
+        # equivalent (True): the same entry is written again
         if not self.is_copy:
+            # equivalent (string): only the presence of the entry counts
             entries[_COPY] = b""
         self._disk.write(entries.items())
         self.is_copy = True

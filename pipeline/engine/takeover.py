@@ -59,6 +59,8 @@ def take_over(
         try:
             return _tried(config, cluster, last_end, observer, left_out, found)
         except BrokerError as error:
+            # equivalent (swap): the number of tries is a choice where other places are silent each
+            # time
             if not found or len(silent) == TRIES - 1:
                 raise BrokerError(
                     "ending what the slot left open failed", why=str(error)

@@ -1,4 +1,4 @@
-"""The mutation run on a toy of two rules: what is noticed, what survives, what may be argued."""
+"""The mutation run on a toy of two rules: what is killed, what survives, what is marked."""
 
 import json
 import subprocess
@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from mutants.argued import Argument, ArgumentError, read, unspoken
-from mutants.guards import GUARDS, switched_off
+from mutants.harvest import Harvest
+from mutants.markers import MarkerError, about_nothing, markers_of
 from mutants.sowing import sown
-from mutants.targets import TARGETS
+from mutants.targets import LeftOutError, Room, Seeds, Target, targets_in
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = '''"""Two rules."""
@@ -51,21 +51,14 @@ RUN = """
 import sys, time
 from pathlib import Path
 from mutants.__main__ import tell
-from mutants.argued import read
 from mutants.harvest import Harvest
 from mutants.targets import Target, Tests
 
 root = Path(sys.argv[1])
-target = Target("toy.rules", (Tests(("tests/test_rules.py",), 1.0),))
-run = Harvest(root, [target], read(root / "argued.yaml"), [])
+judges = (Tests(("tests/test_rules.py",), 1.0),)
+run = Harvest(root, [Target("toy.rules", judges, "guards" not in sys.argv)])
 wrong = run.run(2, with_types="types" in sys.argv)
-sys.exit(tell(run, wrong, time.monotonic(), []))
-"""
-ARGUED = """
-toy.rules:
-  - was: return count > MOST
-    becomes: {becomes}
-    why: nobody counts to three
+sys.exit(tell(run, wrong, time.monotonic(), (0, [])))
 """
 
 
@@ -84,9 +77,12 @@ class Toy:
         """Have the first rule's test count to what should not be enough."""
         (self.root / "tests" / "test_rules.py").write_text(TESTED.format(below=below))
 
-    def argue(self, becomes: str) -> None:
-        """Argue a mutant of the first rule."""
-        (self.root / "argued.yaml").write_text(ARGUED.format(becomes=becomes))
+    def mark(self, marker: str) -> None:
+        """Put a comment above what the first rule does."""
+        line = "    return count > MOST"
+        (self.root / "toy" / "rules.py").write_text(
+            RULES.replace(line, f"    # {marker}: nobody counts to three\n{line}")
+        )
 
     def run(self, *words: str) -> tuple[int, dict[str, Any], str]:
         """A mutation run: its exit code, its last line, and what it told."""
@@ -109,7 +105,7 @@ def toy(tmp_path: Path) -> Toy:
 def test_every_mutant_of_rules_that_are_tested_is_noticed(toy: Toy) -> None:
     code, outcome, told = toy.run()
     assert code == 0, told
-    assert outcome["mutants"] == outcome["noticed"] == len(sown("toy.rules", RULES))
+    assert outcome["mutants"] == outcome["killed"] == len(sown("toy.rules", RULES))
     assert outcome["survived"] == 0
 
 
@@ -118,20 +114,27 @@ def test_a_survivor_is_told_and_fails_the_run_until_it_is_noticed_or_argued(toy:
     code, outcome, told = toy.run()
     assert (code, outcome["survived"]) == (1, 1)
     assert "- return count > MOST\n    + return count >= MOST" in told
-    toy.argue("return count >= MOST")
-    code, outcome, told = toy.run()
+    toy.mark("equivalent (>=)")
+    code, outcome, _ = toy.run()
     assert (code, outcome["survived"], outcome["argued"]) == (0, 0, 1)
+    _, _, told = toy.run()
     assert ", 0 to be tried" in told
     toy.count_to(3)
     code, outcome, told = toy.run()
-    assert (code, outcome["noticed"], outcome["argued"]) == (0, outcome["mutants"], 0)
+    assert (code, outcome["killed"], outcome["argued"]) == (0, outcome["mutants"], 0)
 
 
-def test_an_argument_about_no_mutant_fails_the_run(toy: Toy) -> None:
-    toy.argue("return count > most")
-    code, outcome, told = toy.run()
-    assert (code, outcome["arguments_about_nothing"]) == (1, 1)
-    assert "an argument about no mutant: toy.rules: return count > MOST" in told
+def test_a_guard_that_nobody_misses_is_told_in_a_module_that_is_not_mutated_whole_too(
+    toy: Toy,
+) -> None:
+    toy.mark("guard (swap)")
+    code, outcome, told = toy.run("guards", "types")
+    assert (code, outcome["mutants"], outcome["killed"]) == (0, 1, 1), told
+    assert (outcome["guards"], outcome["guards_unnoticed"]) == (1, 0)
+    toy.count_to(2)
+    code, outcome, told = toy.run("guards", "types")
+    assert (code, outcome["guards"], outcome["guards_unnoticed"]) == (1, 1, 1)
+    assert "nobody misses: toy.rules, line 9: guard (swap): nobody counts to three" in told
 
 
 def test_a_source_that_does_not_pass_as_it_is_fails_the_run(toy: Toy) -> None:
@@ -154,7 +157,7 @@ def test_a_mutant_that_never_ends_is_noticed(toy: Toy) -> None:
     )
     code, outcome, told = toy.run()
     assert code == 0, told
-    assert outcome["noticed_by"]["time"] >= 1
+    assert outcome["killed_by"]["time"] >= 1
 
 
 def test_what_the_type_checker_refuses_is_noticed_before_any_test(toy: Toy) -> None:
@@ -162,7 +165,7 @@ def test_what_the_type_checker_refuses_is_noticed_before_any_test(toy: Toy) -> N
     code, outcome, told = toy.run("types")
     assert (code, outcome["survived"]) == (1, 1)
     assert "- return count > MOST\n    + return count >= MOST" in told
-    refused = outcome["noticed_by"]["types"]
+    refused = outcome["killed_by"]["types"]
     assert 0 < refused < outcome["mutants"] - 1
     assert f"the type checker refuses {refused} of them" in told
 
@@ -185,29 +188,125 @@ def test_mutants_of_a_module_are_each_another_source_that_compiles() -> None:
         assert mutant.was != mutant.becomes
 
 
-def test_an_argument_says_which_mutants_and_why(tmp_path: Path) -> None:
-    file = tmp_path / "argued.yaml"
-    assert read(file) == []
-    for entry in (
-        "{was: x, becomes: y}",
-        "{was: x, why: z}",
-        "{was: x, becomes: y, why: z, no: n}",
+MARKED = '''
+def is_enough(count: int, most: int = 5) -> bool:
+    """Whether it is."""
+    # A word before the markers.
+    # equivalent (True, >=): nobody counts
+    # to three
+    # guard (False): too few are not enough
+    if (
+        count > most
+        # equivalent (11): ten is as good
+        and count < 10
     ):
-        file.write_text(f"toy.rules: [{entry}]")
-        with pytest.raises(ArgumentError):
-            read(file)
+        # equivalent (removed): the end is the same
+        return True
+    elif count:
+        return False
+    # equivalent (name): nobody asks
+    return False
+'''
 
 
-def test_every_argument_is_about_a_mutant_of_a_target() -> None:
-    arguments = read(ROOT / "mutants" / "argued.yaml")
-    assert {argument.module for argument in arguments} <= {target.module for target in TARGETS}
-    rotten: list[Argument] = []
-    for module in {argument.module for argument in arguments}:
-        source = (ROOT / f"{module.replace('.', '/')}.py").read_text()
-        about = [argument for argument in arguments if argument.module == module]
-        rotten += unspoken(about, sown(module, source))
-    assert rotten == []
+def complaints(source: str) -> list[str]:
+    """What is wrong with the markers of a source."""
+    return list(about_nothing(markers_of("toy.rules", source), sown("toy.rules", source)))
 
 
-def test_every_guard_of_the_ledger_is_where_it_was() -> None:
-    assert len(switched_off(ROOT)) == len(GUARDS) > 20
+def test_a_marker_is_about_the_head_of_a_statement_or_about_one_line_of_it() -> None:
+    assert complaints(MARKED) == []
+    marked = [
+        (marker.kind, sorted(marker.selectors), marker.why, marker.first, marker.last)
+        for marker in markers_of("toy.rules", MARKED)
+    ]
+    assert marked == [
+        ("equivalent", [">=", "True"], "nobody counts to three", 8, 13),
+        ("guard", ["False"], "too few are not enough", 8, 13),
+        ("equivalent", ["11"], "ten is as good", 11, 11),
+        ("equivalent", ["removed"], "the end is the same", 14, 14),
+        ("equivalent", ["name"], "nobody asks", 18, 18),
+    ]
+
+
+@pytest.mark.parametrize(
+    "was, becomes, told",
+    [
+        (
+            "if (\n        count > most",
+            "if (\n        count == most",
+            "no mutant of this line by '>='",
+        ),
+        ("count < 10", "count < most", "there are: <=, swap"),
+        ("(False): too few", "(True): too few", "a guard that nobody has to notice"),
+    ],
+)
+def test_a_marker_about_no_mutant_is_told(was: str, becomes: str, told: str) -> None:
+    said = complaints(MARKED.replace(was, becomes))
+    assert len(said) == 1 and said[0].startswith("toy.rules, line ") and told in said[0]
+
+
+@pytest.mark.parametrize(
+    "was, becomes",
+    [
+        ("equivalent (name): nobody asks", "equivalent: nobody asks"),
+        ("equivalent (name): nobody asks", "equivalent (name):"),
+        ("nobody asks\n    return False", "nobody asks\n\n    return False"),
+        ("    elif count:", "    elif count:  # guard (True): there are some"),
+        ("return False\n    # equ", "return False\n    return False  # equ"),
+    ],
+)
+def test_a_marker_that_is_not_of_the_form_or_stands_above_nothing_is_told(
+    was: str, becomes: str
+) -> None:
+    assert was in MARKED
+    with pytest.raises(MarkerError, match=r"toy\.rules, line \d+"):
+        markers_of("toy.rules", MARKED.replace(was, becomes))
+
+
+def test_a_guard_that_is_gone_stops_the_run_before_it_begins(toy: Toy) -> None:
+    toy.mark("guard (None)")
+    with pytest.raises(MarkerError, match=r"toy\.rules, line 9: guard \(None\)"):
+        Harvest(toy.root, [Target("toy.rules", ())])
+
+
+def test_what_is_marked_stays_so_when_names_change_and_modules_move() -> None:
+    source = (ROOT / "pipeline" / "core" / "streak.py").read_text()
+    renamed = source.replace("utc", "there").replace("longest_days", "most")
+    assert renamed.count("there") > 5
+    marked = [
+        [marker.told().partition(",")[2] for marker in markers_of(module, text)]
+        for module, text in (("core.streak", source), ("core.days.row", renamed))
+    ]
+    assert marked[0] == marked[1] != []
+    assert complaints(source) == complaints(renamed) == []
+
+
+def test_what_moves_within_its_room_keeps_its_judges(tmp_path: Path) -> None:
+    judges = (Seeds(range(1)),)
+    room = Room("toy", judges, ("thin",))
+    (tmp_path / "toy" / "thin").mkdir(parents=True)
+    (tmp_path / "toy" / "thin" / "client.py").touch()
+    (tmp_path / "toy" / "thin" / "rules.py").write_text(MARKED)
+    (tmp_path / "toy" / "rules.py").touch()
+    found = targets_in(tmp_path, [room])
+    assert found == [Target("toy.rules", judges), Target("toy.thin.rules", judges, False)]
+    (tmp_path / "toy" / "days").mkdir()
+    (tmp_path / "toy" / "rules.py").rename(tmp_path / "toy" / "days" / "rules.py")
+    assert targets_in(tmp_path, [room])[0] == Target("toy.days.rules", judges)
+    with pytest.raises(LeftOutError, match="toy: nothing there is called thick"):
+        targets_in(tmp_path, [Room("toy", judges, ("thin", "thick"))])
+
+
+def test_every_marker_of_the_pipeline_is_about_a_mutant_that_is_tried() -> None:
+    targets = {target.module: target for target in targets_in(ROOT)}
+    guards = 0
+    for path in (ROOT / "pipeline").rglob("*.py"):
+        module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        source = path.read_text()
+        markers = markers_of(module, source)
+        guards += sum(marker.kind == "guard" for marker in markers)
+        if markers:
+            assert list(about_nothing(markers, sown(module, source))) == []
+            assert targets[module].is_whole or {each.kind for each in markers} == {"guard"}
+    assert guards > 20
