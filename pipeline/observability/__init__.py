@@ -1,1 +1,1 @@
-"""What an operator sees of a running worker: metrics, health, logs. A leaf: it knows no Kafka."""
+"""What an operator sees of a running process: metrics, health, logs. Nothing here knows Kafka."""

@@ -1,7 +1,8 @@
-"""What the API's process tells about itself, as values.
+"""Definitions of the API's metrics.
 
 Owns: every metric of `awaway api`: name, kind, labels, buckets, meaning.
-Does not own: a worker's metrics (metrics.py), current values (observability/api_prometheus.py).
+Does not own: the form of a definition and a worker's metrics (metrics.py), current values
+(values.py, api_prometheus.py).
 Invariants: as metrics.py's; a route is named by its template, so no label holds a user.
 """
 

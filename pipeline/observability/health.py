@@ -1,11 +1,12 @@
 """Health and metrics over HTTP, on a thread of their own.
 
 Owns: `/livez`, `/startupz`, `/readyz`, `/metrics`: paths, codes, content types.
-Does not own: what the metrics say (prometheus.py), what makes a worker unready (the engine tells).
-Invariant: it answers while the event loop and the engine's thread are stuck, as that is when it is
-needed; a slow or silent client holds nothing but its own connection, for `_CLIENT_TIMEOUT_S`.
+Does not own: the metrics (prometheus.py), what changes the worker's state (worker/telemetry.py).
+Invariants: it also answers while the event loop and the engine's thread are stuck, as that is when
+it is needed; a slow or silent client holds only its own connection, for `_CLIENT_TIMEOUT_S`.
 
-No authentication: it listens on loopback unless told otherwise, and says nothing about users.
+There is no authentication: it listens on loopback unless it is set otherwise, and shows nothing
+about users.
 """
 
 import logging
@@ -26,28 +27,37 @@ from pipeline.observability.metrics import WorkerState
 from pipeline.observability.prometheus import WorkerMetrics
 
 _CLIENT_TIMEOUT_S: Final = 5.0
+"""Seconds without a byte from a client, after which its connection is closed."""
+
 _CLIENTS_MAX: Final = 16
+"""Connections that are served at once; further ones are closed."""
+
+_SHUTDOWN_POLL_S: Final = 0.2
+"""How often the listening thread looks whether it should end."""
+
 FAILED_IN_A_ROW_MAX: Final = 3
-"""Fewer failed transactions may be a rebalance, or a broker that restarted."""
+"""A worker is not ready after this many failed transactions without a committed one. Fewer may be a
+rebalance, or a broker that restarted."""
 
 _log = structlog.get_logger("awaway.health")
 
 Reasons = list[str]
-"""Why something is not so, one sentence each; empty when it is."""
+"""Why a probe fails, one sentence for each reason; empty when it succeeds."""
 
 
 class HealthServerError(AwawayError):
-    """The health endpoint cannot listen where it was told to.
+    """The health endpoint cannot listen on the address that is set.
 
     Operator action: free the port, or set `AWAWAY_HTTP_HOST` and `AWAWAY_HTTP_PORT` to others.
     """
 
 
 class Health:
-    """What a worker's probes answer, derived from what the engine told.
+    """What a worker's probes answer, derived from the state that its metrics hold.
 
     Args:
-        stall_timeout_s: without a step of the engine's thread for this long it counts as stuck.
+        metrics: of the worker.
+        stall_timeout_s: the engine's thread counts as stuck after this long without a step.
     """
 
     def __init__(self, metrics: WorkerMetrics, stall_timeout_s: float) -> None:
@@ -55,12 +65,12 @@ class Health:
         self._stall_timeout_s = stall_timeout_s
 
     def not_live(self) -> Reasons:
-        """Reasons to kill the process; it cannot mend itself."""
+        """Reasons to kill the process: it cannot recover by itself."""
         state = self._metrics.state
         if state is WorkerState.FAILED:
             return ["the worker failed; its log says why"]
         if state in (WorkerState.STARTING, WorkerState.CHECKING, WorkerState.STOPPING):
-            return []  # bounded by their own time-outs, and the engine's thread need not run
+            return []  # these have time-outs of their own, and the engine's thread need not run
         age_s = self._metrics.step_age_s()
         if age_s >= self._stall_timeout_s:
             return [f"the engine's thread made no step for {age_s:.0f} s"]
@@ -85,7 +95,7 @@ class Health:
 
 
 class HealthServer:
-    """Serves until closed. A context manager.
+    """Serves probes and metrics until it is closed. A context manager.
 
     Args:
         host: address to bind. port: 0 takes a free one.
@@ -110,7 +120,10 @@ class HealthServer:
                 port=port,
             ) from None
         self._thread = threading.Thread(
-            target=self._server.serve_forever, name="health", daemon=True, args=(0.2,)
+            target=self._server.serve_forever,
+            name="health",
+            daemon=True,
+            args=(_SHUTDOWN_POLL_S,),
         )
         self._thread.start()
 

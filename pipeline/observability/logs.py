@@ -1,10 +1,10 @@
-"""Structured logs: one shape for our lines, Faust's, mode's and librdkafka's.
+"""Structured logs: one form for the lines of this program, of Faust, mode and librdkafka.
 
 Owns: the line's fields, JSON or console form, masking, the bound on repeated lines.
 Does not own: what is logged and where.
-Invariants: a line is one line; a value under a secret's name, and a password inside a URL or a
-client's setting, are masked; of lines that differ only in their arguments at most
-`REPEATS_MAX` a window are written, and the first after it says how many were not.
+Invariants: an entry is one line; a value under a secret's name, and a password inside a URL or a
+client's setting, are masked; at most `REPEATS_MAX` lines that differ only in their arguments are
+written in a window, and the first line after it says how many were left out.
 
 Lines go to stderr, so that stdout stays a command's result.
 """
@@ -23,10 +23,14 @@ import structlog
 from pipeline.errors import AwawayError
 
 REPEATS_MAX: Final = 10
-"""Lines of one kind (logger, level, message before its arguments) in one window."""
+"""Max lines of one kind (logger, level, message without its arguments) in one window."""
 
 REPEATS_WINDOW_S: Final = 60.0
+"""Length of a window; it begins with a kind's first line."""
+
 _KINDS_MAX: Final = 1_000
+"""Kinds of lines that are counted at once; the least recently seen is forgotten."""
+
 _MASK: Final = "**********"
 _SECRET_NAME: Final = re.compile(
     r"password|secret|token|jaas|authorization|\.pem$|user\.info", re.I
@@ -37,23 +41,23 @@ _SECRET_TEXT: Final = re.compile(
     re.IGNORECASE,
 )
 _QUIET: Final = ("aiohttp", "asyncio", "faust", "httpx", "httpx2", "mode", "urllib3")
-"""Loggers that say at info what only a developer wants."""
+"""Loggers whose lines of level info interest a developer only."""
 
 _SERVICE_STEP: Final = "[^"
-"""What mode begins its lines with: each service's every step, under the service's own logger."""
+"""How the lines of mode begin, about every step of every service, in the service's own logger."""
 
 Event = MutableMapping[str, object]
 
 
 def configure_logging(form: str, level: str, stream: TextIO | None = None) -> None:
-    """Send every logger of the process to one stream, in one shape.
+    """Send the lines of every logger of the process to one stream, in one form.
 
     Args:
         form: json, console, or auto: console when the stream is a terminal.
         level: debug, info, warning or error.
         stream: stderr when None.
 
-    Repeated calls replace what was there.
+    A further call replaces the configuration.
     """
     target = sys.stderr if stream is None else stream
     if form == "auto":
@@ -77,7 +81,7 @@ def configure_logging(form: str, level: str, stream: TextIO | None = None) -> No
         plain = structlog.dev.plain_traceback
         colours = target.isatty()
         render = structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=plain)
-        # Once more behind the renderer, as that writes the traceback.
+        # Masked once more after the renderer, as the renderer writes the traceback.
         last += [_mask, lambda *line: mask_text(str(render(*line)))]
     handler = logging.StreamHandler(target)
     handler.setFormatter(
@@ -106,13 +110,13 @@ def configure_logging(form: str, level: str, stream: TextIO | None = None) -> No
 
 
 def _is_no_expected_crash(record: logging.LogRecord) -> bool:
-    """False for mode's traceback of an error that the command tells with its cause and fix."""
+    """False for mode's traceback of an error that the command reports with its cause and fix."""
     error = record.exc_info[1] if record.exc_info else None
     return not (isinstance(error, AwawayError) and str(record.msg).startswith(_SERVICE_STEP))
 
 
 class RepeatFilter(logging.Filter):
-    """Lets a kind of line through a bounded number of times a window.
+    """Lets a bounded number of lines of each kind through in a window.
 
     Args:
         monotonic: seconds of a clock that never goes back.
@@ -126,7 +130,9 @@ class RepeatFilter(logging.Filter):
         self._seen: OrderedDict[tuple[str, int, str], tuple[float, int]] = OrderedDict()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """False for a line too many; a line after a suppressed window carries `suppressed`."""
+        """False for a line beyond the bound. The first line after a window in which lines were left
+        out says how many, as `suppressed`.
+        """
         kind = (record.name, record.levelno, _template(record))
         now_s = self._monotonic()
         with self._lock:
@@ -156,7 +162,7 @@ def _is_no_service_step(record: logging.LogRecord) -> bool:
 
 def _template(record: logging.LogRecord) -> str:
     if isinstance(record.msg, dict):
-        # One partition's lines must not hide another's: that it is ready is told of each.
+        # One partition's lines must not hide another's: each logs that it is ready.
         return f"{record.msg.get('event', '')} {record.msg.get('partition', '')}"
     return str(record.msg)
 

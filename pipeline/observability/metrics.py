@@ -1,12 +1,13 @@
-"""What the pipeline tells about itself, as values.
+"""Definitions of a worker's metrics.
 
-Owns: every metric's name, kind, labels, buckets and meaning; what one batch has to say
-(BatchStats); the states of a worker.
-Does not own: their current values and the HTTP endpoint (observability/), alerts (deploy/).
+Owns: the form of a definition; every metric of a worker: name, kind, labels, buckets, meaning; the
+counts of one batch (BatchStats); the states of a worker.
+Does not own: the API's metrics (api_metrics.py), current values (values.py, prometheus.py), the
+HTTP endpoint (health.py), alerts (deploy/).
 Invariants: units are base units; a counter ends in `_total`; no label holds a user, an event or any
 other unbounded value; the latency objective is an exact bucket of the latency histogram.
 
-Nothing here is called per event: the fold counts into a BatchStats, and telemetry takes it whole.
+No metric is touched per event: the fold counts into a BatchStats, and telemetry adds it as a whole.
 """
 
 from collections import Counter
@@ -247,7 +248,7 @@ METRICS: Final = (
     STANDBY_LAG, STATE_BYTES,
     STORES_SET_ASIDE, OFFSET_LAG, TIME_LAG,
 )  # fmt: skip
-"""Every metric there is, in the order in which they are exposed and documented."""
+"""Every metric of a worker, in the order in which they are exposed and documented."""
 
 
 class WorkerState(StrEnum):
@@ -263,7 +264,7 @@ class WorkerState(StrEnum):
 
 
 class BatchStats(msgspec.Struct):
-    """What one micro-batch has to say once it is committed. Mutable; the fold counts into it.
+    """The counts of one micro-batch, published once it is committed. The fold counts into it.
 
     Attributes:
         topic, partition: where the inputs came from.

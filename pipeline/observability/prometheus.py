@@ -1,100 +1,47 @@
-"""The current values of the metrics, as Prometheus scrapes them.
+"""The values of a worker's metrics, and what its probes ask.
 
-Owns: the values of every metric in `pipeline.observability.metrics`, and their exposition.
-Does not own: the definitions (metrics.py), who says what when (telemetry.py), HTTP (health.py).
-Invariants: what the engine's thread writes and what a scrape reads are guarded by one lock; a batch
-costs a fixed number of bisections however large it is; the number of series is bounded.
+Owns: which series are there before the first event, which of the worker's steps moves which metric.
+Does not own: the definitions (metrics.py), keeping and exposing values (values.py), who says what
+when (worker/telemetry.py), HTTP (health.py).
+Invariants: what belongs to one step is visible to a scrape as a whole; the number of series is
+bounded.
 """
 
-import threading
 import time
-from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Callable, Iterable
 from typing import Final
 
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
-from prometheus_client.metrics_core import Metric as Family
-from prometheus_client.registry import Collector
-
 from pipeline.observability import metrics as m
-from pipeline.observability.metrics import BatchStats, Kind, Metric, WorkerState
+from pipeline.observability.metrics import BatchStats, WorkerState
+from pipeline.observability.values import MetricValues
 
 REASONS_MAX: Final = 64
 """Distinct (stage, reason) pairs of dead letters that get series of their own."""
 
 OTHER: Final = "other"
+"""The reason under which all further pairs are counted."""
+
 _COMPLETION_VERDICTS: Final = ("accepted", "exact", "twin", "collision", "overlap", "dead_letter")
 _DEDUPE_VERDICTS: Final = ("exact", "twin", "collision", "overlap")
 
 
-class Histogram:
-    """Counts by bucket; a whole batch is added at the price of one bisection a bucket.
-
-    Args:
-        bounds: upper bounds, ascending, without infinity.
-    """
-
-    def __init__(self, bounds: Sequence[float]) -> None:
-        self._bounds = tuple(bounds)
-        self._counts = [0] * (len(self._bounds) + 1)
-        self._sum = 0.0
-
-    def observe(self, value: float) -> None:
-        """Add one value, 0 and up."""
-        self._counts[bisect_left(self._bounds, value)] += 1
-        self._sum += value
-
-    def observe_ages(self, instants_ms: Sequence[int], now_ms: int) -> None:
-        """Add the age in seconds of each instant.
-
-        Args:
-            instants_ms: ascending, ms since the epoch. One after `now_ms` counts as an age of 0:
-                the clocks of broker and worker differ.
-            now_ms: ms since the epoch.
-        """
-        total = len(instants_ms)
-        past = bisect_left(instants_ms, now_ms)
-        below = 0
-        for place, bound in enumerate(self._bounds):
-            # An age of exactly the bound belongs to its bucket, as `le` says.
-            within = total - bisect_left(instants_ms, now_ms - round(bound * 1000))
-            self._counts[place] += within - below
-            below = within
-        self._counts[-1] += total - below
-        self._sum += (past * now_ms - sum(instants_ms[:past])) / 1000
-
-    def cumulative(self) -> tuple[list[tuple[str, float]], float]:
-        """The buckets as Prometheus wants them, `+Inf` last, and the sum of all values."""
-        labels = [repr(float(bound)) for bound in self._bounds] + ["+Inf"]
-        counted = accumulate(self._counts)
-        return [(label, float(count)) for label, count in zip(labels, counted, strict=True)], (
-            self._sum
-        )
-
-
-class WorkerMetrics(Collector):
-    """Keeps the values; `registry` exposes them, with the process's own metrics.
+class WorkerMetrics(MetricValues):
+    """A worker's metrics. Each call is cheap, and may come from any thread.
 
     Args:
         now_ms: the time of day, ms since the epoch; read at a scrape.
         monotonic: seconds of a clock that never goes back.
 
     Attributes:
-        brokers_answer: whether they did when they were asked last; before that, True.
+        brokers_answer: whether they answered the last question; True before the first.
     """
 
     def __init__(
         self, now_ms: Callable[[], int], monotonic: Callable[[], float] = time.monotonic
     ) -> None:
+        super().__init__(m.METRICS)
         self._now_ms = now_ms
         self._monotonic = monotonic
-        self._lock = threading.Lock()
-        self._values: dict[str, dict[tuple[str, ...], float]] = {d.name: {} for d in m.METRICS}
-        self._histograms = {
-            d.name: Histogram(d.buckets) for d in m.METRICS if d.kind is Kind.HISTOGRAM
-        }
         self._reasons: set[tuple[str, str]] = set()
         self._lags: dict[tuple[str, str], tuple[int, int | None]] = {}
         self._state = WorkerState.STARTING
@@ -102,36 +49,28 @@ class WorkerMetrics(Collector):
         self._stepped_s = monotonic()
         self._failed_in_a_row = 0
         for verdict in _COMPLETION_VERDICTS:
-            self._add(m.EVENTS, 0, "completion", verdict)
+            self.add(m.EVENTS, 0, "completion", verdict)
         for verdict in _DEDUPE_VERDICTS:
-            self._add(m.DEDUPE_VERDICTS, 0, verdict)
+            self.add(m.DEDUPE_VERDICTS, 0, verdict)
         for outcome in ("committed", "aborted"):
-            self._add(m.TRANSACTIONS, 0, outcome)
+            self.add(m.TRANSACTIONS, 0, outcome)
         for kind in ("assigned", "revoked", "lost"):
-            self._add(m.REBALANCES, 0, kind)
-        for metric in m.METRICS:
-            if not metric.labels and metric.kind is not Kind.HISTOGRAM:
-                self._add(metric, 0)
-        self.registry = CollectorRegistry(auto_describe=False)
-        self.registry.register(self)
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
+            self.add(m.REBALANCES, 0, kind)
+        self.before_scrape.append(self._derive)
 
-    # What the wiring says once.
+    # Called once, at start.
 
     def describe_build(self, **labels: str) -> None:
         """Set `awaway_build_info`; `labels` are just those of its definition."""
-        with self._lock:
-            self._set(m.BUILD_INFO, 1, *(labels[name] for name in m.BUILD_INFO.labels))
+        self.put(m.BUILD_INFO, 1, *(labels[name] for name in m.BUILD_INFO.labels))
 
     def expect_portals(self, slugs: Iterable[str]) -> None:
         """Start the series of the policy's portals at 0, so that a first unlock is an increase."""
         with self._lock:
             for slug in slugs:
-                self._add(m.PORTAL_UNLOCKS, 0, slug)
+                self.add(m.PORTAL_UNLOCKS, 0, slug)
 
-    # What health asks.
+    # Read by the probes.
 
     @property
     def state(self) -> WorkerState:
@@ -147,7 +86,7 @@ class WorkerMetrics(Collector):
         """Seconds since the engine's thread made its last step, or since this was made."""
         return self._monotonic() - self._stepped_s
 
-    # What telemetry says. Each call is cheap and thread-safe.
+    # Called by telemetry and by the probe of lag.
 
     def stepped(self) -> None:
         """The engine's thread made a step; to be called at least once a second."""
@@ -162,41 +101,36 @@ class WorkerMetrics(Collector):
 
         The `append_times` of each are sorted in place.
         """
-        latency = self._histograms[m.INGEST_TO_COMMIT.name]
         with self._lock:
             for batch in batches:
                 self._count(batch)
-                # Nearly sorted as it comes from a log, so this is one pass.
-                batch.append_times.sort()
-                latency.observe_ages(batch.append_times, commit_time_ms)
+                self.observe_ages(m.INGEST_TO_COMMIT, batch.append_times, commit_time_ms)
 
     def transaction_committed(self, records: int, commit_s: float, apply_s: float) -> None:
         """A transaction with `records` inputs was committed and applied to the local stores."""
         with self._lock:
-            self._histograms[m.BATCH_RECORDS.name].observe(records)
-            self._histograms[m.COMMIT_DURATION.name].observe(commit_s)
-            self._histograms[m.APPLY_DURATION.name].observe(apply_s)
-            self._add(m.TRANSACTIONS, 1, "committed")
+            self.observe(m.BATCH_RECORDS, records)
+            self.observe(m.COMMIT_DURATION, commit_s)
+            self.observe(m.APPLY_DURATION, apply_s)
+            self.add(m.TRANSACTIONS, 1, "committed")
             self._failed_in_a_row = 0
-            self._set(m.TRANSACTIONS_FAILED, 0)
+            self.put(m.TRANSACTIONS_FAILED, 0)
 
     def transaction_aborted(self, abort_s: float) -> None:
         """A transaction was aborted; its inputs will be delivered again."""
         with self._lock:
-            self._histograms[m.ABORT_DURATION.name].observe(abort_s)
-            self._add(m.TRANSACTIONS, 1, "aborted")
+            self.observe(m.ABORT_DURATION, abort_s)
+            self.add(m.TRANSACTIONS, 1, "aborted")
             self._failed_in_a_row += 1
-            self._set(m.TRANSACTIONS_FAILED, self._failed_in_a_row)
+            self.put(m.TRANSACTIONS_FAILED, self._failed_in_a_row)
 
     def client_stalled(self) -> None:
-        """A client said nothing although there was something."""
-        with self._lock:
-            self._add(m.CLIENTS_STALLED, 1)
+        """A client returned nothing although there was something to return."""
+        self.add(m.CLIENTS_STALLED, 1)
 
     def producer_renewed(self) -> None:
-        """The producer was made again under the same transactional id."""
-        with self._lock:
-            self._add(m.PRODUCERS_RENEWED, 1)
+        """The producer was replaced under the same transactional id."""
+        self.add(m.PRODUCERS_RENEWED, 1)
 
     def lag_measured(
         self, topic: str, partition: int, offset_lag: int, pending_since_ms: int | None
@@ -205,7 +139,8 @@ class WorkerMetrics(Collector):
 
         Args:
             offset_lag: the last stable offset less the committed one; 0 and up.
-            pending_since_ms: no input that is not committed was appended before; None: not known.
+            pending_since_ms: lower bound of the append times of the inputs that are not committed,
+                ms since the epoch; None where it is not known.
         """
         with self._lock:
             self._lags[topic, str(partition)] = (offset_lag, pending_since_ms)
@@ -215,7 +150,7 @@ class WorkerMetrics(Collector):
         self.brokers_answer = True
 
     def lag_unknown(self) -> None:
-        """The brokers could not be asked: show no lag rather than an old one."""
+        """The brokers did not answer: show no lag rather than an old one."""
         self.brokers_answer = False
         with self._lock:
             self._lags.clear()
@@ -223,124 +158,100 @@ class WorkerMetrics(Collector):
     def assigned(self, partitions: int) -> None:
         """The worker was given partitions and now owns `partitions` of each input."""
         with self._lock:
-            self._add(m.REBALANCES, 1, "assigned")
-            self._set(m.PARTITIONS_ASSIGNED, partitions)
+            self.add(m.REBALANCES, 1, "assigned")
+            self.put(m.PARTITIONS_ASSIGNED, partitions)
 
     def revoked(self, gone: Iterable[int], left: int, *, lost: bool) -> None:
         """The partitions `gone` are no longer this worker's, `left` still are.
 
         Args:
-            lost: it was told too late to end its transaction in order.
+            lost: the worker learnt it too late to end its transaction in order.
         """
         numbers = {str(number) for number in gone}
         with self._lock:
-            self._add(m.REBALANCES, 1, "lost" if lost else "revoked")
-            self._set(m.PARTITIONS_ASSIGNED, left)
-            for place in [place for place in self._lags if place[1] in numbers]:
-                del self._lags[place]
+            self.add(m.REBALANCES, 1, "lost" if lost else "revoked")
+            self.put(m.PARTITIONS_ASSIGNED, left)
+            self._lags = {at: lag for at, lag in self._lags.items() if at[1] not in numbers}
             for metric in (m.STATE_BYTES, m.RESTORE_REMAINING, m.RESTORE_RATE):
                 for number in numbers:
-                    self._values[metric.name].pop((number,), None)
+                    self.drop(metric, number)
 
     def refused(self, partitions: int) -> None:
         """`partitions` of those owned are not processed."""
-        with self._lock:
-            self._set(m.PARTITIONS_REFUSED, partitions)
+        self.put(m.PARTITIONS_REFUSED, partitions)
 
     def restore_progressed(self, partition: int, remaining: int, per_second: float) -> None:
         """`remaining` changelog offsets of the partition are left to be read, at that rate."""
         with self._lock:
-            self._set(m.RESTORE_REMAINING, remaining, str(partition))
-            self._set(m.RESTORE_RATE, per_second, str(partition))
+            self.put(m.RESTORE_REMAINING, remaining, str(partition))
+            self.put(m.RESTORE_RATE, per_second, str(partition))
 
-    def copies_changed(self, partitions: Iterable[int]) -> None:
-        """Just these partitions of other workers are copied from now on."""
-        numbers = {str(number) for number in partitions}
+    def standbys_changed(self, partitions: Iterable[int]) -> None:
+        """Standbys are kept of exactly these partitions of other workers from now on."""
+        kept = {str(number) for number in partitions}
         with self._lock:
-            lags = self._values[m.STANDBY_LAG.name]
-            for gone in [place for place in lags if place[0] not in numbers]:
-                del lags[gone]
+            for (number,) in self.series(m.STANDBY_LAG):
+                if number not in kept:
+                    self.drop(m.STANDBY_LAG, number)
 
-    def copied(self, partition: int, behind: int) -> None:
-        """A copy is `behind` changelog offsets behind."""
-        with self._lock:
-            self._set(m.STANDBY_LAG, behind, str(partition))
+    def standby_measured(self, partition: int, behind: int) -> None:
+        """A standby is `behind` changelog offsets behind."""
+        self.put(m.STANDBY_LAG, behind, str(partition))
 
     def restored(self, partition: int, records: int, seconds: float) -> None:
         """A partition's tables stand at its committed offsets, after reading `records`."""
         with self._lock:
-            self._histograms[m.RESTORE_DURATION.name].observe(seconds)
-            self._add(m.RESTORE_RECORDS, records)
-            self._set(m.RESTORE_REMAINING, 0, str(partition))
-            self._set(m.RESTORE_RATE, 0, str(partition))
+            self.observe(m.RESTORE_DURATION, seconds)
+            self.add(m.RESTORE_RECORDS, records)
+            self.put(m.RESTORE_REMAINING, 0, str(partition))
+            self.put(m.RESTORE_RATE, 0, str(partition))
 
-    def store_set_aside(self) -> None:
-        """A local store did not fit and was moved aside."""
-        with self._lock:
-            self._add(m.STORES_SET_ASIDE, 1)
+    def store_quarantined(self) -> None:
+        """A local store did not fit, and was quarantined."""
+        self.add(m.STORES_SET_ASIDE, 1)
 
     def state_measured(self, partition: int, size_bytes: int) -> None:
         """The size of a partition's local store."""
-        with self._lock:
-            self._set(m.STATE_BYTES, size_bytes, str(partition))
+        self.put(m.STATE_BYTES, size_bytes, str(partition))
 
     def assets_checked(self, found: int, missing: int) -> None:
         """The object store was compared with the catalogue."""
         with self._lock:
-            self._set(m.ASSETS_CHECKED, found)
-            self._set(m.ASSETS_MISSING, missing)
+            self.put(m.ASSETS_CHECKED, found)
+            self.put(m.ASSETS_MISSING, missing)
 
     def assets_generated(self, count: int, seconds: float) -> None:
         """`count` frames were drawn in `seconds`."""
         with self._lock:
-            self._add(m.ASSETS_GENERATED, count)
-            self._add(m.ASSET_GENERATION, seconds)
-
-    # Exposition.
-
-    def collect(self) -> Iterator[Family]:
-        """Every metric of the list, in its order; called by a scrape, on its thread."""
-        with self._lock:
-            self._derive()
-            families = [self._family(metric) for metric in m.METRICS]
-        yield from families
+            self.add(m.ASSETS_GENERATED, count)
+            self.add(m.ASSET_GENERATION, seconds)
 
     def _derive(self) -> None:
+        """Set the gauges that depend on the time of the scrape."""
         now_ms = self._now_ms()
-        lags, ages = self._values[m.OFFSET_LAG.name], self._values[m.TIME_LAG.name]
-        lags.clear()
-        ages.clear()
-        for place, (lag, since_ms) in self._lags.items():
-            lags[place] = float(lag)
-            behind = lag > 0 and since_ms is not None
-            ages[place] = max(0, now_ms - (since_ms or 0)) / 1000 if behind else 0.0
-        for state in WorkerState:
-            self._set(m.WORKER_STATE, float(state is self._state), state.value)
-        self._set(m.LAST_STEP, self.step_age_s())
-
-    def _family(self, metric: Metric) -> Family:
-        if metric.kind is Kind.HISTOGRAM:
-            buckets, total = self._histograms[metric.name].cumulative()
-            return HistogramMetricFamily(metric.name, metric.help, buckets, total)
-        counter = metric.kind is Kind.COUNTER
-        made = CounterMetricFamily if counter else GaugeMetricFamily
-        family = made(metric.name, metric.help, labels=metric.labels)
-        for labels, value in sorted(self._values[metric.name].items()):
-            family.add_metric(labels, value)
-        return family
+        with self._lock:
+            self.drop(m.OFFSET_LAG)
+            self.drop(m.TIME_LAG)
+            for at, (lag, since_ms) in self._lags.items():
+                waits = lag > 0 and since_ms is not None
+                self.put(m.OFFSET_LAG, lag, *at)
+                self.put(m.TIME_LAG, max(0, now_ms - (since_ms or 0)) / 1000 if waits else 0, *at)
+            for state in WorkerState:
+                self.put(m.WORKER_STATE, state is self._state, state.value)
+            self.put(m.LAST_STEP, self.step_age_s())
 
     def _count(self, batch: BatchStats) -> None:
         for (action, verdict), count in batch.outcomes.items():
-            self._add(m.EVENTS, count, action, verdict)
+            self.add(m.EVENTS, count, action, verdict)
             if verdict in _DEDUPE_VERDICTS:
-                self._add(m.DEDUPE_VERDICTS, count, verdict)
+                self.add(m.DEDUPE_VERDICTS, count, verdict)
         for slug, count in batch.unlocks.items():
-            self._add(m.PORTAL_UNLOCKS, count, slug)
+            self.add(m.PORTAL_UNLOCKS, count, slug)
         for pair, count in batch.dead_letters.items():
-            self._add(m.DEAD_LETTERS, count, *self._bounded(pair))
-        self._add(m.KEYS_GRANTED, batch.keys_granted)
-        self._add(m.FIELDS_IGNORED, batch.fields_ignored, batch.topic)
-        self._histograms[m.FOLD_DURATION.name].observe(batch.fold_s)
+            self.add(m.DEAD_LETTERS, count, *self._bounded(pair))
+        self.add(m.KEYS_GRANTED, batch.keys_granted)
+        self.add(m.FIELDS_IGNORED, batch.fields_ignored, batch.topic)
+        self.observe(m.FOLD_DURATION, batch.fold_s)
 
     def _bounded(self, pair: tuple[str, str]) -> tuple[str, str]:
         if pair not in self._reasons:
@@ -348,10 +259,3 @@ class WorkerMetrics(Collector):
                 return (pair[0], OTHER)
             self._reasons.add(pair)
         return pair
-
-    def _add(self, metric: Metric, amount: float, *labels: str) -> None:
-        series = self._values[metric.name]
-        series[labels] = series.get(labels, 0.0) + amount
-
-    def _set(self, metric: Metric, value: float, *labels: str) -> None:
-        self._values[metric.name][labels] = float(value)

@@ -1,6 +1,7 @@
 """The reference pages that are generated from the code: configuration and metrics.
 
-Owns: their text. Does not own: the settings (worker.py), the metrics (metrics.py).
+Owns: their text.
+Does not own: the settings (settings/), the metrics (metrics.py, api_metrics.py).
 Invariant: the text is a function of the code alone, so that a test can compare it with what is
 committed. `python -m pipeline.observability.reference docs` writes both.
 """

@@ -158,7 +158,7 @@ class Telemetry(EngineObserver):
         )
 
     def set_aside(self, partition: int, reason: str, path: str) -> None:
-        self._metrics.store_set_aside()
+        self._metrics.store_quarantined()
         _log.warning("local store set aside", partition=partition, reason=reason, path=path)
 
     def changelogs_lost(self, changelogs: list[str], is_back: bool) -> None:
@@ -177,13 +177,13 @@ class Telemetry(EngineObserver):
             )
 
     def standbys(self, partitions: list[int]) -> None:
-        self._metrics.copies_changed(partitions)
+        self._metrics.standbys_changed(partitions)
         if partitions != self._copied:
             self._copied = partitions
             _log.info("copies kept for a fail-over", partitions=partitions)
 
     def copied(self, partition: int, behind: int) -> None:
-        self._metrics.copied(partition, behind)
+        self._metrics.standby_measured(partition, behind)
 
     def restores_wait(self, reason: str) -> None:
         _log.warning("the restores wait for the broker", reason=reason)

@@ -20,7 +20,8 @@ from pipeline.observability.metrics import (
     Metric,
     WorkerState,
 )
-from pipeline.observability.prometheus import OTHER, REASONS_MAX, Histogram, WorkerMetrics
+from pipeline.observability.prometheus import OTHER, REASONS_MAX, WorkerMetrics
+from pipeline.observability.values import Histogram
 from tests.worker.scraping import scraped
 
 NOW_MS = 1_700_000_000_000
@@ -208,7 +209,7 @@ def test_the_rest_of_what_is_told(metrics: WorkerMetrics) -> None:
     metrics.restored(0, 120, 3.0)
     metrics.transaction_aborted(0.2)
     metrics.producer_renewed()
-    metrics.store_set_aside()
+    metrics.store_quarantined()
     metrics.assets_checked(1296, 0)
     metrics.assets_generated(1296, 2.5)
     seen = scraped(metrics)
