@@ -4,10 +4,14 @@ Owns: the two output formats, errors for people and programs, progress lines, co
 Does not own: what is in a result (the commands), what an error says (pipeline/errors.py).
 Invariant: stdout carries the result alone: with `-o json` exactly one JSON object, also for an
 error; progress and errors for people go to stderr. No colour without a terminal or under NO_COLOR.
+What is quoted of files and names cannot steer the terminal.
 """
 
+import os
+import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from types import TracebackType
 from typing import TYPE_CHECKING, Annotated, Self
@@ -15,11 +19,21 @@ from typing import TYPE_CHECKING, Annotated, Self
 import msgspec
 import typer
 
-from pipeline.errors import AwawayError, UsageError
+from pipeline.errors import EXIT_FAILED, AwawayError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, TaskID
+
+
+_steers = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]").sub
+
+
+class UnwritableOutputError(AwawayError):
+    """The result cannot be written to stdout.
+
+    Operator action: free space on the disk that stdout goes to, or send it elsewhere.
+    """
 
 
 class Output(StrEnum):
@@ -63,13 +77,44 @@ def show(result: object, output: Output, render: "Callable[[Console], None]") ->
     if output is Output.JSON:
         print_json(result)
     else:
-        render(stdout())
+        with _writing():
+            render(stdout())
 
 
 def print_json(result: object) -> None:
     """Print one JSON object and a line feed on stdout."""
-    sys.stdout.write(msgspec.json.encode(result, enc_hook=str).decode() + "\n")
-    sys.stdout.flush()
+    write(msgspec.json.encode(result, enc_hook=str).decode() + "\n")
+
+
+def write(text: str) -> None:
+    """Write text on stdout.
+
+    Raises:
+        UnwritableOutputError: it cannot be written.
+    """
+    with _writing():
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        # What is still in the buffer would fail once more when the process ends.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):  # who reads has had enough, such as `head`
+            raise SystemExit(EXIT_FAILED) from None
+        raise UnwritableOutputError(
+            "the output cannot be written", why=str(error), fix="send it where there is room for it"
+        ) from error
+
+
+def printable(text: str) -> str:
+    """A text whose control characters, all but the line feed, are shown as their code points."""
+    return _steers(lambda found: ascii(found[0])[1:-1], text)
 
 
 def show_error(error: AwawayError, output: Output) -> None:
@@ -77,15 +122,15 @@ def show_error(error: AwawayError, output: Output) -> None:
 
     Args:
         error: it is printed whole; it holds no secrets.
-        output: JSON goes to stdout, text to stderr.
+        output: JSON goes to stdout, unless that is what failed; text to stderr.
     """
-    if output is Output.JSON:
+    if output is Output.JSON and not isinstance(error, UnwritableOutputError):
         print_json(error.as_dict())
         return
     from rich.text import Text  # noqa: PLC0415 - slow to import
 
     console = stderr()
-    console.print(Text.assemble(("error: ", "bold red"), error.what))
+    console.print(Text.assemble(("error: ", "bold red"), _indent(error.what)))
     if error.why:
         console.print(Text.assemble(("  why: ", "bold"), _indent(error.why)))
     if error.fix:
@@ -190,4 +235,4 @@ class ProgressLine:
 
 def _indent(text: str) -> str:
     """Let the further lines of a text stand under its first."""
-    return text.replace("\n", "\n       ")
+    return printable(text).replace("\n", "\n       ")

@@ -20,7 +20,7 @@ from confluent_kafka import KafkaException, Message
 from pipeline.core.rejection import quoted
 from pipeline.core.texts import is_id, is_note
 from pipeline.errors import AwawayError, UsageError
-from pipeline.kafka.committed_log import CommittedLog
+from pipeline.kafka.committed_log import CommittedLog, UnreadableLogError
 
 TOPIC: Final = "skips"
 READ_S_MAX: Final = 60.0
@@ -108,11 +108,16 @@ class SkipTopic:
         """Every skip that was not withdrawn, by place.
 
         Raises:
-            UnreadableLogError: the topic cannot be read to its end.
+            UnreadableLogError: the brokers do not answer, or the topic cannot be read to its end.
             AwawayError: the last record of a key is no skip.
         """
-        with CommittedLog(self._client, [self._topic]) as log:
-            return current(log.to_its_ends(READ_S_MAX))
+        try:
+            with CommittedLog(self._client, [self._topic]) as log:
+                return current(log.to_its_ends(READ_S_MAX))
+        except KafkaException as error:
+            raise UnreadableLogError(
+                "the brokers do not answer", why=str(error), fix="check AWAWAY_BOOTSTRAP_SERVERS"
+            ) from error
 
     def preview(self, skip: Skip) -> Preview:
         """The input that a skip is about.

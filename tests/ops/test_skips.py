@@ -5,10 +5,11 @@ from typing import cast
 
 import msgspec
 import pytest
-from confluent_kafka import Message
+from confluent_kafka import KafkaException, Message
 
 from pipeline.cli import main as cli
 from pipeline.errors import AwawayError
+from pipeline.ops import skips as module
 from pipeline.ops.skips import Skip, by_partition, current
 
 SKIP = Skip("awaway.completions", 2, 41, "eva", "it ends the decoder", "O-12", 0)
@@ -67,3 +68,16 @@ def test_only_an_input_is_put_aside(command: str, capsys: pytest.CaptureFixture[
 def test_an_offset_that_no_broker_has_is_a_wrong_word(capsys: pytest.CaptureFixture[str]) -> None:
     code = cli.run(["skip", "add", "completions", "0", str(2**63), *BECAUSE, "-o", "json"])
     assert code == 2 and "9223372036854775807" in json.loads(capsys.readouterr().out)["what"]
+
+
+def test_brokers_that_do_not_answer_are_told_in_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: object) -> None:
+        raise KafkaException("Failed to get metadata")
+
+    monkeypatch.setattr(module, "CommittedLog", away)
+    assert cli.run(["skip", "list", "-o", "json"]) == 1
+    error = json.loads(capsys.readouterr().out)
+    assert error["what"] == "the brokers do not answer"
+    assert error["fix"] == "check AWAWAY_BOOTSTRAP_SERVERS"
