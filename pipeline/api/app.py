@@ -1,4 +1,4 @@
-"""The ASGI application, from its parts.
+"""The ASGI application, from its deps.
 
 Owns: which modules have routes, in which order they are matched, what every request passes.
 Does not own: the routes, the parts (wiring.py), the server (server.py).
@@ -15,29 +15,30 @@ from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from pipeline.api.console.dependencies import ConsoleDependencies
 from pipeline.api.console.routes import console_routes
-from pipeline.api.dependencies import Parts
+from pipeline.api.dependencies import Dependencies
 from pipeline.api.http import problems
-from pipeline.api.http.body_drain import Leftover
-from pipeline.api.http.timing import Measured
-from pipeline.api.reads.fast_path import Swift
+from pipeline.api.http.body_drain import BodyDrain
+from pipeline.api.http.timing import RequestMetrics
 from pipeline.api.routes import assets, ingest, live, probes, users
+from pipeline.api.routes.fast_path import FastPath
 
 
-def described_routes(parts: Parts) -> list[BaseRoute]:
+def described_routes(deps: Dependencies) -> list[BaseRoute]:
     """What docs/openapi.json describes, the one that is called most first."""
     return [
-        *users.routes(parts),
-        *assets.routes(parts),
-        *ingest.routes(parts),
-        *live.routes(parts),
+        *users.routes(deps),
+        *assets.routes(deps),
+        *ingest.routes(deps),
+        *live.routes(deps),
     ]
 
 
-def routes(parts: Parts) -> list[BaseRoute]:
+def routes(deps: ConsoleDependencies) -> list[BaseRoute]:
     """Every route there is."""
-    described = described_routes(parts)
-    return [*described, *probes.routes(parts, described), *console_routes(parts)]
+    described = described_routes(deps)
+    return [*described, *probes.routes(deps, described), *console_routes(deps)]
 
 
 class Application:
@@ -50,18 +51,18 @@ class Application:
 
     def __init__(
         self,
-        parts: Parts,
+        deps: ConsoleDependencies,
         middleware: Sequence[Middleware] = (),
         headers: Sequence[tuple[bytes, bytes]] = (),
     ) -> None:
-        found = routes(parts)
+        found = routes(deps)
         app: ASGIApp = Router(found, redirect_slashes=False)
         app = ExceptionMiddleware(app, handlers=problems.HANDLERS)
         for each in reversed(middleware):
             app = each.cls(app, *each.args, **each.kwargs)
-        app = Measured(app, found, parts.metrics, headers)
-        app = Leftover(app, parts.settings.api_body_bytes_max)
-        self._app: ASGIApp = Swift(app, parts, headers)
+        app = RequestMetrics(app, found, deps.metrics, headers)
+        app = BodyDrain(app, deps.settings.api_body_bytes_max)
+        self._app: ASGIApp = FastPath(app, deps, headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""

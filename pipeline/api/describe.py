@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 from pipeline.api.app import described_routes
-from pipeline.api.dependencies import Parts
+from pipeline.api.dependencies import Dependencies
 from pipeline.api.http.openapi import document
 from pipeline.api.routes.probes import encode_document
 
@@ -19,7 +19,7 @@ FILE: Final = "openapi.json"
 
 
 class _NoPart:
-    """Stands in for every part: routes keep their parts, and use them when a request comes."""
+    """Stands in for every part: routes keep their deps, and use them when a request comes."""
 
     def __getattr__(self, name: str) -> Any:
         return self
@@ -27,7 +27,7 @@ class _NoPart:
 
 def openapi_page() -> str:
     """The text of docs/openapi.json."""
-    described = described_routes(cast(Parts, _NoPart()))
+    described = described_routes(cast(Dependencies, _NoPart()))
     return encode_document(document(described, version("awaway"))).decode()
 
 

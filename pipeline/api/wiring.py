@@ -1,7 +1,7 @@
 """The API's process, put together: the only place that knows every part of it.
 
 Owns: which part gets which, in which order they start.
-Does not own: the parts, the server (server.py).
+Does not own: the deps, the server (server.py).
 Invariant: nothing is connected here; the store on disk is opened, as reads begin with it.
 """
 
@@ -13,9 +13,10 @@ from importlib.metadata import version
 from starlette.types import ASGIApp
 
 from pipeline.api.app import Application
+from pipeline.api.console.dependencies import ConsoleDependencies
 from pipeline.api.console.sampling import Sampler
 from pipeline.api.console.watch import Watch
-from pipeline.api.dependencies import Parts, Service
+from pipeline.api.dependencies import Service
 from pipeline.api.figures import Pictures
 from pipeline.api.http.access import make_access, middleware
 from pipeline.api.http.limits_and_headers import headers_of
@@ -44,7 +45,7 @@ class Built:
     """
 
     app: ASGIApp
-    parts: Parts
+    deps: ConsoleDependencies
     services: list[Service]
 
 
@@ -80,13 +81,14 @@ def build(settings: ApiSettings, now_ms: Callable[[], int]) -> Built:
     stopping = asyncio.Event()
     codecs = Codecs(schemas, resolver.writer_schema)
     taking = make_taking(settings, codecs, metrics, now_ms)
-    live = make_live(settings, codecs, policies, views, metrics, now_ms)
+    reads = Reads(settings, source, policies, views, metrics, now_ms)
+    live = make_live(settings, codecs, policies, source, reads, metrics)
     watch = Watch(settings.topic_prefix, live.texts, now_ms)
     watch.begin(taking.outcomes.latest())
     taking.outcomes.listeners.append(watch.indexed)
     live.hub.watchers.append(watch.streamed)
     live.hub.at_end.append(watch.streamed_to_end)
-    parts = Parts(
+    deps = ConsoleDependencies(
         settings=settings,
         now_ms=now_ms,
         catalogue=catalogue,
@@ -94,7 +96,7 @@ def build(settings: ApiSettings, now_ms: Callable[[], int]) -> Built:
         authorize=access.guard.authorize,
         metrics=metrics,
         source=source,
-        reads=Reads(settings, source, policies, views, metrics, now_ms),
+        reads=reads,
         pictures=pictures,
         stopping=stopping,
         access=access,
@@ -106,6 +108,6 @@ def build(settings: ApiSettings, now_ms: Callable[[], int]) -> Built:
         inputs=InputReader(settings.kafka_client(), schemas, resolver.writer_schema),
     )
     metrics.put(m.BUILD_INFO, 1, version("awaway"), catalogue.generator_version)
-    app = Application(parts, middleware(settings, access), headers_of(access.headers))
+    app = Application(deps, middleware(settings, access), headers_of(access.headers))
     topics = [*taking.services, *live_services(settings, live, stopping)]
-    return Built(app, parts, [access.keys, source, pictures, *topics, parts.sampler])
+    return Built(app, deps, [access.keys, source, pictures, *topics, deps.sampler])

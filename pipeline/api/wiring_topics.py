@@ -16,7 +16,8 @@ from pipeline.api.live.hub import Hub
 from pipeline.api.live.replay import Replay
 from pipeline.api.live.stream import Live
 from pipeline.api.outcomes.index import OutcomeReaders, Outcomes
-from pipeline.api.reads.views import Views
+from pipeline.api.reads.materialise import Materialiser
+from pipeline.api.reads.user_read import Reads
 from pipeline.api.routes.live import REPLAYS_AT_ONCE, HubService
 from pipeline.codec.published import WriterSchemas
 from pipeline.codec.schemas import Schema
@@ -105,9 +106,9 @@ def make_live(
     settings: ApiSettings,
     codecs: Codecs,
     policies: PolicyBook,
-    views: Views,
+    source: Materialiser,
+    reads: Reads,
     metrics: ApiMetrics,
-    now_ms: Callable[[], int],
 ) -> Live:
     """What streams need."""
 
@@ -116,9 +117,11 @@ def make_live(
 
     return Live(
         Hub(settings.topic_prefix, settings.api_stream_queue_max, counted),
-        EventTexts(codecs.schemas, codecs.writer_schema, policies, views, now_ms),
+        EventTexts(codecs.schemas, codecs.writer_schema, policies, reads.views, reads.now_ms),
         Replay(settings.kafka_client()),
         asyncio.Semaphore(REPLAYS_AT_ONCE),
+        source,
+        reads,
     )
 
 

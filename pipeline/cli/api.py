@@ -99,9 +99,9 @@ def _run(settings: "ApiSettings", complaints: list[str]) -> NoReturn:
 
     async def main() -> None:
         built = build(settings, clock.now_ms)
-        watch = asyncio.ensure_future(_leave_in_time(built.parts.stopping, settings))
+        stopping = built.deps.stopping
+        watch = asyncio.ensure_future(_leave_in_time(stopping, settings))
         try:
-            stopping = built.parts.stopping
             await serve(built.app, built.services, settings, stopping, listening)
         finally:
             watch.cancel()

@@ -11,10 +11,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from pipeline.api.http import body_drain as leftover
-from pipeline.api.http import problems
-from pipeline.api.http.body_drain import Leftover
-from pipeline.api.http.limits_and_headers import Shield
+from pipeline.api.http import body_drain, problems
+from pipeline.api.http.body_drain import BodyDrain
+from pipeline.api.http.limits_and_headers import LimitsAndHeaders
 from pipeline.api.http.problems import ProblemError
 from pipeline.api.server import serve
 from pipeline.hard_exit import leave
@@ -33,13 +32,13 @@ async def refuse(_: Request) -> Response:
 
 def main(limit: int, rest_bytes_max: int, rest_s_max: float) -> None:
     """Serve until told to stop."""
-    leftover.REST_BYTES_MAX = rest_bytes_max  # type: ignore[misc]
-    leftover.REST_S_MAX = rest_s_max  # type: ignore[misc]
+    body_drain.REST_BYTES_MAX = rest_bytes_max  # type: ignore[misc]
+    body_drain.REST_S_MAX = rest_s_max  # type: ignore[misc]
     routes = [Route("/echo", echo, methods=["POST"]), Route("/refuse", refuse, methods=["POST"])]
-    app = Starlette(routes=routes, exception_handlers=dict(problems.HANDLERS))
-    shielded = Leftover(Shield(app, limit, 10.0), limit)
+    routed = Starlette(routes=routes, exception_handlers=dict(problems.HANDLERS))
+    app = BodyDrain(LimitsAndHeaders(routed, limit, 10.0), limit)
     settings = ApiSettings(api_port=0)
-    asyncio.run(serve(shielded, [], settings, asyncio.Event(), lambda at: print(at, flush=True)))
+    asyncio.run(serve(app, [], settings, asyncio.Event(), lambda at: print(at, flush=True)))
     leave(0)
 
 

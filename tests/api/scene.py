@@ -16,10 +16,10 @@ import msgspec
 from starlette.middleware import Middleware
 
 from pipeline.api.app import Application
-from pipeline.api.dependencies import Parts
+from pipeline.api.console.dependencies import ConsoleDependencies
 from pipeline.api.figures import Pictures
 from pipeline.api.http.auth import Guard
-from pipeline.api.http.limits_and_headers import Shield, headers_of
+from pipeline.api.http.limits_and_headers import LimitsAndHeaders, headers_of
 from pipeline.api.reads.freshness import Freshness
 from pipeline.api.reads.materialise import Materialiser
 from pipeline.api.reads.store import Change, Identity, ProgressStore
@@ -80,7 +80,9 @@ class Scene:
     given: dict[str, Any] = field(default_factory=dict)
     """Parts of a test's own, by name."""
 
-    within: Sequence[Middleware] = (Middleware(Shield, body_bytes_max=1_000, request_s_max=5.0),)
+    within: Sequence[Middleware] = (
+        Middleware(LimitsAndHeaders, body_bytes_max=1_000, request_s_max=5.0),
+    )
 
     def __post_init__(self) -> None:
         settings = ApiSettings(
@@ -99,7 +101,7 @@ class Scene:
         self.offset = 0
         views = Views(policies, catalogue)
         reads = Reads(settings, self.source, policies, views, self.metrics, self.clock)
-        parts = Parts(
+        deps = ConsoleDependencies(
             settings=settings,
             now_ms=self.clock,
             catalogue=catalogue,
@@ -114,14 +116,14 @@ class Scene:
                 {
                     name: cast(Any, Nothing())
                     for name in (
-                        *("access", "completions", "outcomes", "live"),
-                        *("watch", "sampler", "inputs"),
+                        *("access", "completions", "outcomes", "live", "inputs"),
+                        *("watch", "sampler"),
                     )
                 }
                 | self.given
             ),
         )
-        self.app = Application(parts, self.within, headers_of(()))
+        self.app = Application(deps, self.within, headers_of(()))
 
     def clock(self) -> int:
         """The time of day."""

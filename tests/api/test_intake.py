@@ -3,11 +3,10 @@
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
-from pipeline.api.dependencies import Parts
 from pipeline.api.http.auth import ALL_SCOPES, Kind, Principal
 from pipeline.api.ingest.intake import Batch, Intake
 from pipeline.api.ingest.producing import CompletionProducer
@@ -53,7 +52,7 @@ def ended_at(end_ms: int) -> bytes:
 
 
 async def test_what_came_too_early_is_sent_on_when_it_comes_again(world: World) -> None:
-    intake = Intake(cast(Parts, world))
+    intake = Intake(world.completions, world.outcomes, world.policies, world.now_ms)
 
     async def post() -> tuple[int, str | None]:
         taken: Batch = await intake.take([ended_at(NOON + HOUR_MS)], ANN, [])

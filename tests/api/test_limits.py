@@ -14,7 +14,11 @@ from starlette.testclient import TestClient
 from pipeline.api.http import problems
 from pipeline.api.http import rate_limits as limiting
 from pipeline.api.http.auth import ALL_SCOPES, Kind, Principal
-from pipeline.api.http.limits_and_headers import CONTENT_SECURITY_POLICY, HEADERS_MAX, Shield
+from pipeline.api.http.limits_and_headers import (
+    CONTENT_SECURITY_POLICY,
+    HEADERS_MAX,
+    LimitsAndHeaders,
+)
 from pipeline.api.http.problems import ProblemError
 from pipeline.api.http.rate_limits import Allowance, Limits
 
@@ -107,7 +111,7 @@ def client() -> TestClient:
         Route("/page", page),
     ]
     app = Starlette(routes=routes, exception_handlers=dict(problems.HANDLERS))
-    return TestClient(Shield(app, 1_000, 0.2, [(b"x-more", b"1")]))
+    return TestClient(LimitsAndHeaders(app, 1_000, 0.2, [(b"x-more", b"1")]))
 
 
 def test_a_body_may_be_as_large_as_it_may(client: TestClient) -> None:

@@ -8,7 +8,6 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from pipeline.api.dependencies import Parts
 from pipeline.api.http.problems import ProblemError
 from pipeline.api.ingest.preview import AT_ONCE, WAITING_MAX, DryRun, Preview, _revocations
 from pipeline.core.progress import progress_of
@@ -83,7 +82,8 @@ def test_who_comes_on_top_of_those_that_wait_is_told_to_come_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def crowd() -> list[DryRun | BaseException]:
-        preview = Preview(cast(Parts, SimpleNamespace(source=SimpleNamespace(is_usable=True))))
+        nothing, source = cast(Any, None), cast(Any, SimpleNamespace(is_usable=True))
+        preview = Preview(WORLD, source, nothing, nothing, lambda: NOON)
         monkeypatch.setattr(preview, "_judge", lambda *_: DryRun(True, ()))
         asked: Sequence[Any] = [preview.judge([], cast(Any, None)) for _ in range(WAITING_MAX + 1)]
         return list(await asyncio.gather(*asked, return_exceptions=True))

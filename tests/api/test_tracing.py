@@ -3,7 +3,7 @@
 import pytest
 from starlette.datastructures import Headers
 
-from pipeline.api.http.tracing import record_headers
+from pipeline.api.ingest.tracing import record_headers
 
 PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 STATE = "vendor=a-1,other@b=2"

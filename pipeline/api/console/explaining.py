@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Final
 
-from pipeline.api.dependencies import Parts
+from pipeline.api.dependencies import Dependencies
 from pipeline.api.outcomes.index import PAGE_MAX
 from pipeline.api.outcomes.rows import TOPICS
 from pipeline.codec.partitioner import partition_of
@@ -25,17 +25,17 @@ AT_ONCE: Final = 2
 class IndexEvidence:
     """What the API has of a user; the inputs themselves are read from Kafka."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, deps: Dependencies) -> None:
+        self._deps = deps
 
     def findings(self, user_id: str) -> Findings:
         """Everything about a user within the history, the latest `ENTRIES_MAX` at most."""
-        parts = self._parts
+        deps = self._deps
         found = Findings()
         before, read = b"", 0
-        prefix = parts.settings.topic_prefix
+        prefix = deps.settings.topic_prefix
         while read < ENTRIES_MAX:
-            entries, before = parts.outcomes.of_user(user_id, before=before, limit=PAGE_MAX)
+            entries, before = deps.outcomes.of_user(user_id, before=before, limit=PAGE_MAX)
             read += len(entries)
             for entry in entries:
                 place = Place(f"{prefix}{entry.topic}", entry.partition, entry.offset)
@@ -50,32 +50,32 @@ class IndexEvidence:
                     found.portals.append((place, record))
             if not before:
                 break
-        held = parts.source.store.get(user_id)
+        held = deps.source.store.get(user_id)
         if held is not None:
-            place = Place(parts.settings.topic("progress"), held.partition, held.offset)
-            found.progress = (place, parts.source.decode(held.value))
+            place = Place(deps.settings.topic("progress"), held.partition, held.offset)
+            found.progress = (place, deps.source.decode(held.value))
         found.looked = self._looked(bool(before))
         return found
 
     def inputs(self, places: Sequence[Place]) -> Mapping[Place, RawInput]:
         """Inputs by their places."""
-        return self._parts.inputs.read(places)
+        return self._deps.inputs.read(places)
 
     def _looked(self, is_cut: bool) -> list[Looked]:
-        parts = self._parts
-        since_ms = parts.now_ms() - parts.settings.api_history_days * 86_400_000
+        deps = self._deps
+        since_ms = deps.now_ms() - deps.settings.api_history_days * 86_400_000
         note = f"the latest {ENTRIES_MAX:,} entries only" if is_cut else ""
-        if parts.outcomes.complete_at_ms is None:
+        if deps.outcomes.complete_at_ms is None:
             note = "the index is still being filled"
-        return [Looked(parts.settings.topic(name), -1, 0, 0, since_ms, note) for name in TOPICS]
+        return [Looked(deps.settings.topic(name), -1, 0, 0, since_ms, note) for name in TOPICS]
 
 
 class Explainer:
     """Makes explanations, a few at a time."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._evidence = IndexEvidence(parts)
+    def __init__(self, deps: Dependencies) -> None:
+        self._deps = deps
+        self._evidence = IndexEvidence(deps)
         self._turn = asyncio.Semaphore(AT_ONCE)
 
     async def explain(self, user_id: str, day: date | None) -> Explanation:
@@ -85,10 +85,10 @@ class Explainer:
             UnreadableLogError: the brokers do not answer.
             RegistryUnavailableError: a schema could not be asked for.
         """
-        parts = self._parts
-        partitions = max(1, parts.source.freshness.partitions)
+        deps = self._deps
+        partitions = max(1, deps.source.freshness.partitions)
         home = (partition_of(user_id.encode(), partitions), partitions)
         async with self._turn:
             return await asyncio.to_thread(
-                explain, self._evidence, parts.policies, user_id, day, parts.now_ms(), home
+                explain, self._evidence, deps.policies, user_id, day, deps.now_ms(), home
             )

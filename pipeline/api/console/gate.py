@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from pipeline.api.console.rendering import AT, Pages, link
-from pipeline.api.dependencies import Parts
+from pipeline.api.dependencies import Dependencies
 from pipeline.api.http.auth import (
     COOKIE,
     HISTORY_READ,
@@ -40,8 +40,8 @@ class Gate:
         pages: renders what is said to those who stay outside.
     """
 
-    def __init__(self, parts: Parts, pages: Pages) -> None:
-        self._parts = parts
+    def __init__(self, deps: Dependencies, pages: Pages) -> None:
+        self._deps = deps
         self._pages = pages
 
     def guarded(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
@@ -58,7 +58,7 @@ class Gate:
         return answer
 
     def _enter(self, request: Request) -> Principal:
-        principal = self._parts.authorize(request, None, HISTORY_READ)
+        principal = self._deps.authorize(request, None, HISTORY_READ)
         check(principal, None, PROGRESS_READ)
         return principal
 
@@ -101,7 +101,7 @@ class Gate:
                 complaint=error.problem.detail,
             )
         answer = RedirectResponse(wanted or AT, 303)
-        left_s = principal.ends_at_s - self._parts.now_ms() / 1000
+        left_s = principal.ends_at_s - self._deps.now_ms() / 1000
         answer.set_cookie(
             COOKIE.decode(),
             token,

@@ -14,6 +14,7 @@ import msgspec
 from markupsafe import Markup
 
 from pipeline.api.console.charts import bar, columns, line
+from pipeline.api.console.dependencies import ConsoleDependencies
 from pipeline.api.console.sampling import (
     EVERY_S,
     Reading,
@@ -23,7 +24,6 @@ from pipeline.api.console.sampling import (
     quantile,
     total,
 )
-from pipeline.api.dependencies import Parts
 from pipeline.observability import api_metrics as m
 from pipeline.observability import metrics as w
 from pipeline.observability.api_prometheus import READ_RESULTS
@@ -91,14 +91,14 @@ class Health(msgspec.Struct, frozen=True):
     as_of_ms: int
 
 
-def health_of(parts: Parts) -> Health:
+def health_of(deps: ConsoleDependencies) -> Health:
     """How it does now."""
-    if not parts.sampler.samples:
-        parts.sampler.sample()
-    samples = list(parts.sampler.samples)
+    if not deps.sampler.samples:
+        deps.sampler.sample()
+    samples = list(deps.sampler.samples)
     first, last = samples[0], samples[-1]
     over_s = (len(samples) - 1) * EVERY_S
-    minutes = parts.outcomes.recent.minutes()
+    minutes = deps.outcomes.recent.minutes()
     verdicts: dict[str, int] = {}
     for _, counts in minutes:
         for verdict, count in counts.items():
@@ -111,8 +111,8 @@ def health_of(parts: Parts) -> Health:
             (verdict, count, _TONES.get(verdict, "quiet"))
             for verdict, count in sorted(verdicts.items(), key=lambda pair: -pair[1])
         ],
-        workers=[_worker(one) for one in parts.sampler.workers],
-        as_of_ms=parts.now_ms(),
+        workers=[_worker(one) for one in deps.sampler.workers],
+        as_of_ms=deps.now_ms(),
     )
 
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from pipeline.api.dependencies import Parts
+from pipeline.api.dependencies import Dependencies
 from pipeline.api.reads.views import Progress, UserNow
 from pipeline.codec.published import NotPublishedError
 from pipeline.core.reading import today
@@ -34,7 +34,7 @@ class Found(msgspec.Struct, frozen=True):
 
 
 def find(
-    parts: Parts, wanted: str, after: str = "", limit: int = PAGE, tz: str | None = None
+    deps: Dependencies, wanted: str, after: str = "", limit: int = PAGE, tz: str | None = None
 ) -> Found:
     """People whose id begins so, in the order of their ids.
 
@@ -49,13 +49,13 @@ def find(
     start = max(prefix, _key(after) + b"\0" if after else b"")
     found: list[Progress] = []
     next_after = ""
-    for key, held in parts.source.store.scan(start):
+    for key, held in deps.source.store.scan(start):
         if not key.startswith(prefix):
             break
         if len(found) == limit:
             next_after = found[-1].user_id
             break
-        shown = _progress(parts, held.value, tz)
+        shown = _progress(deps, held.value, tz)
         if shown is not None:
             found.append(shown)
     first = found[0] if found and found[0].user_id == wanted and not after else None
@@ -63,7 +63,7 @@ def find(
 
 
 def known(
-    parts: Parts, user_ids: Iterable[str], limit: int = PAGE, tz: str | None = None
+    deps: Dependencies, user_ids: Iterable[str], limit: int = PAGE, tz: str | None = None
 ) -> list[Progress]:
     """These people, those left out of whom nothing was published.
 
@@ -75,14 +75,14 @@ def known(
     for user_id in user_ids:
         if len(found) == limit:
             break
-        held = None if user_id in found else parts.source.store.get(user_id)
-        shown = None if held is None else _progress(parts, held.value, tz)
+        held = None if user_id in found else deps.source.store.get(user_id)
+        shown = None if held is None else _progress(deps, held.value, tz)
         if shown is not None:
             found[user_id] = shown
     return list(found.values())
 
 
-def user_at_now(parts: Parts, value: bytes, tz: str | None = None) -> UserNow:
+def user_at_now(deps: Dependencies, value: bytes, tz: str | None = None) -> UserNow:
     """A user's record as it is to be read at this instant.
 
     Args:
@@ -91,15 +91,15 @@ def user_at_now(parts: Parts, value: bytes, tz: str | None = None) -> UserNow:
     Raises:
         NotPublishedError: the store holds what it should not.
     """
-    now_ms = parts.now_ms()
-    record = parts.source.decode(value)
-    policy = parts.policies.at(now_ms)
+    now_ms = deps.now_ms()
+    record = deps.source.decode(value)
+    policy = deps.policies.at(now_ms)
     return UserNow(record, today(record, now_ms, policy, tz), policy)
 
 
-def _progress(parts: Parts, value: bytes, tz: str | None) -> Progress | None:
+def _progress(deps: Dependencies, value: bytes, tz: str | None) -> Progress | None:
     try:
-        return parts.reads.views.progress(user_at_now(parts, value, tz))
+        return deps.reads.views.progress(user_at_now(deps, value, tz))
     except NotPublishedError:
         return None
 

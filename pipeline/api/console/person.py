@@ -16,7 +16,7 @@ from pipeline.api.console.heatmap import Year, years_of
 from pipeline.api.console.history import place
 from pipeline.api.console.people import user_at_now
 from pipeline.api.console.zone import Own, own_of
-from pipeline.api.dependencies import Parts
+from pipeline.api.dependencies import Dependencies
 from pipeline.api.outcomes.index import PAGE_MAX
 from pipeline.api.reads.freshness import AsOf
 from pipeline.api.reads.views import FieldKey, Keys, PortalSeen, Progress, UserNow, asset, day_of
@@ -88,39 +88,41 @@ class Person(msgspec.Struct, frozen=True):
     as_of: AsOf | None
 
 
-def person_of(parts: Parts, user_id: str, until_year: int, tz: str | None = None) -> Person | None:
+def person_of(
+    deps: Dependencies, user_id: str, until_year: int, tz: str | None = None
+) -> Person | None:
     """A person; None of whom nothing was published.
 
     Args:
         tz: the zone that they are read in, by its canonical name; None: their own.
         until_year: the calendar's latest year; one that is still to come is this year.
     """
-    held = parts.source.store.get(user_id)
+    held = deps.source.store.get(user_id)
     if held is None:
         return None
-    user = user_at_now(parts, held.value, tz)
-    views = parts.reads.views
-    portals = _passed(parts, user)
-    years, older = _calendar(parts, user, portals, until_year)
+    user = user_at_now(deps, held.value, tz)
+    views = deps.reads.views
+    portals = _passed(deps, user)
+    years, older = _calendar(deps, user, portals, until_year)
     cause = user.record.cause
     keys = views.keys(user)
     return Person(
         progress=views.progress(user),
-        own=own_of(parts, user),
+        own=own_of(deps, user),
         keys=keys,
         grants=_grants(keys, portals),
         years=years,
         older_year=older,
         portals=portals,
-        gallery=gallery_of(parts, user),
-        record_place=place(parts.settings.topic("progress"), held.partition, held.offset),
+        gallery=gallery_of(deps, user),
+        record_place=place(deps.settings.topic("progress"), held.partition, held.offset),
         cause=place(cause.topic, cause.partition, cause.offset),
-        as_of=parts.source.freshness.as_of(held.partition),
+        as_of=deps.source.freshness.as_of(held.partition),
     )
 
 
 def _calendar(
-    parts: Parts, user: UserNow, portals: Sequence[Passed], until_year: int
+    deps: Dependencies, user: UserNow, portals: Sequence[Passed], until_year: int
 ) -> tuple[list[Year], int | None]:
     """Some years, and the latest that is before them."""
     dates = user.record.dates
@@ -137,27 +139,27 @@ def _calendar(
     shown_last = min(last, date_of(date(year, 12, 31)))
     if shown_first > shown_last:
         return [], None
-    shown = parts.reads.views.calendar(user, shown_first, shown_last)
+    shown = deps.reads.views.calendar(user, shown_first, shown_last)
     reached = {one.portal.reached_on: one.portal.title for one in portals}
     older = least.year - 1 if day_of(first) < least else None
     return years_of(shown.days, reached, shown.today), older
 
 
-def _passed(parts: Parts, user: UserNow) -> list[Passed]:
-    entries, _ = parts.outcomes.of_user(user.record.user_id, ("portals",), limit=PAGE_MAX)
+def _passed(deps: Dependencies, user: UserNow) -> list[Passed]:
+    entries, _ = deps.outcomes.of_user(user.record.user_id, ("portals",), limit=PAGE_MAX)
     told = {
         (entry.record.lap, entry.record.portal): (entry, entry.record)
         for entry in entries
         if isinstance(entry.record, PortalUnlocked)
     }
     found = []
-    for portal in parts.reads.views.portals(user).portals:
+    for portal in deps.reads.views.portals(user).portals:
         source = published = ""
         keys = 0
         if (portal.lap, portal.slug) in told:
             entry, record = told[portal.lap, portal.slug]
             source = place(record.cause.topic, record.cause.partition, record.cause.offset)
-            published = place(parts.settings.topic("portals"), entry.partition, entry.offset)
+            published = place(deps.settings.topic("portals"), entry.partition, entry.offset)
             keys = len(record.field_keys)
         found.append(Passed(portal, source, published, keys))
     return found
@@ -176,7 +178,7 @@ def _grants(keys: Keys, portals: Sequence[Passed]) -> list[Grant]:
     return [*found, *(Grant("unknown", "", rest) for rest in by_portal.values())]
 
 
-def gallery_of(parts: Parts, user: UserNow) -> list[Drawn]:
+def gallery_of(deps: Dependencies, user: UserNow) -> list[Drawn]:
     """The thirteen figures as far as the user's longest run has drawn them."""
     longest = user.now.standing.longest_days
     titles = {portal.figure: portal.title for portal in user.policy.portals}
@@ -184,7 +186,7 @@ def gallery_of(parts: Parts, user: UserNow) -> list[Drawn]:
     for slug, last in SPANS:
         frame = min(last, longest) if longest > before else 0
         state = "ahead" if not frame else "complete" if longest >= last else "begun"
-        svg = asset(parts.catalogue.asset_id(frame, user.record.variant)).svg if frame else ""
+        svg = asset(deps.catalogue.asset_id(frame, user.record.variant)).svg if frame else ""
         title = titles.get(slug, slug.replace("-", " ").title())
         found.append(Drawn(slug, title, state, frame, last, svg))
         before = last

@@ -13,6 +13,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from pipeline.api.console.dependencies import ConsoleDependencies
 from pipeline.api.console.explaining import Explainer
 from pipeline.api.console.gate import Gate
 from pipeline.api.console.health import health_of
@@ -22,13 +23,12 @@ from pipeline.api.console.person import person_of
 from pipeline.api.console.rendering import AT, Pages
 from pipeline.api.console.tail import Tail, filter_of, kinds_shown
 from pipeline.api.console.zone import choice_of
-from pipeline.api.dependencies import Parts
 from pipeline.api.http.auth import Principal
 from pipeline.api.http.openapi import Answer, ApiRoute, Operation
+from pipeline.api.http.paths import ID_FORM
 from pipeline.api.http.problems import ProblemError
 from pipeline.api.http.queries import date_of_query, number_of
 from pipeline.api.reads.views import Frame, Progress, day_of
-from pipeline.api.routes.users import ID_FORM
 from pipeline.codec.errors import RegistryUnavailableError
 from pipeline.core.calendar import date_of
 from pipeline.core.texts import is_id
@@ -49,11 +49,11 @@ DATE_MIN: Final = date_of(date(1, 1, 9))
 DATE_MAX: Final = date_of(date(9999, 12, 1))
 
 
-def console_routes(parts: Parts) -> list[ApiRoute]:
+def console_routes(deps: ConsoleDependencies) -> list[ApiRoute]:
     """Every page, and what pages need."""
-    pages = Pages(parts.settings.topic_prefix, parts.now_ms)
-    gate = Gate(parts, pages)
-    shown = Console(parts, pages)
+    pages = Pages(deps.settings.topic_prefix, deps.now_ms)
+    gate = Gate(deps, pages)
+    shown = Console(deps, pages)
 
     async def static(request: Request) -> Response:
         known = pages.static.get(request.path_params["name"])
@@ -87,21 +87,21 @@ def console_routes(parts: Parts) -> list[ApiRoute]:
 class Console:
     """The pages for those who may see them."""
 
-    def __init__(self, parts: Parts, pages: Pages) -> None:
-        self._parts = parts
+    def __init__(self, deps: ConsoleDependencies, pages: Pages) -> None:
+        self._deps = deps
         self._pages = pages
-        self.tail = Tail(parts)
-        self._explainer = Explainer(parts)
+        self.tail = Tail(deps)
+        self._explainer = Explainer(deps)
 
     async def people(self, request: Request, principal: Principal) -> Response:
         """The search."""
-        parts = self._parts
+        deps = self._deps
         wanted = request.query_params.get("q", "").strip()
         after = request.query_params.get("after", "")
         choice = choice_of(request)
-        found = find(parts, wanted, after, tz=choice.tz)
+        found = find(deps, wanted, after, tz=choice.tz)
         heading = f"Ids that begin with “{wanted}”" if wanted else "Everybody, by id"
-        lately = [] if wanted or after else _lately(parts, choice.tz)
+        lately = [] if wanted or after else _lately(deps, choice.tz)
         part = "people_cards.html" if after else "people_found.html"
         return self._pages.render(
             part if "hx-request" in request.headers else "people.html",
@@ -113,22 +113,22 @@ class Console:
             next_after=found.next_after,
             wanted=wanted,
             heading=heading,
-            users=parts.source.store.users,
-            note=_loading(parts),
+            users=deps.source.store.users,
+            note=_loading(deps),
             lately=lately,
         )
 
     async def person(self, request: Request, principal: Principal) -> Response:
         """One person's page."""
-        parts = self._parts
+        deps = self._deps
         user_id = user_of(request, "id")
         query = {"until": request.query_params.get("until", "9999")}
         until_year = number_of(query, "until", 9999, 1, 9999)
         listed = {name: self._rows(user_id, name) for name in TOPICS}
         choice = choice_of(request)
-        found = person_of(parts, user_id, until_year, choice.tz)
+        found = person_of(deps, user_id, until_year, choice.tz)
         if found is None:
-            said = _loading(parts) or "Nothing was published about this id."
+            said = _loading(deps) or "Nothing was published about this id."
             return self._pages.render(
                 "person_unknown.html",
                 request,
@@ -174,7 +174,7 @@ class Console:
     async def live(self, request: Request, principal: Principal) -> Response:
         """The tail."""
         wanted = filter_of(request)
-        after = self._parts.watch.end
+        after = self._deps.watch.end
         rows = self.tail.rows(wanted)
         query = f"?{wanted.query}&after={after}" if wanted.query else f"?after={after}"
         return self._pages.render(
@@ -190,7 +190,7 @@ class Console:
     async def health(self, request: Request, principal: Principal) -> Response:
         """How it does."""
         template = "health_part.html" if "hx-request" in request.headers else "health.html"
-        return self._pages.render(template, request, principal, health=health_of(self._parts))
+        return self._pages.render(template, request, principal, health=health_of(self._deps))
 
     async def explain(self, request: Request, principal: Principal) -> Response:
         """Why a day counts or not."""
@@ -223,12 +223,12 @@ class Console:
 
     def _frame(self, user_id: str, day: date | None) -> Frame | None:
         """The figure of a date."""
-        held = self._parts.source.store.get(user_id) if user_id and day is not None else None
+        held = self._deps.source.store.get(user_id) if user_id and day is not None else None
         if held is None or day is None:
             return None
-        user = user_at_now(self._parts, held.value)
+        user = user_at_now(self._deps, held.value)
         number = date_of(day)
-        page = self._parts.reads.views.geometry(user, number + 1, 1).snapshots
+        page = self._deps.reads.views.geometry(user, number + 1, 1).snapshots
         return page[0] if page and page[0].local_date == day else None
 
     def _day(self, text: str) -> date | None:
@@ -241,8 +241,8 @@ class Console:
         return day_of(number)
 
     def _rows(self, user_id: str, name: str, before: str = "") -> Rows:
-        prefix = self._parts.settings.topic_prefix
-        return rows_of(self._parts.outcomes, prefix, user_id, name, before)
+        prefix = self._deps.settings.topic_prefix
+        return rows_of(self._deps.outcomes, prefix, user_id, name, before)
 
 
 def user_of(request: Request, name: str) -> str:
@@ -262,14 +262,14 @@ def user_of(request: Request, name: str) -> str:
     return user_id
 
 
-def _lately(parts: Parts, tz: str | None) -> list[Progress]:
+def _lately(deps: ConsoleDependencies, tz: str | None) -> list[Progress]:
     """Those who practised last."""
-    return known(parts, islice(parts.watch.people(), LATELY_ENTRIES), LATELY, tz)
+    return known(deps, islice(deps.watch.people(), LATELY_ENTRIES), LATELY, tz)
 
 
-def _loading(parts: Parts) -> str:
-    if parts.source.is_loaded:
+def _loading(deps: ConsoleDependencies) -> str:
+    if deps.source.is_loaded:
         return ""
-    if parts.source.is_usable:
+    if deps.source.is_usable:
         return "The store is from an earlier run and is being brought up to date."
     return "The store is still loading; not everybody is in it yet."

@@ -18,12 +18,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from pipeline.api.console.dependencies import ConsoleDependencies
 from pipeline.api.console.rendering import instant, link
 from pipeline.api.console.watch import KINDS, Event, Watch
-from pipeline.api.dependencies import Parts
 from pipeline.api.http.auth import Principal
+from pipeline.api.http.paths import ID_FORM
 from pipeline.api.http.problems import ProblemError
-from pipeline.api.routes.users import ID_FORM
 from pipeline.core.texts import is_id
 
 TAILS_MAX: Final = 100
@@ -71,9 +71,9 @@ def filter_of(request: Request) -> Filter:
 class Tail:
     """Streams to browsers."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
-        self._watch = parts.watch
+    def __init__(self, deps: ConsoleDependencies) -> None:
+        self._deps = deps
+        self._watch = deps.watch
         self._count = 0
 
     def rows(self, wanted: Filter) -> list[dict[str, Any]]:
@@ -84,10 +84,10 @@ class Tail:
     async def events(self, request: Request, principal: Principal) -> Response:
         """The stream."""
         wanted = filter_of(request)
-        if self._count >= TAILS_MAX or self._parts.stopping.is_set():
+        if self._count >= TAILS_MAX or self._deps.stopping.is_set():
             raise ProblemError(503, "too-many-streams", "Too many streams", "try again later")
-        settings = self._parts.settings
-        left_s = principal.ends_at_s - self._parts.now_ms() / 1000
+        settings = self._deps.settings
+        left_s = principal.ends_at_s - self._deps.now_ms() / 1000
         given = request.headers.get("last-event-id") or request.query_params.get("after", "")
         since = self._watch.number_of(given)
         return _Answer(self, wanted, since, max(1.0, min(settings.api_stream_s_max, left_s)))
@@ -99,7 +99,7 @@ class Tail:
             await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS]})
             await _send(send, _RETRY)
             silent_s = 0.0
-            while not self._parts.stopping.is_set():
+            while not self._deps.stopping.is_set():
                 events, since, left_out = self._watch.since(
                     since, wanted.kinds, wanted.user, ROWS_AT_ONCE
                 )
@@ -108,7 +108,7 @@ class Tail:
                     place = self._watch.place(since).encode()
                     await _send(send, b"id: %b\nevent: rows\ndata: %b\n\n" % (place, data))
                     silent_s = 0.0
-                elif silent_s >= self._parts.settings.api_stream_heartbeat_s:
+                elif silent_s >= self._deps.settings.api_stream_heartbeat_s:
                     await _send(send, b": alive\n\n")
                     silent_s = 0.0
                 await asyncio.sleep(_EVERY_S)

@@ -12,7 +12,7 @@ from datetime import date
 import msgspec
 from starlette.requests import Request
 
-from pipeline.api.dependencies import Parts
+from pipeline.api.dependencies import Dependencies
 from pipeline.api.http.problems import ProblemError
 from pipeline.api.http.queries import tz_of_query
 from pipeline.api.reads.views import UserNow, day_of
@@ -56,9 +56,9 @@ def choice_of(request: Request) -> Choice:
         return Choice(None, given, "Nobody knows this zone. Try Asia/Tokyo, or +02:00.")
 
 
-def own_of(parts: Parts, user: UserNow) -> Own | None:
+def own_of(deps: Dependencies, user: UserNow) -> Own | None:
     """A person's own zone where it is known and another than the page reads in."""
     record = user.record
     if not record.tz_known or record.tz == user.now.tz:
         return None
-    return Own(record.tz, day_of(today_of(record.tz, parts.now_ms(), user.policy)))
+    return Own(record.tz, day_of(today_of(record.tz, deps.now_ms(), user.policy)))

@@ -16,7 +16,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from pipeline.api.http.auth import OFF_HEADER, Expected, Guard, Kind, Principal, Verifier
-from pipeline.api.http.limits_and_headers import Shield
+from pipeline.api.http.limits_and_headers import LimitsAndHeaders
 from pipeline.api.http.rate_limits import Allowance, Limits
 from pipeline.api.http.token_keys import FetchedKeys, Keys, StaticKeys, keys_of_file, secret_keys
 from pipeline.errors import ConfigError
@@ -102,7 +102,7 @@ def make_access(settings: ApiSettings, now_ms: Callable[[], int]) -> Access:
 def middleware(settings: ApiSettings, access: Access) -> list[Middleware]:
     """What every request passes, outermost first."""
     shield = partial(
-        Shield,
+        LimitsAndHeaders,
         body_bytes_max=settings.api_body_bytes_max,
         request_s_max=settings.api_request_s_max,
         headers=access.headers,

@@ -26,7 +26,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import jwt
 import msgspec
@@ -37,6 +37,9 @@ from pipeline.api.http.problems import ProblemError
 from pipeline.api.http.token_keys import Keys
 from pipeline.core.texts import ID_CHARS_MAX, is_id
 
+TokenScope = Literal[
+    "progress:read", "completions:read", "completions:write", "history:read", "operate"
+]
 PROGRESS_READ: Final = "progress:read"
 COMPLETIONS_READ: Final = "completions:read"
 COMPLETIONS_WRITE: Final = "completions:write"
@@ -252,12 +255,14 @@ class Guard:
         self._admit(found)
         return found
 
-    def authorize(self, connection: HTTPConnection, user_id: str | None, scope: str) -> Principal:
+    def authorize(
+        self, connection: HTTPConnection, user_id: str | None, scope: TokenScope
+    ) -> Principal:
         """Who asks, if they may.
 
         Args:
             user_id: whom it is about; None: no one user, so a user may not.
-            scope: one of `ALL_SCOPES`.
+            scope: the scope that the request needs.
 
         Raises:
             ProblemError: as `principal`; 403, they may not; 400, the user id cannot be one.
@@ -274,7 +279,7 @@ class Guard:
         return found
 
 
-def check(principal: Principal, user_id: str | None, scope: str) -> None:
+def check(principal: Principal, user_id: str | None, scope: TokenScope) -> None:
     """Whether a principal may.
 
     Raises:

@@ -25,7 +25,7 @@ _READS: Final = ("GET", "HEAD")
 _CLOSE: Final = (b"connection", b"close")
 
 
-class Leftover:
+class BodyDrain:
     """ASGI middleware outside of whatever refuses requests.
 
     Args:

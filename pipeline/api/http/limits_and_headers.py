@@ -53,7 +53,7 @@ def headers_of(given: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]
     return [*_ALWAYS, *given, *_UNLESS_GIVEN[:-1]]
 
 
-class Shield:
+class LimitsAndHeaders:
     """ASGI middleware around the whole application.
 
     Args:

@@ -21,17 +21,19 @@ from urllib.parse import quote
 
 from starlette.convertors import Convertor, register_url_convertor
 
+from pipeline.core.texts import ID_CHARS_MAX
+
 ENCODED: Final = "~"
 NO_ID: Final = ""
 """Stands for what begins with `~` and goes on with no id; every route refuses it."""
 
-_END: Final = "/completions/"
+COMPLETIONS: Final = "/completions/"
 _is_step: Final = re.compile(r"(?:^|[/\\])\.{1,2}(?:$|[/\\])").search
 
 
 def path_of(id_: str) -> str:
     """An id as a part of a path, in ASCII."""
-    needs_more = id_.startswith(ENCODED) or _is_step(id_) or _END in f"{id_}/"
+    needs_more = id_.startswith(ENCODED) or _is_step(id_) or COMPLETIONS in f"{id_}/"
     if not needs_more:
         return quote(id_, safe="")
     return ENCODED + urlsafe_b64encode(id_.encode()).rstrip(b"=").decode()
@@ -68,7 +70,7 @@ def completion_path(user_id: str, completion_id: str) -> str:
 
 
 class _UserId(Convertor[str]):
-    regex = rf"(?:(?!{_END})[\s\S])+?"
+    regex = rf"(?:(?!{COMPLETIONS})[\s\S])+?"
 
     def convert(self, value: str) -> str:
         return id_of(value)
@@ -86,3 +88,9 @@ register_url_convertor("completion", _CompletionId())
 
 USERS: Final = "/v1/users/{user_id:user}"
 """What the routes of a user begin with."""
+
+ID_FORM: Final = (
+    f"1 to {ID_CHARS_MAX} characters, not all of them blank, and none that is a control, a line "
+    "separator or a change of direction"
+)
+"""What an id is, for people."""

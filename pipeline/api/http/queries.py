@@ -7,12 +7,13 @@ passed over in silence; whatever a query holds, looking at it is bounded.
 """
 
 import re
+from collections.abc import Mapping
 from datetime import date
 from typing import Final
 from urllib.parse import parse_qsl
 
 from pipeline.api.http.problems import ProblemError
-from pipeline.api.reads.views import EPOCH_ORDINAL
+from pipeline.core.calendar import date_of
 from pipeline.core.records import LocalDate
 from pipeline.core.zones import zone_of
 
@@ -51,7 +52,7 @@ def query_of(raw: bytes, known: tuple[str, ...]) -> dict[str, str]:
     return found
 
 
-def number_of(query: dict[str, str], name: str, default: int, least: int, most: int) -> int:
+def number_of(query: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
     """A whole number of a query.
 
     Raises:
@@ -65,7 +66,7 @@ def number_of(query: dict[str, str], name: str, default: int, least: int, most: 
     return int(text)
 
 
-def date_of_query(query: dict[str, str], name: str, default: LocalDate) -> LocalDate:
+def date_of_query(query: Mapping[str, str], name: str, default: LocalDate) -> LocalDate:
     """A local date of a query.
 
     Raises:
@@ -76,13 +77,13 @@ def date_of_query(query: dict[str, str], name: str, default: LocalDate) -> Local
         return default
     try:
         if _DATE.fullmatch(text):
-            return date.fromisoformat(text).toordinal() - EPOCH_ORDINAL
+            return date_of(date.fromisoformat(text))
     except ValueError:
         pass
     raise _bad_query(f"{name} must be a date such as 2026-03-01")
 
 
-def tz_of_query(query: dict[str, str]) -> str | None:
+def tz_of_query(query: Mapping[str, str]) -> str | None:
     """The zone that the reader wants dates in, by its canonical name; None when it says nothing.
 
     `+` is a space in a query, so `?tz=+02:00` comes as ` 02:00`; no zone's name has a space before

@@ -25,7 +25,7 @@ _METHODS: Final = frozenset(
 _STREAM: Final = "text/event-stream"
 
 
-class Measured:
+class RequestMetrics:
     """ASGI middleware around everything.
 
     Args:

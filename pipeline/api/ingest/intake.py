@@ -17,28 +17,29 @@ Invariants:
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Literal
 
 import msgspec
 import structlog
 from msgspec.structs import replace
 
-from pipeline.api.dependencies import Parts
 from pipeline.api.http.auth import COMPLETIONS_WRITE, Principal, check
 from pipeline.api.http.paths import completion_path
 from pipeline.api.http.problems import Problem, ProblemError
 from pipeline.api.ingest.producing import (
     Acknowledged,
     BusyError,
+    CompletionProducer,
     Headers,
     NotAcknowledgedError,
     RecordRefusedError,
     TooLargeRequestError,
 )
 from pipeline.api.ingest.receiving import Fault, Received, judge
-from pipeline.api.outcomes.index import Receipt
+from pipeline.api.outcomes.index import Outcomes, Receipt
 from pipeline.api.outcomes.statuses import Position
+from pipeline.core.rulebook import PolicyBook
 
 NOT_ACKNOWLEDGED: Final = "not_acknowledged"
 TOO_LARGE: Final = "too_large"
@@ -104,11 +105,23 @@ class Intake:
     """Sends completions on, each content of an id once as far as it knows.
 
     Args:
-        parts: producer, index, policy, clock.
+        completions: the producer.
+        outcomes: the index, which remembers what this process sent.
+        policies: the rules that completions are judged by.
+        now_ms: the time of day, ms since the epoch.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(
+        self,
+        completions: CompletionProducer,
+        outcomes: Outcomes,
+        policies: PolicyBook,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._completions = completions
+        self._outcomes = outcomes
+        self._policies = policies
+        self._now_ms = now_ms
         self._going: dict[tuple[str, str, bytes], asyncio.Future[Acknowledged]] = {}
 
     async def take(self, values: Sequence[bytes], principal: Principal, headers: Headers) -> Batch:
@@ -117,8 +130,8 @@ class Intake:
         Raises:
             ProblemError: 413, it is more than is ever taken at once; 429 or 503, nothing was sent.
         """
-        now_ms = self._parts.now_ms()
-        policy = self._parts.policies.at(now_ms)
+        now_ms = self._now_ms()
+        policy = self._policies.at(now_ms)
         judged = [_permitted(judge(value, now_ms, policy), principal) for value in values]
         found = [one for one in judged if isinstance(one, Received)]
         self._check_room(found)
@@ -134,7 +147,7 @@ class Intake:
 
     def _check_room(self, found: Sequence[Received]) -> None:
         try:
-            self._parts.completions.check_room(len(found), sum(len(one.value) for one in found))
+            self._completions.check_room(len(found), sum(len(one.value) for one in found))
         except (BusyError, NotAcknowledgedError) as error:
             raise _busy(error) from error
         except TooLargeRequestError as error:
@@ -148,13 +161,13 @@ class Intake:
         going = self._going.get((*place, one.digest))
         if going is not None:
             return going
-        receipt = self._parts.outcomes.receipt(*place)
+        receipt = self._outcomes.receipt(*place)
         if receipt is not None and receipt.digest == one.digest:
             known = asyncio.get_running_loop().create_future()
             known.set_result(Acknowledged(receipt.partition, receipt.offset))
             return known
         try:
-            answer = self._parts.completions.send(completion.user_id.encode(), one.value, headers)
+            answer = self._completions.send(completion.user_id.encode(), one.value, headers)
         except (BusyError, NotAcknowledgedError) as error:
             return Fault(NOT_ACKNOWLEDGED, f"{error}; send it again")
         except RecordRefusedError as error:
@@ -169,8 +182,8 @@ class Intake:
         self._going.pop((*place, one.digest), None)
         if one.warning is not None or done.cancelled() or done.exception() is not None:
             return
-        receipt = Receipt(one.digest, *done.result(), self._parts.now_ms())
-        self._parts.outcomes.remember(*place, receipt)
+        receipt = Receipt(one.digest, *done.result(), self._now_ms())
+        self._outcomes.remember(*place, receipt)
 
     async def _item(
         self, index: int, one: Received | Fault, sent: "asyncio.Future[Acknowledged] | Fault"
@@ -193,7 +206,7 @@ class Intake:
             return _without_place(told, fault)
         except RecordRefusedError as error:
             return _without_place(told, _refused(error))
-        position = Position(self._parts.completions.topic, at.partition, at.offset)
+        position = Position(self._completions.topic, at.partition, at.offset)
         url = status_url(completion.user_id, completion.completion_id, position)
         return replace(told, status="recorded", position=position, url=url, warning=one.warning)
 

@@ -15,12 +15,11 @@ their turn, and who comes on top of them is told to come again.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import msgspec
 
-from pipeline.api.dependencies import Parts
 from pipeline.api.http.auth import (
     COMPLETIONS_READ,
     COMPLETIONS_WRITE,
@@ -29,10 +28,12 @@ from pipeline.api.http.auth import (
     check,
 )
 from pipeline.api.http.problems import ProblemError
+from pipeline.api.outcomes.index import Outcomes
+from pipeline.api.reads.materialise import Materialiser
 from pipeline.api.reads.store import HEAD
 from pipeline.codec import json_inputs
 from pipeline.codec.errors import DecodeError, RegistryUnavailableError
-from pipeline.core.fold import World
+from pipeline.core.outcome import World
 from pipeline.core.records import (
     AuditEntry,
     Cause,
@@ -42,6 +43,7 @@ from pipeline.core.records import (
     PracticeCompleted,
 )
 from pipeline.kafka.committed_log import UnreadableLogError
+from pipeline.ops.explain.log import InputReader
 from pipeline.ops.explain.records import place_of
 from pipeline.ops.validate.state import state_of
 from pipeline.ops.validate.verdicts import Entry as Input
@@ -83,11 +85,26 @@ class Preview:
     """Judges requests without sending them.
 
     Args:
-        parts: store, index, log, policy.
+        world: the policies and the catalogue that decide.
+        source: the store of progress.
+        outcomes: the index of audit entries.
+        inputs: reads inputs from the log.
+        now_ms: the time of day, ms since the epoch.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(
+        self,
+        world: World,
+        source: Materialiser,
+        outcomes: Outcomes,
+        inputs: InputReader,
+        now_ms: Callable[[], int],
+    ) -> None:
+        self._world = world
+        self._source = source
+        self._outcomes = outcomes
+        self._inputs = inputs
+        self._now_ms = now_ms
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._waiting = 0
 
@@ -116,7 +133,7 @@ class Preview:
                 "Too many users",
                 f"a dry run may be about {USERS_MAX} users, not {len(users)}",
             )
-        if not self._parts.source.is_usable:
+        if not self._source.is_usable:
             raise _away("the store of progress is not loaded yet")
         if self._waiting >= WAITING_MAX:
             raise _away("too many dry runs are waiting")
@@ -128,16 +145,16 @@ class Preview:
             self._waiting -= 1
 
     def _judge(self, values: Sequence[bytes], users: Sequence[str]) -> DryRun:
-        parts, now_ms = self._parts, self._parts.now_ms()
-        validator = Validator(World(parts.policies, parts.catalogue), _Decoder())
+        source, now_ms = self._source, self._now_ms()
+        validator = Validator(self._world, _Decoder())
         counted: list[Cause] = []
         for user_id in users:
-            raw = parts.source.store.raw(user_id.encode())
+            raw = source.store.raw(user_id.encode())
             entries = self._audited(user_id)
             if raw is not None:
-                progress = parts.source.decode(raw[HEAD.size :])
+                progress = source.decode(raw[HEAD.size :])
                 validator.left.users[user_id] = state_of(progress, _revocations(entries))
-            since = now_ms - parts.policies.window_ms
+            since = now_ms - self._world.policies.window_ms
             counted += [entry.cause for entry in entries if _counted(entry, since)]
         self._remember(validator, counted)
         inputs = [Input(str(n), "completions", now_ms, value) for n, value in enumerate(values)]
@@ -145,14 +162,14 @@ class Preview:
 
     def _audited(self, user_id: str) -> list[AuditEntry]:
         """What was decided of a user, in its order, as far back as is known."""
-        found, _ = self._parts.outcomes.of_user(user_id, ("audit",), limit=REMEMBERED_MAX)
+        found, _ = self._outcomes.of_user(user_id, ("audit",), limit=REMEMBERED_MAX)
         records = [entry.record for entry in reversed(found)]
         return [record for record in records if isinstance(record, AuditEntry)]
 
     def _remember(self, validator: Validator, counted: Sequence[Cause]) -> None:
         """Have the window hold what counted, of each user in its order."""
         try:
-            there = self._parts.inputs.read([place_of(cause) for cause in counted])
+            there = self._inputs.read([place_of(cause) for cause in counted])
         except (UnreadableLogError, RegistryUnavailableError) as error:
             raise _away(f"what counted before cannot be read: {error}") from error
         for cause in counted:

@@ -23,7 +23,6 @@ from typing import Final, Literal
 
 import msgspec
 
-from pipeline.api.dependencies import Parts
 from pipeline.api.live.events import (
     KINDS,
     EventTexts,
@@ -41,6 +40,8 @@ from pipeline.api.live.replay import (
     Stretch,
     in_order,
 )
+from pipeline.api.reads.materialise import Materialiser
+from pipeline.api.reads.user_read import Reads
 from pipeline.api.reads.views import Progress
 from pipeline.codec.partitioner import partition_of
 from pipeline.core.records import ProgressUpdated
@@ -74,13 +75,20 @@ class Live:
     """What streams need.
 
     Attributes:
+        hub: passes on the records that come from now on.
+        texts: turns records into events.
+        replay: reads what a client missed from the topics.
         replaying: bounds how many replays run at once.
+        source: the store that snapshots are read from.
+        reads: reads a user's record as of now.
     """
 
     hub: Hub
     texts: EventTexts
     replay: Replay
     replaying: asyncio.Semaphore
+    source: Materialiser
+    reads: Reads
 
 
 class Stream:
@@ -91,9 +99,8 @@ class Stream:
         tz: the zone that progress is read in, by its canonical name; None: the user's own.
     """
 
-    def __init__(self, parts: Parts, client: Client, tz: str | None = None) -> None:
-        self._parts = parts
-        self._live = parts.live
+    def __init__(self, live: Live, client: Client, tz: str | None = None) -> None:
+        self._live = live
         self.client = client
         self._tz = tz
         self._revision = 0
@@ -143,14 +150,14 @@ class Stream:
 
     def _snapshot(self, reason: Reason) -> bytes:
         """The user as the store has them; the stream goes on from where that stands."""
-        source, hub = self._parts.source, self._live.hub
+        source, hub = self._live.source, self._live.hub
         partition = partition_of(self.client.user, hub.partitions)
         stored = source.store.positions().get(partition, 0)
         raw = source.store.raw(self.client.user)
         progress = None
         if raw is not None:
-            user = self._parts.reads.user_now(raw, self._tz)
-            progress = self._parts.reads.views.progress(user)
+            user = self._live.reads.user_now(raw, self._tz)
+            progress = self._live.reads.views.progress(user)
             self._revision = user.record.revision
         if reason != "unavailable":
             now = hub.place(self.client.user)

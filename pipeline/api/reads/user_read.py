@@ -60,35 +60,40 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Rendered:
+    """An answer, but for its last members, which change with the time of day.
+
+    Attributes:
+        partition: where the user's records are.
+        etag: the weak ETag.
+        head: the JSON but for its last members and brace.
+    """
+
+    __slots__ = ("etag", "head", "partition")
+
+    def __init__(self, user: UserNow, partition: int, head: bytes) -> None:
+        self.partition = partition
+        self.etag = etag_of(user)
+        self.head = head
+
+
+class Remembered(Rendered):
     """An answer to `progress` that may serve again.
 
     Attributes:
-        date: that is today. minute: of UTC, for which it was derived last.
+        date: the date that is today.
         tz: the zone of that date.
-        head: the JSON but for its last members and brace.
-        freshness: of the store that it was made from.
+        minute: the minute of UTC for which the date was derived last.
+        freshness: that of the store which the answer was made from.
     """
 
-    __slots__ = (
-        "date",
-        "etag",
-        "freshness",
-        "head",
-        "minute",
-        "partition",
-        "policy",
-        "revision",
-        "tz",
-    )
+    __slots__ = ("date", "freshness", "minute", "policy", "revision", "tz")
 
     def __init__(self, user: UserNow, partition: int, head: bytes, freshness: Freshness) -> None:
+        super().__init__(user, partition, head)
         self.policy = user.policy
         self.date = user.now.date
         self.tz = user.now.tz
         self.revision = user.record.revision
-        self.partition = partition
-        self.etag = etag_of(user)
-        self.head = head
         self.freshness = freshness
         self.minute = -1
 
@@ -120,7 +125,7 @@ class Reads:
         self._stale_ms = settings.api_stale_s * 1000
         self._answers_max = settings.api_answers_max
         # The oldest first; what is full drops them in the order in which they were made.
-        self._answers: dict[_Key, Rendered] = {}
+        self._answers: dict[_Key, Remembered] = {}
         self._changes = 0
         self._results = {"fresh": 0, "waited": 0, "stale": 0, "missed": 0}
         self._outcomes = {"reused": 0, "rendered": 0}
@@ -230,7 +235,7 @@ class Reads:
 
     def remembered(
         self, user_id: str, min_revision: int, now_ms: int, tz: str | None = None
-    ) -> Rendered | None:
+    ) -> Remembered | None:
         """The answer to `progress` that still holds, if there is one; `serve` it.
 
         Args:
@@ -248,7 +253,7 @@ class Reads:
             return None
         return known
 
-    def serve(self, known: Rendered, now_ms: int) -> AsOf | None:
+    def serve(self, known: Remembered, now_ms: int) -> AsOf | None:
         """Count a remembered answer as a read; says until when it is complete."""
         as_of = known.freshness.as_of(known.partition)
         behind = as_of is None or now_ms - as_of.ms > self._stale_ms
@@ -256,7 +261,7 @@ class Reads:
         self._outcomes["reused"] += 1
         return as_of
 
-    async def progress(self, user_id: str, min_revision: int, tz: str | None = None) -> Rendered:
+    async def progress(self, user_id: str, min_revision: int, tz: str | None = None) -> Remembered:
         """The answer to `progress`, made anew.
 
         Args:
@@ -273,7 +278,7 @@ class Reads:
             changes, freshness = self._changes, self._source.freshness
             raw = self._source.store.raw(user) or raw
         now = self.user_now(raw, tz)
-        made = Rendered(now, partition_of(raw), body_head(self.views.progress(now)), freshness)
+        made = Remembered(now, partition_of(raw), body_head(self.views.progress(now)), freshness)
         self._outcomes["rendered"] += 1
         answers = self._answers
         key: _Key = user_id if made.tz == zone_for(now.record) else (user_id,)
@@ -295,7 +300,7 @@ class Reads:
             pop(user_id, None)
             pop((user_id,), None)
 
-    def _still_holds(self, known: Rendered, now_ms: int) -> bool:
+    def _still_holds(self, known: Remembered, now_ms: int) -> bool:
         policy: Policy = self._policies.at(now_ms)
         if policy is not known.policy:
             return False

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from pipeline.api.dependencies import Parts
+from pipeline.api.dependencies import Dependencies
 from pipeline.api.figures import PNG_SIZE_PX
 from pipeline.api.http.openapi import Answer, ApiRoute, Operation, Parameter
 from pipeline.api.http.problems import ProblemError
@@ -47,9 +47,9 @@ def _operation(name: str, summary: str, media: str) -> Operation:
     )
 
 
-def routes(parts: Parts) -> list[BaseRoute]:
+def routes(deps: Dependencies) -> list[BaseRoute]:
     """SVG and PNG of a frame."""
-    pictures = parts.pictures
+    pictures = deps.pictures
 
     def known(request: Request) -> str:
         asset_id: str = request.path_params["asset_id"]

@@ -2,7 +2,7 @@
 
 Owns: `POST /v1/completions` and `GET /v1/users/{user_id}/completions/{completion_id}`.
 Does not own: sending (intake.py), what is refused at the door (receiving.py), unpacking
-(encodings.py), what is known of a completion (inquiry.py) and its form (statuses.py).
+(encodings.py), what is known of a completion (status_lookup.py) and its form (statuses.py).
 
 Invariants: 202 means that all in-sync replicas have every completion of the request. What is
 `failed`, 429 or 503 may be sent again, with the same ids; what will never be taken is `refused`,
@@ -20,7 +20,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from pipeline.api.dependencies import Parts
+from pipeline.api.dependencies import Dependencies
 from pipeline.api.http.access import records_max
 from pipeline.api.http.auth import (
     COMPLETIONS_READ,
@@ -35,7 +35,6 @@ from pipeline.api.http.openapi import Answer, ApiRoute, Body, Operation, Paramet
 from pipeline.api.http.paths import USERS
 from pipeline.api.http.problems import ProblemError
 from pipeline.api.http.queries import query_of
-from pipeline.api.http.tracing import record_headers
 from pipeline.api.ingest.intake import (
     FORBIDDEN,
     TOO_LARGE,
@@ -47,9 +46,11 @@ from pipeline.api.ingest.intake import (
 )
 from pipeline.api.ingest.preview import DryRun, Preview
 from pipeline.api.ingest.receiving import items_of
-from pipeline.api.outcomes.inquiry import Asked, Inquiry
+from pipeline.api.ingest.tracing import record_headers
+from pipeline.api.outcomes.status_lookup import Asked, StatusLookup
 from pipeline.api.outcomes.statuses import CompletionStatus
 from pipeline.api.routes.users import USER_ID
+from pipeline.core.outcome import World
 from pipeline.core.texts import ID_CHARS_MAX, is_id
 
 AT_ONCE_BYTES: Final = 65_536
@@ -61,18 +62,23 @@ _GET_QUERY: Final = ("position",)
 _encode: Final = msgspec.json.Encoder().encode
 
 
-def routes(parts: Parts) -> list[ApiRoute]:
+def routes(deps: Dependencies) -> list[ApiRoute]:
     """The routes of this module."""
-    intake, inquiry, preview = Intake(parts), Inquiry(parts), Preview(parts)
+    intake = Intake(deps.completions, deps.outcomes, deps.policies, deps.now_ms)
+    lookup = StatusLookup(
+        deps.outcomes, deps.inputs, deps.completions.topic, deps.settings.api_history_days
+    )
+    world = World(deps.policies, deps.catalogue)
+    preview = Preview(world, deps.source, deps.outcomes, deps.inputs, deps.now_ms)
 
     async def post(request: Request) -> Response:
-        principal = parts.access.guard.principal(request.scope)
+        principal = deps.access.guard.principal(request.scope)
         own = principal.subject if principal.kind is Kind.USER else None
         check(principal, own, COMPLETIONS_WRITE)
         query = query_of(request.scope["query_string"], _POST_QUERY)
-        values = await _values(parts, request, principal)
+        values = await _values(deps, request, principal)
         if len(values) > 1:
-            parts.access.limits.admit(principal, len(values) - 1)
+            deps.access.limits.admit(principal, len(values) - 1)
         if _flag(query, "dry_run"):
             judged = await preview.judge(values, principal)
             return Response(_encode(judged), media_type="application/json")
@@ -85,7 +91,7 @@ def routes(parts: Parts) -> list[ApiRoute]:
             request.path_params["user_id"],
             request.path_params["completion_id"],
         )
-        parts.access.guard.authorize(request, user_id, COMPLETIONS_READ)
+        deps.access.guard.authorize(request, user_id, COMPLETIONS_READ)
         if not is_id(completion_id):
             raise ProblemError(
                 400,
@@ -94,7 +100,7 @@ def routes(parts: Parts) -> list[ApiRoute]:
                 f"a completion id has 1 to {ID_CHARS_MAX} printable characters",
             )
         query = query_of(request.scope["query_string"], _GET_QUERY)
-        found = await inquiry.answer(Asked(user_id, completion_id, _position(query)))
+        found = await lookup.find(Asked(user_id, completion_id, _position(query)))
         return Response(_encode(found), media_type="application/json")
 
     return [
@@ -122,11 +128,11 @@ def _position(query: dict[str, str]) -> tuple[int, int] | None:
     return int(found[1]), int(found[2])
 
 
-async def _values(parts: Parts, request: Request, principal: Principal) -> list[bytes]:
+async def _values(deps: Dependencies, request: Request, principal: Principal) -> list[bytes]:
     """The items of a request's body."""
     _check_media(request)
     encodings = encodings_of(request.headers.getlist("content-encoding"))
-    settings = parts.settings
+    settings = deps.settings
     most = records_max(settings, principal)
     body = await request.body()
 

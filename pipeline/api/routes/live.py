@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from pipeline.api.dependencies import Parts
+from pipeline.api.dependencies import Dependencies
 from pipeline.api.http.auth import PROGRESS_READ, Principal
 from pipeline.api.http.openapi import Answer, ApiRoute, Operation, Parameter
 from pipeline.api.http.paths import USERS
@@ -151,34 +151,34 @@ async def _send(send: Send, text: bytes, *, more: bool = True) -> None:
         await send({"type": "http.response.body", "body": text, "more_body": more})
 
 
-def routes(parts: Parts) -> list[ApiRoute]:
+def routes(deps: Dependencies) -> list[ApiRoute]:
     """The route of this module."""
-    hub, settings = parts.live.hub, parts.settings
+    hub, settings = deps.live.hub, deps.settings
 
     async def events(request: Request) -> Response:
         user_id = request.path_params["user_id"]
-        principal = parts.authorize(request, user_id, PROGRESS_READ)
+        principal = deps.authorize(request, user_id, PROGRESS_READ)
         tz = tz_of_query(dict(request.query_params))
-        _check_room(parts, principal)
+        _check_room(deps, principal)
         client = hub.join(user_id.encode(), principal.name)
-        stream = Stream(parts, client, tz)
+        stream = Stream(deps.live, client, tz)
         given = request.headers.get("last-event-id") or request.query_params.get("last_event_id")
         try:
             opening = stream.opening(given)
         except BaseException:
             hub.leave(client)
             raise
-        until_s = min(settings.api_stream_s_max, principal.ends_at_s - parts.now_ms() / 1000)
+        until_s = min(settings.api_stream_s_max, principal.ends_at_s - deps.now_ms() / 1000)
         return EventStream(stream, hub, opening, max(1.0, until_s), settings.api_stream_heartbeat_s)
 
     return [ApiRoute(f"{USERS}/events", events, _EVENTS)]
 
 
-def _check_room(parts: Parts, principal: Principal) -> None:
-    hub, settings = parts.live.hub, parts.settings
-    if not hub.is_ready or not parts.source.is_loaded:
+def _check_room(deps: Dependencies, principal: Principal) -> None:
+    hub, settings = deps.live.hub, deps.settings
+    if not hub.is_ready or not deps.source.is_loaded:
         raise _not_now("still-loading", "Still loading", "nothing can be streamed yet; try again")
-    if parts.stopping.is_set():
+    if deps.stopping.is_set():
         raise _not_now("stopping", "Stopping", "this server is about to end; try again")
     if hub.count >= settings.api_stream_clients_max:
         raise _not_now("too-many-streams", "Too many streams", "try again later")

@@ -17,7 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute
 
-from pipeline.api.dependencies import Parts
+from pipeline.api.dependencies import Dependencies
 from pipeline.api.http.openapi import Answer, ApiRoute, Operation, document
 from pipeline.api.reads.materialise import Materialiser, State
 
@@ -42,10 +42,10 @@ def _probe(name: str, summary: str) -> Operation:
     return Operation(id=name, summary=summary, tag="health", answers=answers)
 
 
-def not_alive(parts: Parts) -> list[str]:
+def not_alive(deps: Dependencies) -> list[str]:
     """Reasons to kill the process; it cannot mend itself."""
-    found = not_live(parts.source)
-    if parts.completions.is_dead:
+    found = not_live(deps.source)
+    if deps.completions.is_dead:
         found.append("no acknowledgement of a completion is served any more; the log says why")
     return found
 
@@ -72,20 +72,20 @@ def not_ready(source: Materialiser) -> list[str]:
     return ["the store is not up to date yet", *not_live(source)]
 
 
-def index_not_ready(parts: Parts, waited_s: float) -> list[str]:
+def index_not_ready(deps: Dependencies, waited_s: float) -> list[str]:
     """Reasons to ask others what became of a completion.
 
     Args:
         waited_s: how long the index was waited for.
     """
-    is_known = parts.outcomes.complete_at_ms is not None
-    is_broker_away = parts.source.state is State.CONNECTING and parts.source.reason
-    if is_known or is_broker_away or waited_s > parts.settings.api_outcomes_wait_s:
+    is_known = deps.outcomes.complete_at_ms is not None
+    is_broker_away = deps.source.state is State.CONNECTING and deps.source.reason
+    if is_known or is_broker_away or waited_s > deps.settings.api_outcomes_wait_s:
         return []
     return ["the index of what became of completions is not up to date yet"]
 
 
-def routes(parts: Parts, described: Sequence[BaseRoute]) -> list[BaseRoute]:
+def routes(deps: Dependencies, described: Sequence[BaseRoute]) -> list[BaseRoute]:
     """The routes.
 
     Args:
@@ -94,13 +94,13 @@ def routes(parts: Parts, described: Sequence[BaseRoute]) -> list[BaseRoute]:
 
     async def scrape(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(parts.metrics.registry), headers={"Content-Type": content_type})
+        return Response(encode(deps.metrics.registry), headers={"Content-Type": content_type})
 
-    started_ms = parts.now_ms()
+    started_ms = deps.now_ms()
 
     def ready() -> list[str]:
-        waited_s = (parts.now_ms() - started_ms) / 1000
-        return [*not_ready(parts.source), *index_not_ready(parts, waited_s)]
+        waited_s = (deps.now_ms() - started_ms) / 1000
+        return [*not_ready(deps.source), *index_not_ready(deps, waited_s)]
 
     content = encode_document(document(described, version("awaway")))
 
@@ -123,7 +123,7 @@ def routes(parts: Parts, described: Sequence[BaseRoute]) -> list[BaseRoute]:
     started = _probe("getStartupz", "Has it begun?")
     return [
         ApiRoute("/v1/openapi.json", describe, _DOCUMENT),
-        ApiRoute("/livez", probe(lambda: not_alive(parts)), alive, hidden=True),
+        ApiRoute("/livez", probe(lambda: not_alive(deps)), alive, hidden=True),
         ApiRoute("/readyz", probe(ready), may, hidden=True),
         ApiRoute("/startupz", probe(lambda: []), started, hidden=True),
         ApiRoute("/metrics", scrape, metrics, hidden=True),

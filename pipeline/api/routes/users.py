@@ -3,23 +3,26 @@
 Owns: the routes below `/v1/users/{user_id}/`, their parameters and headers.
 Does not own: what a query may hold (queries.py), finding the record (user_read.py), what is shown
 (views.py), the live stream (live.py).
-Invariants: who asks is known before anything is looked up, and an id that cannot be one goes no
-further; HEAD answers as GET, without the body.
+Invariants: the caller is authorised and the id is checked before anything is looked up; HEAD is
+answered as GET, without the body. Both ways to `progress`, this one and fast_path.py, end in
+`ProgressRead.answer`, so they cannot differ.
 
 These are plain ASGI applications: most requests end here, and a Request and a Response object each
 cost more than the answer.
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, Final, NoReturn
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
 
 from starlette.requests import HTTPConnection
 from starlette.routing import BaseRoute
 from starlette.types import Receive, Scope, Send
 
-from pipeline.api.dependencies import Parts
+from pipeline.api.dependencies import Dependencies
+from pipeline.api.http.auth import PROGRESS_READ
 from pipeline.api.http.openapi import Answer, ApiRoute, Operation, Parameter
-from pipeline.api.http.paths import USERS
+from pipeline.api.http.paths import ID_FORM, USERS
 from pipeline.api.http.problems import Problem, ProblemError
 from pipeline.api.http.queries import (
     TZ_CHARS_MAX,
@@ -28,32 +31,27 @@ from pipeline.api.http.queries import (
     query_of,
     tz_of_query,
 )
+from pipeline.api.reads.freshness import AsOf
 from pipeline.api.reads.user_read import (
     REVISION_MAX,
     Reads,
+    Rendered,
     body_head,
     body_of,
-    etag_of,
     matches,
     partition_of,
 )
 from pipeline.api.reads.views import Calendar, Geometry, Keys, Portals, Progress, UserNow, UserView
-from pipeline.core.texts import ID_CHARS_MAX, is_id
+from pipeline.core.texts import ID_CHARS_MAX
 
-SCOPE: Final = "progress:read"
 CALENDAR_DAYS_MAX: Final = 1_100
 CALENDAR_DAYS: Final = 366
 PAGE: Final = 108
 PAGE_MAX: Final = 366
-JSON_TYPE: Final = (b"content-type", b"application/json")
-PRIVATE: Final = (b"cache-control", b"private, no-cache")
+_JSON_TYPE: Final = (b"content-type", b"application/json")
+_PRIVATE: Final = (b"cache-control", b"private, no-cache")
 _FAR: Final = 10_000
-_NO_QUERY: Final[dict[str, str]] = {}
-
-ID_FORM: Final = (
-    f"1 to {ID_CHARS_MAX} characters, not all of them blank, and none that is a control, a line "
-    "separator or a change of direction"
-)
+_NO_QUERY: Final[Mapping[str, str]] = {}
 USER_ID: Final = Parameter(
     "user_id",
     "path",
@@ -112,7 +110,7 @@ def _operation(
         id=name,
         summary=summary,
         tag="users",
-        scope=SCOPE,
+        scope=PROGRESS_READ,
         description=description,
         parameters=(USER_ID, *parameters, TZ, MIN_REVISION, IF_NONE_MATCH),
         answers={
@@ -128,103 +126,120 @@ def _operation(
     )
 
 
-class _Read(ABC):
-    """One kind of read, an ASGI application."""
+class UserRead(ABC):
+    """One kind of read of a user, an ASGI application.
+
+    Args:
+        headers: are added to each answer; empty where a middleware adds them.
+    """
 
     parameters: tuple[str, ...] = ("tz", "min_revision")
 
-    def __init__(self, parts: Parts) -> None:
-        self._authorize = parts.authorize
-        self._reads: Reads = parts.reads
-        self._now_ms = parts.now_ms
+    def __init__(self, deps: Dependencies, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
+        self._authorize = deps.authorize
+        self._reads: Reads = deps.reads
+        self._now_ms = deps.now_ms
+        self._headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         del receive
-        user_id: str = scope["path_params"]["user_id"]
-        self._authorize(HTTPConnection(scope), user_id, SCOPE)
-        if not is_id(user_id):
-            _refuse_id()
+        await self.answer(scope, send, scope["path_params"]["user_id"])
+
+    async def answer(self, scope: Scope, send: Send, user_id: str) -> Literal[2, 3]:
+        """Answer a request about a user, on the short and on the long way.
+
+        Returns:
+            The class of the status: 2 with a body, 3 where the client has it.
+
+        Raises:
+            ProblemError: the answer is another.
+        """
+        self._authorize(HTTPConnection(scope), user_id, PROGRESS_READ)
         query, min_revision, tz = _NO_QUERY, 0, None
         if scope["query_string"]:
             query = query_of(scope["query_string"], self.parameters)
             min_revision = number_of(query, "min_revision", 0, 0, REVISION_MAX)
             tz = tz_of_query(query)
-        partition, etag, head = await self.render(user_id, min_revision, tz, query)
-        as_of = self._reads.as_of_partition(partition)
-        now_ms = self._now_ms()
-        headers = [(b"etag", etag), PRIVATE]
+        found, as_of, now_ms = await self.find(user_id, min_revision, tz, query)
+        headers = [(b"etag", found.etag), _PRIVATE]
         if as_of is not None:
             headers.append((b"awaway-as-of", as_of.bytes))
             headers.append((b"awaway-lag-ms", b"%d" % max(0, now_ms - as_of.ms)))
+        headers += self._headers
         for name, value in scope["headers"]:
-            if name == b"if-none-match" and matches(value, etag):
+            if name == b"if-none-match" and matches(value, found.etag):
                 await send({"type": "http.response.start", "status": 304, "headers": headers})
                 await send({"type": "http.response.body", "body": b""})
-                return
-        body = body_of(head, as_of, now_ms)
-        headers.append(JSON_TYPE)
+                return 3
+        body = body_of(found.head, as_of, now_ms)
+        headers.append(_JSON_TYPE)
         headers.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         shown = b"" if scope["method"] == "HEAD" else body
         await send({"type": "http.response.body", "body": shown})
+        return 2
 
-    async def render(
-        self, user_id: str, min_revision: int, tz: str | None, query: dict[str, str]
-    ) -> tuple[int, bytes, bytes]:
-        """The user's partition, the ETag and the JSON's head."""
+    async def find(
+        self, user_id: str, min_revision: int, tz: str | None, query: Mapping[str, str]
+    ) -> tuple[Rendered, AsOf | None, int]:
+        """Find what is shown, until when it is complete, and the time of day, ms."""
         raw = await self._reads.find(user_id.encode(), min_revision, tz)
         now = self._reads.user_now(raw, tz)
-        return partition_of(raw), etag_of(now), body_head(self.view(now, query))
+        found = Rendered(now, partition_of(raw), body_head(self.view(now, query)))
+        return found, self._reads.as_of_partition(found.partition), self._now_ms()
 
     @abstractmethod
-    def view(self, user: UserNow, query: dict[str, str]) -> UserView:
-        """What is shown."""
+    def view(self, user: UserNow, query: Mapping[str, str]) -> UserView:
+        """Make what is shown."""
 
 
-class _Progress(_Read):
-    async def render(
-        self, user_id: str, min_revision: int, tz: str | None, query: dict[str, str]
-    ) -> tuple[int, bytes, bytes]:
+class ProgressRead(UserRead):
+    """The read of progress, whose answers are remembered."""
+
+    async def find(
+        self, user_id: str, min_revision: int, tz: str | None, query: Mapping[str, str]
+    ) -> tuple[Rendered, AsOf | None, int]:
+        """Find the answer in memory, or make it."""
         del query
-        now_ms = self._now_ms()
-        found = self._reads.remembered(user_id, min_revision, now_ms, tz)
-        if found is not None:
-            self._reads.serve(found, now_ms)
-        else:
-            found = await self._reads.progress(user_id, min_revision, tz)
-        return found.partition, found.etag, found.head
+        reads, now_ms = self._reads, self._now_ms()
+        known = reads.remembered(user_id, min_revision, now_ms, tz)
+        if known is not None:
+            return known, reads.serve(known, now_ms), now_ms
+        found = await reads.progress(user_id, min_revision, tz)
+        return found, reads.as_of_partition(found.partition), self._now_ms()
 
-    def view(self, user: UserNow, query: dict[str, str]) -> UserView:
+    def view(self, user: UserNow, query: Mapping[str, str]) -> UserView:
+        """Make the view of progress."""
         del query
         return self._reads.views.progress(user)
 
 
-class _Portals(_Read):
-    def view(self, user: UserNow, query: dict[str, str]) -> UserView:
+class _Portals(UserRead):
+    def view(self, user: UserNow, query: Mapping[str, str]) -> UserView:
         del query
         return self._reads.views.portals(user)
 
 
-class _Keys(_Read):
-    def view(self, user: UserNow, query: dict[str, str]) -> UserView:
+class _Keys(UserRead):
+    def view(self, user: UserNow, query: Mapping[str, str]) -> UserView:
         del query
         return self._reads.views.keys(user)
 
 
-class _Geometry(_Read):
+class _Geometry(UserRead):
     parameters = ("before", "limit", "tz", "min_revision")
 
-    def view(self, user: UserNow, query: dict[str, str]) -> UserView:
+    def view(self, user: UserNow, query: Mapping[str, str]) -> UserView:
         before = date_of_query(query, "before", user.now.date + _FAR)
         limit = number_of(query, "limit", PAGE, 1, PAGE_MAX)
         return self._reads.views.geometry(user, before, limit)
 
 
-class _Calendar(_Read):
+class _Calendar(UserRead):
     parameters = ("from", "to", "tz", "min_revision")
 
-    def view(self, user: UserNow, query: dict[str, str]) -> UserView:
+    def view(self, user: UserNow, query: Mapping[str, str]) -> UserView:
         last = date_of_query(query, "to", user.now.date)
         first = date_of_query(query, "from", max(last - CALENDAR_DAYS + 1, _FIRST_DATE))
         if not first <= last < first + CALENDAR_DAYS_MAX:
@@ -240,33 +255,24 @@ class _Calendar(_Read):
 _FIRST_DATE: Final = date_of_query({"first": "0001-01-01"}, "first", 0)
 
 
-def _refuse_id() -> NoReturn:
-    raise ProblemError(
-        400,
-        "bad-user-id",
-        "Not a user id",
-        f"a user id has {ID_FORM}",
-    )
-
-
-def routes(parts: Parts) -> list[BaseRoute]:
+def routes(deps: Dependencies) -> list[BaseRoute]:
     """The reads of users; `progress`, which is called most, first."""
     at = USERS
     return [
         ApiRoute(
             f"{at}/progress",
-            _Progress(parts),
+            ProgressRead(deps),
             _operation("getProgress", "The streak as it is now", Progress),
         ),
         ApiRoute(
             f"{at}/portals",
-            _Portals(parts),
+            _Portals(deps),
             _operation("getPortals", "The portals that were reached, and the next", Portals),
         ),
-        ApiRoute(f"{at}/keys", _Keys(parts), _operation("getKeys", "Field Keys granted", Keys)),
+        ApiRoute(f"{at}/keys", _Keys(deps), _operation("getKeys", "Field Keys granted", Keys)),
         ApiRoute(
             f"{at}/geometry",
-            _Geometry(parts),
+            _Geometry(deps),
             _operation(
                 "getGeometry",
                 "The current figure and that of each date",
@@ -277,7 +283,7 @@ def routes(parts: Parts) -> list[BaseRoute]:
         ),
         ApiRoute(
             f"{at}/calendar",
-            _Calendar(parts),
+            _Calendar(deps),
             _operation(
                 "getCalendar",
                 "What each local date is",

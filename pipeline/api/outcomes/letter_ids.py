@@ -23,7 +23,7 @@ _text_of: Final = {
 }
 
 
-def carries(letter: DeadLetter, user_id: str, completion_id: str) -> bool:
+def names_completion(letter: DeadLetter, user_id: str, completion_id: str) -> bool:
     """Whether a dead letter is this user's and of this completion.
 
     Args:

@@ -21,15 +21,16 @@ from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
-from pipeline.api.dependencies import Parts
 from pipeline.api.http.problems import ProblemError
-from pipeline.api.outcomes.carried import carries, is_of
+from pipeline.api.outcomes.index import Outcomes
+from pipeline.api.outcomes.letter_ids import is_of, names_completion
 from pipeline.api.outcomes.rows import Entry
 from pipeline.api.outcomes.statuses import PARTS_MS_MAX, CompletionStatus, Position, status_of
 from pipeline.clock import rfc3339
 from pipeline.codec.errors import RegistryUnavailableError
 from pipeline.core.records import AuditEntry, DeadLetter, PracticeCompleted
 from pipeline.kafka.committed_log import UnreadableLogError
+from pipeline.ops.explain.log import InputReader
 from pipeline.ops.explain.records import Place, RawInput
 
 AT_ONCE: Final = 2
@@ -47,26 +48,34 @@ class Asked(NamedTuple):
     at: tuple[int, int] | None
 
 
-class Inquiry:
-    """Answers.
+class StatusLookup:
+    """Finds the status of a completion.
 
     Args:
-        parts: index, inputs by their positions, the time of day.
+        outcomes: the index.
+        inputs: reads inputs from the log.
+        topic: full name of the topic of completions.
+        history_days: how far back the index goes, days.
     """
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(
+        self, outcomes: Outcomes, inputs: InputReader, topic: str, history_days: int
+    ) -> None:
+        self._outcomes = outcomes
+        self._inputs = inputs
+        self._topic = topic
+        self._history_days = history_days
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._waiting = 0
 
-    async def answer(self, asked: Asked) -> CompletionStatus:
+    async def find(self, asked: Asked) -> CompletionStatus:
         """What is known.
 
         Raises:
             ProblemError: 404, there is no such completion; 410, it is older than the history; 503,
                 it cannot be told at the moment.
         """
-        outcomes = self._parts.outcomes
+        outcomes = self._outcomes
         user_id, completion_id, at = asked
         as_of_ms = outcomes.complete_at_ms
         entries = outcomes.of_completion(user_id, completion_id)
@@ -89,7 +98,7 @@ class Inquiry:
     async def _at(
         self, asked: Asked, partition: int, offset: int, *, was_sent: bool
     ) -> CompletionStatus:
-        outcomes = self._parts.outcomes
+        outcomes = self._outcomes
         if 0 < outcomes.partitions <= partition:
             raise self._unknown(f"the topic has no partition {partition}, so nothing is there")
         # In this order: what is audited in between must not seem to be passed and gone.
@@ -106,7 +115,7 @@ class Inquiry:
     ) -> CompletionStatus:
         """Of an input whose outcome names other ids, or none."""
         user_id, completion_id, _ = asked
-        as_of_ms = self._parts.outcomes.complete_at_ms
+        as_of_ms = self._outcomes.complete_at_ms
         audit = next((e.record for e in entries if isinstance(e.record, AuditEntry)), None)
         letter = next((e.record for e in entries if isinstance(e.record, DeadLetter)), None)
         if any(entry.cause.id for entry in entries) or (audit and audit.user_id):
@@ -116,7 +125,7 @@ class Inquiry:
             if is_late:
                 raise self._unknown(_ANOTHER)
             return self._pending(asked, asked.at)
-        if was_sent or carries(letter, user_id, completion_id):
+        if was_sent or names_completion(letter, user_id, completion_id):
             found = status_of(user_id, completion_id, entries, as_of_ms)
             if found is not None:
                 return found
@@ -139,12 +148,12 @@ class Inquiry:
         if found is None:
             never = "" if is_passed else " yet"
             raise self._unknown(f"there is no input at this position{never}")
-        if is_passed or not self._parts.outcomes.is_kept(found.append_time):
-            days = self._parts.settings.api_history_days
+        if is_passed or not self._outcomes.is_kept(found.append_time):
             raise self._problem(
                 410,
                 ("gone", "Gone"),
-                f"the input at this position is older than what is kept here, the last {days} days",
+                f"the input at this position is older than what is kept here, the last "
+                f"{self._history_days} days",
             )
         record = found.record
         own = (user_id, completion_id)
@@ -154,8 +163,7 @@ class Inquiry:
 
     async def _read(self, partition: int, offset: int) -> RawInput | ProblemError | None:
         """The input itself; None where there is none, the problem where nobody can tell."""
-        parts = self._parts
-        place = Place(parts.completions.topic, partition, offset)
+        place = Place(self._topic, partition, offset)
         cannot = self._problem(
             503,
             ("not-readable", "The log cannot be read"),
@@ -167,7 +175,7 @@ class Inquiry:
         self._waiting += 1
         try:
             async with self._turn:
-                read = await asyncio.to_thread(parts.inputs.read, [place])
+                read = await asyncio.to_thread(self._inputs.read, [place])
         except (UnreadableLogError, RegistryUnavailableError):
             return cannot
         finally:
@@ -175,12 +183,12 @@ class Inquiry:
         return read.get(place)
 
     def _pending(self, asked: Asked, at: tuple[int, int] | None) -> CompletionStatus:
-        as_of_ms = self._parts.outcomes.complete_at_ms
+        as_of_ms = self._outcomes.complete_at_ms
         return CompletionStatus(
             user_id=asked.user_id,
             completion_id=asked.completion_id,
             status="pending",
-            position=None if at is None else Position(self._parts.completions.topic, *at),
+            position=None if at is None else Position(self._topic, *at),
             as_of=None if as_of_ms is None else rfc3339(as_of_ms),
         )
 
@@ -194,6 +202,6 @@ class Inquiry:
         detail: str,
         headers: dict[str, str] | None = None,
     ) -> ProblemError:
-        as_of_ms = self._parts.outcomes.complete_at_ms
+        as_of_ms = self._outcomes.complete_at_ms
         told = {"as_of": None if as_of_ms is None else rfc3339(as_of_ms)}
         return ProblemError(status, *kind, detail, headers=headers, body=told)
