@@ -1,11 +1,11 @@
-"""The worker, put together: the only place that knows every part.
+"""The worker's wiring: the only place that knows all its parts. No batch passes through it.
 
-Owns: which part gets which, what is checked before a worker starts, how it stops.
-Does not own: the parts.
+Owns: which part is given to which, the order of the checks before a worker starts, how it stops.
+Does not own: the parts, what a check looks at (checks.py, broker_checks.py).
 Invariants: nothing is read, opened or connected at import; `app` is made from the settings in the
-environment when somebody first asks for it, so `faust -A pipeline.worker.app …` works without any
-more. A worker changes nothing outside its topics and its data folder: it makes no topic, registers
-no schema, publishes no asset, and refuses to run where one of them is missing or differs.
+environment at its first use, so that `faust -A pipeline.worker.app …` needs nothing else. A worker
+changes nothing outside its topics and its data folder: it creates no topic, registers no schema,
+publishes no asset, and refuses to run where one of them is missing or differs.
 """
 
 import asyncio
@@ -32,7 +32,6 @@ from pipeline.codec.writers import subjects_of
 from pipeline.core.fold import World, fold_command, fold_completion
 from pipeline.core.geometry.catalogue import GoldenCatalogue
 from pipeline.core.rulebook import PolicyBook, check_figures
-from pipeline.engine.batch import Batch
 from pipeline.engine.engine_config import EngineConfig
 from pipeline.engine.errors import BrokerError
 from pipeline.engine.faust_app import EngineApp, MicroBatches
@@ -48,7 +47,7 @@ from pipeline.ops.skips import SkipTopic, by_partition
 from pipeline.ops.topics.file import Target, TopicsFile, load_topics
 from pipeline.settings.load import load_settings, read_policy
 from pipeline.settings.worker import Settings
-from pipeline.worker.agents import add_agent
+from pipeline.worker.agents import Agents
 from pipeline.worker.broker_checks import Times, check_brokers
 from pipeline.worker.checks import check_assets, check_drawing, check_topics
 from pipeline.worker.outputs import Outputs, OutputTopics
@@ -65,24 +64,30 @@ OUTPUTS = {
     "deadletters": "DeadLetter",
     "audit": "AuditEntry",
 }
+"""Output topics, and the record that each carries."""
+
 USERS_PREFIX = b"u"
 SEEN_PREFIX = b"w"
-DAY_S = 86_400.0
-AGAIN_S = 2.0
+"""First byte of each table's keys in a partition's local store."""
+
+RETRY_S = 2.0
+"""Pause before brokers or registry that do not answer are asked again."""
+
+_DAY_S = 86_400.0
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What a caller may look at or replace.
+    """What a caller may observe or replace.
 
     Attributes:
-        observer: told of the engine's steps.
-        folded: given each batch's counts before its commit.
-        checked: told what was found in order at start, with the facts.
-        stopping: told when the worker was asked to stop, before it does.
-        fold_completion, fold_command: the core's, unless a test plants another.
+        observer: is called at the engine's steps.
+        folded: is given each batch's counts, before its commit.
+        checked: is given the name of each check that passed at start, and what it found.
+        stopping: is called when the worker was asked to stop, before it stops.
+        fold_completion, fold_command: the core's, unless a test replaces them.
     """
 
     observer: EngineObserver = field(default_factory=EngineObserver)
@@ -94,14 +99,14 @@ class Hooks:
 
 
 def store_root(settings: Settings) -> Path:
-    """Where the partitions' local stores are: one folder for each ledger and generation."""
+    """The folder of the partitions' local stores: one for each topic prefix and generation."""
     return settings.data_dir / settings.group_id
 
 
 def terms_of(policies: PolicyBook) -> str:
-    """What of the policy holds for a whole generation, in the words of its file."""
+    """The part of the policy that cannot change within a generation, in the words of its file."""
     earliest = date(1970, 1, 1) + timedelta(policies.earliest_date)
-    window_days = policies.window_ms / 1000 / DAY_S
+    window_days = policies.window_ms / 1000 / _DAY_S
     return (
         f"cycle_days={policies.cycle_days}, earliest_date={earliest.isoformat()},"
         f" window_days={window_days:g}"
@@ -120,21 +125,21 @@ def create_app(settings: Settings, hooks: Hooks | None = None) -> EngineApp:
     """
     hooks = hooks or Hooks()
     policies = read_policy(settings)
-    parts = _Parts(settings, hooks, policies)
+    wiring = _Wiring(settings, hooks, policies)
     app = EngineApp(
         settings.group_id,
-        make_engine=parts.make_engine,
+        make_engine=wiring.make_engine,
         stop_s=settings.stop_timeout_s,
         datadir=str(settings.data_dir / "faust"),
     )
-    parts.users = app.Table(
+    wiring.users = app.Table(
         "streaks",
         prefix=USERS_PREFIX,
         changelog=settings.topic(f"{settings.generation}.streaks-changelog"),
         help="Each user's sets and what is derived from them.",
     )
     window_s = policies.window_ms / 1000
-    parts.seen = app.Table(
+    wiring.seen = app.Table(
         "seen",
         prefix=SEEN_PREFIX,
         changelog=settings.topic(f"{settings.generation}.seen-changelog"),
@@ -142,42 +147,39 @@ def create_app(settings: Settings, hooks: Hooks | None = None) -> EngineApp:
         records=records,
         owner=owner,
         window=TumblingWindow(window_s, expires=window_s),
-        help=f"Accepted completions of the last {window_s / DAY_S:.0f} days, to spot duplicates.",
+        help=f"Accepted completions of the last {window_s / _DAY_S:.0f} days, to spot duplicates.",
     )
-    for name, process in (("completions", parts.completions), ("commands", parts.commands)):
+    for name, agent in zip(
+        INPUTS, (wiring.agents.completions, wiring.agents.commands), strict=True
+    ):
         topic = app.topic(settings.topic(name), schema=MicroBatches(), acks=False, internal=False)
-        add_agent(app, name, topic, process)
+        app.agent(topic, name=name)(agent)
     return app
 
 
-class _Parts:
-    """The parts of one worker, made when they are first needed."""
+class _Wiring:
+    """Makes what needs brokers and registry, once the worker starts.
+
+    Attributes:
+        users, seen: the two tables, as Faust declared them.
+        agents: are given their processor when the engine is made.
+    """
 
     def __init__(self, settings: Settings, hooks: Hooks, policies: PolicyBook) -> None:
         self.settings = settings
         self.hooks = hooks
         self.policies = policies
+        self.agents = Agents()
         self.users: Any = None
         self.seen: Any = None
-        self._processor: Processor | None = None
-
-    def completions(self, batch: Batch) -> None:
-        """Validate and de-duplicate completions; keep streaks, unlock portals, draw figures."""
-        self._ready().completions(batch)
-
-    def commands(self, batch: Batch) -> None:
-        """Apply credits, revocations, withdrawals and key claims."""
-        self._ready().commands(batch)
-
-    def _ready(self) -> Processor:
-        if self._processor is None:
-            raise RuntimeError("a batch came before the engine was made")
-        return self._processor
 
     def make_engine(self) -> Engine:
-        """Check what the worker leans on, and put the engine together.
+        """Check everything that the worker depends on, and make processor and engine.
 
-        Brokers and registry that are away are tried again for `start_timeout_s`.
+        Brokers and registry that do not answer are asked again for `start_timeout_s`.
+
+        Raises:
+            AwawayError: a check failed, or the time is over.
         """
         settings = self.settings
         deadline = time.monotonic() + settings.start_timeout_s
@@ -186,42 +188,45 @@ class _Parts:
         cluster.prepare()
         while True:
             try:
-                return self._make_engine(cluster, topics)
+                return self._checked_engine(cluster, topics)
             except (BrokerError, RegistryUnavailableError) as error:
                 if error.fields.get("http_status") == HTTPStatus.NOT_FOUND:
-                    raise  # there is a server, and it is no registry at that path
-                if time.monotonic() + AGAIN_S > deadline:
+                    raise  # a server answers, but it is no registry at that path
+                if time.monotonic() + RETRY_S > deadline:
                     if isinstance(error, BrokerError):
                         raise _unreachable(settings, error) from error
                     raise
-                logger.warning("not yet, trying again in %.0f s: %s", AGAIN_S, error)
-                time.sleep(AGAIN_S)
+                logger.warning("cannot start yet, trying again in %.0f s: %s", RETRY_S, error)
+                time.sleep(RETRY_S)
 
-    def _make_engine(self, cluster: KafkaCluster, topics: TopicsFile) -> Engine:
-        """Check everything at once: most of it waits for others, and partitions wait for it."""
+    def _checked_engine(self, cluster: KafkaCluster, topics: TopicsFile) -> Engine:
         settings = self.settings
         schemas = load_schemas(settings.schemas_dir)
         catalogue = GoldenCatalogue(asset_base_url(settings.assets_url))
         registry = connect(settings.registry_client())
         resolver = SchemaResolver(registry)
         target = Target(prefix=settings.topic_prefix, generation=settings.generation)
+        # 1. Check everything concurrently: most checks wait for a server, and the partitions of a
+        # worker that restarts wait for the checks.
         with ThreadPoolExecutor() as pool:
-            in_order = pool.submit(self._check_topics, cluster, topics, target)
+            counted = pool.submit(self._check_topics, cluster, topics, target)
             assets = pool.submit(check_assets, settings.assets_url)
             registered = pool.submit(resolver.resolve, expected(topics, schemas, target))
             skips = pool.submit(
                 SkipTopic(settings.kafka_client(), settings.topic_prefix, settings.group_id).all
             )
             drawn, seconds = check_drawing(catalogue)
-        told = self.hooks.checked
-        partitions = in_order.result()
-        told("topics", {"brokers": settings.bootstrap_servers, "topics": len(topics.topics)})
-        told("assets", {"store": settings.assets_url, "found": assets.result()})
+        # 2. Report, in a fixed order; the first failed check raises here.
+        report = self.hooks.checked
+        partitions = counted.result()
+        report("topics", {"brokers": settings.bootstrap_servers, "topics": len(topics.topics)})
+        report("assets", {"store": settings.assets_url, "found": assets.result()})
         ids = registered.result()
-        told("schemas", {"registry": settings.registry_url, "ids": ids})
+        report("schemas", {"registry": settings.registry_url, "ids": ids})
         generator = catalogue.generator_version
-        told("drawing", {"frames": drawn, "seconds": seconds, "generator": generator})
+        report("drawing", {"frames": drawn, "seconds": seconds, "generator": generator})
         check_figures(self.policies, catalogue.figure_of)
+        # 3. Make the processor, then the engine that feeds it.
         writers = subjects_of([settings.topic(name) for name in INPUTS], registry)
         rules = Rules(
             world=World(self.policies, catalogue, settings.generation),
@@ -235,10 +240,10 @@ class _Parts:
             fold_completion=self.hooks.fold_completion,
             fold_command=self.hooks.fold_command,
         )
-        self._processor = self._make_processor(rules, schemas, ids)
-        return self._put_together(cluster)
+        self.agents.processor = self._processor(rules, schemas, ids)
+        return self._engine(cluster)
 
-    def _put_together(self, cluster: KafkaCluster) -> Engine:
+    def _engine(self, cluster: KafkaCluster) -> Engine:
         settings = self.settings
         return Engine(
             EngineConfig(
@@ -258,7 +263,7 @@ class _Parts:
         )
 
     def _check_topics(self, cluster: KafkaCluster, topics: TopicsFile, target: Target) -> int:
-        """Check topics and brokers; returns the number of partitions."""
+        """Check topics and brokers; returns how many partitions each input has."""
         settings = self.settings
         partitions = check_topics(cluster, settings, topics, self.policies.window_ms)
         for warning in check_brokers(
@@ -270,7 +275,7 @@ class _Parts:
             logger.warning("%s", warning)
         return partitions
 
-    def _make_processor(
+    def _processor(
         self, rules: Rules, schemas: dict[str, Schema], ids: Mapping[str, int]
     ) -> Processor:
         settings = self.settings
@@ -290,7 +295,7 @@ class _Parts:
 
 def _unreachable(settings: Settings, error: BrokerError) -> BrokerError:
     return BrokerError(
-        f"the brokers at {settings.bootstrap_servers} could not be asked for"
+        f"the brokers at {settings.bootstrap_servers} did not answer for"
         f" {settings.start_timeout_s:.0f} s",
         why=str(error),
         fix="start them (on this machine: `awaway local up --kafka-port 9092`), or correct"
@@ -321,16 +326,16 @@ def _kafka_config(settings: Settings, topics: TopicsFile) -> KafkaConfig:
 
 
 def run_worker(settings: Settings, hooks: Hooks | None = None) -> int:
-    """Run a worker until it is told to stop.
+    """Run a worker until it is asked to stop.
 
-    SIGTERM and SIGINT stop it gracefully within `stop_timeout_s`: the transaction in hand is
-    committed first. A second signal ends it at once, which loses nothing either.
+    SIGTERM and SIGINT stop it gracefully within `stop_timeout_s`: it commits its open transaction
+    first. A second signal ends the process at once; that loses nothing either.
 
     Returns:
         0 after a graceful stop, 1 when that took too long.
 
     Raises:
-        AwawayError: it could not start, or failed.
+        AwawayError: it could not start, or it failed.
     """
     hooks = hooks or Hooks()
     return asyncio.run(_run(create_app(settings, hooks), hooks, settings.stop_timeout_s))
@@ -343,7 +348,7 @@ async def _run(app: EngineApp, hooks: Hooks, stop_timeout_s: float) -> int:
     def end(_: object = None) -> None:
         if not stop.is_set():
             stop.set()
-            hooks.stopping()  # the time runs from here, also while the start is not over
+            hooks.stopping()  # the stop's time-out runs from here, even before the start is over
 
     def asked() -> None:
         if stop.is_set():
