@@ -6,6 +6,7 @@ at a time.
 
 import io
 import json
+import pickle
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
@@ -18,19 +19,19 @@ from confluent_kafka import Message
 
 from pipeline.core.geometry.catalogue import GoldenCatalogue
 from pipeline.dev.demo.expected import REASONS, days, expected_audit, expected_progress
-from pipeline.dev.demo.generator import Month, generate
 from pipeline.dev.demo.newer_schemas import newer_encoder, newer_schemas
 from pipeline.dev.demo.outputs import Outputs
-from pipeline.dev.demo.planted import ToSend
-from pipeline.dev.demo.reports import Limits
-from pipeline.dev.demo.requests import Claimable
 from pipeline.dev.demo.sending import Sent
-from pipeline.dev.demo.wire import Wire
 from pipeline.dev.oracle import Judgement, Logged, Reader, Rules, Verdict, judge, load_rules
 from pipeline.dev.oracle.events import Alert, Place
 from pipeline.dev.oracle.partition import home
 from pipeline.dev.oracle.reading import without_logical_types
 from pipeline.dev.oracle.users import key_id, unlock_id
+from pipeline.dev.workload.commands import Claimable
+from pipeline.dev.workload.ground_truth import InputRecord
+from pipeline.dev.workload.month import Month, generate
+from pipeline.dev.workload.reports import Limits
+from pipeline.dev.workload.wire import Wire
 
 ROOT = Path(__file__).parents[2]
 POLICY = (ROOT / "policy.yaml").read_text(encoding="utf-8")
@@ -45,6 +46,7 @@ NEWER = newer_schemas(SCHEMAS[1])
 SCHEMAS |= dict(enumerate(NEWER.values(), 3))
 
 
+@cache
 def rules() -> Rules:
     """Return the rules of the checked-in policy."""
     return load_rules(POLICY)
@@ -95,13 +97,15 @@ def claimable() -> tuple[Claimable, ...]:
     return tuple(Claimable(p.slug, p.keys) for p in rules().at(END_MS).portals[:4])
 
 
-def make(users: int, seed: int, length: int = 30, partitions: int = PARTITIONS) -> list[ToSend]:
+def make(
+    users: int, seed: int, length: int = 30, partitions: int = PARTITIONS
+) -> list[InputRecord]:
     """Return a month's records."""
     month = Month(users=users, days=length, seed=seed, end_ms=END_MS)
     return generate(month, limits(), claimable(), wire(partitions))[0]
 
 
-def log_of(records: list[ToSend], partitions: int = PARTITIONS) -> dict[Place, Sent]:
+def log_of(records: list[InputRecord], partitions: int = PARTITIONS) -> dict[Place, Sent]:
     """Return the log that the records make."""
     ends: dict[tuple[str, int], int] = {}
     log = {}
@@ -153,6 +157,11 @@ def _made(seed: int) -> tuple[dict[Place, Sent], Judgement]:
 
 def faultless(seed: int = 1) -> Run:
     """Return a run to be tampered with."""
+    return Run(*_made(seed), pickle.loads(_pickled_outputs(seed)))
+
+
+@cache
+def _pickled_outputs(seed: int) -> bytes:
     sent, judgement = _made(seed)
     outputs = Outputs(kinds=dict(KINDS))
     _audit(sent, judgement, outputs)
@@ -166,7 +175,7 @@ def faultless(seed: int = 1) -> Run:
             outputs.dead_letters.append(letter | {"cause": cause(place)})
         outputs.alerts.extend(_alert(place, verdict, alert) for alert in verdict.alerts)
     _users(judgement, outputs)
-    return Run(sent, judgement, outputs)
+    return pickle.dumps(outputs)
 
 
 def _alert(place: Place, verdict: Verdict, due: Alert) -> dict[str, Any]:

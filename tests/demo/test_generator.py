@@ -6,14 +6,14 @@ from random import Random
 import msgspec
 import pytest
 
-from pipeline.dev.demo import oddities
 from pipeline.dev.demo.expected import REASONS
-from pipeline.dev.demo.garbage import KINDS, NOISE_BYTES
-from pipeline.dev.demo.people import PRACTICES, ROLES, ROLES_EVERY
-from pipeline.dev.demo.planted import DUPLICATES, tally
-from pipeline.dev.demo.reports import make_device
-from pipeline.dev.demo.requests import REFUSED
 from pipeline.dev.oracle import Judgement, Reader, UserModel, judge
+from pipeline.dev.workload import oddities
+from pipeline.dev.workload.commands import REFUSED
+from pipeline.dev.workload.garbage import KINDS, NOISE_BYTES
+from pipeline.dev.workload.ground_truth import DUPLICATES, tally
+from pipeline.dev.workload.people import PRACTICES, ROLES, ROLES_EVERY
+from pipeline.dev.workload.reports import make_device
 from tests.demo.month import END_MS, PARTITIONS, SCHEMAS, limits, log_of, make, rules
 
 

@@ -12,9 +12,9 @@ from rich.console import Console
 from pipeline.cli.demo import called_as
 from pipeline.dev.demo.comparing import Differences
 from pipeline.dev.demo.live import LiveView, line, panel
-from pipeline.dev.demo.planted import Planted
 from pipeline.dev.demo.summary import Result, kept_lines, render
 from pipeline.dev.demo.watching import Killing, View
+from pipeline.dev.workload.ground_truth import GroundTruth
 from pipeline.settings.worker import Settings
 
 VERDICTS = Counter(
@@ -39,7 +39,7 @@ def _view() -> View:
 
 
 def _result(differences: Differences) -> Result:
-    planted = Planted(1_300_000, 40_000, VERDICTS, Counter({"noise": 3, "nested": 6}))
+    planted = GroundTruth(1_300_000, 40_000, VERDICTS, Counter({"noise": 3, "nested": 6}))
     return Result(
         users=50_000,
         days=30,

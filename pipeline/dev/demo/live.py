@@ -16,8 +16,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.dev.demo.planted import DUPLICATES
 from pipeline.dev.demo.watching import View
+from pipeline.dev.workload.ground_truth import DUPLICATES
 
 WIDTH_MAX: Final = 80
 _LINE_EVERY_S: Final = 5.0

@@ -14,14 +14,10 @@ from typing import Final
 
 from pipeline import clock
 from pipeline.dev.demo.comparing import compare, compare_early_reads
-from pipeline.dev.demo.generator import Month, generate
 from pipeline.dev.demo.live import LiveView
 from pipeline.dev.demo.outputs import Outputs, Seen, read_outputs
 from pipeline.dev.demo.page import write_page
 from pipeline.dev.demo.plain_reader import PlainReader
-from pipeline.dev.demo.planted import ToSend, tally
-from pipeline.dev.demo.reports import Limits
-from pipeline.dev.demo.requests import Claimable
 from pipeline.dev.demo.sending import Sent, read_back, send
 from pipeline.dev.demo.stage import Files, Options, Say, Stage, build_stage
 from pipeline.dev.demo.summary import Result
@@ -30,6 +26,10 @@ from pipeline.dev.demo.worker_process import WorkerProcess
 from pipeline.dev.local.stack import LocalStack
 from pipeline.dev.oracle import Judgement, Reader, Rules, judge, load_rules
 from pipeline.dev.oracle.events import Place
+from pipeline.dev.workload.commands import Claimable
+from pipeline.dev.workload.ground_truth import InputRecord, tally
+from pipeline.dev.workload.month import Month, generate
+from pipeline.dev.workload.reports import Limits
 
 CLAIMABLE_PORTALS: Final = 4
 
@@ -114,7 +114,7 @@ def _telling(outputs: Outputs) -> str | None:
     return max(sorted(outputs.progress), key=alerts.__getitem__, default=None)
 
 
-def _month(options: Options, stage: Stage, rules: Rules) -> list[ToSend]:
+def _month(options: Options, stage: Stage, rules: Rules) -> list[InputRecord]:
     end_ms = clock.now_ms()
     policy = rules.at(end_ms)
     limits = Limits(
@@ -134,7 +134,7 @@ def _month(options: Options, stage: Stage, rules: Rules) -> list[ToSend]:
 
 
 def _read_and_judge(
-    records: list[ToSend], stage: Stage, rules: Rules, seen: Seen, say: Say
+    records: list[InputRecord], stage: Stage, rules: Rules, seen: Seen, say: Say
 ) -> tuple[dict[Place, Sent], Outputs, Judgement]:
     servers = (stage.settings.bootstrap_servers, stage.settings.registry_url)
     with PlainReader(*servers, stage.outputs.values()) as reader:

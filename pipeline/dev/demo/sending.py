@@ -15,10 +15,10 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from pipeline.dev.demo.errors import DemoError
 from pipeline.dev.demo.plain_reader import PlainReader
-from pipeline.dev.demo.planted import ToSend
 from pipeline.dev.demo.stage import INPUTS, Stage
 from pipeline.dev.oracle import Logged
 from pipeline.dev.oracle.events import Place
+from pipeline.dev.workload.ground_truth import InputRecord
 from pipeline.kafka.committed_log import LOG_LEVEL
 
 FLUSH_TIMEOUT_S: Final = 60.0
@@ -36,10 +36,10 @@ class Sent(msgspec.Struct, frozen=True):
 
     logged: Logged
     headers: list[Any]
-    meant: ToSend
+    meant: InputRecord
 
 
-def send(records: Sequence[ToSend], stage: Stage) -> None:
+def send(records: Sequence[InputRecord], stage: Stage) -> None:
     """Produce all of them, in order, and wait until the broker has them.
 
     Raises:
@@ -84,7 +84,9 @@ def send(records: Sequence[ToSend], stage: Stage) -> None:
         )
 
 
-def read_back(records: Iterable[ToSend], stage: Stage, reader: PlainReader) -> dict[Place, Sent]:
+def read_back(
+    records: Iterable[InputRecord], stage: Stage, reader: PlainReader
+) -> dict[Place, Sent]:
     """Read the input topics, and match each record with what was sent.
 
     Args:
@@ -94,7 +96,7 @@ def read_back(records: Iterable[ToSend], stage: Stage, reader: PlainReader) -> d
     Raises:
         DemoError: the log is not what was sent.
     """
-    lists: defaultdict[tuple[str, int], list[ToSend]] = defaultdict(list)
+    lists: defaultdict[tuple[str, int], list[InputRecord]] = defaultdict(list)
     for record in records:
         partition = record.partition
         if partition is None:

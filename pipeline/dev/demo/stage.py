@@ -28,10 +28,10 @@ from pipeline.core.keys import key_ids
 from pipeline.core.records import PracticeCompleted
 from pipeline.dev.demo.errors import DemoError
 from pipeline.dev.demo.newer_schemas import newer_encoder, newer_schemas
-from pipeline.dev.demo.planted import Kind
-from pipeline.dev.demo.wire import Wire
 from pipeline.dev.local.artifacts import Progress
 from pipeline.dev.local.stack import LocalStack
+from pipeline.dev.workload.ground_truth import Kind
+from pipeline.dev.workload.wire import Wire
 from pipeline.kafka.committed_log import LOG_LEVEL
 from pipeline.ops.assets import catalogue as assets
 from pipeline.ops.schemas import sync as schemas

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from pipeline.dev.demo.comparing import Differences
 from pipeline.dev.demo.live import WIDTH_MAX
-from pipeline.dev.demo.planted import DUPLICATES, Planted
+from pipeline.dev.workload.ground_truth import DUPLICATES, GroundTruth
 from pipeline.settings.worker import ENV_PREFIX, Settings
 
 WORDS = ("accepted", *DUPLICATES, "applied", "repeated", "dead_letter")
@@ -38,7 +38,7 @@ class Result(msgspec.Struct, frozen=True):
     seed: int
     verdicts: Counter[str]
     judged: Counter[str]
-    planted: Planted
+    planted: GroundTruth
     alerts: int
     dead_letters: int
     portals: int

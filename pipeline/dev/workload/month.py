@@ -12,14 +12,14 @@ from typing import Final
 
 import msgspec
 
-from pipeline.dev.demo import oddities
-from pipeline.dev.demo.garbage import KINDS, NOISE_RECORDS_MAX, garbage
-from pipeline.dev.demo.people import DAY_MS, make_person, sittings
-from pipeline.dev.demo.planted import Planted, ToSend, tally
-from pipeline.dev.demo.reports import Limits, make_device, reports
-from pipeline.dev.demo.requests import REFUSED, Claimable, Desk, refused, requests
-from pipeline.dev.demo.spot import Spot
-from pipeline.dev.demo.wire import EPOCH, Wire
+from pipeline.dev.workload import oddities
+from pipeline.dev.workload.commands import REFUSED, Claimable, CommandContext, refused, requests
+from pipeline.dev.workload.garbage import KINDS, NOISE_RECORDS_MAX, garbage
+from pipeline.dev.workload.ground_truth import GroundTruth, InputRecord, tally
+from pipeline.dev.workload.people import DAY_MS, make_person, sessions
+from pipeline.dev.workload.reports import Limits, make_device, reports
+from pipeline.dev.workload.template import Template
+from pipeline.dev.workload.wire import EPOCH, Wire
 
 USERS_PER_GARBAGE: Final = 500
 """For so many users there is one piece of garbage of each kind, and one oddity; at least one."""
@@ -47,7 +47,7 @@ class Month(msgspec.Struct, frozen=True):
 
 def generate(
     month: Month, limits: Limits, claimable: tuple[Claimable, ...], wire: Wire
-) -> tuple[list[ToSend], Planted]:
+) -> tuple[list[InputRecord], GroundTruth]:
     """Make the month.
 
     Args:
@@ -59,7 +59,7 @@ def generate(
         The records in the order in which they are to be appended (stamps ascend), and what was
         planted among them.
     """
-    records: list[ToSend] = []
+    records: list[InputRecord] = []
     for number in range(month.users):
         records.extend(_one_user(number, month, limits, claimable, wire))
     records.extend(_garbage(month, limits, claimable, wire))
@@ -71,19 +71,21 @@ def generate(
 
 def _one_user(
     number: int, month: Month, limits: Limits, claimable: tuple[Claimable, ...], wire: Wire
-) -> list[ToSend]:
+) -> list[InputRecord]:
     rng = Random(f"{month.seed}/{number}")
     person = make_person(number, month.days, rng)
     first = (EPOCH + timedelta(milliseconds=month.span[0])).date()
-    sat = sittings(person, first, month.days + 1, rng)
+    sat = sessions(person, first, month.days + 1, rng)
     device = make_device(month.span, limits, rng, person.role, tuple(wire.newer_completions))
     sent = reports(person.user_id, sat, device, limits, wire, rng)
-    return sent + requests(Desk(person.user_id, month.span, claimable, wire), rng, person.role)
+    return sent + requests(
+        CommandContext(person.user_id, month.span, claimable, wire), rng, person.role
+    )
 
 
 def _garbage(
     month: Month, limits: Limits, claimable: tuple[Claimable, ...], wire: Wire
-) -> list[ToSend]:
+) -> list[InputRecord]:
     rng = Random(f"{month.seed}/garbage")
     of_each = max(1, month.users // USERS_PER_GARBAGE)
     found = []
@@ -95,16 +97,16 @@ def _garbage(
         if kind == "wrong_partition" and wire.partitions == 1:
             continue
         for _ in range(min(of_each, NOISE_RECORDS_MAX) if kind == "noise" else of_each):
-            spot = Spot(someone(), "stranger", rng.randrange(*month.span), limits, wire)
-            found.append(garbage(kind, spot, rng))
+            template = Template(someone(), "stranger", rng.randrange(*month.span), limits, wire)
+            found.append(garbage(kind, template, rng))
     for kind in REFUSED:
         for _ in range(of_each):
-            desk = Desk(someone(), month.span, claimable, wire)
-            found.append(refused(kind, desk, rng.randrange(*month.span), rng))
+            context = CommandContext(someone(), month.span, claimable, wire)
+            found.append(refused(kind, context, rng.randrange(*month.span), rng))
     return found
 
 
-def _oddities(month: Month, limits: Limits, wire: Wire) -> list[ToSend]:
+def _oddities(month: Month, limits: Limits, wire: Wire) -> list[InputRecord]:
     rng = Random(f"{month.seed}/oddities")
     found = []
     for kind in oddities.KINDS:
@@ -112,6 +114,6 @@ def _oddities(month: Month, limits: Limits, wire: Wire) -> list[ToSend]:
             user_id = f"odd-{kind}-{number}"
             if kind == "long_ids":
                 user_id = user_id.ljust(oddities.ID_CHARS_MAX, "y")
-            spot = Spot(user_id, "stranger", rng.randrange(*month.span), limits, wire)
-            found.append(oddities.oddity(kind, spot, rng))
+            template = Template(user_id, "stranger", rng.randrange(*month.span), limits, wire)
+            found.append(oddities.oddity(kind, template, rng))
     return found

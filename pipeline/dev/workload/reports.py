@@ -1,9 +1,9 @@
-"""What devices report of the sittings: late, twice, at odds with each other, by a wrong clock.
+"""What devices report of the sessions: late, twice, at odds with each other, by a wrong clock.
 
 Owns: offline phones, skewed clocks, double posts, second devices, reused ids, overlaps, too late;
 clients with habits of their own: old names for zones, newer schemas, sessions counted from 1.
 Does not own: what really happened (people.py), plain garbage (garbage.py).
-Invariants: a sitting gets at most one kind of mischief, so that its verdict is known beforehand; a
+Invariants: a session gets at most one kind of mischief, so that its verdict is known beforehand; a
 duplicate is appended after its original and within the window.
 """
 
@@ -15,11 +15,11 @@ from typing import Final
 import msgspec
 
 from pipeline.core.records import PracticeCompleted
-from pipeline.dev.demo.dressing import dressed
-from pipeline.dev.demo.naming import Naming, zone_text
-from pipeline.dev.demo.people import DAY_MS, HOMES, MINUTE_MS, Role, Sitting, is_free, wall_date
-from pipeline.dev.demo.planted import ToSend
-from pipeline.dev.demo.wire import SPELLINGS, Spelling, Wire, completion_fields, json_completion
+from pipeline.dev.workload.ground_truth import InputRecord
+from pipeline.dev.workload.json_variants import in_any_variant
+from pipeline.dev.workload.people import DAY_MS, HOMES, MINUTE_MS, Role, Session, is_free, wall_date
+from pipeline.dev.workload.wire import SPELLINGS, Spelling, Wire, completion_fields, json_completion
+from pipeline.dev.workload.zone_names import ZoneNaming, zone_text
 
 HOUR_MS: Final = 60 * MINUTE_MS
 APP_VERSIONS: Final = ("7.1.0", "7.1.2", "7.2.0-beta.3", "6.9.4")
@@ -27,7 +27,7 @@ APP_VERSIONS: Final = ("7.1.0", "7.1.2", "7.2.0-beta.3", "6.9.4")
 OFFLINE_MS_MAX: Final = 5 * DAY_MS
 RETREAT_MS: Final = 21 * DAY_MS
 
-NAMINGS: Final[dict[Naming, int]] = {
+NAMINGS: Final[dict[ZoneNaming, int]] = {
     "iana": 86, "offset": 3, "gmt": 2, "utc": 2, "odd_case": 2, "former": 2, "unknown": 3,
 }  # fmt: skip
 """How many of a hundred devices name zones so."""
@@ -40,7 +40,7 @@ TOO_LATE: Final = 0.0015
 ELSEWHERE: Final = 0.15
 """Of the duplicates: the second report names another zone."""
 
-DRESSED: Final = 0.05
+VARIED: Final = 0.05
 NEWER: Final = 0.15
 """Of the devices that write Avro: they write it by a newer schema."""
 
@@ -73,7 +73,7 @@ class Device(msgspec.Struct, frozen=True):
     says_sent_at: bool
     ahead_ms: int
     offline: tuple[tuple[int, int], ...]
-    naming: Naming = "iana"
+    naming: ZoneNaming = "iana"
     spelling: Spelling = "full"
     newer: str = ""
     counts_sessions: bool = False
@@ -84,7 +84,7 @@ class _Draft(msgspec.Struct, frozen=True):
 
     completion_id: str
     session_id: str
-    sitting: Sitting
+    session: Session
     append_time_ms: int
     verdict: str
     garbage: str = ""
@@ -146,87 +146,87 @@ def _of_role(
 
 
 def reports(
-    user_id: str, sat: list[Sitting], device: Device, limits: Limits, wire: Wire, rng: Random
-) -> list[ToSend]:
-    """Return what the user's devices send of the sittings `sat`, in no order."""
+    user_id: str, sat: list[Session], device: Device, limits: Limits, wire: Wire, rng: Random
+) -> list[InputRecord]:
+    """Return what the user's devices send of the sessions `sat`, in no order."""
     if device.spelling == "java":
-        sat = [_on_whole_minutes(sitting) for sitting in sat]
+        sat = [_on_whole_minutes(session) for session in sat]
     if device.counts_sessions:
         drafts = _numbered(sat, device, limits, rng)
     else:
         drafts = [
             draft
-            for i, sitting in enumerate(sat)
-            for draft in _drafts(i, sitting, sat, device, limits, rng)
+            for i, session in enumerate(sat)
+            for draft in _drafts(i, session, sat, device, limits, rng)
         ]
     return [_to_send(user_id, draft, device, wire, rng) for draft in drafts]
 
 
-def _on_whole_minutes(sitting: Sitting) -> Sitting:
-    start, end = (ms // MINUTE_MS * MINUTE_MS for ms in (sitting.start_ms, sitting.end_ms))
-    return msgspec.structs.replace(sitting, start_ms=start, end_ms=end)
+def _on_whole_minutes(session: Session) -> Session:
+    start, end = (ms // MINUTE_MS * MINUTE_MS for ms in (session.start_ms, session.end_ms))
+    return msgspec.structs.replace(session, start_ms=start, end_ms=end)
 
 
-def _numbered(sat: list[Sitting], device: Device, limits: Limits, rng: Random) -> list[_Draft]:
+def _numbered(sat: list[Session], device: Device, limits: Limits, rng: Random) -> list[_Draft]:
     """Return reports whose session ids begin with 1 each day: but for the first they are twins."""
     drafts: list[_Draft] = []
     counted_at: dict[str, int] = {}
     of_the_day: Counter[date] = Counter()
-    for sitting in sat:
-        day = wall_date(sitting)
+    for session in sat:
+        day = wall_date(session)
         of_the_day[day] += 1
         session_id = str(of_the_day[day])
-        append = _append_time(sitting.end_ms, device, rng)
+        append = _append_time(session.end_ms, device, rng)
         last = counted_at.get(session_id)
         is_twin = last is not None and append - last <= limits.window_ms
         if not is_twin:
             counted_at[session_id] = append
         verdict = "twin" if is_twin else "accepted"
         completion_id = f"c-{rng.getrandbits(64):016x}"
-        drafts.append(_Draft(completion_id, session_id, sitting, append, verdict))
+        drafts.append(_Draft(completion_id, session_id, session, append, verdict))
     return drafts
 
 
 def _drafts(
-    i: int, sitting: Sitting, sat: list[Sitting], device: Device, limits: Limits, rng: Random
+    i: int, session: Session, sat: list[Session], device: Device, limits: Limits, rng: Random
 ) -> list[_Draft]:
     completion_id = f"c-{rng.getrandbits(64):016x}"
     session_id = f"s-{rng.getrandbits(64):016x}"
-    append = _append_time(sitting.end_ms, device, rng)
-    base = _Draft(completion_id, session_id, sitting, append, "accepted")
+    append = _append_time(session.end_ms, device, rng)
+    base = _Draft(completion_id, session_id, session, append, "accepted")
     luck = rng.random()
     if luck < TOO_LATE:
-        append = sitting.end_ms + limits.late_ms + rng.randrange(HOUR_MS, 5 * DAY_MS)
+        append = session.end_ms + limits.late_ms + rng.randrange(HOUR_MS, 5 * DAY_MS)
         return [
-            _Draft(completion_id, session_id, sitting, append, "dead_letter", garbage="too_late")
+            _Draft(completion_id, session_id, session, append, "dead_letter", garbage="too_late")
         ]
     luck -= TOO_LATE
-    last_chance = sitting.end_ms + limits.late_ms - HOUR_MS
+    last_chance = session.end_ms + limits.late_ms - HOUR_MS
     again = append + _delay(rng)
     if again >= last_chance:
         return [base]
-    told = sitting
+    told = session
     if luck < EXACT + TWIN and rng.random() < ELSEWHERE:
-        told = msgspec.structs.replace(sitting, tz=rng.choice(HOMES)[0])
+        told = msgspec.structs.replace(session, tz=rng.choice(HOMES)[0])
     if luck < EXACT:
         return [base, _Draft(completion_id, session_id, told, again, "exact")]
     luck -= EXACT
     if luck < TWIN:
-        nudged = msgspec.structs.replace(told, end_ms=sitting.end_ms + rng.choice((0, 700)))
+        nudged = msgspec.structs.replace(told, end_ms=session.end_ms + rng.choice((0, 700)))
         other_id = f"c-{rng.getrandbits(64):016x}"
         return [base, _Draft(other_id, session_id, nudged, again, "twin")]
     luck -= TWIN
     if luck < COLLISION:
         other_session = rng.choice((session_id, f"s-{rng.getrandbits(64):016x}"))
         longer = msgspec.structs.replace(
-            sitting, start_ms=sitting.start_ms - rng.randrange(1, 9999)
+            session, start_ms=session.start_ms - rng.randrange(1, 9999)
         )
         return [base, _Draft(completion_id, other_session, longer, again, "collision")]
     luck -= COLLISION
     if luck < OVERLAP:
-        middle = (sitting.start_ms + sitting.end_ms) // 2
+        middle = (session.start_ms + session.end_ms) // 2
         crossing = msgspec.structs.replace(
-            sitting, start_ms=middle, end_ms=sitting.end_ms + 3 * MINUTE_MS
+            session, start_ms=middle, end_ms=session.end_ms + 3 * MINUTE_MS
         )
         if is_free(sat[:i] + sat[i + 1 :], crossing.start_ms, crossing.end_ms):
             other_id = f"c-{rng.getrandbits(64):016x}"
@@ -253,18 +253,18 @@ def _delay(rng: Random) -> int:
     )
 
 
-def _to_send(user_id: str, draft: _Draft, device: Device, wire: Wire, rng: Random) -> ToSend:
-    sitting = draft.sitting
+def _to_send(user_id: str, draft: _Draft, device: Device, wire: Wire, rng: Random) -> InputRecord:
+    session = draft.session
     says_sent_at = device.says_sent_at
-    ended = sitting.end_ms + device.ahead_ms
+    ended = session.end_ms + device.ahead_ms
     completion = PracticeCompleted(
         completion_id=draft.completion_id,
         user_id=user_id,
         session_id=draft.session_id,
-        practice=sitting.practice,
-        started_at=sitting.start_ms + device.ahead_ms,
+        practice=session.practice,
+        started_at=session.start_ms + device.ahead_ms,
         completed_at=ended,
-        tz=zone_text(device.naming, sitting.tz, ended, rng),
+        tz=zone_text(device.naming, session.tz, ended, rng),
         sent_at=draft.append_time_ms - rng.randrange(20, 140) + device.ahead_ms
         if says_sent_at
         else None,
@@ -278,12 +278,12 @@ def _to_send(user_id: str, draft: _Draft, device: Device, wire: Wire, rng: Rando
         encode = wire.newer_completions[device.newer] if device.newer else wire.avro_completion
         value = encode(completion)
     else:
-        value = _json(completion, sitting.tz, device, rng)
+        value = _json(completion, session.tz, device, rng)
     headers: tuple[tuple[str, bytes], ...] = ()
     if rng.random() < 0.05:
         trace = f"00-{rng.getrandbits(128) | 1:032x}-{rng.getrandbits(64) | 1:016x}-01"
         headers = (("traceparent", trace.encode()),)
-    return ToSend(
+    return InputRecord(
         kind="completions",
         partition=None,
         key=user_id.encode(),
@@ -298,6 +298,6 @@ def _to_send(user_id: str, draft: _Draft, device: Device, wire: Wire, rng: Rando
 def _json(completion: PracticeCompleted, place: str, device: Device, rng: Random) -> bytes:
     says_offset = device.naming == "unknown" or rng.random() < 0.3
     where = place if says_offset else None
-    if rng.random() < DRESSED:
-        return dressed(completion_fields(completion, where, device.spelling), rng)
+    if rng.random() < VARIED:
+        return in_any_variant(completion_fields(completion, where, device.spelling), rng)
     return json_completion(completion, where, device.spelling)

@@ -13,9 +13,9 @@ from uuid import UUID
 import msgspec
 
 from pipeline.core.records import Command
-from pipeline.dev.demo.people import DAY_MS, HOMES, MINUTE_MS, Role
-from pipeline.dev.demo.planted import ToSend
-from pipeline.dev.demo.wire import Wire, json_command
+from pipeline.dev.workload.ground_truth import InputRecord
+from pipeline.dev.workload.people import DAY_MS, HOMES, MINUTE_MS, Role
+from pipeline.dev.workload.wire import Wire, json_command
 
 CLAIMER: Final = 0.12
 CREDITED: Final = 0.04
@@ -33,7 +33,7 @@ class Claimable(msgspec.Struct, frozen=True):
     keys: int
 
 
-class Desk(msgspec.Struct, frozen=True):
+class CommandContext(msgspec.Struct, frozen=True):
     """Who asks for one user: when, and with what.
 
     Attributes:
@@ -47,54 +47,54 @@ class Desk(msgspec.Struct, frozen=True):
     wire: Wire
 
 
-def requests(desk: Desk, rng: Random, role: Role = "") -> list[ToSend]:
+def requests(context: CommandContext, rng: Random, role: Role = "") -> list[InputRecord]:
     """Return every command about one user, in no order."""
     asked: list[tuple[Command, int]] = []
     if role in ("credits", "credits_nowhere"):
-        asked.extend(_imported(desk, rng, with_zone=role == "credits"))
+        asked.extend(_imported(context, rng, with_zone=role == "credits"))
     if role == "revoked":
-        asked.extend(_revoked_and_credited(desk, rng))
+        asked.extend(_revoked_and_credited(context, rng))
     if rng.random() < CLAIMER:
-        asked.extend(_claims(desk, rng))
+        asked.extend(_claims(context, rng))
     if rng.random() < CREDITED:
-        asked.extend(_corrections("credit", desk, rng))
+        asked.extend(_corrections("credit", context, rng))
     if rng.random() < REVOKED:
-        asked.extend(_corrections("revoke", desk, rng))
+        asked.extend(_corrections("revoke", context, rng))
     sent = []
     for command, at_ms in asked:
-        sent.append(_to_send(desk, command, at_ms, "applied", rng))
+        sent.append(_to_send(context, command, at_ms, "applied", rng))
         if rng.random() < REPEATED:
             again = at_ms + rng.randrange(MINUTE_MS, DAY_MS)
-            sent.append(_to_send(desk, command, again, "repeated", rng))
+            sent.append(_to_send(context, command, again, "repeated", rng))
     return sent
 
 
-def _claims(desk: Desk, rng: Random) -> list[tuple[Command, int]]:
+def _claims(context: CommandContext, rng: Random) -> list[tuple[Command, int]]:
     asked = []
-    for portal in rng.sample(desk.claimable, rng.randrange(1, len(desk.claimable) + 1)):
+    for portal in rng.sample(context.claimable, rng.randrange(1, len(context.claimable) + 1)):
         for i in range(portal.keys):
             command = Command(
                 request_id=f"r-{rng.getrandbits(64):016x}",
-                user_id=desk.user_id,
+                user_id=context.user_id,
                 kind="claim_key",
                 actor="rewards",
-                key_id=desk.wire.key_id(desk.user_id, 0, portal.slug, i),
+                key_id=context.wire.key_id(context.user_id, 0, portal.slug, i),
             )
-            asked.append((command, rng.randrange(*desk.month)))
+            asked.append((command, rng.randrange(*context.month)))
     return asked
 
 
-def _corrections(kind: str, desk: Desk, rng: Random) -> list[tuple[Command, int]]:
+def _corrections(kind: str, context: CommandContext, rng: Random) -> list[tuple[Command, int]]:
     asked = []
     for _ in range(rng.randrange(1, 3)):
-        at_ms = rng.randrange(*desk.month)
+        at_ms = rng.randrange(*context.month)
         local_date = at_ms // DAY_MS - rng.randrange(0, 20)
-        correction = _correction(kind, local_date, desk, rng)
+        correction = _correction(kind, local_date, context, rng)
         asked.append((correction, at_ms))
         if rng.random() < WITHDRAWN:
             withdrawal = Command(
                 request_id=f"r-{rng.getrandbits(64):016x}",
-                user_id=desk.user_id,
+                user_id=context.user_id,
                 kind="withdraw",
                 actor="support:lea",
                 reason="asked for the wrong date",
@@ -105,10 +105,10 @@ def _corrections(kind: str, desk: Desk, rng: Random) -> list[tuple[Command, int]
     return asked
 
 
-def _correction(kind: str, local_date: int, desk: Desk, rng: Random) -> Command:
+def _correction(kind: str, local_date: int, context: CommandContext, rng: Random) -> Command:
     return Command(
         request_id=f"r-{rng.getrandbits(64):016x}",
-        user_id=desk.user_id,
+        user_id=context.user_id,
         kind=kind,
         actor=rng.choice(("support:ana", "support:jomo", "support:lea")),
         reason="phone was lost" if kind == "credit" else "session was a test",
@@ -122,34 +122,38 @@ def _zone(rng: Random) -> str:
     return rng.choice((rng.choice(HOMES)[0], "pacific/honolulu", "US/Pacific-New", "GMT+5:30"))
 
 
-def _imported(desk: Desk, rng: Random, *, with_zone: bool) -> list[tuple[Command, int]]:
+def _imported(
+    context: CommandContext, rng: Random, *, with_zone: bool
+) -> list[tuple[Command, int]]:
     """The last days of somebody who comes from another app."""
-    at_ms = desk.month[1] - rng.randrange(MINUTE_MS, DAY_MS // 2)
+    at_ms = context.month[1] - rng.randrange(MINUTE_MS, DAY_MS // 2)
     tz = _zone(rng) if with_zone else None
     asked = []
     for day in range(IMPORTED_DAYS):
-        credit = _correction("credit", at_ms // DAY_MS - 1 - day, desk, rng)
+        credit = _correction("credit", at_ms // DAY_MS - 1 - day, context, rng)
         asked.append((msgspec.structs.replace(credit, tz=tz), at_ms))
     return asked
 
 
-def _revoked_and_credited(desk: Desk, rng: Random) -> list[tuple[Command, int]]:
+def _revoked_and_credited(context: CommandContext, rng: Random) -> list[tuple[Command, int]]:
     """A date that is taken by mistake, and then given: which changes nothing."""
-    at_ms = desk.month[1] - rng.randrange(DAY_MS // 4, DAY_MS // 2)
+    at_ms = context.month[1] - rng.randrange(DAY_MS // 4, DAY_MS // 2)
     local_date = at_ms // DAY_MS - 1
     return [
-        (_correction(kind, local_date, desk, rng), at_ms + n * MINUTE_MS)
+        (_correction(kind, local_date, context, rng), at_ms + n * MINUTE_MS)
         for n, kind in enumerate(("revoke", "revoke", "credit"))
     ]
 
 
-def _to_send(desk: Desk, command: Command, at_ms: int, verdict: str, rng: Random) -> ToSend:
+def _to_send(
+    context: CommandContext, command: Command, at_ms: int, verdict: str, rng: Random
+) -> InputRecord:
     avro = rng.random() < 0.5
-    return ToSend(
+    return InputRecord(
         kind="commands",
         partition=None,
-        key=desk.user_id.encode(),
-        value=desk.wire.avro_command(command) if avro else json_command(command),
+        key=context.user_id.encode(),
+        value=context.wire.avro_command(command) if avro else json_command(command),
         append_time_ms=at_ms,
         headers=(),
         verdict=verdict,
@@ -177,13 +181,13 @@ REFUSED: Final = tuple(_refusable(Random(0), 0))
 """The kinds of command that must be refused."""
 
 
-def refused(kind: str, desk: Desk, at_ms: int, rng: Random) -> ToSend:
+def refused(kind: str, context: CommandContext, at_ms: int, rng: Random) -> InputRecord:
     """Return a command that is readable but must be refused; `kind` is one of `REFUSED`."""
     command = Command(
         request_id=f"r-{rng.getrandbits(64):016x}",
-        user_id=desk.user_id,
+        user_id=context.user_id,
         actor="support:jomo",
         **_refusable(rng, at_ms)[kind],
     )
-    sent = _to_send(desk, command, at_ms, "dead_letter", rng)
+    sent = _to_send(context, command, at_ms, "dead_letter", rng)
     return msgspec.structs.replace(sent, garbage=kind)

@@ -1,9 +1,9 @@
 """Made-up people, and when they really sat down to practise.
 
-Owns: habits, lapses, journeys, and the sittings that come of them, in true time.
+Owns: habits, lapses, journeys, and the sessions that come of them, in true time.
 Does not own: what their devices report of it (reports.py).
 Invariants: everything comes from the person's own `random.Random`, so the same seed and number give
-the same person whatever the size of the crowd; no two sittings of a person touch.
+the same person whatever the size of the crowd; no two sessions of a person touch.
 """
 
 from datetime import date, datetime, timedelta
@@ -17,7 +17,7 @@ import msgspec
 MINUTE_MS: Final = 60_000
 DAY_MS: Final = 86_400_000
 APART_MS: Final = 10 * MINUTE_MS
-"""Least time between two sittings of one person."""
+"""Least time between two sessions of one person."""
 
 PRACTICES: Final = (
     *("breath", "body-scan", "loving-kindness", "silence", "mantra", "walking"),
@@ -66,7 +66,7 @@ MORNING: Final = 420
 """Minute of the day at which an early riser sits down."""
 
 
-class Sitting(msgspec.Struct, frozen=True):
+class Session(msgspec.Struct, frozen=True):
     """One session as it was: true instants, and the zone the person was in."""
 
     start_ms: int
@@ -83,7 +83,7 @@ class Habit(msgspec.Struct, frozen=True):
         first_day: day of the month (0 and up) on which it begins.
         lapse: days (from, before) without practice; empty range for none.
         minute: of the local day; above 1440 it is after midnight, and counts for the day before.
-        second_chance: of a second sitting on the same day.
+        second_chance: of a second session on the same day.
     """
 
     chance: float
@@ -179,9 +179,9 @@ def _habit(days: int, rng: Random) -> Habit:
     return Habit(chance, first_day, lapse, minute, rng.choice((0.0, 0.0, 0.05, 0.2)))
 
 
-def sittings(person: Person, first: date, days: int, rng: Random) -> list[Sitting]:
+def sessions(person: Person, first: date, days: int, rng: Random) -> list[Session]:
     """Return what `person` did in the `days` days from `first`, in order of time."""
-    found: list[Sitting] = []
+    found: list[Session] = []
     if person.role in ("credits", "credits_nowhere"):
         return found
     habit, journey = person.habit, person.journey
@@ -207,10 +207,10 @@ def sittings(person: Person, first: date, days: int, rng: Random) -> list[Sittin
         _sit(found, first, day, minute + jitter, tz, rng)
         if rng.random() < habit.second_chance:
             _sit(found, first, day, minute + rng.randrange(150, 320), tz, rng)
-    return sorted(found, key=lambda sitting: sitting.start_ms)
+    return sorted(found, key=lambda session: session.start_ms)
 
 
-def _sit(found: list[Sitting], first: date, day: int, minute: int, tz: str, rng: Random) -> None:
+def _sit(found: list[Session], first: date, day: int, minute: int, tz: str, rng: Random) -> None:
     on = first + timedelta(days=day + minute // 1440)
     hour, past = divmod(minute % 1440, 60)
     wall = datetime(on.year, on.month, on.day, hour, past, rng.randrange(60), tzinfo=_zone(tz))
@@ -218,18 +218,18 @@ def _sit(found: list[Sitting], first: date, day: int, minute: int, tz: str, rng:
     end = (
         start + rng.choice((5, 10, 10, 12, 15, 20, 20, 30, 45)) * MINUTE_MS + rng.randrange(40_000)
     )
-    sitting = Sitting(start, end, tz, rng.choice(PRACTICES))
+    session = Session(start, end, tz, rng.choice(PRACTICES))
     if is_free(found, start, end):
-        found.append(sitting)
+        found.append(session)
 
 
-def is_free(taken: list[Sitting], start_ms: int, end_ms: int) -> bool:
-    """Tell whether the time is at least `APART_MS` from every sitting in `taken`."""
+def is_free(taken: list[Session], start_ms: int, end_ms: int) -> bool:
+    """Tell whether the time is at least `APART_MS` from every session in `taken`."""
     return all(
         end_ms + APART_MS < one.start_ms or one.end_ms + APART_MS < start_ms for one in taken
     )
 
 
-def wall_date(sitting: Sitting) -> date:
-    """Return the date on the wall when a sitting began."""
-    return datetime.fromtimestamp(sitting.start_ms / 1_000, _zone(sitting.tz)).date()
+def wall_date(session: Session) -> date:
+    """Return the date on the wall when a session began."""
+    return datetime.fromtimestamp(session.start_ms / 1_000, _zone(session.tz)).date()

@@ -2,7 +2,7 @@
 
 Owns: a record to be sent, the tally of verdicts and garbage that were planted.
 Does not own: how they are made (generator.py, garbage.py, oddities.py).
-Invariant: `Planted` counts only records that are among those to be sent.
+Invariant: `GroundTruth` counts only records that are among those to be sent.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ Kind = Literal["completions", "commands"]
 DUPLICATES: Final = ("exact", "twin", "collision", "overlap")
 
 
-class ToSend(msgspec.Struct, frozen=True):
+class InputRecord(msgspec.Struct, frozen=True):
     """One record for an input topic.
 
     Attributes:
@@ -39,7 +39,7 @@ class ToSend(msgspec.Struct, frozen=True):
     odd: str = ""
 
 
-class Planted(msgspec.Struct):
+class GroundTruth(msgspec.Struct):
     """How many of each were planted.
 
     Attributes:
@@ -60,9 +60,9 @@ class Planted(msgspec.Struct):
         return self.completions + self.commands
 
 
-def tally(records: Iterable[ToSend]) -> Planted:
+def tally(records: Iterable[InputRecord]) -> GroundTruth:
     """Count what `records` were meant as."""
-    planted = Planted()
+    planted = GroundTruth()
     for record in records:
         if record.kind == "completions":
             planted.completions += 1

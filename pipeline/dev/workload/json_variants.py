@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-Dress = Callable[[dict[str, Any], Random], bytes]
+Variant = Callable[[dict[str, Any], Random], bytes]
 
 
 def _byte_order_mark(fields: dict[str, Any], _: Random) -> bytes:
@@ -37,7 +37,7 @@ def _half_character(fields: dict[str, Any], rng: Random) -> bytes:
     return text.replace(b"MARK", rng.choice((rb"\ud83d", rb"\uDE4F", rb"\ud83d\ud83d\ude4f")))
 
 
-DRESSES: Final[dict[str, Dress]] = {
+VARIANTS: Final[dict[str, Variant]] = {
     "byte_order_mark": _byte_order_mark,
     "white_space": _white_space,
     "unknown_fields": _unknown_fields,
@@ -47,6 +47,6 @@ DRESSES: Final[dict[str, Dress]] = {
 """Ways to write a completion in JSON that change nothing of what it says."""
 
 
-def dressed(fields: dict[str, Any], rng: Random) -> bytes:
-    """Return a completion's JSON in one of the `DRESSES`."""
-    return rng.choice(tuple(DRESSES.values()))(fields, rng)
+def in_any_variant(fields: dict[str, Any], rng: Random) -> bytes:
+    """Return a completion's JSON in one of the `VARIANTS`."""
+    return rng.choice(tuple(VARIANTS.values()))(fields, rng)

@@ -10,13 +10,13 @@ from typing import Any
 import msgspec
 
 from pipeline.core.records import PracticeCompleted
-from pipeline.dev.demo.people import MINUTE_MS
-from pipeline.dev.demo.planted import ToSend
-from pipeline.dev.demo.reports import Limits
-from pipeline.dev.demo.wire import Wire
+from pipeline.dev.workload.ground_truth import InputRecord
+from pipeline.dev.workload.people import MINUTE_MS
+from pipeline.dev.workload.reports import Limits
+from pipeline.dev.workload.wire import Wire
 
 
-class Spot(msgspec.Struct, frozen=True):
+class Template(msgspec.Struct, frozen=True):
     """Whose key a record bears, when it comes, and within which bounds."""
 
     user_id: str
@@ -39,9 +39,9 @@ class Spot(msgspec.Struct, frozen=True):
         )
         return msgspec.structs.replace(fine, **changes)
 
-    def send(self, value: bytes | None, **changes: Any) -> ToSend:
+    def send(self, value: bytes | None, **changes: Any) -> InputRecord:
         """Return `value` as a record under the user's own key, planted as a dead letter."""
-        record = ToSend(
+        record = InputRecord(
             kind="completions",
             partition=None,
             key=self.user_id.encode(),

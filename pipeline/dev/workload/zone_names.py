@@ -7,9 +7,9 @@ Does not own: what is made of it (the pipeline, the oracle).
 from random import Random
 from typing import Final, Literal
 
-from pipeline.dev.demo.wire import offset_minutes, offset_text
+from pipeline.dev.workload.wire import offset_minutes, offset_text
 
-Naming = Literal["iana", "offset", "gmt", "utc", "odd_case", "former", "unknown"]
+ZoneNaming = Literal["iana", "offset", "gmt", "utc", "odd_case", "former", "unknown"]
 
 FORMER: Final = {
     "America/Los_Angeles": ("US/Pacific-New", "SystemV/PST8PDT"),
@@ -25,7 +25,7 @@ FORMER: Final = {
 UNKNOWN: Final = ("Etc/Unknown", "", "Middle/Earth", "\u200b")
 
 
-def zone_text(naming: Naming, place: str, at_ms: int, rng: Random) -> str:
+def zone_text(naming: ZoneNaming, place: str, at_ms: int, rng: Random) -> str:
     """Return how a client that names zones so calls `place`, an IANA name, at an instant."""
     east = offset_minutes(at_ms, place)
     hours, minutes = divmod(abs(east), 60)
