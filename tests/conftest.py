@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, is_hypothesis_test, settings
 from pipeline.dev.local.process import ProcessId, identify, this_process
 from pipeline.dev.local.stack import LocalStack
 from tests.places import Places
+from tests.properties import AT_RANDOM
 from tests.sharing import Scheduling
 
 _FOLDER_PREFIX = "awaway-tests-"
@@ -29,6 +30,7 @@ _COVERING = ("tests/core/", "tests/codec/", "tests/geometry/")
 settings.register_profile(
     "busy-machine",
     deadline=None,
+    derandomize=not AT_RANDOM,
     suppress_health_check=[HealthCheck.too_slow],
     print_blob=True,
 )

@@ -85,6 +85,7 @@ def pages(
     return found
 
 
+@pytest.mark.verify
 def test_pages_tell_each_record_once_and_topics_side_by_side(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,6 +117,7 @@ def practise(ledger: Ledger, name: str, days_ago: int) -> None:
     ledger.flush()
 
 
+@pytest.mark.verify
 @pytest.mark.timeout(180)
 def test_reads_go_on_while_workers_stop_start_and_rebalance(ledger: Ledger) -> None:
     first = ledger.start_worker(0)

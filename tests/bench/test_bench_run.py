@@ -16,13 +16,14 @@ PEERS = {
 }
 
 
+@pytest.mark.verify
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("only", "measured"),
     [
         (("--only", "ours,raw_loop"), {"ours", "raw_loop"}),
-        pytest.param((), PEERS | {"latency_ms"}, marks=pytest.mark.verify),
+        ((), PEERS | {"latency_ms"}),
     ],
     ids=["ours beside the bare loop", "everything"],
 )

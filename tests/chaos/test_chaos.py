@@ -54,6 +54,7 @@ def is_alive(process: psutil.Process) -> bool:
         return False
 
 
+@pytest.mark.verify
 @pytest.mark.timeout(600)
 def test_a_short_run(tmp_path: Path) -> None:
     run = chaos(tmp_path, "--seed", "108", "--all", "--workers", "2", "--faults", SHORT)

@@ -22,6 +22,7 @@ from pipeline.core.records import Command, PracticeCompleted
 from tests.codec.inputs_scene import COMMAND, COMPLETION, ENCODERS
 from tests.codec.registry_scene import REFUSALS, SILENCES, Clock, FakeRegistry
 from tests.codec.samples import SCHEMAS
+from tests.properties import examples
 
 OURS = [SCHEMAS[name].text for name in ("PracticeCompleted", "Command", "AuditEntry")]
 BODIES = [ENCODERS["PracticeCompleted"].encode(COMPLETION), ENCODERS["Command"].encode(COMMAND)]
@@ -157,7 +158,7 @@ def outcome(decoder: InputDecoder, value: bytes, *, command: bool) -> str:
     return "record"
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(40))
 @given(answers, st.lists(st.tuples(values, st.booleans(), st.floats(0, 40)), min_size=1))
 def test_whatever_the_registry_answers(
     told: list[tuple[int, Any, Any, Any, Exception]],
@@ -175,7 +176,7 @@ def test_whatever_the_registry_answers(
         outcome(by_id, value, command=command)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(80))
 @given(texts, st.sampled_from(BODIES), st.booleans(), st.binary(max_size=30))
 def test_whatever_the_schema_says(text: str, body: bytes, command: bool, noise: bytes) -> None:
     registry: Any = FakeRegistry()

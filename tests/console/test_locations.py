@@ -1,5 +1,6 @@
 """The address that a POST is answered with, followed by a real browser, whatever the id is."""
 
+import pytest
 from playwright.sync_api import Browser
 
 from pipeline.api.http.paths import user_path
@@ -16,6 +17,7 @@ ASK = """async ([addresses, token]) => {
 }"""
 
 
+@pytest.mark.verify
 def test_a_browser_reaches_every_id_where_the_answer_says(browser: Browser, served: Served) -> None:
     scope = "completions:write completions:read progress:read"
     raw = token("gateway", "service", scope=scope)

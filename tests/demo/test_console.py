@@ -27,6 +27,7 @@ def is_up(address: str) -> bool:
         return False
 
 
+@pytest.mark.verify
 def test_it_answers_is_alone_and_ends_with_the_stack(
     stack: LocalStack, topic_prefix: str, tmp_path: Path
 ) -> None:

@@ -30,9 +30,11 @@ def crash(ledger: Ledger, step: str, nth: int, **settings: Any) -> None:
 @pytest.mark.parametrize(
     "step",
     [
-        "send_offsets",
         "apply",
-        *(pytest.param(step, marks=pytest.mark.verify) for step in ("begin", "produce", "commit")),
+        *(
+            pytest.param(step, marks=pytest.mark.verify)
+            for step in ("begin", "produce", "send_offsets", "commit")
+        ),
     ],
 )
 def test_killed_at_a_step(ledger: Ledger, step: str) -> None:
@@ -95,7 +97,8 @@ def _copy(source: Path, target: Path) -> None:
 
 
 # A broker that is killed and comes back alone may forget how a transaction ended (docs/adr/0017).
-@pytest.mark.parametrize("hard", [True, pytest.param(False, marks=pytest.mark.verify)])
+@pytest.mark.verify
+@pytest.mark.parametrize("hard", [True, False])
 def test_killed_then_the_broker_restarted_then_without_the_disk(
     own_stack: LocalStack, topic_prefix: str, tmp_path: Path, assets: Path, hard: bool
 ) -> None:
@@ -126,6 +129,7 @@ def test_killed_then_the_broker_restarted_then_without_the_disk(
         ledger.close()
 
 
+@pytest.mark.verify
 def test_killed_at_random_moments(ledger: Ledger) -> None:
     stop = threading.Event()
 

@@ -6,6 +6,7 @@ import sys
 from datetime import UTC, datetime
 
 import psutil
+import pytest
 
 from pipeline.dev.local.ports import choose
 from tests.integration.ledger import ROOT, Ledger
@@ -26,6 +27,7 @@ def faust(ledger: Ledger, command: str) -> str:
     return done.stdout.decode()
 
 
+@pytest.mark.verify
 def test_agents_and_tables_are_listed(ledger: Ledger) -> None:
     agents = faust(ledger, "agents")
     assert "completions" in agents

@@ -58,6 +58,7 @@ def _altered(ledger: Ledger, group: ck.ConsumerGroupTopicPartitions) -> bool:
     return not errors
 
 
+@pytest.mark.verify
 def test_changelogs_made_again_are_written_from_the_disk(ledger: Ledger, tmp_path: Path) -> None:
     send_load(ledger, seed=21, events=300)
     run(ledger)
@@ -86,6 +87,7 @@ def test_changelogs_made_again_under_a_running_worker(ledger: Ledger, tmp_path: 
     check_exact(ledger)
 
 
+@pytest.mark.verify
 def test_changelogs_gone_under_a_running_worker_are_waited_for(
     ledger: Ledger, tmp_path: Path
 ) -> None:
@@ -104,6 +106,7 @@ def test_changelogs_gone_under_a_running_worker_are_waited_for(
     check_exact(ledger)
 
 
+@pytest.mark.verify
 def test_changelogs_and_disk_lost_is_refused(ledger: Ledger, tmp_path: Path) -> None:
     send_load(ledger, seed=23, events=100)
     run(ledger)
@@ -137,6 +140,7 @@ def _group_deleted(ledger: Ledger) -> bool:
     return True
 
 
+@pytest.mark.verify
 def test_group_offsets_that_went_back_are_recorded_anew_and_those_ahead_are_refused(
     ledger: Ledger,
 ) -> None:
@@ -189,6 +193,7 @@ def test_killed_while_a_changelog_is_written_anew(ledger: Ledger, tmp_path: Path
     check_exact(ledger)
 
 
+@pytest.mark.verify
 def test_a_disk_that_breaks_in_use_is_set_aside_and_restored(
     ledger: Ledger, tmp_path: Path
 ) -> None:
@@ -206,6 +211,7 @@ def test_a_disk_that_breaks_in_use_is_set_aside_and_restored(
     assert "cannot be read" in (store.with_name("1.aside-0") / "WHY.txt").read_text("utf-8")
 
 
+@pytest.mark.verify
 def test_another_cycle_than_the_generation_began_with_is_refused(
     ledger: Ledger, tmp_path: Path
 ) -> None:

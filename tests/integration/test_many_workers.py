@@ -16,6 +16,7 @@ from tests.integration.load import send_load
 from tests.integration.many import SESSION_S, Fleet, Stopwatch, load
 
 
+@pytest.mark.verify
 def test_two_then_three_then_one(ledger: Ledger) -> None:
     fleet = Fleet(ledger)
     fleet.start(0, 1)
@@ -54,6 +55,7 @@ def test_a_killed_workers_partitions_go_on_from_their_copies(ledger: Ledger) -> 
     check_exact(ledger)
 
 
+@pytest.mark.verify
 def test_a_frozen_worker_comes_back_as_a_stranger(ledger: Ledger) -> None:
     fleet = Fleet(ledger)
     fleet.start(0, 1)
@@ -107,6 +109,7 @@ def test_a_frozen_worker_does_not_fence_its_successor(ledger: Ledger, tmp_path: 
     check_exact(ledger)
 
 
+@pytest.mark.verify
 def test_a_second_worker_on_one_data_folder_is_refused(ledger: Ledger) -> None:
     send_load(ledger, seed=47, events=200)
     fleet = Fleet(ledger)

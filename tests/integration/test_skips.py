@@ -7,6 +7,8 @@ import sys
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from pipeline.codec.partitioner import partition_of
 from tests.integration.ledger import ROOT, Ledger
 
@@ -30,6 +32,7 @@ def skip(ledger: Ledger, *words: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
+@pytest.mark.verify
 def test_an_input_that_ends_every_worker_is_put_aside(ledger: Ledger) -> None:
     ledger.complete("ada", "c1", NOW - timedelta(days=1))
     ledger.complete("ada", "deadly", NOW - timedelta(hours=5))

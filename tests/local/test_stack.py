@@ -109,6 +109,7 @@ def register(stack: LocalStack, subject: str) -> int:
     return int(found["id"])
 
 
+@pytest.mark.verify
 def test_up_is_safe_to_repeat_and_the_data_outlives_kill_stop_and_down(
     own_stack: LocalStack,
 ) -> None:

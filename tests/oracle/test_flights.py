@@ -15,6 +15,7 @@ from pipeline.dev.oracle.dates import EPOCH, offset_minutes
 from pipeline.dev.oracle.zones import named
 from tests.oracle.scenes import POLICY, ms
 from tests.oracle.side_by_side import SideBySide
+from tests.properties import examples
 
 MINUTE_MS = 60_000
 HOUR_MS = 60 * MINUTE_MS
@@ -76,7 +77,7 @@ def journeys(draw: st.DrawFn) -> Flown:
     return sorted(log, key=lambda line: line[1]) if draw(st.booleans()) else log
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(journeys())
 def test_any_journey(log: Flown) -> None:
     both = SideBySide(POLICY)

@@ -11,6 +11,7 @@ from pipeline.core.records import Command, PracticeCompleted
 from pipeline.dev.oracle.users import key_id
 from tests.oracle.scenes import POLICY, ms
 from tests.oracle.side_by_side import Event, SideBySide, day
+from tests.properties import examples
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -154,7 +155,7 @@ def histories(draw: st.DrawFn) -> list[tuple[Event, int]]:
     return log
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(histories())
 def test_any_history(log: list[tuple[Event, int]]) -> None:
     both = SideBySide(POLICY)
