@@ -1,17 +1,29 @@
 """The bounds of the inputs' texts, the same in Avro and JSON, and how a refusal words them.
 
 Owns: how long a text may be, how much of the labels is carried.
-Does not own: what a text may say (core/texts.py), the forms (inputs.py, json_inputs.py).
+Does not own: what a text may say, and how long the ones may be that a verdict rests on
+(core/texts.py), the forms (inputs.py, json_inputs.py).
 Invariant: a refusal of a field begins with the field's name.
 """
 
 from typing import Final
 
 from pipeline.codec.errors import DecodeError
-from pipeline.core.records import COMMAND_KINDS
+from pipeline.core.texts import ID_CHARS_MAX, PRACTICE_CHARS_MAX
 
 TEXT_CHARS_MAX: Final = 256
-"""Longest id, name or zone, in characters."""
+"""Longest id, name or zone that is read, in characters; the core takes less of some."""
+
+_TAKEN_CHARS_MAX: Final = {
+    **dict.fromkeys(
+        ("completion_id", "user_id", "session_id", "request_id", "actor", "withdraws"),
+        ID_CHARS_MAX,
+    ),
+    "practice": PRACTICE_CHARS_MAX,
+}
+
+_KINDS: Final = "credit, revoke, withdraw, claim_key"
+"""Of commands, those that are carried out; the others that are known are for later releases."""
 
 REASON_CHARS_MAX: Final = 4_096
 """Longest `reason` of a command, in characters."""
@@ -55,7 +67,7 @@ def unknown_kind(kind: str, schema_id: int | None) -> DecodeError:
     return DecodeError(
         "unknown_kind",
         f"kind is {kind[:TEXT_CHARS_MAX]!r}, which is not known to this release; send one of"
-        f" {', '.join(COMMAND_KINDS)}",
+        f" {_KINDS}",
         schema_id,
     )
 
@@ -64,7 +76,7 @@ def too_long(name: str, chars: int, chars_max: int, schema_id: int | None) -> De
     """The refusal of a text that is too long."""
     return DecodeError(
         "field_too_long",
-        f"{name} has {chars} characters; send at most {chars_max}",
+        f"{name} has {chars} characters; send at most {_TAKEN_CHARS_MAX.get(name, chars_max)}",
         schema_id,
     )
 

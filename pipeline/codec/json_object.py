@@ -221,7 +221,8 @@ def _object(value: bytes) -> dict[str, JsonValue]:
     try:
         found = _parse(text)
     except json.JSONDecodeError as error:
-        raise _malformed(f"{error.msg} at character {error.pos}") from error
+        what = error.msg.removesuffix(" at")  # as "Unterminated string starting at"
+        raise _malformed(f"{what} at character {error.pos}") from error
     if type(found) is not tuple:
         raise wrong_type("the value", found, "one JSON object")
     return by_name(found, "field {} occurs twice")

@@ -13,7 +13,7 @@ from pipeline.codec.errors import DecodeError
 from pipeline.codec.inputs import REASONS
 from pipeline.codec.json_exact import exact_command, exact_completion
 from pipeline.codec.json_object import DEPTH_MAX
-from pipeline.core.records import Command, PracticeCompleted
+from pipeline.core.records import COMMAND_KINDS, Command, PracticeCompleted
 from tests.codec.inputs_scene import (
     BASE,
     DECODER,
@@ -71,7 +71,7 @@ FIELD_REFUSALS: list[tuple[dict[str, Any], str, str]] = [
     (
         {"completion_id": "x" * 257},
         "field_too_long",
-        "completion_id has 257 characters; send at most 256",
+        "completion_id has 257 characters; send at most 255",
     ),
     (
         {"session_id": HALF},
@@ -164,6 +164,7 @@ def test_what_occurs_twice_is_named(members: bytes, detail: str) -> None:
         (completion_json() * 2, "Extra data at character 207"),
         (completion_json() + b",", "Extra data at character 207"),
         (completion_json() + b"\x00", "Extra data at character 207"),
+        (b'{"x', "Unterminated string starting at character 1"),
         (more(b'"x":NaN'), "NaN is no JSON"),
         (more(b'"x":[-Infinity]'), "-Infinity is no JSON"),
         (more(b'"context":{"a":Infinity}'), "Infinity is no JSON"),
@@ -320,6 +321,22 @@ def test_anything_at_all_is_a_record_or_a_refusal(value: bytes) -> None:
             exact_command(one)
         except DecodeError as error:
             assert error.reason in REASONS
+
+
+def test_a_refusal_names_as_many_characters_as_the_core_takes() -> None:
+    for name, taken in (("user_id", 255), ("session_id", 255), ("practice", 64)):
+        error = refusal(completion_json(**{name: "x" * 257}))
+        assert error.detail == f"{name} has 257 characters; send at most {taken}"
+    for name in ("request_id", "actor", "withdraws"):
+        error = refusal(command_json(**{name: "x" * 257}), command=True)
+        assert error.detail == f"{name} has 257 characters; send at most 255"
+
+
+def test_an_unknown_kind_is_told_the_kinds_that_are_carried_out() -> None:
+    error = refusal(command_json(kind="zzz"), command=True)
+    _, _, kinds = error.detail.partition("send one of ")
+    left_out = [kind for kind in COMMAND_KINDS if kind not in kinds.split(", ")]
+    assert left_out == ["redrive", "erase"]
 
 
 def test_the_bounds_are_those_that_the_documents_name() -> None:
