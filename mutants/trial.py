@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from types import CodeType, FunctionType
 from typing import Any, Final
 
@@ -23,7 +24,7 @@ import pytest
 from hypothesis import Phase, settings
 
 from mutants.mutant import Mutant
-from mutants.targets import Judge, Seeds, Target, Tests
+from mutants.targets import GuardSeeds, Judge, Seeds, Target, Tests
 
 MEMORY_BYTES_MAX: Final = 8 << 30
 EXAMPLES_MAX: Final = 50
@@ -135,39 +136,26 @@ def _complaints(judges: Sequence[Judge], plan: Plan, function: str | None) -> It
         signal.setitimer(signal.ITIMER_PROF, each.cpu_s_max)
         if isinstance(each, Tests):
             yield from _by_tests(plan.chosen(each.paths, function))
-        elif isinstance(each, Seeds):
-            yield from _by_seeds(each.seeds)
         else:
-            yield from _by_guard_seeds(each.seeds)
+            yield from _by_seeds(each)
 
 
-def _by_seeds(seeds: range) -> Iterator[str]:
-    from simulator.run import Run  # noqa: PLC0415 — only the engine's targets need it
-
-    for seed in seeds:
-        try:
-            complaints = Run(seed).go().complaints
-        except Exception as error:  # noqa: BLE001 — whatever a mutant raises is noticed
-            complaints = [repr(error)]
-        for said in complaints:
-            if not said.startswith("G:"):  # a fault that struck nothing: chance, no complaint
-                yield f"seed {seed}: {said}"
-
-
-def _by_guard_seeds(seeds: range) -> Iterator[str]:
-    from simulator.guards import GUARDS  # noqa: PLC0415 — as above
+def _by_seeds(judge: Seeds | GuardSeeds) -> Iterator[str]:
+    from simulator.guards import GUARDS  # noqa: PLC0415 — only the engine's targets need it
     from simulator.run import Run  # noqa: PLC0415 — as above
 
-    for guard in GUARDS:
-        for seed in seeds:
-            try:
-                run = Run(seed, chosen=guard.faults, storm_s=guard.storm_s)
-                complaints = run.go().complaints
-            except Exception as error:  # noqa: BLE001 — whatever a mutant raises is noticed
-                complaints = [repr(error)]
-            for said in complaints:
-                if not said.startswith("G:"):
-                    yield f"seed {seed} --faults '{','.join(guard.faults)}': {said}"
+    runs: list[dict[str, Any]] = [{}]
+    if isinstance(judge, GuardSeeds):
+        runs = [{"chosen": guard.faults, "storm_s": guard.storm_s} for guard in GUARDS]
+    for options, seed in product(runs, judge.seeds):
+        try:
+            complaints = Run(seed, **options).go().complaints
+        except Exception as error:  # noqa: BLE001 — whatever a mutant raises is noticed
+            complaints = [repr(error)]
+        faults = f" --faults '{','.join(options['chosen'])}'" if options else ""
+        for said in complaints:
+            if not said.startswith("G:"):  # a fault that struck nothing: chance, no complaint
+                yield f"seed {seed}{faults}: {said}"
 
 
 class _Failures:
