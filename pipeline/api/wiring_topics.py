@@ -74,7 +74,6 @@ def make_taking(
     outcomes = Outcomes(
         settings.data_dir / f"{settings.topic_prefix}api" / "outcomes",
         settings.topic_prefix,
-        client,
         OutcomeReaders(codecs.schemas, codecs.writer_schema),
         settings.api_history_days,
         now_ms,

@@ -1,1 +1,25 @@
-"""What asks Kafka outside the engine: readers up to an end, and tails."""
+"""Everything that asks Kafka outside the engine: readers without a group, questions about topics.
+
+`reader.py` is the one consumer, `admin.py` the one admin client; `committed_log.py` reads topics to
+an end, `tail.py` reads them as they grow; `errors.py` says what a failure means.
+
+What is known about librdkafka 2.16, and what follows from it here:
+
+- A client that is closed, or that nobody holds, never answers what it was asked. An answer about
+  topics that reaches an admin client while it is being closed ends the process
+  (`rd_kafka_DescribeTopicsResponse_parse`, which then gives neither result nor error). So `Admin`
+  keeps each client until all that it was asked has an answer.
+- An admin client ends the process when a connection goes that its question waits for (librdkafka's
+  pull request 5397). So `Admin` reaches a broker before each question, and offsets are asked for by
+  consumers, in a worker above all, which has to outlive its brokers.
+- The admin client's question for a group's offsets ends the process while the coordinator of the
+  group is loading. So a consumer that never joins the group asks for them.
+- A client that lived through a broker's restart may go on asking with the leader epoch of before,
+  which the broker refuses for ever. So a client that failed is replaced by a new one.
+- A group's offsets are told to a consumer that is `read_uncommitted` at once; to another one only
+  while no transaction is open that has offsets of the group.
+- Of what a consumer reports, nothing is ever marked as retriable: whoever is to read on through
+  everything says so (`Reader(is_patient=True)`).
+- Each consumer looks for the coordinator of its `group.id`, also where it joins no group: brokers
+  and their access lists see the name.
+"""

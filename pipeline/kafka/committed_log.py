@@ -1,7 +1,7 @@
 """Topics read as any consumer of committed records sees them, up to an end that is really one.
 
-Owns: a consumer without a group over all partitions of some topics, and the question whether the
-end that stood when it was asked for has been reached.
+Owns: a reader of all partitions of some topics, and the question whether the end that stood when it
+was asked for has been reached.
 Does not own: decoding, and what the records ought to be.
 Invariant: `rest` returns every record of every transaction that was committed before it was called.
 
@@ -13,32 +13,21 @@ read_uncommitted one, and reached when the last stable offset has come to it.
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, Self, cast
+from typing import Any, Final, Self
 
-import confluent_kafka as ck
-from confluent_kafka import KafkaError, KafkaException, Message
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._listoffsets import OffsetSpec
+from confluent_kafka import Message
 
-from pipeline.errors import AwawayError
+from pipeline.kafka.errors import UnreadableLogError
+from pipeline.kafka.reader import FROM_THE_START, REQUEST_TIMEOUT_S, Partition, Reader
 
-MESSAGES_AT_ONCE: Final = 10_000
-REQUEST_TIMEOUT_S: Final = 15.0
+__all__ = ["LOG_LEVEL", "CommittedLog", "UnreadableLogError"]
+
+RECORDS_AT_ONCE: Final = 10_000
 POLL_S: Final = 0.2
 LOG_LEVEL: Final = 2
 """Of librdkafka: only what is critical; waiting for a broker that has just started is not."""
 
-_LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-
-Place = tuple[str, int]
-
-
-class UnreadableLogError(AwawayError):
-    """A topic cannot be read to its end.
-
-    Operator action: is the broker up, and is there a transaction that nobody ended
-    (`kafka-transactions.sh find-hanging`)?
-    """
+_GROUP: Final = "awaway-log-reader"
 
 
 class CommittedLog:
@@ -49,41 +38,24 @@ class CommittedLog:
         topics: full names; each must exist.
 
     Raises:
-        UnreadableLogError: the broker does not know one of them.
+        UnreadableLogError: the brokers do not answer, or do not know one of them.
     """
 
     def __init__(self, client: Mapping[str, Any] | str, topics: Sequence[str]) -> None:
-        self._client: dict[str, Any] = {
+        self._settings: dict[str, Any] = {
             **({"bootstrap.servers": client} if isinstance(client, str) else client),
             "log_level": LOG_LEVEL,
+            "fetch.message.max.bytes": 16 << 20,
         }
-        self._consumer = ck.Consumer(
-            {
-                **self._client,
-                "group.id": "awaway-log-reader",
-                "enable.auto.commit": False,
-                "isolation.level": "read_committed",
-                "enable.partition.eof": True,
-                "auto.offset.reset": "error",
-                "fetch.message.max.bytes": 16 << 20,
-            }
-        )
-        known = self._consumer.list_topics(timeout=REQUEST_TIMEOUT_S).topics
-        if missing := [topic for topic in topics if topic not in known]:
-            raise UnreadableLogError(
-                f"topics that are not there: {', '.join(missing)}", fix="awaway topics apply"
-            )
-        self._places = [(topic, number) for topic in topics for number in known[topic].partitions]
-        self._stable_ends: dict[Place, int] = {}
-        self._consumer.assign(
-            [ck.TopicPartition(*place, ck.OFFSET_BEGINNING) for place in self._places]
-        )
+        self._reader = Reader(self._settings, _GROUP, timeout_s=REQUEST_TIMEOUT_S)
+        self._partitions = self._reader.partitions(topics)
+        self._reader.assign(dict.fromkeys(self._partitions, FROM_THE_START))
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._consumer.close()
+        self._reader.close()
 
     def poll(self, timeout_s: float) -> list[Message]:
         """Return what has come by, after at most `timeout_s` seconds.
@@ -91,17 +63,7 @@ class CommittedLog:
         Raises:
             UnreadableLogError: the broker refused, and will again.
         """
-        found = []
-        for message in self._consumer.consume(MESSAGES_AT_ONCE, timeout_s):
-            error = message.error()
-            if error is None:
-                found.append(message)
-            elif error.code() == KafkaError._PARTITION_EOF:
-                place = (str(message.topic()), int(message.partition() or 0))
-                self._stable_ends[place] = int(message.offset() or 0)
-            elif not error.retriable():
-                raise UnreadableLogError("a topic cannot be read", why=error.str())
-        return found
+        return self._reader.gather(RECORDS_AT_ONCE, timeout_s).records
 
     def rest(self, timeout_s: float) -> Iterator[Message]:
         """Everything that is not read yet, up to the ends of now.
@@ -111,55 +73,39 @@ class CommittedLog:
         """
         deadline = time.monotonic() + timeout_s
         ends = self._ends(min(deadline, time.monotonic() + REQUEST_TIMEOUT_S))
-        while unread := [
-            place for place, end in ends.items() if self._stable_ends.get(place, -1) < end
-        ]:
-            if time.monotonic() > deadline:
-                raise UnreadableLogError(
-                    "the topics could not be read to their ends",
-                    why=f"not finished: {unread}",
-                    fix="look for a transaction that nobody ended",
-                )
-            yield from self.poll(POLL_S)
+        return self._up_to(ends, deadline, "look for a transaction that nobody ended")
 
     def to_its_ends(self, timeout_s: float) -> Iterator[Message]:
         """Everything up to an end that each partition has had by then.
 
-        For topics that nobody writes to in transactions: it asks no admin client, which in a worker
-        may end the process as a broker goes.
+        For topics that nobody writes to in transactions.
 
         Raises:
             UnreadableLogError: the ends were not reached within `timeout_s` seconds.
         """
-        deadline = time.monotonic() + timeout_s
-        while unread := [place for place in self._places if place not in self._stable_ends]:
+        ends = dict.fromkeys(self._partitions, 0)
+        return self._up_to(ends, time.monotonic() + timeout_s, "is the broker up?")
+
+    def _up_to(self, ends: Mapping[Partition, int], deadline: float, fix: str) -> Iterator[Message]:
+        reached = self._reader.reached
+        while unread := [one for one, end in ends.items() if reached.get(one, -1) < end]:
             if time.monotonic() > deadline:
                 raise UnreadableLogError(
                     "the topics could not be read to their ends",
                     why=f"not finished: {unread}",
-                    fix="is the broker up?",
+                    fix=fix,
                 )
             yield from self.poll(POLL_S)
 
-    def _ends(self, deadline: float) -> dict[Place, int]:
+    def _ends(self, deadline: float) -> dict[Partition, int]:
         """Ask again for some time: just after a topic was made, or the broker started, a leader may
         be another than the broker says."""
+        uncommitted = {**self._settings, "isolation.level": "read_uncommitted"}
         while True:
             try:
-                return self._asked_ends()
-            except KafkaException as error:
+                with Reader(uncommitted, _GROUP, timeout_s=REQUEST_TIMEOUT_S) as asker:
+                    return asker.ends(self._partitions)
+            except UnreadableLogError as error:
                 if time.monotonic() > deadline:
                     raise UnreadableLogError("the ends are not known", why=str(error)) from error
             time.sleep(POLL_S)
-
-    def _asked_ends(self) -> dict[Place, int]:
-        admin = AdminClient(self._client)  # its answers are lost with it: keep it for as long
-        asked = admin.list_offsets(
-            {ck.TopicPartition(*place): _LATEST for place in self._places},
-            isolation_level=ck.IsolationLevel.READ_UNCOMMITTED,
-            request_timeout=REQUEST_TIMEOUT_S,
-        )
-        return {
-            (place.topic, place.partition): cast(int, future.result().offset)
-            for place, future in asked.items()
-        }

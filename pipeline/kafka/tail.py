@@ -11,72 +11,69 @@ what they stand for sees every record once.
 import asyncio
 import logging
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple, Protocol, cast
+from typing import Any, Final, NamedTuple, Protocol
 
-import confluent_kafka as ck
 import structlog
-from confluent_kafka import KafkaError, KafkaException, Message
-from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._listoffsets import OffsetSpec
+from confluent_kafka import Message
 
 from pipeline.codec.errors import RegistryUnavailableError
-
-Place = tuple[str, int]
-"""Full name of a topic, and partition."""
+from pipeline.kafka.admin import Admin
+from pipeline.kafka.errors import UnreadableLogError
+from pipeline.kafka.reader import FROM_THE_START, Partition, Reader
 
 RECORDS_AT_ONCE: Final = 2_000
 _POLL_S: Final = 0.2
 _REQUEST_TIMEOUT_S: Final = 10.0
-_ANSWER_S: Final = _REQUEST_TIMEOUT_S + 2.0
 _AGAIN_S: Final = 1.0
 _JOIN_S: Final = 5.0
 _log = structlog.get_logger("awaway.api.following")
 _client_log = logging.getLogger("awaway.api.kafka")
 _LOG_LEVEL: Final = 4
-"""Of clients that ask once: warnings, not what they say as they end."""
-_EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
-_LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+"""Of an admin client that asks once: warnings, not what it says as it ends."""
 
 
 class Log(NamedTuple):
     """What the topics have when reading begins.
 
     Attributes:
-        firsts: the earliest offset of each place. ends: the last stable one.
+        firsts: the earliest offset of each partition. ends: the last stable one.
         topic_ids: by name; a topic that was made again has another.
+        since: asks for the first offset of some partitions at or after an instant, ms since 1970;
+            −1 where there is none. It raises UnreadableLogError where the brokers do not say.
     """
 
-    firsts: Mapping[Place, int]
-    ends: Mapping[Place, int]
+    firsts: Mapping[Partition, int]
+    ends: Mapping[Partition, int]
     topic_ids: Mapping[str, str]
+    since: Callable[[Sequence[Partition], int], Mapping[Partition, int]]
 
 
 class Follower(Protocol):
     """Takes in what was read; called on the thread that reads."""
 
-    def begin(self, log: Log) -> Mapping[Place, int]:
+    def begin(self, log: Log) -> Mapping[Partition, int]:
         """Where to read on; also called when reading has to begin anew.
 
         Args:
             log: what there is to read.
 
         Returns:
-            The next offset by place; the earliest there is where a place is left out.
+            The next offset by partition; the earliest there is where a partition is left out.
         """
         ...
 
-    def take(self, records: Sequence[Message], positions: Mapping[Place, int]) -> None:
+    def take(self, records: Sequence[Message], positions: Mapping[Partition, int]) -> None:
         """Take in records, in the order of each partition.
 
         Args:
-            positions: the next offset of each place that moved.
+            positions: the next offset of each partition that moved.
         """
         ...
 
     def caught_up(self) -> None:
-        """Every place was just read to its end."""
+        """Every partition was just read to its end."""
         ...
 
 
@@ -107,8 +104,6 @@ class TopicThread:
         self._follower = follower
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=followed.name, daemon=True)
-        self._at_end: set[Place] = set()
-        self.places: tuple[Place, ...] = ()
 
     async def start(self) -> None:
         """Begin to read."""
@@ -124,7 +119,7 @@ class TopicThread:
         while not self._stopping.is_set():
             try:
                 self._read()
-            except (KafkaException, RegistryUnavailableError) as error:
+            except (UnreadableLogError, RegistryUnavailableError) as error:
                 _log.warning("reading is interrupted", name=self._followed.name, reason=str(error))
                 self._stopping.wait(_AGAIN_S)
             except Exception:  # noqa: BLE001 - a thread that dies unseen leaves its reader behind
@@ -132,78 +127,45 @@ class TopicThread:
                 self._stopping.wait(_AGAIN_S)
 
     def _read(self) -> None:
-        consumer = ck.Consumer(
-            {
-                "queued.max.messages.kbytes": 32_768,
-                **self._followed.client,
-                "client.id": f"awaway-api-{self._followed.name}",
-                "group.id": "awaway-api",
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "auto.offset.reset": "earliest",
-                "isolation.level": "read_committed",
-                "enable.partition.eof": True,
-            },
+        settings = {
+            "queued.max.messages.kbytes": 32_768,
+            "auto.offset.reset": "earliest",
+            **self._followed.client,
+            "client.id": f"awaway-api-{self._followed.name}",
+        }
+        with Reader(
+            settings,
+            "awaway-api",
+            timeout_s=_REQUEST_TIMEOUT_S,
+            is_patient=True,
             logger=_client_log,
-        )
-        try:
-            self._assign(consumer)
+        ) as reader:
+            positions = self._begin(reader)
             while not self._stopping.is_set():
-                self._step(consumer)
-        finally:
-            consumer.close()
+                polled = reader.poll(RECORDS_AT_ONCE, _POLL_S)
+                if moved := polled.positions():
+                    self._take(polled.records, moved)
+                    positions.update(moved)
+                if positions == reader.reached:
+                    self._follower.caught_up()
 
-    def _assign(self, consumer: Any) -> None:
-        known = consumer.list_topics(timeout=_REQUEST_TIMEOUT_S).topics
-        missing = [name for name in self._followed.topics if name not in known]
-        if missing:
-            reason = f"topics that are not there: {', '.join(missing)}"
-            raise KafkaException(KafkaError(KafkaError.UNKNOWN_TOPIC_OR_PART, reason))
-        self.places = tuple(
-            (name, number) for name in self._followed.topics for number in known[name].partitions
-        )
-        client = self._followed.client
+    def _begin(self, reader: Reader) -> dict[Partition, int]:
+        """Read from where the follower says; gives the positions, −1 where nothing was read yet."""
+        partitions = reader.partitions(self._followed.topics)
+        admin = Admin({**self._followed.client, "log_level": _LOG_LEVEL}, _REQUEST_TIMEOUT_S)
+        topics = admin.topics(self._followed.topics)
         starts = self._follower.begin(
             Log(
-                offsets_of(client, self.places, _EARLIEST),
-                offsets_of(client, self.places, _LATEST),
-                topic_ids(client, self._followed.topics),
+                reader.starts(partitions),
+                reader.ends(partitions),
+                {name: topic.topic_id for name, topic in topics.items()},
+                reader.since,
             )
         )
-        self._at_end.clear()
-        consumer.assign(
-            [
-                ck.TopicPartition(*place, starts.get(place, ck.OFFSET_BEGINNING))
-                for place in self.places
-            ]
-        )
+        reader.assign({one: starts.get(one, FROM_THE_START) for one in partitions})
+        return dict.fromkeys(partitions, -1)
 
-    def _step(self, consumer: Any) -> None:
-        polled = consumer.consume(1, _POLL_S)
-        if polled:
-            polled += consumer.consume(RECORDS_AT_ONCE - 1, 0)
-        records: list[Message] = []
-        positions: dict[Place, int] = {}
-        for record in polled:
-            place = (record.topic(), record.partition())
-            error = record.error()
-            if error is None:
-                records.append(record)
-                positions[place] = record.offset() + 1
-                self._at_end.discard(place)
-            elif error.code() == KafkaError._PARTITION_EOF:
-                self._at_end.add(place)
-                positions[place] = record.offset()
-            elif error.fatal():
-                raise KafkaException(error)
-            else:
-                _log.warning("kafka", name=self._followed.name, reason=error.str())
-        if positions:
-            self._take(records, positions)
-        if len(self._at_end) == len(self.places):
-            self._follower.caught_up()
-
-    def _take(self, records: list[Message], positions: Mapping[Place, int]) -> None:
+    def _take(self, records: list[Message], positions: Mapping[Partition, int]) -> None:
         while True:
             try:
                 self._follower.take(records, positions)
@@ -212,40 +174,3 @@ class TopicThread:
                 _log.warning("waiting for the registry", reason=str(error))
                 if self._stopping.wait(_AGAIN_S):
                     return
-
-
-def offsets_of(
-    client: Mapping[str, Any], places: Sequence[Place], wanted: OffsetSpec
-) -> dict[Place, int]:
-    """One offset of each place, as a reader of committed records sees it.
-
-    Args:
-        wanted: the end, or the first record of an instant or later; −1 where there is none.
-
-    Raises:
-        KafkaException: the brokers did not say.
-    """
-    # Held by a name: a client that nobody holds is closed, and answers nothing.
-    admin = AdminClient({**client, "log_level": _LOG_LEVEL})
-    asked = admin.list_offsets(
-        {ck.TopicPartition(*place): wanted for place in places},
-        isolation_level=ck.IsolationLevel.READ_COMMITTED,
-        request_timeout=_REQUEST_TIMEOUT_S,
-    )
-    return {
-        (place.topic, place.partition): cast(int, future.result(_ANSWER_S).offset)
-        for place, future in asked.items()
-    }
-
-
-def topic_ids(client: Mapping[str, Any], topics: Sequence[str]) -> dict[str, str]:
-    """The UUID of each topic.
-
-    Raises:
-        KafkaException: the brokers did not say.
-    """
-    admin = AdminClient({**client, "log_level": _LOG_LEVEL})
-    asked = admin.describe_topics(
-        ck.TopicCollection(list(topics)), request_timeout=_REQUEST_TIMEOUT_S
-    )
-    return {name: str(future.result(_ANSWER_S).topic_id) for name, future in asked.items()}

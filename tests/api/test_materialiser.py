@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.api.reads.materialise import STORE_AGE_MS_MAX, Materialiser, State
-from pipeline.api.reads.progress_topic import OffsetsGoneError, Polled, TopicUnreadableError
+from pipeline.api.reads.progress_topic import Polled
 from pipeline.api.reads.store import Identity, ProgressStore, ReadStoreError
 from pipeline.codec.errors import RegistryUnavailableError
+from pipeline.kafka.errors import OffsetGoneError, UnreadableLogError
 from pipeline.observability import api_metrics as m
 from pipeline.observability.api_prometheus import ApiMetrics
 from tests.api.scene import ENCODER, IDENTITY, NOON, SCHEMA, Scene, person
@@ -146,12 +147,12 @@ def test_what_does_not_fit_is_built_anew(tmp_path: Path) -> None:
 
 
 def test_after_trouble_it_reads_on_from_where_the_store_ends(tmp_path: Path) -> None:
-    topic = Topic([[told(0, 1)], TopicUnreadableError("no broker"), [told(1, 2)], [], []], [1, 2])
+    topic = Topic([[told(0, 1)], UnreadableLogError("no broker"), [told(1, 2)], [], []], [1, 2])
     source = materialiser(tmp_path, topic)
     source._stop.wait = lambda _=None: False  # type: ignore[method-assign, assignment]
     run(source, topic)
     assert (topic.read_at, aside(source)) == ([{}, {0: 1}], 0)
-    gone = Topic([OffsetsGoneError("gone"), [told(5, 9)], []], [6])
+    gone = Topic([OffsetGoneError("gone"), [told(5, 9)], []], [6])
     other = materialiser(tmp_path, gone)
     run(other, gone)
     assert (gone.read_at, aside(other)) == ([{0: 2}, {}], 1)

@@ -23,7 +23,8 @@ from pipeline.core.records import (
     OriginalCompletion,
     ReconciliationAlert,
 )
-from pipeline.kafka.tail import Log, Place
+from pipeline.kafka.reader import Partition
+from pipeline.kafka.tail import Log
 from tests.integration.ledger import ROOT
 
 SCHEMAS = load_schemas(ROOT / "schemas")
@@ -133,15 +134,18 @@ def alert(number: int, verdict: str) -> ReconciliationAlert:
 
 def opened(folder: Path, clock: Clock) -> Outcomes:
     trees = {number: SCHEMAS[name].tree for name, number in IDS.items()}
-    return Outcomes(folder, "t.", {}, OutcomeReaders(SCHEMAS, trees.__getitem__), 90, clock)
+    return Outcomes(folder, "t.", OutcomeReaders(SCHEMAS, trees.__getitem__), 90, clock)
 
 
-def follow(index: Outcomes, *records: Read, positions: Mapping[Place, int] | None = None) -> None:
+def follow(
+    index: Outcomes, *records: Read, positions: Mapping[Partition, int] | None = None
+) -> None:
     index.take(cast(Sequence[Message], records), positions or {})
 
 
-def log(topic_id: str, ends: Mapping[Place, int]) -> Log:
-    return Log(dict.fromkeys(ends, 0), ends, {name: topic_id for name, _ in ends})
+def log(topic_id: str, ends: Mapping[Partition, int]) -> Log:
+    topic_ids = {name: topic_id for name, _ in ends}
+    return Log(dict.fromkeys(ends, 0), ends, topic_ids, lambda asked, _: dict.fromkeys(asked, -1))
 
 
 @pytest.fixture
@@ -211,11 +215,10 @@ def test_what_is_older_than_the_history_is_not_shown(index: Outcomes, clock: Clo
 
 
 def test_it_reads_on_where_it_stopped_and_begins_anew_with_other_topics(
-    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, clock: Clock
 ) -> None:
     """Where the topic has nothing within the history, it begins at the end."""
     place = ("t.audit", 0)
-    monkeypatch.setattr(module, "offsets_of", lambda *_: {place: -1})
     first = opened(tmp_path / "index", clock)
     follow(first, Read("audit", 4, audit(4)), positions={place: 5})
     first.begin(log("one", {place: 9}))

@@ -27,8 +27,8 @@ from confluent_kafka import Message
 
 from pipeline.api.live.events import TOPICS, Place, Streamed, epoch_of
 from pipeline.codec.partitioner import partition_of
+from pipeline.kafka.reader import Partition, record_offset, record_partition
 from pipeline.kafka.tail import Log
-from pipeline.kafka.tail import Place as LogPlace
 
 REMEMBERED_MAX: Final = 500
 """Records of each partition kept in memory, for clients that come back soon."""
@@ -140,7 +140,7 @@ class Hub:
         self._memory: dict[tuple[int, int], _Memory] = {}
         self._next: dict[tuple[int, int], int] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._read_to: dict[LogPlace, int] = {}
+        self._read_to: dict[Partition, int] = {}
         self.epoch = ""
         self.partitions = 0
         self.count = 0
@@ -161,18 +161,17 @@ class Hub:
 
     # --- following, on the thread that reads -----------------------------------------------------
 
-    def begin(self, log: Log) -> Mapping[LogPlace, int]:
+    def begin(self, log: Log) -> Mapping[Partition, int]:
         """Where it stopped; at first a little before the end, to have something in memory."""
         epoch = epoch_of(log.topic_ids)
         if epoch != self.epoch:
             self._read_to = {
-                place: max(log.firsts[place], end - REMEMBERED_MAX)
-                for place, end in log.ends.items()
+                one: max(log.firsts[one], end - REMEMBERED_MAX) for one, end in log.ends.items()
             }
             self._hand_over(self._reset, epoch, dict(self._read_to))
         return dict(self._read_to)
 
-    def take(self, records: Sequence[Message], positions: Mapping[LogPlace, int]) -> None:
+    def take(self, records: Sequence[Message], positions: Mapping[Partition, int]) -> None:
         """Pass records on, a few at a time, so that clients send what they have in between."""
         for start in range(0, len(records), RECORDS_AT_ONCE):
             self._hand_over(self._dispatch, records[start : start + RECORDS_AT_ONCE])
@@ -206,20 +205,20 @@ class Hub:
 
     # --- on the event loop -----------------------------------------------------------------------
 
-    def _reset(self, epoch: str, starts: Mapping[LogPlace, int]) -> None:
+    def _reset(self, epoch: str, starts: Mapping[Partition, int]) -> None:
         for client in self._everyone():
             client.end(End.RESET)
-        self._memory = {self._at(place): _Memory(start) for place, start in starts.items()}
-        self._next = {self._at(place): start for place, start in starts.items()}
+        self._memory = {self._at(one): _Memory(start) for one, start in starts.items()}
+        self._next = {self._at(one): start for one, start in starts.items()}
         self.partitions = len({partition for _, partition in starts})
         self.epoch = epoch
 
     def _dispatch(self, records: Sequence[Message]) -> None:
         for record in records:
-            topic, partition = self._at((record.topic() or "", record.partition() or 0))
+            topic, partition = self._at(record_partition(record))
             raw_key, value = record.key(), record.value()
             key = raw_key if isinstance(raw_key, bytes) else b""
-            one = Streamed(topic, record.offset() or 0, record.timestamp()[1], _bytes(value))
+            one = Streamed(topic, record_offset(record), record.timestamp()[1], _bytes(value))
             self._memory[topic, partition].add(key, one)
             self._next[topic, partition] = one.offset + 1
             for client in tuple(self._clients.get(key, ())):
@@ -227,12 +226,12 @@ class Hub:
             for watcher in self.watchers:
                 watcher(key, partition, one)
 
-    def _move(self, positions: Mapping[LogPlace, int]) -> None:
-        for place, position in positions.items():
-            self._next[self._at(place)] = position
+    def _move(self, positions: Mapping[Partition, int]) -> None:
+        for one, position in positions.items():
+            self._next[self._at(one)] = position
 
-    def _at(self, place: LogPlace) -> tuple[int, int]:
-        return self._numbers[place[0]], place[1]
+    def _at(self, partition: Partition) -> tuple[int, int]:
+        return self._numbers[partition[0]], partition[1]
 
     def place(self, user: bytes) -> Place:
         """Up to where everything of a user was passed on."""

@@ -19,11 +19,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
-import confluent_kafka as ck
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import Message
 
 from pipeline.api.live.events import Streamed
 from pipeline.errors import AwawayError
+from pipeline.kafka.errors import OffsetGoneError, UnreadableLogError
+from pipeline.kafka.reader import Reader, record_offset
 
 PAGE_RECORDS_MAX: Final = 1_000
 """A user's records of one topic at which a page ends; it may have as many more as are consumed at
@@ -89,6 +90,24 @@ class _Reading:
     def was_heard(self) -> bool:
         return self.is_done or self.seen_ms >= 0
 
+    def take(self, record: Message, user: bytes) -> None:
+        if self.is_done:
+            return
+        offset, until = record_offset(record), self.stretch.until
+        if offset < until:
+            time_ms = record.timestamp()[1]
+            self.seen_ms = max(self.seen_ms, time_ms, 0)
+            if record.key() == user:
+                value = record.value()
+                self.found.append(Streamed(self.stretch.topic, offset, time_ms, value))
+        self.next_offset = min(offset + 1, until)
+        self.is_done = self.next_offset >= until
+
+    def reached_end(self, end: int) -> None:
+        if not self.is_done:
+            self.next_offset = max(self.next_offset, min(end, self.stretch.until))
+            self.is_done = True
+
 
 @dataclass(frozen=True, slots=True)
 class Replay:
@@ -115,41 +134,33 @@ class Replay:
         Raises:
             NotReplayedError: see there.
         """
-        consumer = ck.Consumer(
-            {
-                "fetch.wait.max.ms": 50,
-                "queued.max.messages.kbytes": _QUEUED_KIB,
-                **self.client,
-                "client.id": "awaway-api-replay",
-                "group.id": "awaway-api",
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "auto.offset.reset": "error",
-                "isolation.level": "read_committed",
-                "enable.partition.eof": True,
-            }
-        )
+        settings = {
+            "fetch.wait.max.ms": 50,
+            "queued.max.messages.kbytes": _QUEUED_KIB,
+            **self.client,
+            "client.id": "awaway-api-replay",
+        }
         try:
-            return _read(consumer, user, partition, stretches, unwanted)
-        except KafkaException as error:
+            with Reader(settings, "awaway-api", timeout_s=_REQUEST_TIMEOUT_S) as reader:
+                return _read(reader, user, partition, stretches, unwanted)
+        except OffsetGoneError as error:
+            raise NotReplayedError("gone") from error
+        except UnreadableLogError as error:
             raise NotReplayedError("unavailable", why=str(error)) from error
-        finally:
-            consumer.close()
 
 
 def _read(
-    consumer: Any,
+    reader: Reader,
     user: bytes,
     partition: int,
     stretches: Sequence[Stretch],
     unwanted: threading.Event,
 ) -> ReplayPage:
-    for one in stretches:
-        place = ck.TopicPartition(one.name, partition)
-        low, high = consumer.get_watermark_offsets(place, _REQUEST_TIMEOUT_S)
-        if not low <= one.since <= high:
-            raise NotReplayedError("gone")
-    consumer.assign([ck.TopicPartition(one.name, partition, one.since) for one in stretches])
+    sinces = {(one.name, partition): one.since for one in stretches}
+    lows, highs = reader.starts(list(sinces)), reader.ends(list(sinces))
+    if not all(lows[place] <= since <= highs[place] for place, since in sinces.items()):
+        raise NotReplayedError("gone")
+    reader.assign(sinces)
     readings = {one.name: _Reading(one, one.since) for one in stretches}
     started_s = time.monotonic()
     while any(reading.is_open for reading in readings.values()):
@@ -158,38 +169,16 @@ def _read(
             break
         if took_s > SILENT_S_MAX or unwanted.is_set():
             raise NotReplayedError("unavailable", why="the brokers say nothing")
-        polled = consumer.consume(1, _POLL_S)
-        if polled:
-            polled += consumer.consume(_AT_ONCE - 1, 0)
-        for record in polled:
-            _take(record, user, readings)
+        polled = reader.poll(_AT_ONCE, _POLL_S)
+        for record in polled.records:
+            readings[str(record.topic())].take(record, user)
+        for (name, _), end in polled.ends.items():
+            readings[name].reached_end(end)
         for name, reading in readings.items():
             if reading.is_open and len(reading.found) >= PAGE_RECORDS_MAX:
                 reading.is_paused = True
-                consumer.pause([ck.TopicPartition(name, partition)])
+                reader.pause((name, partition))
     return _page(list(readings.values()))
-
-
-def _take(record: Any, user: bytes, readings: Mapping[str, _Reading]) -> None:
-    reading = readings.get(record.topic())
-    error = record.error()
-    if error is not None and error.code() != KafkaError._PARTITION_EOF:
-        if error.code() == KafkaError._AUTO_OFFSET_RESET:
-            raise NotReplayedError("gone")
-        raise KafkaException(error)
-    if reading is None or reading.is_done:
-        return
-    offset, until = record.offset(), reading.stretch.until
-    if error is not None:
-        reading.next_offset, reading.is_done = min(offset, until), True
-        return
-    if offset < until:
-        time_ms = record.timestamp()[1]
-        reading.seen_ms = max(reading.seen_ms, time_ms, 0)
-        if record.key() == user:
-            reading.found.append(Streamed(reading.stretch.topic, offset, time_ms, record.value()))
-    reading.next_offset = min(offset + 1, until)
-    reading.is_done = reading.next_offset >= until
 
 
 def _page(readings: Sequence[_Reading]) -> ReplayPage:

@@ -18,12 +18,11 @@ One writer, the thread that follows, and the event loop, which writes receipts. 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import structlog
 from confluent_kafka import Message
-from confluent_kafka.admin._listoffsets import OffsetSpec
 from rocksdict import AccessType, DBCompressionType, Options, Rdict, WriteBatch
 
 from pipeline.api.outcomes.recent import Recent
@@ -52,7 +51,8 @@ from pipeline.codec.published import NotPublishedError, PublishedReader, WriterS
 from pipeline.codec.schemas import Schema
 from pipeline.core.records import AuditEntry, DeadLetter
 from pipeline.errors import AwawayError
-from pipeline.kafka.tail import Log, Place, offsets_of
+from pipeline.kafka.reader import Partition
+from pipeline.kafka.tail import Log
 
 VALUE_BYTES_KEPT: Final = 4_096
 """Of a dead letter's input; all of it is at its source offset."""
@@ -118,7 +118,6 @@ class Outcomes:
     Args:
         folder: of the database.
         prefix: of the topics.
-        client: librdkafka settings that reach the cluster.
         readers: decode.
         history_days: how far back it goes.
         now_ms: the time of day.
@@ -128,14 +127,12 @@ class Outcomes:
         self,
         folder: Path,
         prefix: str,
-        client: Mapping[str, Any],
         readers: OutcomeReaders,
         history_days: int,
         now_ms: Callable[[], int],
     ) -> None:
         self._kinds = {f"{prefix}{name}": number for number, name in enumerate(TOPICS)}
         self._inputs = f"{prefix}{INPUTS}"
-        self._client = client
         self._readers = readers
         self._history_ms = history_days * _DAY_MS
         self._now_ms = now_ms
@@ -163,7 +160,7 @@ class Outcomes:
 
     # --- following -------------------------------------------------------------------------------
 
-    def begin(self, log: Log) -> Mapping[Place, int]:
+    def begin(self, log: Log) -> Mapping[Partition, int]:
         """Where to read on: where it stopped, or where the history begins."""
         ends = log.ends
         identity = msgspec.json.encode(sorted(log.topic_ids.items()))
@@ -175,18 +172,17 @@ class Outcomes:
         self._db.put(b"i", identity)
         self.partitions = 1 + max((partition for _, partition in ends), default=-1)
         kept = {
-            place: NUMBER.unpack(raw)[0]
-            for place in ends
-            if (raw := self._db.get(position_key(self._kinds[place[0]], place[1]))) is not None
+            one: NUMBER.unpack(raw)[0]
+            for one in ends
+            if (raw := self._db.get(position_key(self._kinds[one[0]], one[1]))) is not None
         }
-        fresh = [place for place in ends if place not in kept]
+        fresh = [one for one in ends if one not in kept]
         if not fresh:
             return kept
-        since = OffsetSpec.for_timestamp(self._now_ms() - self._history_ms)
-        found = offsets_of(self._client, fresh, since)
-        return kept | {place: n if n >= 0 else ends[place] for place, n in found.items()}
+        found = log.since(fresh, self._now_ms() - self._history_ms)
+        return kept | {one: at if at >= 0 else ends[one] for one, at in found.items()}
 
-    def take(self, records: Sequence[Message], positions: Mapping[Place, int]) -> None:
+    def take(self, records: Sequence[Message], positions: Mapping[Partition, int]) -> None:
         """Index records."""
         batch = WriteBatch(raw_mode=True)
         told: list[tuple[str, Entry]] = []

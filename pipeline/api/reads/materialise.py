@@ -27,7 +27,7 @@ from typing import Any, Final
 import structlog
 
 from pipeline.api.reads.freshness import Freshness
-from pipeline.api.reads.progress_topic import OffsetsGoneError, ProgressTopic, TopicUnreadableError
+from pipeline.api.reads.progress_topic import ProgressTopic
 from pipeline.api.reads.store import Change, Identity, ProgressStore
 from pipeline.codec.errors import CodecError, RegistryUnavailableError
 from pipeline.codec.published import (
@@ -39,6 +39,7 @@ from pipeline.codec.published import (
 )
 from pipeline.codec.schemas import JsonSchema, Schema
 from pipeline.core.records import ProgressUpdated
+from pipeline.kafka.errors import OffsetGoneError, UnreadableLogError
 from pipeline.observability import api_metrics as m
 from pipeline.observability.api_prometheus import ApiMetrics
 
@@ -168,9 +169,9 @@ class Materialiser:
             self._fit(identity)
             topic.read_from(self.store.positions(), identity.partitions)
             self._tail(topic, identity)
-        except OffsetsGoneError as error:
+        except OffsetGoneError as error:
             self._build_anew(identity, f"{error}")
-        except (TopicUnreadableError, RegistryUnavailableError) as error:
+        except (UnreadableLogError, RegistryUnavailableError) as error:
             self.state = State.CONNECTING
             self.reason = str(error)
             _log.warning("progress is not read for the moment", reason=str(error))
@@ -240,7 +241,7 @@ class Materialiser:
         # Where the store stood then: by now it may well be further than the answer.
         for partition, end in ends.items():
             if positions.get(partition, 0) > end:
-                raise OffsetsGoneError(
+                raise OffsetGoneError(
                     f"partition {partition} ends at {end}, before what was read from it",
                     partition=partition,
                 )

@@ -13,8 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-import confluent_kafka as ck
-from confluent_kafka import KafkaError, KafkaException, Message
+from confluent_kafka import KafkaError, Message
 
 from pipeline.codec.avro import MAGIC
 from pipeline.codec.errors import DecodeError
@@ -30,7 +29,9 @@ from pipeline.core.records import (
     ProgressUpdated,
     ReconciliationAlert,
 )
-from pipeline.kafka.committed_log import LOG_LEVEL, REQUEST_TIMEOUT_S, UnreadableLogError
+from pipeline.kafka.committed_log import LOG_LEVEL
+from pipeline.kafka.errors import UnreadableLogError
+from pipeline.kafka.reader import Reader, record_offset, record_partition
 from pipeline.ops.explain.records import Findings, Looked, Place, RawInput
 
 OUTPUTS: Final[Mapping[str, type[Any]]] = {
@@ -54,7 +55,6 @@ _NEAR: Final = 200
 
 _NOT_THERE: Final = frozenset(
     {
-        KafkaError._PARTITION_EOF,
         KafkaError._AUTO_OFFSET_RESET,
         KafkaError._UNKNOWN_PARTITION,
         KafkaError._UNKNOWN_TOPIC,
@@ -97,13 +97,8 @@ class InputReader:
         """
         if not places:
             return {}
-        consumer = consumer_of(self._client)
-        try:
-            return {place: self._raw(place, record) for place, record in _each(consumer, places)}
-        except KafkaException as error:
-            raise UnreadableLogError("the inputs cannot be read", why=str(error)) from error
-        finally:
-            consumer.close()
+        with reader_of(self._client) as reader:
+            return {place: self._raw(place, record) for place, record in _each(reader, places)}
 
     def _raw(self, place: Place, message: Message) -> RawInput:
         value = message.value()
@@ -170,18 +165,13 @@ class LogEvidence:
         home = self.partition(user_id)
         places = [(name, home) for name in OUTPUTS]
         places += [("deadletters", n) for n in range(self.partitions) if n != home]
-        consumer = consumer_of(self._client)
         found = Findings()
         unnamed: list[tuple[Place, AuditEntry]] = []
-        try:
-            looked = [self._stretch(consumer, name, number) for name, number in places]
+        with reader_of(self._client) as reader:
+            looked = self._stretches(reader, places)
             key = user_id.encode()
-            for message in self._records(consumer, looked):
+            for message in self._records(reader, looked):
                 self._sort(message, key, found, unnamed)
-        except KafkaException as error:
-            raise UnreadableLogError("the log cannot be read", why=str(error)) from error
-        finally:
-            consumer.close()
         refused = {letter.cause for _, letter in found.letters}
         found.audit += [pair for pair in unnamed if pair[1].cause in refused]
         found.looked = looked
@@ -195,68 +185,60 @@ class LogEvidence:
 
     def _count(self) -> int:
         topic = f"{self._prefix}audit"
-        consumer = consumer_of(self._client)
-        try:
-            known = consumer.list_topics(topic, timeout=REQUEST_TIMEOUT_S).topics[topic]
-        except KafkaException as error:
-            raise UnreadableLogError(
-                "the brokers do not answer", why=str(error), fix="check AWAWAY_BOOTSTRAP_SERVERS"
-            ) from error
-        finally:
-            consumer.close()
-        if known.error is not None or not known.partitions:
-            raise UnreadableLogError(
-                f"there is no topic {topic}", fix="check AWAWAY_TOPIC_PREFIX", topic=topic
-            )
-        return len(known.partitions)
+        with reader_of(self._client) as reader:
+            try:
+                return len(reader.partitions([topic]))
+            except UnreadableLogError as error:
+                if error.code != KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    raise
+                raise UnreadableLogError(
+                    f"there is no topic {topic}", fix="check AWAWAY_TOPIC_PREFIX", topic=topic
+                ) from error
 
-    def _stretch(self, consumer: Any, name: str, partition: int) -> Looked:
-        topic = f"{self._prefix}{name}"
-        low, high = consumer.get_watermark_offsets(
-            ck.TopicPartition(topic, partition), REQUEST_TIMEOUT_S
-        )
-        since_ms = None if name == "progress" else self._since_ms
-        if since_ms is not None:
-            (found,) = consumer.offsets_for_times(
-                [ck.TopicPartition(topic, partition, since_ms)], REQUEST_TIMEOUT_S
-            )
-            low = high if found.offset < 0 else max(low, found.offset)
-        return Looked(topic, partition, low, high, since_ms)
+    def _stretches(self, reader: Reader, places: Sequence[tuple[str, int]]) -> list[Looked]:
+        """From where to where each partition is read."""
+        partitions = [(f"{self._prefix}{name}", number) for name, number in places]
+        lows, highs = reader.starts(partitions), reader.ends(partitions)
+        since_ms = self._since_ms
+        if since_ms is None:
+            return [Looked(*one, lows[one], highs[one], None) for one in partitions]
+        latest_state = f"{self._prefix}progress"
+        bounded = [one for one in partitions if one[0] != latest_state]
+        for one, at in reader.since(bounded, since_ms).items():
+            lows[one] = highs[one] if at < 0 else max(lows[one], at)
+        return [
+            Looked(*one, lows[one], highs[one], None if one[0] == latest_state else since_ms)
+            for one in partitions
+        ]
 
-    def _records(self, consumer: Any, looked: list[Looked]) -> Iterator[Message]:
+    def _records(self, reader: Reader, looked: list[Looked]) -> Iterator[Message]:
         """Every record of the stretches; those that could not be read to their end say so."""
         open_ones = {
             (one.topic, one.partition): one for one in looked if one.first < one.next_offset
         }
-        positions = {place: one.first for place, one in open_ones.items()}
+        positions = {one: stretch.first for one, stretch in open_ones.items()}
         total = sum(one.next_offset - one.first for one in looked)
-        consumer.assign([ck.TopicPartition(*place, at) for place, at in positions.items()])
+        reader.assign(positions)
         heard_s = time.monotonic()
         while open_ones:
-            for message in consumer.consume(_AT_ONCE, _POLL_S):
-                place = (str(message.topic()), int(message.partition() or 0))
-                one = open_ones.get(place)
-                error = message.error()
-                if error is not None and error.code() != KafkaError._PARTITION_EOF:
-                    raise KafkaException(error)
-                if one is None:
-                    continue
-                at = int(message.offset() or 0)
-                if at > positions[place] or error is None:
-                    heard_s = time.monotonic()
-                positions[place] = max(positions[place], at + (error is None))
-                if positions[place] >= one.next_offset:
-                    del open_ones[place]
-                if error is None:
+            polled = reader.gather(_AT_ONCE, _POLL_S)
+            for one, position in polled.positions().items():
+                if position > positions[one]:
+                    positions[one], heard_s = position, time.monotonic()
+            for message in polled.records:
+                stretch = open_ones.get(record_partition(message))
+                if stretch is not None and record_offset(message) < stretch.next_offset:
                     yield message
-            read = total - sum(one.next_offset - positions[at] for at, one in open_ones.items())
+            for one in [o for o, its in open_ones.items() if positions[o] >= its.next_offset]:
+                del open_ones[one]
+            read = total - sum(its.next_offset - positions[o] for o, its in open_ones.items())
             self._say("reading the log", read, total)
             if time.monotonic() - heard_s > SILENCE_S_MAX:
                 break
-        for place, one in open_ones.items():
-            note = f"read to {positions[place]} only: a transaction is open there"
-            looked[looked.index(one)] = Looked(
-                *place, one.first, one.next_offset, one.since_ms, note
+        for one, stretch in open_ones.items():
+            note = f"read to {positions[one]} only: a transaction is open there"
+            looked[looked.index(stretch)] = Looked(
+                *one, stretch.first, stretch.next_offset, stretch.since_ms, note
             )
 
     def _sort(
@@ -294,54 +276,52 @@ class LogEvidence:
                 found.progress = (place, record)
 
 
-def consumer_of(client: Mapping[str, Any]) -> Any:
-    """A consumer of committed records, without a group."""
-    return ck.Consumer(
+def reader_of(client: Mapping[str, Any]) -> Reader:
+    """A reader of committed records."""
+    return Reader(
         {
             "log_level": LOG_LEVEL,
             "fetch.wait.max.ms": 50,
             **client,
             "client.id": "awaway-explain",
-            "group.id": "awaway-explain",
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "auto.offset.reset": "error",
-            "isolation.level": "read_committed",
-            "enable.partition.eof": True,
             "fetch.message.max.bytes": 16 << 20,
-        }
+        },
+        "awaway-explain",
     )
 
 
-def _each(consumer: Any, places: Sequence[Place]) -> Iterator[tuple[Place, Message]]:
+def _each(reader: Reader, places: Sequence[Place]) -> Iterator[tuple[Place, Message]]:
     """Records by their places, in the order of the log."""
     at: tuple[str, int, int] | None = None
     deadline_s = time.monotonic() + _CONNECT_S + _INPUT_S * len(places)
     for place in sorted(set(places)):
         reached = at is not None and at[:2] == (place.topic, place.partition)
         if not reached or at is None or not 0 <= place.offset - at[2] <= _NEAR:
-            consumer.assign([ck.TopicPartition(place.topic, place.partition, place.offset)])
-        message = _until(consumer, place, deadline_s)
+            reader.assign({(place.topic, place.partition): place.offset})
+        message = _until(reader, place, deadline_s)
         at = (place.topic, place.partition, place.offset + 1) if message is not None else None
         if message is not None:
             yield place, message
 
 
-def _until(consumer: Any, place: Place, deadline_s: float) -> Message | None:
+def _until(reader: Reader, place: Place, deadline_s: float) -> Message | None:
     """The record of a place, reading on to it; None where there is none.
 
     Raises:
         UnreadableLogError: neither was told by the deadline.
     """
     while time.monotonic() < deadline_s:
-        for message in consumer.consume(1, _POLL_S):
-            error = message.error()
-            if error is not None and error.code() not in _NOT_THERE:
-                raise KafkaException(error)
-            if error is not None or message.offset() > place.offset:
+        try:
+            polled = reader.poll(1, _POLL_S)
+        except UnreadableLogError as error:
+            if error.code in _NOT_THERE:
                 return None
-            if message.offset() == place.offset:
-                return message  # type: ignore[no-any-return]
+            raise
+        for message in polled.records:
+            if record_offset(message) == place.offset:
+                return message
+        if polled.ends or any(record_offset(one) > place.offset for one in polled.records):
+            return None
     raise UnreadableLogError(
         "the inputs cannot be read",
         why="the brokers did not answer for the partition in time",

@@ -1,7 +1,7 @@
 """Reading topics to an end that is really one, on the real broker."""
 
 import time
-from typing import Any
+from collections.abc import Sequence
 
 import confluent_kafka as ck
 import pytest
@@ -10,7 +10,9 @@ from confluent_kafka.cimpl import NewTopic
 
 from pipeline.dev.local.stack import LocalStack
 from pipeline.kafka import committed_log
-from pipeline.kafka.committed_log import CommittedLog, UnreadableLogError
+from pipeline.kafka.committed_log import CommittedLog
+from pipeline.kafka.errors import UnreadableLogError, unreadable
+from pipeline.kafka.reader import Partition, Reader
 
 
 @pytest.fixture
@@ -43,15 +45,15 @@ def test_a_leader_that_is_not_known_yet_is_asked_for_again(
     stack: LocalStack, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     refused: list[int] = []
+    answer = Reader.ends
 
-    class Early(AdminClient):
-        def list_offsets(self, *arguments: Any, **named: Any) -> Any:
-            if len(refused) < 2:
-                refused.append(1)
-                raise ck.KafkaException(ck.KafkaError(ck.KafkaError.UNKNOWN_LEADER_EPOCH))
-            return super().list_offsets(*arguments, **named)
+    def early(reader: Reader, partitions: Sequence[Partition]) -> dict[Partition, int]:
+        if len(refused) < 2:
+            refused.append(1)
+            raise unreadable("early", ck.KafkaError(ck.KafkaError.UNKNOWN_LEADER_EPOCH))
+        return answer(reader, partitions)
 
-    monkeypatch.setattr(committed_log, "AdminClient", Early)
+    monkeypatch.setattr(Reader, "ends", early)
     with CommittedLog(stack.bootstrap_servers, [topic]) as log:
         assert list(log.rest(20)) == []
     assert len(refused) == 2
@@ -86,3 +88,10 @@ def test_an_open_transaction_holds_the_end_back(stack: LocalStack, topic: str) -
 def test_unknown_topic_is_named(stack: LocalStack, topic_prefix: str) -> None:
     with pytest.raises(UnreadableLogError, match=f"{topic_prefix}nowhere"):
         CommittedLog(stack.bootstrap_servers, [f"{topic_prefix}nowhere"])
+
+
+def test_brokers_that_do_not_answer_are_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(committed_log, "REQUEST_TIMEOUT_S", 0.2)
+    with pytest.raises(UnreadableLogError, match="the brokers do not answer") as caught:
+        CommittedLog("127.0.0.1:1", ["any"])
+    assert caught.value.fix == "check AWAWAY_BOOTSTRAP_SERVERS"

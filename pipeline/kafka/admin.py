@@ -1,0 +1,71 @@
+"""What the brokers say of topics: their ids and how many partitions they have.
+
+Owns: the admin client, how long it is kept, when it is replaced.
+Does not own: offsets, which a reader asks for (reader.py); changing topics (ops/topics/admin.py).
+Invariants: it changes nothing. A client is kept until all that it was asked has an answer, and a
+broker is reached before each question (the room's docstring says why). After a failure a new client
+asks.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, Final, NamedTuple
+
+import confluent_kafka as ck
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from pipeline.kafka.errors import unreadable
+
+ANSWER_GRACE_S: Final = 2.0
+"""Seconds beyond the time of a request by which librdkafka says that there was no answer."""
+
+_kept: Final[list[tuple[AdminClient, Sequence["Future[Any]"]]]] = []
+"""Clients that nobody asks any more, with what they have not answered yet."""
+
+
+class Topic(NamedTuple):
+    """A topic as it is now. `topic_id`: its UUID; one that was made again has another."""
+
+    topic_id: str
+    partitions: int
+
+
+class Admin:
+    """Asks about topics; for one thread.
+
+    Args:
+        settings: librdkafka's, which reach the cluster.
+        timeout_s: seconds that a question may take.
+        logger: of the client; without one it writes to stderr, as `log_level` says.
+    """
+
+    def __init__(
+        self, settings: Mapping[str, Any], timeout_s: float, logger: logging.Logger | None = None
+    ) -> None:
+        self._settings = dict(settings)
+        self._timeout_s = timeout_s
+        self._logger = {"logger": logger} if logger else {}
+        self._client: AdminClient | None = None
+
+    def topics(self, names: Sequence[str]) -> dict[str, Topic]:
+        """What each topic is now.
+
+        Raises:
+            UnreadableLogError: the brokers do not say it of one.
+        """
+        client = self._client = self._client or AdminClient(self._settings, **self._logger)
+        asked: dict[str, Future[Any]] = {}
+        try:
+            client.list_topics(names[0], timeout=self._timeout_s)
+            asked = client.describe_topics(
+                ck.TopicCollection(list(names)), request_timeout=self._timeout_s
+            )
+            found = {n: one.result(self._timeout_s + ANSWER_GRACE_S) for n, one in asked.items()}
+        except (KafkaException, TimeoutError) as error:
+            self._client = None
+            left = [*_kept, (client, tuple(asked.values()))]
+            _kept[:] = [one for one in left if not all(answer.done() for answer in one[1])]
+            raise unreadable(f"{', '.join(names)} cannot be described", error) from error
+        return {name: Topic(str(one.topic_id), len(one.partitions)) for name, one in found.items()}
