@@ -13,34 +13,20 @@ is never too low by more than the clocks of broker and worker differ.
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, Protocol, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, Protocol, Self
 
 import structlog
-from confluent_kafka import (
-    Consumer,
-    IsolationLevel,
-    KafkaException,
-    TopicPartition,
-)
-from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
+from pipeline.kafka.errors import UnreadableLogError
+from pipeline.kafka.reader import Partition, Reader
 from pipeline.observability.prometheus import WorkerMetrics
 from pipeline.worker.telemetry import Telemetry
 
 INTERVAL_S: Final = 5.0
 _REQUEST_TIMEOUT_S: Final = 5.0
-_EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
-_LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 _log = structlog.get_logger("awaway.lag")
 _client_log = logging.getLogger("awaway.lag")
-
-
-class Place(NamedTuple):
-    """An input partition."""
-
-    topic: str
-    partition: int
 
 
 class Offsets(NamedTuple):
@@ -59,7 +45,7 @@ class Offsets(NamedTuple):
 class OffsetSource(Protocol):
     """Where offsets are asked for."""
 
-    def offsets(self, places: Sequence[Place]) -> dict[Place, Offsets]:
+    def offsets(self, partitions: Sequence[Partition]) -> dict[Partition, Offsets]:
         """Raises LagUnknownError when they cannot be had."""
         ...
 
@@ -72,63 +58,40 @@ class LagUnknownError(Exception):
 
 
 class BrokerOffsets:
-    """Asks a real broker, with clients of its own.
-
-    The group's offsets come from a consumer that never subscribes: the admin client's own request
-    for them crashes the process while the coordinator is loading (confluent-kafka 2.16). An admin
-    client that lived through a broker's restart may go on asking with the leader epoch of before,
-    so a refusal is followed by a new one.
+    """Asks a real broker, with readers of its own that read nothing.
 
     Args:
         client: librdkafka settings of any client. group_id: whose offsets.
     """
 
-    def __init__(self, client: dict[str, str | int | float | bool], group_id: str) -> None:
+    def __init__(self, client: Mapping[str, Any], group_id: str) -> None:
         self._client = client
-        self._admin = self._new_admin()
-        self._group = Consumer(
-            {
-                **client,
-                "group.id": group_id,
-                "enable.auto.commit": False,
-                # Without waiting for a transaction that is under way.
-                "isolation.level": "read_uncommitted",
-            },
-            logger=_client_log,
-        )
+        self._group_id = group_id
+        self._readers: tuple[Reader, Reader] | None = None
 
-    def _new_admin(self) -> AdminClient:
-        return AdminClient(self._client, logger=_client_log)
-
-    def offsets(self, places: Sequence[Place]) -> dict[Place, Offsets]:
+    def offsets(self, partitions: Sequence[Partition]) -> dict[Partition, Offsets]:
         """Three requests, each bounded in time."""
-        self._admin.poll(0)  # their log lines
-        self._group.poll(0)
-        asked = [TopicPartition(*place) for place in places]
-        if not asked:
+        if not partitions:
             return {}
+        # The second is told the group's offsets without waiting for a transaction under way.
+        committed, uncommitted = self._readers = self._readers or (
+            self._reader("read_committed"),
+            self._reader("read_uncommitted"),
+        )
         try:
-            first_later = self._admin.list_offsets(
-                dict.fromkeys(asked, _EARLIEST),
-                request_timeout=_REQUEST_TIMEOUT_S,
-            )
-            stable_later = self._admin.list_offsets(
-                dict.fromkeys(asked, _LATEST),
-                isolation_level=IsolationLevel.READ_COMMITTED,
-                request_timeout=_REQUEST_TIMEOUT_S,
-            )
-            first = {_place(p): later.result().offset for p, later in first_later.items()}
-            stable = {_place(p): later.result().offset for p, later in stable_later.items()}
-            committed = {
-                _place(p): p.offset if p.offset >= 0 else None
-                for p in self._group.committed(asked, _REQUEST_TIMEOUT_S)
-            }
-        except KafkaException as error:
-            self._admin = self._new_admin()
+            first, stable = committed.starts(partitions), committed.ends(partitions)
+            reads_on_at = uncommitted.committed(partitions)
+        except UnreadableLogError as error:
+            self._readers = None
             raise LagUnknownError(str(error)) from error
-        return {
-            place: Offsets(committed.get(place), first[place], stable[place]) for place in places
-        }
+        finally:
+            committed.serve()
+            uncommitted.serve()
+        return {one: Offsets(reads_on_at[one], first[one], stable[one]) for one in partitions}
+
+    def _reader(self, isolation: str) -> Reader:
+        settings = {**self._client, "isolation.level": isolation}
+        return Reader(settings, self._group_id, timeout_s=_REQUEST_TIMEOUT_S, logger=_client_log)
 
 
 class LagProbe:
@@ -154,7 +117,7 @@ class LagProbe:
         self._telemetry = telemetry
         self._metrics = metrics
         self._now_ms = now_ms
-        self._idle_at_ms: dict[Place, int] = {}
+        self._idle_at_ms: dict[Partition, int] = {}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lag", daemon=True)
 
@@ -170,30 +133,26 @@ class LagProbe:
     def measure(self) -> None:
         """Ask once and set the metrics."""
         owned = self._telemetry.owned
-        places = [Place(topic, number) for topic in self._topics for number in sorted(owned)]
+        inputs = [(topic, number) for topic in self._topics for number in sorted(owned)]
         asked_ms = self._now_ms()
         try:
-            found = self._source.offsets(places)
+            found = self._source.offsets(inputs)
         except LagUnknownError as error:
             self._metrics.lag_unknown()
             _log.warning("lag unknown", reason=str(error))
             return
         if found:
             self._metrics.lag_known()
-        for place, offsets in found.items():
+        for one, offsets in found.items():
             reads_on_at = max(offsets.first, offsets.committed or 0)
             lag = max(0, offsets.stable - reads_on_at)
             if lag == 0:
-                self._idle_at_ms[place] = asked_ms
-            known = (self._telemetry.last_append_ms(*place), self._idle_at_ms.get(place))
+                self._idle_at_ms[one] = asked_ms
+            known = (self._telemetry.last_append_ms(*one), self._idle_at_ms.get(one))
             since_ms = max((at_ms for at_ms in known if at_ms is not None), default=None)
-            self._metrics.lag_measured(*place, lag, since_ms)
+            self._metrics.lag_measured(*one, lag, since_ms)
 
     def _run(self) -> None:
         while not self._stop.wait(INTERVAL_S):
             self.measure()
             self._telemetry.measure_stores()
-
-
-def _place(partition: TopicPartition) -> Place:
-    return Place(partition.topic, partition.partition)

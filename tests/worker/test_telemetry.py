@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.kafka.reader import Partition
 from pipeline.observability.metrics import BatchStats, WorkerState
 from pipeline.observability.prometheus import WorkerMetrics
-from pipeline.worker.lag import LagProbe, LagUnknownError, Offsets, Place
+from pipeline.worker.lag import LagProbe, LagUnknownError, Offsets
 from pipeline.worker.telemetry import Telemetry
 from tests.worker.scraping import scraped
 
@@ -154,14 +155,14 @@ class Broker:
     """Offsets that a test sets."""
 
     def __init__(self) -> None:
-        self.answer: dict[Place, Offsets] | None = {}
-        self.asked: list[Place] = []
+        self.answer: dict[Partition, Offsets] | None = {}
+        self.asked: list[Partition] = []
 
-    def offsets(self, places: Sequence[Place]) -> dict[Place, Offsets]:
-        self.asked = list(places)
+    def offsets(self, partitions: Sequence[Partition]) -> dict[Partition, Offsets]:
+        self.asked = list(partitions)
         if self.answer is None:
             raise LagUnknownError("away")
-        return {place: self.answer[place] for place in places}
+        return {one: self.answer[one] for one in partitions}
 
 
 @pytest.fixture
@@ -176,7 +177,7 @@ def probe(broker: Broker, telemetry: Telemetry, metrics: WorkerMetrics, clock: C
 
 LAG = "awaway_offset_lag_records{partition=0,topic=in}"
 AGE = "awaway_time_lag_seconds{partition=0,topic=in}"
-PLACE = Place("in", 0)
+PLACE = ("in", 0)
 
 
 def test_only_owned_partitions_are_asked_for(
