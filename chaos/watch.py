@@ -9,9 +9,8 @@ import threading
 import zlib
 from typing import Final
 
-import confluent_kafka as ck
-
 from chaos.ledger import OUTPUTS, Ledger
+from pipeline.kafka.reader import Reader, record_offset, record_partition
 
 RECORDS_AT_ONCE: Final = 2_000
 POLL_S: Final = 0.2
@@ -32,22 +31,11 @@ class Watch:
     """
 
     def __init__(self, ledger: Ledger) -> None:
-        self._consumer = ck.Consumer(
-            {
-                "bootstrap.servers": ledger.bootstrap,
-                "group.id": f"{ledger.prefix}watch",
-                "isolation.level": "read_committed",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "error",
-                "log_level": 2,
-            }
-        )
-        self._consumer.assign(
-            [
-                ck.TopicPartition(ledger.topic(name), p, 0)
-                for name in OUTPUTS
-                for p in range(ledger.partitions)
-            ]
+        settings = {"bootstrap.servers": ledger.bootstrap, "log_level": 2}
+        # The broker goes away now and then; the reader comes back to where it was.
+        self._reader = Reader(settings, f"{ledger.prefix}watch", is_patient=True)
+        self._reader.assign(
+            {(ledger.topic(name), p): 0 for name in OUTPUTS for p in range(ledger.partitions)}
         )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
@@ -62,18 +50,12 @@ class Watch:
         """Stop reading; what is in the log and was not read by now stays unseen."""
         self._stop.set()
         self._thread.join()
-        self._consumer.close()
+        self._reader.close()
 
     def _run(self) -> None:
         while not self._stop.is_set():
-            for record in self._consumer.consume(RECORDS_AT_ONCE, POLL_S):
-                if record.error() is not None:
-                    continue  # the broker is away; the client comes back to where it was
-                place = (
-                    str(record.topic()),
-                    int(record.partition() or 0),
-                    int(record.offset() or 0),
-                )
+            for record in self._reader.gather(RECORDS_AT_ONCE, POLL_S).records:
+                place = (*record_partition(record), record_offset(record))
                 found = checksum(record.key(), record.value())
                 if self.seen.setdefault(place, found) != found:
                     self.changed.add(place)

@@ -12,7 +12,6 @@ from random import Random
 from typing import Final
 
 import msgspec
-from confluent_kafka import Consumer, KafkaException, TopicPartition
 
 from pipeline.dev.demo.errors import DemoStalledError
 from pipeline.dev.demo.outputs import Seen, where
@@ -20,6 +19,8 @@ from pipeline.dev.demo.plain_reader import PlainReader
 from pipeline.dev.demo.stage import Stage
 from pipeline.dev.demo.worker_process import WorkerProcess
 from pipeline.kafka.committed_log import LOG_LEVEL
+from pipeline.kafka.errors import UnreadableLogError
+from pipeline.kafka.reader import Reader
 
 STALL_S: Final = 120.0
 """Without any progress for so long, the run has stalled."""
@@ -124,42 +125,35 @@ def _read(reader: PlainReader, view: View) -> None:
 
 
 class LagProbe:
-    """Asks how much of the inputs the worker's group has not committed yet; a context manager.
-
-    A consumer that never subscribes: the admin client's own request crashes the process while the
-    coordinator is loading (confluent-kafka 2.16).
-    """
+    """Asks how much of the inputs the worker's group has not committed yet; a context manager."""
 
     def __init__(self, stage: Stage) -> None:
-        self._parts = [
-            TopicPartition(topic, partition)
+        self._partitions = [
+            (topic, partition)
             for topic in stage.inputs.values()
             for partition in range(stage.partitions)
         ]
-        self._consumer = Consumer(
-            {
-                **stage.settings.kafka_client(),
-                "group.id": stage.settings.group_id,
-                "enable.auto.commit": False,
-                "log_level": LOG_LEVEL,
-                # Without waiting for a transaction that is under way.
-                "isolation.level": "read_uncommitted",
-            }
-        )
+        settings = {
+            **stage.settings.kafka_client(),
+            "log_level": LOG_LEVEL,
+            # Without waiting for a transaction that is under way.
+            "isolation.level": "read_uncommitted",
+        }
+        self._reader = Reader(settings, stage.settings.group_id, timeout_s=_REQUEST_TIMEOUT_S)
 
     def __enter__(self) -> "LagProbe":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._consumer.close()
+        self._reader.close()
 
     def lag(self, total: int) -> int | None:
         """Return the lag behind `total` inputs; None when nobody answers for now."""
         try:
-            answer = self._consumer.committed(self._parts, _REQUEST_TIMEOUT_S)
-        except KafkaException:
+            committed = self._reader.committed(self._partitions)
+        except UnreadableLogError:
             return None
-        return total - sum(max(part.offset, 0) for part in answer)
+        return total - sum(at or 0 for at in committed.values())
 
 
 def _kill(worker: WorkerProcess, view: View, killing: Killing, probe: LagProbe) -> None:
