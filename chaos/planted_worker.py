@@ -33,7 +33,7 @@ from pipeline.engine.engine_config import EngineConfig
 from pipeline.engine.observer import EngineObserver
 from pipeline.engine.rocks import RocksStore
 from pipeline.errors import AwawayError
-from pipeline.hard_exit import leave
+from pipeline.hard_exit import exit_hard
 from pipeline.observability.metrics import BatchStats
 from pipeline.settings.load import load_settings
 from pipeline.worker import app
@@ -153,10 +153,10 @@ def main() -> NoReturn:
 
     hooks = Hooks(observer=planted, folded=folded, fold_completion=fold)
     try:
-        leave(run_worker(load_settings(), hooks))
+        exit_hard(run_worker(load_settings(), hooks))
     except AwawayError as error:
         logging.exception("failed: %s: %s", type(error).__name__, error)
-        leave(error.exit_code)
+        exit_hard(error.exit_code)
 
 
 if __name__ == "__main__":

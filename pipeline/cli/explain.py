@@ -8,12 +8,12 @@ Invariant: it reads, and changes nothing; lines have at most 80 columns where th
 import re
 import textwrap
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline import clock
+from pipeline.cli.configuration import ConfigOption
 from pipeline.cli.output import Output, OutputOption, ProgressLine, show
 from pipeline.errors import EXIT_FAILED, EXIT_OK, UsageError
 
@@ -52,21 +52,19 @@ def command(
     ] = None,
     since: Annotated[
         str | None,
-        typer.Option(help="Read no further back: 30d, 12h, or a date. Default: all there is."),
+        typer.Option(help="Read no further back: 30d, 12h, or a date. Default: everything."),
     ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", "-c", help="YAML file of settings; else AWAWAY_CONFIG's."),
-    ] = None,
+    config: ConfigOption = None,
     output: OutputOption = Output.TEXT,
 ) -> int:
     """Explain why a user's day counts or not; without a date, the latest inputs.
 
-    Reads Kafka and the registry, as any consumer of committed records: the user's partition of
-    audit, reconciliation, deadletters, portals and progress, then the inputs that they name. It
-    says from which record each statement comes and, when nothing is found, where it looked.
+    Reads Kafka and the registry as any consumer of committed records does: the user's partition of
+    audit, reconciliation, deadletters, portals and progress, then the inputs that they name. Each
+    statement names the record that it comes from; if nothing is found, the command says where it
+    looked.
 
-    Exit codes: 0 something was found, 1 nothing was or an error (which is printed), 2 usage.
+    Exit codes: 0 something was found, 1 nothing was found or an error (it is printed), 2 usage.
     """
     from pipeline.codec.registry import SchemaResolver, connect  # noqa: PLC0415 - slow to import
     from pipeline.codec.schemas import load_schemas  # noqa: PLC0415

@@ -1,17 +1,17 @@
 """`awaway token`: a token for development, signed with the API's own shared secret.
 
-Owns: the command's options, what such a token says.
-Does not own: who may what (api/http/auth.py), the settings (api.py).
-Invariant: it makes nothing that the holder of the secret could not make: without
-`AWAWAY_API_AUTH_SECRET` there is no token, and an API that trusts public keys takes none of these.
+Owns: the command's options, the claims of such a token.
+Does not own: who may do what (api/http/auth.py), the settings (settings/api.py).
+Invariant: it creates nothing that the holder of the secret could not create: without
+`AWAWAY_API_AUTH_SECRET` there is no token, and an API that trusts public keys accepts none of them.
 """
 
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
 from pipeline import clock
+from pipeline.cli.configuration import ConfigOption
 from pipeline.cli.output import Output, OutputOption, print_json
 from pipeline.errors import EXIT_OK, ConfigError, UsageError
 
@@ -20,22 +20,20 @@ KINDS: Final = ("user", "support", "operator", "service")
 
 
 def command(
-    subject: Annotated[str, typer.Argument(help="The user id, or the name of who acts.")],
+    subject: Annotated[str, typer.Argument(help="The user's id, or the caller's name.")],
     *,
     kind: Annotated[str, typer.Option(help="user, support, operator or service.")] = "user",
-    scope: Annotated[str, typer.Option(help="Of a service: its scopes, separated by spaces.")] = "",
+    scope: Annotated[str, typer.Option(help="A service's scopes, separated by spaces.")] = "",
     minutes: Annotated[int, typer.Option(help="How long it is valid, 1 to 1440.")] = 60,
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", "-c", help="YAML file of settings; else AWAWAY_CONFIG's."),
-    ] = None,
+    config: ConfigOption = None,
     output: OutputOption = Output.TEXT,
 ) -> int:
-    """Make a token for development, and print it.
+    """Create a token for development, and print it.
 
-    Signed with AWAWAY_API_AUTH_SECRET, for AWAWAY_API_AUTH_ISSUER and AWAWAY_API_AUTH_AUDIENCE: the
-    same settings that the API is started with. In production tokens come from an identity provider,
-    and the API trusts its public keys; this command then makes nothing.
+    It is signed with AWAWAY_API_AUTH_SECRET, for AWAWAY_API_AUTH_ISSUER and
+    AWAWAY_API_AUTH_AUDIENCE: the same settings that the API is started with. In production an
+    identity provider issues the tokens and the API trusts its public keys; then this command
+    creates nothing.
     """
     import jwt  # noqa: PLC0415 - slow to import
 

@@ -1,27 +1,27 @@
 """`awaway worker`: the pipeline's process, from its settings to its exit code.
 
-Owns: the command's options, what is listening before the worker starts, what it says at start and
-end, and that it ends in time.
-Does not own: how the worker is put together and runs (app.py), settings (worker.py).
+Owns: the command's options, what listens before the worker starts, what is logged at start and
+end, and that the process ends in time.
+Does not own: how the worker is wired and runs (worker/app.py), settings (settings/worker.py).
 Invariants: health answers before anything is connected; an error that ends the worker is a log line
-with its fix; after a signal it is gone within `stop_timeout_s` and a little, come what may.
+with its fix; after a signal the process ends within `stop_timeout_s` and `_EXIT_EXTRA_S`, whatever
+hangs.
 """
 
 import gc
 import os
 import platform
 import signal
-import threading
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from pipeline import clock
-from pipeline.cli.output import Output, OutputOption, print_json
+from pipeline.cli.configuration import ConfigOption, ShowConfigOption, show_settings
+from pipeline.cli.output import Output, OutputOption
 from pipeline.errors import EXIT_FAILED, EXIT_OK, AwawayError, ConfigError
-from pipeline.hard_exit import leave
+from pipeline.hard_exit import exit_hard, exit_hard_after
 
 if TYPE_CHECKING:
     from pipeline.observability.prometheus import WorkerMetrics
@@ -30,69 +30,57 @@ if TYPE_CHECKING:
     from pipeline.worker.lag import LagProbe
     from pipeline.worker.telemetry import Telemetry
 
-_LEAVE_EXTRA_S: Final = 2.0
-"""After the graceful stop's time the process gets this much longer to wind down by itself."""
+_EXIT_EXTRA_S: Final = 2.0
+"""How much longer than `stop_timeout_s` the process may take to end by itself."""
 
 
 def command(
     *,
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", "-c", help="YAML file of settings; else AWAWAY_CONFIG's."),
-    ] = None,
+    config: ConfigOption = None,
     slot: Annotated[
-        int | None, typer.Option(help="Stable place among the workers; two never share one.")
+        int | None,
+        typer.Option(help="Number of this worker among its peers; two never share one."),
     ] = None,
     http_port: Annotated[
-        int | None, typer.Option(help="Port of health and metrics; 0 takes a free one.")
+        int | None, typer.Option(help="Port of probes and metrics; 0 takes a free one.")
     ] = None,
-    show_config: Annotated[
-        bool, typer.Option("--show-config", help="Print the settings, secrets masked, and leave.")
-    ] = False,
+    show_config: ShowConfigOption = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Check brokers, topics, schemas, assets; then leave.")
+        bool, typer.Option("--check", help="Check brokers, topics, schemas, assets; then exit.")
     ] = False,
     output: OutputOption = Output.TEXT,
 ) -> int:
     """Run the pipeline until it is stopped.
 
     Reads completions and commands from Kafka, and publishes portals, progress, geometry, alerts,
-    dead letters and audit entries, exactly once. It makes nothing: topics, schemas and figures
-    must be there (`awaway topics apply`, `awaway schemas register`, `awaway assets publish`), and
-    it says what is missing.
+    dead letters and audit entries, exactly once. It creates no topic, schema or figure: they must
+    exist (`awaway topics apply`, `awaway schemas register`, `awaway assets publish`), and the
+    worker names what is missing.
 
     Settings come from options, then AWAWAY_... variables, then the file, then defaults;
     docs/CONFIGURATION.md lists them. Logs go to stderr. /livez, /readyz, /startupz and /metrics are
-    on http_port.
+    served on http_port.
 
-    SIGTERM and Ctrl-C finish the transaction in hand and leave with 0; a second signal leaves at
-    once. Neither loses or repeats anything. Exit codes: 0 stopped, 1 failed, 2 usage.
+    After SIGTERM or Ctrl-C the worker commits its open transaction and exits with 0; a second
+    signal ends it at once. Neither loses or repeats anything. Exit codes: 0 stopped, 1 failed,
+    2 usage.
     """
-    gc.disable()  # it takes a sixth of the imports' time; the engine's thread takes it over
+    gc.disable()  # it takes a sixth of the imports' time; the engine's thread collects later
     from pipeline.settings.load import load_settings, unknown_variables  # noqa: PLC0415 - slow
 
     settings = load_settings(config, slot=slot, http_port=http_port)
     if show_config:
-        _show(settings, output)
+        show_settings(settings, output)
         return EXIT_OK
     from pipeline.observability.logs import configure_logging  # noqa: PLC0415 - slow to import
 
     configure_logging(settings.log_format, settings.log_level)
-    # Until the event loop listens to signals: nothing is connected yet, so there is nothing to end.
-    signal.signal(signal.SIGTERM, lambda *_: leave(EXIT_OK))
+    # Until the event loop handles signals: nothing is connected yet, so there is nothing to stop.
+    signal.signal(signal.SIGTERM, lambda *_: exit_hard(EXIT_OK))
     code = _run(settings, unknown_variables(os.environ), check_only=check)
-    # Nothing is left to be done, and taking the interpreter apart takes a second. Whoever runs next
-    # in this slot waits for our end, and this slot's partitions with it.
-    return leave(code)
-
-
-def _show(settings: "Settings", output: Output) -> None:
-    if output is Output.JSON:
-        print_json(settings.shown())
-        return
-    import yaml  # noqa: PLC0415 - only needed here
-
-    typer.echo(yaml.safe_dump(settings.shown(), sort_keys=False, allow_unicode=True), nl=False)
+    # Nothing is left to do, and the interpreter's own exit takes a second. The next worker of this
+    # slot waits for the end of this process, and the slot's partitions wait with it.
+    return exit_hard(code)
 
 
 def _run(settings: "Settings", complaints: list[str], *, check_only: bool) -> int:
@@ -136,14 +124,14 @@ def _run(settings: "Settings", complaints: list[str], *, check_only: bool) -> in
                 code = run_worker(settings, hooks)
         except CoreError as error:
             metrics.state_changed(WorkerState.FAILED)
-            fix = f"mend {settings.policy_file}"
+            fix = f"correct {settings.policy_file}"
             raise ConfigError("the policy was refused", why=str(error), fix=fix) from error
         except AwawayError as error:
             metrics.state_changed(WorkerState.FAILED)
             log.error("failed", error=type(error).__name__, reason=str(error), fix=error.fix)
             raise
         if code != EXIT_OK:
-            log.error("it did not stop within its time", stop_timeout_s=settings.stop_timeout_s)
+            log.error("did not stop in time", stop_timeout_s=settings.stop_timeout_s)
         else:
             log.info("stopped")
         return code
@@ -170,9 +158,7 @@ def _hooks(settings: "Settings", telemetry: "Telemetry") -> "Hooks":
 
     def stopping() -> None:
         telemetry.stopping()
-        last = threading.Timer(settings.stop_timeout_s + _LEAVE_EXTRA_S, leave, (EXIT_FAILED,))
-        last.daemon = True
-        last.start()
+        exit_hard_after(settings.stop_timeout_s + _EXIT_EXTRA_S, EXIT_FAILED)
 
     return Hooks(
         observer=telemetry,

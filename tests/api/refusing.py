@@ -16,7 +16,7 @@ from pipeline.api.http.body_drain import BodyDrain
 from pipeline.api.http.limits_and_headers import LimitsAndHeaders
 from pipeline.api.http.problems import ProblemError
 from pipeline.api.server import serve
-from pipeline.hard_exit import leave
+from pipeline.hard_exit import exit_hard
 from pipeline.settings.api import ApiSettings
 
 
@@ -39,7 +39,7 @@ def main(limit: int, rest_bytes_max: int, rest_s_max: float) -> None:
     app = BodyDrain(LimitsAndHeaders(routed, limit, 10.0), limit)
     settings = ApiSettings(api_port=0)
     asyncio.run(serve(app, [], settings, asyncio.Event(), lambda at: print(at, flush=True)))
-    leave(0)
+    exit_hard(0)
 
 
 if __name__ == "__main__":
