@@ -1,9 +1,10 @@
 """The command `awaway`.
 
-Owns: which commands there are, loading the one that is asked for, exit codes, errors at the top.
+Owns: which commands there are, loading the one that is asked for, exit codes, uncaught errors.
 Does not own: what a command does (one file each beside this), how things are printed (output.py).
-Invariant: no command's module is imported before that command is asked for, so help is quick; every
-way out has one of the exit codes 0 (done), 1 (failed), 2 (usage), 3 (a plan has changes), or 130.
+Invariants: a command's module is imported only when that command is asked for, so help is quick;
+the exit code is always 0 (done), 1 (failed), 2 (usage), 3 (a plan has changes) or 130 (Ctrl-C);
+everything but `DEVELOPMENT` works without the package pipeline.dev, as in the container image.
 """
 
 import os
@@ -12,38 +13,47 @@ import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version
+from importlib.util import find_spec
 from types import TracebackType
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
 from pipeline.cli.output import Output, print_json, show_error, wanted
 from pipeline.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, AwawayError, UsageError
 
-COMMANDS = {
+COMMANDS: Final = {
     "demo": "Watch a simulated month of practice flow through the whole pipeline.",
     "worker": "Run the pipeline until it is stopped.",
-    "api": "Serve what is known of the users, over HTTP.",
-    "token": "Make a token for the API, for development.",
-    "validate": "Say what the pipeline would say of inputs, without a server.",
-    "explain": "Say why a user's day counts or not, from the log.",
-    "skip": "Put one input aside that stops the workers, by its offset.",
+    "api": "Serve what the pipeline knows of its users, over HTTP.",
+    "token": "Create a token for the API, for development.",
+    "validate": "Show what the pipeline would make of inputs, without a server.",
+    "explain": "Explain from the log why a user's day counts or not.",
+    "skip": "Have the workers skip one input, by its offset, that stops them.",
     "local": "Run Kafka and a schema registry on this machine.",
-    "topics": "Compare the topics with topics.yaml, and make them so.",
+    "topics": "Compare the topics with topics.yaml, create and change them.",
     "schemas": "Compare the registry with the schemas, and register what is missing.",
-    "assets": "Publish the catalogue of figures, and check that it is there.",
+    "assets": "Publish the catalogue of figures, and check that it is complete.",
 }
+"""Every command and its help, in the order in which they are listed."""
+
+DEVELOPMENT: Final = frozenset({"demo", "local"})
+"""Commands that need pipeline.dev."""
+
 _COMPLETION_VARIABLE = "_AWAWAY_COMPLETE"
 
 
 def build(argv: Sequence[str]) -> typer.Typer:
-    """The command line, with the modules loaded that this call needs.
+    """The command line, with those modules loaded that this call needs.
 
     Args:
         argv: the words after the program's name.
 
     Returns:
-        All commands by name and help; only the one that is asked for can be run.
+        All installed commands by name and help; only the one that is asked for can be run.
+
+    Raises:
+        UsageError: the command is not installed here.
     """
     root = typer.Typer(
         name="awaway",
@@ -54,7 +64,16 @@ def build(argv: Sequence[str]) -> typer.Typer:
     )
     root.callback()(_root_options)
     asked = next((word for word in argv if not word.startswith("-")), "")
+    left_out = DEVELOPMENT if find_spec("pipeline.dev") is None else frozenset()
+    if asked in left_out:
+        raise UsageError(
+            f"`awaway {asked}` is not installed here",
+            why="it is for development: the container image has no package pipeline.dev",
+            fix="run it from a checkout of the repository",
+        )
     for name, help_text in COMMANDS.items():
+        if name in left_out:
+            continue
         if name == asked or _COMPLETION_VARIABLE in os.environ:
             module = import_module(f"pipeline.cli.{name}")
             if hasattr(module, "app"):
@@ -114,7 +133,7 @@ def _root_options(
     _version: Annotated[
         bool,
         typer.Option(
-            "--version", help="Say which version this is.", is_eager=True, callback=_print_version
+            "--version", help="Print the version and exit.", is_eager=True, callback=_print_version
         ),
     ] = False,
 ) -> None:
@@ -122,7 +141,7 @@ def _root_options(
 
 
 def _unwrap(command: Any) -> None:
-    """Have each paragraph of the help be one line: the terminal wraps it, the source did too."""
+    """Make each paragraph of the help one line, which the terminal wraps to its own width."""
     if command.help:
         paragraphs = command.help.split("\n\n")
         command.help = "\n\n".join(" ".join(each.split("\n")) for each in paragraphs)
@@ -131,7 +150,7 @@ def _unwrap(command: Any) -> None:
 
 
 def _not_loaded() -> None:
-    """Stand in the list of commands for one whose module was not loaded."""
+    """Stands in the list of commands for one whose module was not loaded."""
 
 
 def _leading_words(argv: Sequence[str]) -> list[str]:
@@ -147,7 +166,7 @@ def _report_bug(
     bug = AwawayError(
         f"unexpected {kind.__name__}",
         why=str(error),
-        fix="this is a fault in awaway: report it with the trace on stderr",
+        fix="this is a bug in awaway: report it with the traceback on stderr",
     )
     print_json(bug.as_dict())
 
