@@ -24,7 +24,6 @@ class Tests:
     """Tests, by their paths; of a property as many examples as are quick."""
 
     paths: tuple[str, ...]
-    cpu_s_max: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,6 @@ class Seeds:
     """Seeds of the simulator, with the faults that each has chosen for itself."""
 
     seeds: range
-    cpu_s_max: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,6 @@ class GuardSeeds:
     """Seeds with the faults that bring the lack of a guard to light, a few for each guard."""
 
     seeds: range
-    cpu_s_max: float = 60.0
 
 
 Judge = Tests | Seeds | GuardSeeds

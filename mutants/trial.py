@@ -27,6 +27,9 @@ from mutants.mutant import Mutant
 from mutants.targets import GuardSeeds, Judge, Seeds, Target, Tests
 
 MEMORY_BYTES_MAX: Final = 8 << 30
+CPU_S_MAX: Final = 5.0
+"""Processor time of one test or one seed, besides what the test takes on the source as it is, ten
+times."""
 EXAMPLES_MAX: Final = 50
 """Of a property; most faults show in the first few, and a survivor has them all."""
 
@@ -133,9 +136,8 @@ def in_fork(mutant: Mutant | None, target: Target, plan: Plan, report: int) -> N
 
 def _complaints(judges: Sequence[Judge], plan: Plan, function: str | None) -> Iterator[str]:
     for each in judges:
-        signal.setitimer(signal.ITIMER_PROF, each.cpu_s_max)
         if isinstance(each, Tests):
-            yield from _by_tests(plan.chosen(each.paths, function))
+            yield from _by_tests(plan.chosen(each.paths, function), plan.seconds)
         else:
             yield from _by_seeds(each)
 
@@ -148,6 +150,7 @@ def _by_seeds(judge: Seeds | GuardSeeds) -> Iterator[str]:
     if isinstance(judge, GuardSeeds):
         runs = [{"chosen": guard.faults, "storm_s": guard.storm_s} for guard in GUARDS]
     for options, seed in product(runs, judge.seeds):
+        signal.setitimer(signal.ITIMER_PROF, CPU_S_MAX)
         try:
             complaints = Run(seed, **options).go().complaints
         except Exception as error:  # noqa: BLE001 — whatever a mutant raises is noticed
@@ -169,7 +172,9 @@ class _Failures:
             self.by = self.by or report.nodeid
 
 
-def _by_tests(items: Sequence[pytest.Item]) -> Iterator[str]:
+def _by_tests(
+    items: Sequence[pytest.Item], seconds: Mapping[str, float] | None = None
+) -> Iterator[str]:
     if not items:
         return
     failures = _Failures()
@@ -177,6 +182,9 @@ def _by_tests(items: Sequence[pytest.Item]) -> Iterator[str]:
     manager.register(failures)
     try:
         for item, following in zip(items, [*items[1:], None], strict=True):
+            if seconds is not None:
+                bound_s = CPU_S_MAX + 10 * seconds.get(item.nodeid, 0.0)
+                signal.setitimer(signal.ITIMER_PROF, bound_s)
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
             if failures.by is not None:
                 yield failures.by

@@ -55,7 +55,7 @@ from mutants.harvest import Harvest
 from mutants.targets import Target, Tests
 
 root = Path(sys.argv[1])
-judges = (Tests(("tests/test_rules.py",), 1.0),)
+judges = (Tests(("tests/test_rules.py",)),)
 run = Harvest(root, [Target("toy.rules", judges, "guards" not in sys.argv)])
 wrong = run.run(2, with_types="types" in sys.argv)
 sys.exit(tell(run, wrong, time.monotonic(), (0, [])))
