@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.data import EVENTS_PER_USER_MAX, Shape
 from bench.ground import Ground
 from bench.report import delay_lines, json_line, table
 from bench.suite import PEERS, Found, Options, Suite
 from pipeline.clock import now_ms
 from pipeline.dev.local.stack import LocalStack
+from pipeline.dev.workload.steady import EVENTS_PER_USER_MAX, Steady
 from pipeline.errors import EXIT_OK, AwawayError, UsageError
 
 ROOT = Path(".local")
@@ -104,7 +104,7 @@ def _options(arguments: argparse.Namespace) -> Options:
     if arguments.events > users * EVENTS_PER_USER_MAX:
         raise UsageError(f"at most {EVENTS_PER_USER_MAX} events a user, or sessions grow too short")
     return Options(
-        shape=Shape(arguments.events, users, now_ms(), seed=arguments.seed),
+        steady=Steady(arguments.events, users, now_ms(), seed=arguments.seed),
         faust_events=arguments.faust_events,
         peers=chosen - {"latency"},
         rounds=arguments.rounds,

@@ -2,7 +2,7 @@
 
 Owns: the stages, in the worker's order, each timed by itself over one poll's records at a time; the
 same path whole, by the real `Processor`; its profile by function.
-Does not own: the stand-ins (memory_engine.py), figures with a broker (suite.py).
+Does not own: the stand-ins (pipeline/dev/memory_engine.py), figures with a broker (suite.py).
 Invariant: what the stages come to is checked against the input's truth, and so is the whole.
 
 Run it with `python -m bench.fold_profile`. Times are the thread's processor time, so that a busy
@@ -23,25 +23,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
-from bench.data import Shape
 from bench.errors import WrongResultError
-from bench.ground import Data, data_of
-from bench.loading import PARTITIONS
-from bench.memory_engine import (
-    GENERATION,
-    TOPIC,
-    CountingProducer,
-    Record,
-    apply,
-    as_producer,
-    decoder_of,
-    outputs_of,
-    partition_stores,
-    polls_of,
-    schemas_of,
-    world_of,
-)
 from bench.raw_loop import Loop
+from bench.truth import Data, data_of
 from pipeline.clock import now_ms
 from pipeline.codec.inputs import check_key
 from pipeline.codec.state import decode_state, encode_state
@@ -52,19 +36,32 @@ from pipeline.core.records import AuditEntry, Cause, PracticeCompleted
 from pipeline.core.state import EMPTY, UserState
 from pipeline.core.streak import Standing
 from pipeline.core.zones import TZDATA_VERSION
-from pipeline.engine.batch import Batch, OpenPartition, TableView
-from pipeline.engine.marker import FORMAT, Marker
+from pipeline.dev.memory_engine import (
+    GENERATION,
+    PARTITIONS,
+    SEEN,
+    TOPIC,
+    USERS,
+    CountingProducer,
+    Record,
+    apply,
+    as_producer,
+    checked_in_schemas,
+    decoder_of,
+    new_processor,
+    new_world,
+    open_partitions,
+    outputs_of,
+    partition_stores,
+    polls_of,
+)
+from pipeline.dev.workload.steady import Steady
+from pipeline.engine.batch import Batch, TableView
 from pipeline.engine.store import PartitionStore
 from pipeline.engine.tablespec import TableSpec
 from pipeline.observability.metrics import BatchStats
-from pipeline.worker.processing import Processor
-from pipeline.worker.rules import Rules
-from pipeline.worker.window import Window, spec_of
+from pipeline.worker.window import Window
 
-USERS = TableSpec("streaks", "streaks-changelog", b"u")
-SEEN = spec_of("seen-changelog", b"w")
-SCHEMAS = Path("schemas")
-POLICY = Path("policy.yaml")
 FUNCTIONS_SHOWN = 40
 
 
@@ -72,10 +69,10 @@ class Stages:
     """Each stage by itself, collapsing off."""
 
     def __init__(self, rocks: Path | None) -> None:
-        schemas = schemas_of(SCHEMAS)
+        schemas = checked_in_schemas()
         self.decode = decoder_of(schemas).decode_completion
         self.outputs = outputs_of(schemas)
-        self.world = world_of(POLICY)
+        self.world = new_world()
         self.producer = CountingProducer()
         self.spent_s: dict[str, float] = defaultdict(float)
         self.accepted = 0
@@ -244,19 +241,12 @@ class Whole:
     """The worker's own `Processor` over the same polls."""
 
     def __init__(self, rocks: Path | None, *, collapse: bool) -> None:
-        schemas = schemas_of(SCHEMAS)
-        rules = Rules(
-            world_of(POLICY), decoder_of(schemas), PARTITIONS, collapse, TZDATA_VERSION, 4_194_304
-        )
         self.producer = CountingProducer()
         self.fold_s = self.apply_s = 0.0
         self.verdicts: dict[tuple[str, str], int] = defaultdict(int)
         self.portals = 0
-        self._processor = Processor(rules, outputs_of(schemas), USERS, SEEN, self._told)
-        self._partitions = [
-            OpenPartition(store, Marker(FORMAT, GENERATION, {}, b""), set())
-            for store in partition_stores(rocks)
-        ]
+        self._processor = new_processor(self._told, collapse=collapse)
+        self._partitions = open_partitions(rocks)
 
     def poll(self, poll: list[list[Record]]) -> None:
         """Process one poll's batches, then apply them."""
@@ -380,7 +370,7 @@ def main(argv: list[str]) -> int:
     if arguments.no_gc:
         gc.disable()
     at_ms = now_ms()
-    data = data_of(Shape(arguments.events, max(1, arguments.events // 10), at_ms))
+    data = data_of(Steady(arguments.events, max(1, arguments.events // 10), at_ms))
     with tempfile.TemporaryDirectory() as folder:
         folders: Iterator[Any] = (
             Path(folder) / str(number) if arguments.rocks else None for number in range(9)

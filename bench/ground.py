@@ -1,17 +1,15 @@
 """What all peers of a run stand on.
 
-Owns: the addresses and the folder, the data in memory, the environment of the two JSON peers.
+Owns: the addresses and the folder, the environment of the two JSON peers.
 Does not own: starting the servers (pipeline/dev/local), the pipeline's own settings (ours.py).
 Invariant: every peer of a run gets the same bytes from the same broker, in a topic of its own.
 """
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bench.data import Event, Shape, Truth, events_of, sessions_of, truth_of, users_at_random
 from bench.loading import PARTITIONS
 from bench.peer import Peer
 
@@ -31,20 +29,6 @@ class Ground:
     bootstrap: str
     registry_url: str
     folder: Path
-
-
-@dataclass(frozen=True)
-class Data:
-    """An input in memory, with what a correct pipeline makes of it."""
-
-    events: Sequence[Event]
-    truth: Truth
-
-
-def data_of(shape: Shape) -> Data:
-    """Generate an input."""
-    sessions = sessions_of(shape, users_at_random(shape))
-    return Data(list(events_of(shape, sessions)), truth_of(shape, sessions))
 
 
 def json_peer_topics(prefix: str) -> list[str]:

@@ -20,11 +20,14 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Final
 
-from confluent_kafka import Consumer, KafkaException, Producer
+from confluent_kafka import Producer
 
-from bench.data import Event, Shape, events_of, sessions_of, users_once
 from bench.errors import BenchError
-from bench.loading import partitions_of
+from bench.loading import PARTITIONS
+from pipeline.core.records import PracticeCompleted
+from pipeline.dev.workload.ground_truth import InputRecord
+from pipeline.dev.workload.steady import Steady, completions_of, records_of, users_once
+from pipeline.kafka.reader import Reader
 
 WARM_S: Final = 3.0
 SIGHT_TIMEOUT_S: Final = 20.0
@@ -71,10 +74,11 @@ class Latency:
     pacing_ms_max: float
 
 
-def one_each(plan: Plan) -> list[Event]:
-    """One completion for each of `plan.events` users."""
-    shape = Shape(plan.events, plan.events, plan.now_ms, duplicate_share=0.0)
-    return list(events_of(shape, sessions_of(shape, users_once(shape))))
+def one_each(plan: Plan) -> tuple[list[PracticeCompleted], list[InputRecord]]:
+    """One completion for each of `plan.events` users, as values and as records."""
+    steady = Steady(plan.events, plan.events, plan.now_ms, duplicate_share=0.0)
+    completions = completions_of(steady, users_once(steady))
+    return completions, list(records_of(steady, completions))
 
 
 def measure_latency(plan: Plan, cause_id: Callable[[bytes], str]) -> Latency:
@@ -89,9 +93,9 @@ def measure_latency(plan: Plan, cause_id: Callable[[bytes], str]) -> Latency:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     ours_sent, theirs_sent = context.Pipe()
-    events = one_each(plan)
+    completions, records = one_each(plan)
     seer = context.Process(target=_see, args=(plan, theirs), daemon=True)
-    sender = context.Process(target=_send, args=(plan, events, theirs_sent), daemon=True)
+    sender = context.Process(target=_send, args=(plan, records, theirs_sent), daemon=True)
     try:
         seer.start()
         _receive(ours, START_TIMEOUT_S, "the consumer did not start")
@@ -107,16 +111,19 @@ def measure_latency(plan: Plan, cause_id: Callable[[bytes], str]) -> Latency:
             if process.pid is not None:
                 process.kill()
                 process.join()
-    return _join(plan, events, sent, {cause_id(value): at_s for value, at_s in seen})
+    return _join(plan, completions, sent, {cause_id(value): at_s for value, at_s in seen})
 
 
 def _join(
-    plan: Plan, events: list[Event], sent: list[tuple[float, float]], seen: dict[str, float]
+    plan: Plan,
+    completions: list[PracticeCompleted],
+    sent: list[tuple[float, float]],
+    seen: dict[str, float],
 ) -> Latency:
     delays_ms = []
     missing = 0
-    for event, (_, sent_s) in zip(events, sent, strict=True):
-        seen_s = seen.get(event.completion_id)
+    for completion, (_, sent_s) in zip(completions, sent, strict=True):
+        seen_s = seen.get(completion.completion_id)
         if seen_s is None:
             missing += 1
         else:
@@ -133,7 +140,7 @@ def _receive(connection: Connection, timeout_s: float, what: str) -> Any:
     return connection.recv()
 
 
-def _send(plan: Plan, events: list[Event], report: Connection) -> None:
+def _send(plan: Plan, records: list[InputRecord], report: Connection) -> None:
     producer = Producer(
         {
             "bootstrap.servers": plan.bootstrap,
@@ -145,12 +152,12 @@ def _send(plan: Plan, events: list[Event], report: Connection) -> None:
     producer.list_topics(plan.completions, timeout=10)
     times: list[tuple[float, float]] = []
     start_s = time.monotonic() + 0.1
-    for index, event in enumerate(events):
+    for index, record in enumerate(records):
         due_s = start_s + index / plan.events_per_s
         while (wait_s := due_s - time.monotonic()) > 0:
             time.sleep(wait_s)
         sent_s = time.monotonic()
-        producer.produce(plan.completions, event.value, event.key)
+        producer.produce(plan.completions, record.value, record.key)
         times.append((due_s, sent_s))
         producer.poll(0)
     producer.flush(SIGHT_TIMEOUT_S)
@@ -158,32 +165,18 @@ def _send(plan: Plan, events: list[Event], report: Connection) -> None:
 
 
 def _see(plan: Plan, report: Connection) -> None:
-    consumer = Consumer(
-        {
-            "bootstrap.servers": plan.bootstrap,
-            "group.id": "bench-latency",
-            "enable.auto.commit": False,
-            "isolation.level": "read_committed",
-            "fetch.wait.max.ms": 50,
-        }
-    )
-    partitions = partitions_of(plan.progress)
-    for partition in partitions:
-        partition.offset = consumer.get_watermark_offsets(partition, timeout=10)[1]
-    consumer.assign(partitions)
-    consumer.poll(1)
+    settings = {"bootstrap.servers": plan.bootstrap, "fetch.wait.max.ms": 50}
+    reader = Reader(settings, "bench-latency")
+    reader.assign(reader.ends([(plan.progress, partition) for partition in range(PARTITIONS)]))
+    reader.poll(1, 1)
     report.send(None)
     seen: list[tuple[bytes, float]] = []
     deadline_s = float("inf")
     while len(seen) < plan.events and time.monotonic() < deadline_s:
-        message = consumer.poll(0.1)
-        if message is None:
-            if deadline_s == float("inf") and report.poll():
-                deadline_s = time.monotonic() + SIGHT_TIMEOUT_S
-            continue
+        records = reader.poll(1, 0.1).records
         seen_s = time.monotonic()
-        if message.error():
-            raise KafkaException(message.error())
-        seen.append((message.value() or b"", seen_s))
-    consumer.close()
+        if not records and deadline_s == float("inf") and report.poll():
+            deadline_s = time.monotonic() + SIGHT_TIMEOUT_S
+        seen += [(record.value() or b"", seen_s) for record in records]
+    reader.close()
     report.send(seen)

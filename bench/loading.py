@@ -1,7 +1,7 @@
 """The peers' topics, and the input in them.
 
 Owns: creating plain topics and producing the events into one before anything is measured.
-Does not own: the pipeline's own topics (topics.yaml, ours.py), what the events are (data.py).
+Does not own: the pipeline's own topics (topics.yaml, ours.py), what is in it (workload/steady.py).
 Invariant: the input stands complete in a `LogAppendTime` topic, partitioned as Java's clients would
 (murmur2 of the key), before any peer starts.
 """
@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
-from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from bench.data import Event
 from bench.errors import BenchError
+from pipeline.dev.workload.ground_truth import InputRecord
 
 PARTITIONS: Final = 4
 LOAD_TIMEOUT_S: Final = 300.0
@@ -49,8 +49,8 @@ def create_topics(bootstrap: str, names: Iterable[str]) -> None:
     _wait_for_leaders(admin, [topic.topic for topic in wanted])
 
 
-def load(bootstrap: str, topic: str, events: Iterable[Event]) -> int:
-    """Produce all events to `topic` in their order per key.
+def load(bootstrap: str, topic: str, records: Iterable[InputRecord]) -> int:
+    """Produce all records to `topic` in their order per key.
 
     Returns:
         How many were acknowledged.
@@ -76,10 +76,10 @@ def load(bootstrap: str, topic: str, events: Iterable[Event]) -> int:
         }
     )
     sent = 0
-    for event in events:
+    for record in records:
         while True:
             try:
-                producer.produce(topic, event.value, event.key)
+                producer.produce(topic, record.value, record.key)
                 break
             except BufferError:
                 producer.poll(0.1)
@@ -93,11 +93,6 @@ def load(bootstrap: str, topic: str, events: Iterable[Event]) -> int:
             "the input was not loaded", why=why, topic=topic, missing=unsent + len(failed)
         )
     return sent
-
-
-def partitions_of(topic: str) -> list[TopicPartition]:
-    """All partitions of a benchmark topic."""
-    return [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
 
 
 def _wait_for_leaders(admin: AdminClient, names: list[str]) -> None:

@@ -20,9 +20,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import psutil
-from confluent_kafka import Consumer, KafkaError, KafkaException
+from confluent_kafka import KafkaError
 
-from bench.loading import partitions_of
+from bench.loading import PARTITIONS
+from pipeline.kafka.errors import UnreadableLogError
+from pipeline.kafka.reader import Reader
 
 POLL_S: Final = 0.025
 MEMORY_POLL_S: Final = 0.1
@@ -95,8 +97,8 @@ class CommitWatch:
     """
 
     def __init__(self, bootstrap: str, group: str, topic: str) -> None:
-        self._partitions = partitions_of(topic)
-        self._client = Consumer({"bootstrap.servers": bootstrap, "group.id": group})
+        self._partitions = [(topic, partition) for partition in range(PARTITIONS)]
+        self._reader = Reader({"bootstrap.servers": bootstrap}, group, timeout_s=10.0)
         self._start_s = 0.0
         self.steps: list[Step] = []
 
@@ -115,20 +117,20 @@ class CommitWatch:
         """
         before = self.steps[-1].events if self.steps else 0
         try:
-            committed = self._client.committed(self._partitions, timeout=10)
-        except KafkaException as error:
-            if error.args[0].code() in NOT_YET:
+            committed = self._reader.committed(self._partitions)
+        except UnreadableLogError as error:
+            if error.code in NOT_YET:
                 return before
             raise
         at_s = time.perf_counter() - self._start_s
-        events = sum(max(0, partition.offset) for partition in committed)
+        events = sum(at or 0 for at in committed.values())
         if events > before:
             self.steps.append(Step(at_s, events, cpu_s()))
         return events
 
     def close(self) -> None:
         """Let go of the connection."""
-        self._client.close()
+        self._reader.close()
 
 
 class ProcessWatch:

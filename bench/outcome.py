@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
-from bench.data import Truth
 from bench.errors import WrongResultError
+from bench.truth import Truth
 from pipeline.kafka.committed_log import CommittedLog
 
 READ_TIMEOUT_S: Final = 300.0

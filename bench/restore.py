@@ -19,16 +19,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import confluent_kafka as ck
-
-from bench.data import Shape
 from bench.errors import BenchError
-from bench.ground import Ground, data_of
-from bench.loading import PARTITIONS, load, partitions_of
+from bench.ground import Ground
+from bench.loading import PARTITIONS, load
 from bench.ours import environment, prepare, worker_peer
 from bench.peer import PeerProcess, run_peer
+from bench.truth import data_of
 from pipeline.clock import now_ms
 from pipeline.dev.local.stack import LocalStack
+from pipeline.dev.workload.steady import Steady
+from pipeline.kafka.reader import Reader
 
 RECORDS_AN_EVENT: Final = 1.96
 """Changelog records that an event of the generated data leaves: its own, and mostly its user's."""
@@ -59,7 +59,7 @@ class Bench:
         self._prefix = f"{ground.folder.name}."
         self._env = environment(ground, self._prefix, collapse=True)
         self._events = int(records / RECORDS_AN_EVENT) + 1
-        self._data = data_of(Shape(self._events, max(1, self._events // 10), now_ms()))
+        self._data = data_of(Steady(self._events, max(1, self._events // 10), now_ms()))
 
     def fill(self) -> None:
         """Let a worker write the changelogs."""
@@ -79,7 +79,7 @@ class Bench:
         log_path = self._ground.folder / f"round-{number}.log"
         started = time.monotonic()
         with PeerProcess(peer.name, peer.argv, peer.env, log_path) as worker:
-            while not seen.consume(1, 0.05):
+            while not seen.poll(1, 0.05).records:
                 worker.check_alive()
                 if time.monotonic() - started > SEEN_TIMEOUT_S:
                     raise worker.died("did not process the new event in time")
@@ -90,20 +90,12 @@ class Bench:
             raise BenchError("not every partition was ready", fix=f"see {log_path}")
         return Round(whole_s, max(e["restore_s"] for e in ready), sum(e["records"] for e in ready))
 
-    def _audit_from_its_end(self) -> ck.Consumer:
-        consumer = ck.Consumer(
-            {
-                "bootstrap.servers": self._ground.bootstrap,
-                "group.id": f"{self._prefix}watch",
-                "isolation.level": "read_committed",
-                "fetch.wait.max.ms": 10,
-            }
-        )
-        places = partitions_of(f"{self._prefix}audit")
-        for place in places:
-            place.offset = consumer.get_watermark_offsets(place, 10)[1]
-        consumer.assign(places)
-        return consumer
+    def _audit_from_its_end(self) -> Reader:
+        settings = {"bootstrap.servers": self._ground.bootstrap, "fetch.wait.max.ms": 10}
+        reader = Reader(settings, f"{self._prefix}watch")
+        audit = [(f"{self._prefix}audit", partition) for partition in range(PARTITIONS)]
+        reader.assign(reader.ends(audit))
+        return reader
 
 
 def _entries(log_path: Path) -> list[dict[str, Any]]:

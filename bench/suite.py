@@ -13,11 +13,8 @@ from dataclasses import dataclass
 from statistics import median_low
 from typing import Final
 
-from bench.data import Shape
 from bench.ground import (
-    Data,
     Ground,
-    data_of,
     json_peer,
     json_peer_topics,
 )
@@ -28,6 +25,8 @@ from bench.outcome import check_outcome, decode_json, read_outcome
 from bench.peer import Peer, PeerProcess, run_peer
 from bench.profiler import finish, sample
 from bench.report import Row
+from bench.truth import Data, data_of
+from pipeline.dev.workload.steady import Steady
 
 OURS: Final = {"ours": 1, "ours_collapsed": 1, "ours_two_workers": 2}
 """How many workers share the input."""
@@ -44,13 +43,13 @@ class Options:
     """What to run.
 
     Attributes:
-        shape: of the whole input. faust_events: of the part that the Faust app gets.
+        steady: the whole input. faust_events: of the part that the Faust app gets.
         peers: names out of PEERS. rounds: how often each; the median counts.
         latency_seconds: 0 leaves the delays out. latency_events_per_s: 1 and up.
         profile: one more run of the pipeline, sampled, not counted.
     """
 
-    shape: Shape
+    steady: Steady
     faust_events: int
     peers: frozenset[str]
     rounds: int
@@ -84,12 +83,12 @@ class Suite:
             BenchError: a peer failed or was wrong.
         """
         options = self._options
-        self._say(f"generating {options.shape.events:,} completions")
-        data = data_of(options.shape)
-        part = data_of(options.shape.first(options.faust_events))
+        self._say(f"generating {options.steady.events:,} completions")
+        data = data_of(options.steady)
+        part = data_of(options.steady.first(options.faust_events))
         if options.peers - {"faust_naive"}:
             self._say("warming the broker")
-            self._json_peer("raw_loop", data_of(options.shape.first(self._warming())))
+            self._json_peer("raw_loop", data_of(options.steady.first(self._warming())))
         measured: dict[str, list[Row]] = {}
         for _ in range(options.rounds):
             for name in PEERS:
@@ -102,7 +101,7 @@ class Suite:
         return Found(rows, latency, profile)
 
     def _warming(self) -> int:
-        return max(1, int(self._options.shape.events * WARMING_SHARE))
+        return max(1, int(self._options.steady.events * WARMING_SHARE))
 
     def _peer(self, name: str, data: Data) -> Row:
         self._say(f"{name}: loading {len(data.events):,} events")
@@ -152,7 +151,7 @@ class Suite:
             progress=f"{prefix}progress",
             events_per_s=options.latency_events_per_s,
             seconds=options.latency_seconds,
-            now_ms=options.shape.now_ms,
+            now_ms=options.steady.now_ms,
         )
         self._say(f"delays: {plan.events_per_s:,} events/s for {plan.seconds} s")
         peer = worker_peer("latency", prefix, env, plan.events)

@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from bench.data import Truth, UserTruth
 from bench.errors import WrongResultError
 from bench.histogram import histogram, summary
 from bench.latency import Latency
@@ -13,6 +12,7 @@ from bench.outcome import Outcome, check_outcome
 from bench.peer import Measured
 from bench.profiler import top_functions
 from bench.report import Row, delay_lines, json_line, table
+from bench.truth import Truth, UserTruth
 
 
 def test_rate_is_the_slope_between_warm_mark_and_last_step_before_the_end() -> None:

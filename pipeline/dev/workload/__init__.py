@@ -1,9 +1,9 @@
 """Made-up inputs, by seed, for the demo, the benchmark, chaos runs and tests.
 
-Owns: who practises and when, what their devices report of it, what support asks for, and everything
-that clients get wrong; for each record the verdict that it must get, where that is known beforehand.
-Does not own: sending the records, and what a correct pipeline makes of all of them together, which
-the oracle says.
+Owns: who practises and when, what their devices report of it, what support asks for, everything
+that clients get wrong; and for each record the verdict that it must get, where that is known
+beforehand.
+Does not own: sending the records, nor what a correct pipeline makes of all of them together.
 
 There are three rhythms, one module each:
 

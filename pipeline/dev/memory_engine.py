@@ -1,33 +1,45 @@
-"""The pipeline's hot path without Kafka: real processor, real overlay, state in a dict.
+"""The worker's hot path without Kafka, for the profile of the fold and for tests.
 
-Owns: stand-ins for a consumed record, a producer and a disk, and cutting an input into polls.
-Does not own: what is timed (fold_profile.py), anything of the path itself.
+Owns: stand-ins for a consumed record, a producer and a disk; a `Processor` on the checked-in policy
+and schemas; cutting an input into polls.
+Does not own: what is timed (bench/fold_profile.py), anything of the path itself.
 Invariant: the path that runs here is the worker's own from `Processor` down; what is left out is
 the client library, the broker and, without `rocks`, RocksDB.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
-from bench.data import Event
-from bench.loading import PARTITIONS
 from pipeline.codec.avro import AvroEncoder
 from pipeline.codec.inputs import InputDecoder
 from pipeline.codec.partitioner import partition_of
 from pipeline.codec.schemas import JsonSchema, Schema, load_schemas
-from pipeline.core.fold import World
+from pipeline.core.fold import World, fold_completion
 from pipeline.core.geometry.catalogue import GoldenCatalogue
 from pipeline.core.policy import load_policy
+from pipeline.core.zones import TZDATA_VERSION
+from pipeline.dev.workload.ground_truth import InputRecord
+from pipeline.engine.batch import OpenPartition
 from pipeline.engine.marker import FORMAT, Marker
 from pipeline.engine.ports import KeyValueStore, TransactionalProducer
 from pipeline.engine.rocks import RocksDisk
 from pipeline.engine.store import PartitionStore
+from pipeline.engine.tablespec import TableSpec
+from pipeline.observability.metrics import BatchStats
 from pipeline.worker.outputs import Outputs, OutputTopics
+from pipeline.worker.processing import Processor
+from pipeline.worker.rules import FoldCompletion, Rules
+from pipeline.worker.window import spec_of
 
+ROOT: Final = Path(__file__).resolve().parents[2]
 GENERATION: Final = "bench"
+PARTITIONS: Final = 4
 POLL_RECORDS: Final = 10_000
 TOPIC: Final = "awaway.completions"
+USERS: Final = TableSpec("streaks", "streaks-changelog", b"u")
+SEEN: Final = spec_of("seen-changelog", b"w")
+DEAD_LETTER_BYTES_MAX: Final = 4_194_304
 
 
 class Record:
@@ -35,9 +47,9 @@ class Record:
 
     __slots__ = ("_append_ms", "_key", "_offset", "_partition", "_value")
 
-    def __init__(self, event: Event, partition: int, offset: int, append_ms: int) -> None:
-        self._key = event.key
-        self._value = event.value
+    def __init__(self, record: InputRecord, partition: int, offset: int, append_ms: int) -> None:
+        self._key = record.key or b""
+        self._value = record.value or b""
         self._partition = partition
         self._offset = offset
         self._append_ms = append_ms
@@ -66,7 +78,7 @@ class Record:
         """No headers."""
 
     def timestamp(self) -> tuple[int, int]:
-        """Append time."""
+        """`LogAppendTime`, and the instant in ms."""
         return 2, self._append_ms
 
 
@@ -116,7 +128,7 @@ class MemoryStore:
                 yield key, value
 
     def expect_bulk(self, is_bulk: bool) -> None:
-        """Nothing is to be gained here."""
+        """A dict has no other way to write much at once."""
 
     def size_bytes(self) -> int:
         """Not known."""
@@ -135,29 +147,63 @@ def partition_stores(rocks: Path | None) -> list[PartitionStore]:
     return [PartitionStore(number, store, GENERATION) for number, store in enumerate(stores)]
 
 
-def polls_of(events: Sequence[Event], now_ms: int) -> list[list[list[Record]]]:
+def open_partitions(rocks: Path | None) -> list[OpenPartition]:
+    """Every partition with an empty store, as a batch wants it."""
+    return [
+        OpenPartition(store, Marker(FORMAT, GENERATION, {}, b""), set())
+        for store in partition_stores(rocks)
+    ]
+
+
+def polls_of(records: Sequence[InputRecord], now_ms: int) -> list[list[list[Record]]]:
     """The input as the engine would see it: polls, each a list of records by partition.
 
     Args:
-        now_ms: append time of the first event; later ones are 1 ms a hundred events later.
+        now_ms: append time of the first record; after every hundred it is 1 ms later.
     """
     offsets = [0] * PARTITIONS
     polls = []
-    for start in range(0, len(events), POLL_RECORDS):
+    for start in range(0, len(records), POLL_RECORDS):
         poll: list[list[Record]] = [[] for _ in range(PARTITIONS)]
-        for number, event in enumerate(events[start : start + POLL_RECORDS], start):
-            partition = partition_of(event.key, PARTITIONS)
+        for number, record in enumerate(records[start : start + POLL_RECORDS], start):
+            partition = partition_of(record.key or b"", PARTITIONS)
             append_ms = now_ms + number // 100
-            poll[partition].append(Record(event, partition, offsets[partition], append_ms))
+            poll[partition].append(Record(record, partition, offsets[partition], append_ms))
             offsets[partition] += 1
         polls.append(poll)
     return polls
 
 
-def world_of(policy_file: Path) -> World:
-    """The world of a worker."""
+def new_processor(
+    told: Callable[[BatchStats], None],
+    *,
+    collapse: bool,
+    fold: FoldCompletion = fold_completion,
+) -> Processor:
+    """The worker's own processor.
+
+    Args:
+        told: is given each batch's counts.
+        collapse: write one progress and one state record for each user and batch.
+        fold: instead of the core's.
+    """
+    schemas = checked_in_schemas()
+    rules = Rules(
+        world=new_world(),
+        decoder=decoder_of(schemas),
+        partitions=PARTITIONS,
+        collapse=collapse,
+        tzdata_version=TZDATA_VERSION,
+        dead_letter_bytes_max=DEAD_LETTER_BYTES_MAX,
+        fold_completion=fold,
+    )
+    return Processor(rules, outputs_of(schemas), USERS, SEEN, told)
+
+
+def new_world() -> World:
+    """The world of a worker, by the checked-in policy."""
     return World(
-        policies=load_policy(policy_file.read_text("utf-8")),
+        policies=load_policy((ROOT / "policy.yaml").read_text("utf-8")),
         assets=GoldenCatalogue("https://assets.example.org"),
         generation=GENERATION,
     )
@@ -185,16 +231,16 @@ def outputs_of(schemas: Mapping[str, Schema]) -> Outputs:
     return Outputs(topics, {name: AvroEncoder(schemas[name], 7) for name in schemas})
 
 
-def schemas_of(folder: Path) -> dict[str, Schema]:
+def checked_in_schemas() -> dict[str, Schema]:
     """Our schemas, by record name."""
-    return load_schemas(folder)
+    return load_schemas(ROOT / "schemas")
 
 
 def apply(store: PartitionStore, next_offset: int, ledger: bytes) -> None:
-    """What the engine does with a partition after its commit."""
+    """Apply a batch to a partition's store, as the engine does after the commit."""
     store.apply(Marker(FORMAT, GENERATION, {TOPIC: next_offset}, ledger), {})
 
 
 def as_producer(producer: CountingProducer) -> TransactionalProducer:
-    """A producer to the eyes of the batch, which only ever calls `produce`."""
+    """The producer, typed as a batch wants it; a batch calls only `produce`."""
     return cast(TransactionalProducer, cast(Any, producer))
