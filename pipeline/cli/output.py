@@ -2,9 +2,9 @@
 
 Owns: the two output formats, errors for people and programs, progress lines, confirmations.
 Does not own: what is in a result (the commands), what an error says (pipeline/errors.py).
-Invariant: stdout carries the result alone: with `-o json` exactly one JSON object, also for an
-error; progress and errors for people go to stderr. No colour without a terminal or under NO_COLOR.
-What is quoted of files and names cannot steer the terminal.
+Invariants: stdout carries the result alone: with `-o json` exactly one JSON object, also for an
+error (`awaway validate` prints one a line); progress and errors for people go to stderr. No colour
+without a terminal or under NO_COLOR. What an error quotes cannot steer the terminal.
 """
 
 import os
@@ -92,6 +92,10 @@ def write(text: str) -> None:
     Raises:
         UnwritableOutputError: it cannot be written.
     """
+    if sys.stdout is None:
+        raise UnwritableOutputError(
+            "the output cannot be written", why="stdout is closed", fix="send it somewhere"
+        )
     with _writing():
         sys.stdout.write(text)
         sys.stdout.flush()

@@ -1,75 +1,96 @@
 """`awaway validate`: what the pipeline would say of inputs.
 
-Owns: the command's options, how verdicts are printed.
-Does not own: the verdicts (ops/validate/verdicts.py), the forms of files (ops/validate/files.py).
-Invariant: it asks no server and changes nothing but the file that `--save` names.
+Owns: the command's options, the order of its steps.
+Does not own: the verdicts (ops/validate/verdicts.py), the forms of files (ops/validate/files.py),
+how verdicts are printed (validate_shown.py).
+Invariants: it asks no server and changes nothing but the file that `--save` names. Every verdict
+that can be given is given; the errors follow, and leave that file as it was.
 """
 
-import re
 import sys
-import textwrap
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import msgspec
 import typer
 
 from pipeline import clock
-from pipeline.cli.output import Output, OutputOption, stdout
-from pipeline.errors import EXIT_FAILED, EXIT_OK, ConfigError, UsageError
+from pipeline.cli.output import Output, ProgressLine, show_error, stderr, stdout
+from pipeline.errors import EXIT_FAILED, EXIT_OK, AwawayError, ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
+    from pipeline.cli.validate_shown import Reads
     from pipeline.ops.validate.files import Batch
-    from pipeline.ops.validate.verdicts import Reading, Said, Topic, Validator
+    from pipeline.ops.validate.verdicts import Topic, Validator
     from pipeline.settings.worker import Settings
 
-_COLOURS = {"dead_letter": "red", "exact": "yellow", "twin": "yellow", "collision": "red"}
+FilesArgument = Annotated[
+    list[str],
+    typer.Argument(metavar="FILE...", help="Files of inputs, in their order; - is stdin."),
+]
+AtOption = Annotated[
+    str | None,
+    typer.Option(help="Append time of inputs that do not say, RFC 3339. Default: now."),
+]
+TopicOption = Annotated[
+    str | None,
+    typer.Option(
+        help="completions or commands, with or without a prefix. Default: what has a request_id is "
+        "a command."
+    ),
+]
+SchemaOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE", help="The .avsc that framed Avro values were written with; else ours."
+    ),
+]
 StateOption = Annotated[
-    Path | None,
-    typer.Option(help="Begin with this: a file of --save, or published progress as JSON."),
+    str | None,
+    typer.Option(
+        metavar="FILE", help="Begin with this: a file of --save, or published progress as JSON."
+    ),
 ]
 SaveOption = Annotated[
-    Path | None, typer.Option(help="Write here what the inputs leave behind, for --state.")
+    str | None,
+    typer.Option(metavar="FILE", help="Write here what the inputs leave behind, for --state."),
+]
+ReadAtOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Also say where the users stand at this instant, after all inputs of a file: one "
+        "that lies before them is answered with what they left behind, too. Repeatable."
+    ),
+]
+ZoneOption = Annotated[
+    str | None,
+    typer.Option(help="With --read-at: the zone of who reads, not the user's own."),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="YAML file of settings; else AWAWAY_CONFIG's."),
+]
+OutputOption = Annotated[
+    Output,
+    typer.Option("--output", "-o", help="text for people, json for programs: one object a line."),
 ]
 _STDIN = "-"
-_COLUMNS = 80
-_escaped = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]").sub
+_PROGRESS_EACH = 200
 
 
 def command(  # noqa: PLR0913 - its parameters are the options
     *,
-    files: Annotated[
-        list[str],
-        typer.Argument(metavar="FILE...", help="Files of inputs, in their order; - is stdin."),
-    ],
-    at: Annotated[
-        str | None,
-        typer.Option(help="Append time of inputs that do not say, RFC 3339. Default: now."),
-    ] = None,
-    topic: Annotated[
-        str | None,
-        typer.Option(help="completions or commands. Default: what has a request_id is a command."),
-    ] = None,
-    schema: Annotated[
-        Path | None,
-        typer.Option(help="The .avsc that framed Avro values were written with; else ours."),
-    ] = None,
+    files: FilesArgument,
+    at: AtOption = None,
+    topic: TopicOption = None,
+    schema: SchemaOption = None,
     state: StateOption = None,
     save: SaveOption = None,
-    read_at: Annotated[
-        list[str] | None,
-        typer.Option(help="Also say where the users stand at this instant. Repeatable."),
-    ] = None,
-    tz: Annotated[
-        str | None, typer.Option(help="With --read-at: the zone of who reads, not the user's own.")
-    ] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option("--config", "-c", help="YAML file of settings; else AWAWAY_CONFIG's."),
-    ] = None,
+    read_at: ReadAtOption = None,
+    tz: ZoneOption = None,
+    config: ConfigOption = None,
     output: OutputOption = Output.TEXT,
 ) -> int:
     """Say what the pipeline would say of completions and commands, without a server.
@@ -78,53 +99,111 @@ def command(  # noqa: PLR0913 - its parameters are the options
     Avro value. Inputs are judged in their order by the worker's own code, so that duplicates,
     streaks and portals come out. An input may be wrapped as an entry of a log, to say when it is
     appended: {"topic": "completions", "append_time": "2026-03-01T06:30:05Z", "key": "ada",
-    "value": {...}}.
+    "value": {...}}. An input that is not wrapped is taken as having the right key and partition.
 
     With -o json there is one object a line for each input: name, verdict, stage, reason, detail,
-    local_date, streak_days, portals and more.
+    local_date, streak_days, portals and more; then one for each error.
+
+    It reads policy.yaml and schemas/ of the working directory, or those that AWAWAY_POLICY_FILE and
+    AWAWAY_SCHEMAS_DIR name.
 
     Exit codes: 0 no input would be a dead letter, 1 one would, or an error, 2 usage.
     """
-    from pipeline.ops.validate.state import decode  # noqa: PLC0415 - the same
-    from pipeline.settings.load import load_settings  # noqa: PLC0415 - slow to import
+    from pipeline.ops.validate.state import decode  # noqa: PLC0415 - slow to import
+    from pipeline.settings.load import load_settings  # noqa: PLC0415 - the same
 
-    kind = _topic(topic)
-    settings = load_settings(config)
+    kind = None if topic is None else _topic(topic)
     at_ms = clock.now_ms() if at is None else _instant(at, "--at")
     reads = [_instant(one, "--read-at") for one in read_at or ()]
     zone = None if tz is None else _zone(tz)
+    kept = None if save is None else _writable(save)
     schemas_by_id: dict[int, Any] = {}
-    validator = _validator(settings, schema, schemas_by_id)
+    given = None if schema is None else _path(schema, "--schema")
+    validator = _validator(load_settings(config), given, schemas_by_id)
     if state is not None:
         window_ms = validator.left.seen.window_ms
-        validator.left = decode(_read(str(state)), window_ms, str(state))
-    failed = 0
-    for batch in _batches(files, kind, at_ms, schemas_by_id):
-        said = [validator.judge(entry) for entry in batch.entries]
-        failed += sum(one.verdict == "dead_letter" for one in said)
-        users = dict.fromkeys(one.user_id for one in said if one.user_id is not None)
-        instants = [*batch.read_at, *reads]
-        found = [(when, validator.read(user, when, zone)) for user in users for when in instants]
-        _show(said, found, output)
-    if save is not None:
-        _save(save, validator.left.encode())
-    return EXIT_FAILED if failed else EXIT_OK
+        validator.left = decode(_read(state, "--state"), window_ms, state)
+    batches, errors = _batches(files, kind, at_ms, schemas_by_id)
+    if zone is not None and not reads and not any(batch.read_at for batch in batches):
+        raise UsageError("--tz is for reading, and nothing is read", fix="give --read-at as well")
+    failed = _judge(validator, batches, reads, (tz, zone), output)
+    for error in errors:
+        show_error(error, output)
+    if kept is not None and errors:
+        stderr().print(f"nothing was saved in {save}: not every input was read", markup=False)
+    elif kept is not None:
+        _save(kept, validator.left.encode())
+    return EXIT_FAILED if failed or errors else EXIT_OK
 
 
 def _batches(
     files: Sequence[str], topic: "Topic | None", at_ms: int, schemas_by_id: dict[int, Any]
-) -> "list[Batch]":
-    """What the files hold; all are read before the first is judged."""
-    from pipeline.ops.validate.files import entries_of  # noqa: PLC0415 - slow to import
+) -> "tuple[list[Batch], list[AwawayError]]":
+    """What the files hold, and what is wrong with them; all are read before any is judged."""
+    from pipeline.codec.errors import readable  # noqa: PLC0415 - slow to import
+    from pipeline.ops.validate.files import entries_of  # noqa: PLC0415 - the same
 
-    batches = []
+    stems = {file: "stdin" if file == _STDIN else Path(file).stem for file in files}
+    taken = Counter(stems.values())
+    batches: list[Batch] = []
+    errors: list[AwawayError] = []
     for n, file in enumerate(files, 1):
-        name = "stdin" if file == _STDIN else Path(file).stem
-        batch = entries_of(_read(file), name, topic, at_ms, -n)
+        is_clear = taken[stems[file]] == 1 or file == _STDIN
+        name = readable(stems[file] if is_clear else file)
+        try:
+            batch = entries_of(_read(file, "FILE"), name, topic, at_ms, -n)
+        except ConfigError as error:
+            errors.append(error)
+            continue
         if batch.schema is not None:
             schemas_by_id[-n] = batch.schema
         batches.append(batch)
-    return batches
+        errors += batch.errors
+    return batches, errors
+
+
+def _judge(
+    validator: "Validator",
+    batches: "Sequence[Batch]",
+    reads: Sequence[int],
+    reader: tuple[str | None, str | None],
+    output: Output,
+) -> bool:
+    """Judge what the files hold, and show it.
+
+    Args:
+        reader: the zone of who reads: as it was given, and its name.
+
+    Returns:
+        Whether an input would be a dead letter.
+    """
+    from pipeline.cli.validate_shown import Shown, summary  # noqa: PLC0415 - slow to import
+
+    given, zone = reader
+    verdicts: Counter[str] = Counter()
+    total = sum(len(batch.entries) for batch in batches)
+    progress = ProgressLine() if stderr().is_terminal and not stdout().is_terminal else None
+    with progress or nullcontext(), Shown(output, given) as shown:
+        for batch in batches:
+            users: dict[str, None] = {}
+            for n, entry in enumerate(batch.entries, 1):
+                said = validator.judge(entry)
+                verdicts[said.verdict] += 1
+                if said.user_id is not None:
+                    users[said.user_id] = None
+                found: Reads = []
+                if n == len(batch.entries):
+                    instants = [*batch.read_at, *reads]
+                    found = [(t, validator.read(user, t, zone)) for user in users for t in instants]
+                today = None
+                if said.user_id is not None and said.streak_days == 0 and output is Output.TEXT:
+                    today = validator.read(said.user_id, entry.append_time).today
+                shown.add(said, found, today)
+                if progress is not None and verdicts.total() % _PROGRESS_EACH == 0:
+                    progress("judging", verdicts.total(), total)
+    if total > 1:
+        stderr().print(summary(verdicts), markup=False)
+    return verdicts["dead_letter"] > 0
 
 
 def _validator(settings: "Settings", schema: Path | None, by_id: dict[int, Any]) -> "Validator":
@@ -136,14 +215,15 @@ def _validator(settings: "Settings", schema: Path | None, by_id: dict[int, Any])
     """
     from pipeline.codec.errors import UnknownSchemaIdError  # noqa: PLC0415 - slow to import
     from pipeline.codec.inputs import InputDecoder  # noqa: PLC0415 - the same
-    from pipeline.codec.schemas import load_schema, load_schemas  # noqa: PLC0415 - the same
+    from pipeline.codec.schemas import load_schemas  # noqa: PLC0415 - the same
     from pipeline.core.fold import World  # noqa: PLC0415 - the same
     from pipeline.core.geometry.catalogue import GoldenCatalogue  # noqa: PLC0415 - the same
     from pipeline.ops.validate.verdicts import Validator  # noqa: PLC0415 - the same
+    from pipeline.ops.validate.writer_schema import read_schema  # noqa: PLC0415 - the same
     from pipeline.settings.load import read_policy  # noqa: PLC0415 - the same
 
     schemas = load_schemas(settings.schemas_dir)
-    given = None if schema is None else load_schema(schema).tree
+    given = None if schema is None else read_schema(schema)
 
     def writer(record: str) -> Any:
         def find(schema_id: int) -> Any:
@@ -160,10 +240,13 @@ def _validator(settings: "Settings", schema: Path | None, by_id: dict[int, Any])
     return Validator(world, decoder)
 
 
-def _topic(text: str | None) -> "Topic | None":
-    if text in (None, "completions", "commands"):
-        return text  # type: ignore[return-value]
-    raise UsageError(f"{text!r} is no topic of inputs", fix="say completions or commands")
+def _topic(text: str) -> "Topic":
+    from pipeline.ops.validate.files import topic_of  # noqa: PLC0415 - slow to import
+
+    topic = topic_of(text)
+    if topic is None:
+        raise UsageError(f"{text!r} is no topic of inputs", fix="say completions or commands")
+    return topic
 
 
 def _instant(text: str, option: str) -> int:
@@ -186,76 +269,50 @@ def _zone(text: str) -> str:
     return zone.name
 
 
-def _read(file: str) -> bytes:
-    from pipeline.ops.validate.files import read_file  # noqa: PLC0415
+def _path(text: str, option: str) -> Path:
+    if not text:
+        raise UsageError(f"an empty {option} names no file", fix="name one")
+    return Path(text)
 
-    return sys.stdin.buffer.read() if file == _STDIN else read_file(Path(file))
+
+def _read(file: str, option: str) -> bytes:
+    from pipeline.ops.validate.files import read_file  # noqa: PLC0415 - slow to import
+
+    if file != _STDIN:
+        return read_file(_path(file, option))
+    if sys.stdin is None:
+        raise ConfigError("stdin cannot be read", why="it is closed", fix="name a file")
+    return sys.stdin.buffer.read()
+
+
+def _writable(text: str) -> Path:
+    """A file to write to at the end; whether that is possible is known before anything is said."""
+    file = _path(text, "--save")
+    is_there = file.exists()
+    try:
+        file.open("ab").close()
+        if not is_there:
+            file.unlink()
+    except OSError as error:
+        raise _unwritable(file, error) from error
+    return file
 
 
 def _save(file: Path, state: bytes) -> None:
     try:
         file.write_bytes(state)
     except OSError as error:
-        raise ConfigError(
-            f"{file} cannot be written",
-            why=str(error),
-            fix="give --save a file in a folder that is there",
-            path=str(file),
-        ) from error
+        raise _unwritable(file, error) from error
 
 
-def _show(said: "Sequence[Said]", found: "Sequence[tuple[int, Reading]]", output: Output) -> None:
-    if output is Output.JSON:
-        for n, one in enumerate(said, 1):
-            made = msgspec.to_builtins(one)
-            if n == len(said) and found:
-                made["reads"] = [
-                    {"read_at": clock.rfc3339(when)} | msgspec.to_builtins(reading)
-                    for when, reading in found
-                ]
-            print(msgspec.json.encode(made).decode())
-        return
-    console = stdout()
-    for one in said:
-        _render(console, one)
-    for when, reading in found:
-        safe = f", safe until the end of {reading.streak_safe_until}" * (
-            reading.streak_safe_until is not None
-        )
-        _print(
-            console,
-            f"{reading.user_id} at {clock.rfc3339(when)}: {_days(reading.streak_days)} in a row"
-            f"{safe}; longest {reading.longest_days}. It is {reading.today} in {reading.tz}.",
-        )
-
-
-def _render(console: "Console", one: "Said") -> None:
-    verdict = one.verdict if one.reason is None else f"{one.verdict} {one.stage}.{one.reason}"
-    who = " ".join(word for word in (one.user_id, one.id) if word)
-    colour = _COLOURS.get(one.verdict, "green")
-    _print(console, f"{one.name}  {verdict}", 0, f"bold {colour}")
-    if who:
-        _print(console, who, 2, "dim")
-    _print(console, one.detail, 2)
-    if one.ignored_fields:
-        _print(console, f"fields that are not known, and ignored: {one.ignored_fields}", 2)
-    if one.streak_days is not None:
-        unlocked = f", unlocks {', '.join(one.portals)}" if one.portals else ""
-        _print(console, f"{_days(one.streak_days)} in a row{unlocked}", 2)
-
-
-def _print(console: "Console", text: str, indent: int = 0, style: str | None = None) -> None:
-    """Print a paragraph, of at most 80 columns where its words allow it.
-
-    Ids and names are the inputs' own: what would steer the terminal is shown as its code point.
-    """
-    text = _escaped(lambda found: ascii(found[0])[1:-1], text)
-    space = " " * indent
-    for line in textwrap.wrap(
-        text, _COLUMNS, initial_indent=space, subsequent_indent=space, break_long_words=False
-    ):
-        console.print(line, style=style, markup=False)
-
-
-def _days(count: int) -> str:
-    return "1 day" if count == 1 else f"{count} days"
+def _unwritable(file: Path, error: OSError) -> ConfigError:
+    fixes: dict[type[OSError], str] = {
+        FileNotFoundError: "give --save a file in a folder that is there",
+        IsADirectoryError: "give --save a file, not a folder",
+    }
+    return ConfigError(
+        f"{file} cannot be written",
+        why=error.strerror or str(error),
+        fix=fixes.get(type(error), "give --save a file that can be written"),
+        path=str(file),
+    )

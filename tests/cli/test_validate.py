@@ -1,4 +1,4 @@
-"""`awaway validate`: the forms of files, what is printed, states that go on, exit codes."""
+"""`awaway validate`: the forms of files, and what is wrong with them."""
 
 import io
 import json
@@ -8,36 +8,7 @@ from typing import Any
 import fastavro
 import pytest
 
-from pipeline.cli import main as cli
-from pipeline.core.dedupe import SeenCompletion, SeenUpdate
-from pipeline.ops.validate.state import LeftBehind, decode
-
-ROOT = Path(__file__).parents[2]
-Captured = pytest.CaptureFixture[str]
-AT = ("--at", "2026-07-08T09:00:05Z")
-
-
-def completion(number: int, day: int = 8, **other: Any) -> dict[str, Any]:
-    fields: dict[str, Any] = {
-        "completion_id": f"c{number}",
-        "user_id": "ada",
-        "session_id": f"s{number}",
-        "practice": "breath",
-        "started_at": f"2026-07-{day:02}T08:30:00Z",
-        "completed_at": f"2026-07-{day:02}T09:00:00Z",
-        "tz": "Europe/Berlin",
-    }
-    return fields | other
-
-
-def said(capsys: Captured, *words: str) -> tuple[int, list[dict[str, Any]]]:
-    code = cli.run(["validate", *words, "-o", "json"])
-    return code, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-
-
-def written(path: Path, content: Any) -> str:
-    path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
-    return str(path)
+from tests.cli.validating import AT, ROOT, Captured, completion, said, written
 
 
 def test_one_object(tmp_path: Path, capsys: Captured) -> None:
@@ -66,7 +37,29 @@ def test_lines_of_which_one_is_no_json(tmp_path: Path, capsys: Captured) -> None
     code, found = said(capsys, file, *AT)
     assert code == 1
     assert [one["verdict"] for one in found] == ["accepted", "dead_letter", "accepted"]
+    assert [one["name"] for one in found] == ["lines:1", "lines:2", "lines:4"]
     assert found[1]["reason"] == "malformed_json"
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        (b"garbage\ngarbage2\n", ["x:1", "x:2"]),
+        (b"\n garbage\r\n\r\ngarbage2", ["x:2", "x:4"]),
+        (b'{"a":}\n{"b":\n', ["x:1", "x:2"]),
+        (b'{"a": {}\n{"b":}\nrest', ["x"]),
+        (b'{\n"a": 1,\n}', ["x"]),
+        (b"gar\x00bage\ngarbage2", ["x"]),
+        (b"\n\ngarbage", ["x"]),
+    ],
+)
+def test_each_broken_line_is_an_input(
+    tmp_path: Path, capsys: Captured, content: bytes, names: list[str]
+) -> None:
+    code, found = said(capsys, written(tmp_path / "x.jsonl", content), *AT)
+    assert code == 1
+    assert [one["name"] for one in found] == names
+    assert {one["verdict"] for one in found} == {"dead_letter"}
 
 
 def test_a_log_says_when_and_under_which_key(tmp_path: Path, capsys: Captured) -> None:
@@ -119,14 +112,39 @@ def test_one_value_with_a_fault_is_judged_once(tmp_path: Path, capsys: Captured)
         ({"topic": "portals", "value": {}}, "neither completions nor commands"),
         ({"append_time": "noon", "value": {}}, "is no instant"),
         ({"value_base64": "%"}, "value_base64"),
+        ({"append_tme": "2026-07-08T09:00:01Z", "value": {}}, "fields unknown: append_tme"),
     ],
 )
 def test_what_is_no_entry_of_a_log(
     tmp_path: Path, capsys: Captured, entry: object, complaint: str
 ) -> None:
-    code, (error,) = said(capsys, written(tmp_path / "log.json", {"log": [entry]}))
-    assert code == 1
-    assert complaint in error["why"]
+    log = [{"append_time": "2026-07-08T09:00:01Z", "value": completion(1)}, entry]
+    code, (one, error) = said(capsys, written(tmp_path / "log.json", {"id": "L", "log": log}))
+    assert (code, one["verdict"]) == (1, "accepted")
+    assert error["what"] == "L[1] is no entry of a log" and complaint in error["why"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "unknown"),
+    [
+        ({"append_tme": "2026-07-08T09:00:01Z", "value": {}}, "append_tme"),
+        ({"topic": "commands", "append_time": "2026-07-08T09:00:01Z", "vlaue": {}}, "vlaue"),
+    ],
+)
+def test_a_wrapper_with_a_typo_is_no_completion(
+    tmp_path: Path, capsys: Captured, entry: dict[str, Any], unknown: str
+) -> None:
+    code, (error,) = said(capsys, written(tmp_path / "one.json", entry))
+    assert (code, error["what"]) == (1, "one is no entry of a log")
+    assert error["why"] == f"it looks like one, with fields unknown: {unknown}"
+
+
+def test_a_log_may_say_more_of_its_entries(tmp_path: Path, capsys: Captured) -> None:
+    entry = {"append_time": "2026-07-08T09:00:01Z", "offset": 7, "note": "x"}
+    log = {"log": [entry | {"value": completion(1)}], "read_at": ["noon"]}
+    code, (one, error) = said(capsys, written(tmp_path / "log.json", log))
+    assert (code, one["verdict"]) == (1, "accepted")
+    assert error["what"] == "a read_at of log is not read"
 
 
 def test_an_avro_container_carries_its_schema(tmp_path: Path, capsys: Captured) -> None:
@@ -143,6 +161,37 @@ def test_an_avro_container_carries_its_schema(tmp_path: Path, capsys: Captured) 
     assert found[1]["reason"] == "unknown_zone"
     code, (error,) = said(capsys, written(tmp_path / "cut.avro", out.getvalue()[:40]))
     assert code == 1 and "container" in error["what"]
+    assert error["why"] == "it is cut off or damaged after 0 records"
+    packed = out.getvalue().replace(b"\x08null", b"\x0csnappy", 1)
+    code, (error,) = said(capsys, written(tmp_path / "packed.avro", packed))
+    assert code == 1 and "snappy" in error["why"]
+
+
+def test_what_is_whole_of_a_container_is_judged(tmp_path: Path, capsys: Captured) -> None:
+    tree = json.loads((ROOT / "schemas" / "PracticeCompleted.avsc").read_text())
+    out = io.BytesIO()
+    instants = {"started_at": 1_783_499_400_000, "completed_at": 1_783_501_200_000}
+    records = [completion(n, **instants) | {"context": {}} for n in range(3)]
+    fastavro.writer(out, fastavro.parse_schema(tree), records, sync_interval=1)
+    code, found = said(capsys, written(tmp_path / "cut.avro", out.getvalue()[:-30]), *AT)
+    assert code == 1
+    assert [one.get("name") for one in found] == ["cut[0]", "cut[1]", None]
+    assert found[2]["why"] == "it is cut off or damaged after 2 records"
+
+
+def test_a_broken_file_hides_no_other(tmp_path: Path, capsys: Captured) -> None:
+    (tmp_path / "a").mkdir()
+    broken = written(tmp_path / "a" / "x.avro", b"Obj\x01broken")
+    good = written(tmp_path / "x.json", completion(1))
+    state = tmp_path / "state.json"
+    code, (one, *errors) = said(
+        capsys, str(tmp_path / "none"), broken, good, *AT, "--save", str(state)
+    )
+    assert (code, one["name"], one["verdict"]) == (1, good, "accepted")
+    assert [error["what"].partition(" cannot")[0] for error in errors] == [
+        *(str(tmp_path / "none"), broken)
+    ]
+    assert not state.exists()
 
 
 def test_a_framed_value_is_read_with_a_schema(tmp_path: Path, capsys: Captured) -> None:
@@ -159,6 +208,25 @@ def test_a_framed_value_is_read_with_a_schema(tmp_path: Path, capsys: Captured) 
     assert code == 1 and found[0]["stage"] == "decode"
 
 
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"[" * 100_000, "nested too deep"),
+        (b"\xff", "not UTF-8"),
+        (b'{"name": "X"}', "has no 'type'"),
+        (b"5", "is no type"),
+        (b'"mood"', "nobody knows the type mood"),
+        (b'"string"', "the schema of something else"),
+    ],
+)
+def test_what_is_no_schema(tmp_path: Path, capsys: Captured, content: bytes, why: str) -> None:
+    schema = written(tmp_path / "x.avsc", content)
+    file = written(tmp_path / "value.bin", b"\0\0\0\0\x07")
+    code, (error,) = said(capsys, file, "--schema", schema)
+    assert code == 1 and "holds no Avro schema of a record" in error["what"]
+    assert why in error["why"] and "--schema" in error["fix"]
+
+
 def test_a_framed_value_may_end_like_a_line(tmp_path: Path, capsys: Captured) -> None:
     tree = json.loads((ROOT / "schemas" / "Command.avsc").read_text())
     out = io.BytesIO()
@@ -172,108 +240,45 @@ def test_a_framed_value_may_end_like_a_line(tmp_path: Path, capsys: Captured) ->
     assert (code, line["verdict"]) == (0, "applied"), line["detail"]
 
 
-def test_a_state_goes_on_where_it_was_saved(tmp_path: Path, capsys: Captured) -> None:
-    state = str(tmp_path / "state.json")
-    days = [completion(n, day=n) for n in (6, 7)]
-    said(capsys, written(tmp_path / "first.json", days), *AT, "--save", state)
-    again = written(tmp_path / "again.json", [completion(7, day=7), completion(8)])
-    _, found = said(capsys, again, *AT, "--state", state)
-    assert [one["verdict"] for one in found] == ["exact", "accepted"]
-    assert found[1]["streak_days"] == 3
-
-
-def test_a_state_that_cannot_be_saved(tmp_path: Path, capsys: Captured) -> None:
+def test_a_topic_may_have_its_prefix(tmp_path: Path, capsys: Captured) -> None:
     file = written(tmp_path / "one.json", completion(1))
-    *_, error = said(capsys, file, *AT, "--save", str(tmp_path / "none" / "state.json"))[1]
-    assert "cannot be written" in error["what"] and error["fix"]
-
-
-def test_a_saved_window_knows_the_session_that_was_accepted_last() -> None:
-    left = LeftBehind(100)
-    for name, append_time in (("a", 0), ("b", 200), ("a", 400)):
-        entry = SeenCompletion(name, "s", "breath", 1, 2, "completions", 0, 0, append_time)
-        left.seen.remember("ada", SeenUpdate(entry, ()))
-    again = decode(left.encode(), 100, "state.json")
-    again.seen.now = left.seen.now = 450
-    assert again.seen.by_session("ada", "s") == left.seen.by_session("ada", "s") is not None
-
-
-def test_an_input_cannot_steer_the_terminal(tmp_path: Path, capsys: Captured) -> None:
-    file = written(tmp_path / "one.json", completion(1, user_id="a\x1b[2Jda"))
-    assert cli.run(["validate", file, *AT]) == 1
-    assert "\x1b[2J" not in capsys.readouterr().out
-    _, (line,) = said(capsys, file, *AT)
-    assert (line["reason"], line["user_id"], line["streak_days"]) == ("bad_user_id", None, None)
-
-
-def test_a_state_from_published_progress(tmp_path: Path, capsys: Captured) -> None:
-    golden = ROOT / "schemas" / "golden" / "ProgressUpdated-v2.json"
-    progress = json.loads(golden.read_text()) | {"user_id": "ada"}
-    state = written(tmp_path / "progress.json", progress)
-    file = written(tmp_path / "one.json", completion(1))
-    _, (one,) = said(capsys, file, *AT, "--state", state)
-    assert one["longest_days"] == 9
-    code, (error,) = said(capsys, file, "--state", written(tmp_path / "x.json", {"a": 1}))
-    assert code == 1 and "holds no state" in error["what"]
-    code, (error,) = said(capsys, file, "--state", written(tmp_path / "y.json", {"format": "z"}))
-    assert code == 1 and "no state" in error["what"]
-
-
-def test_where_the_users_stand(tmp_path: Path, capsys: Captured) -> None:
-    file = written(tmp_path / "one.json", completion(1))
-    when = ("--read-at", "2026-07-10T00:30:00Z")
-    _, (one,) = said(capsys, file, *AT, *when)
-    (read,) = one["reads"]
-    assert (read["streak_days"], read["today"], read["tz"]) == (1, "2026-07-09", "Europe/Berlin")
-    _, (one,) = said(capsys, file, *AT, *when, "--tz", "asia/tokyo")
-    assert (one["reads"][0]["streak_days"], one["reads"][0]["tz"]) == (0, "Asia/Tokyo")
-
-
-def test_text_for_people_fits_eighty_columns(tmp_path: Path, capsys: Captured) -> None:
-    items = [
-        completion(1, mood="calm"),
-        completion(2, session_id="s1", day=7),
-        completion(3, tz="Mars"),
-    ]
-    file = written(tmp_path / "some.json", items)
-    assert cli.run(["validate", file, *AT, "--read-at", "2026-07-08T20:00:00Z"]) == 0
-    out = capsys.readouterr().out
-    assert max(len(line) for line in out.splitlines()) <= 80
-    for wanted in ("some[1]  twin", "a date is at stake", "ignored: 1", "ada at 2026-07-08T20"):
-        assert wanted in out
+    code, (one,) = said(capsys, file, *AT, "--topic", "awaway.commands")
+    assert (code, one["topic"]) == (1, "commands")
 
 
 def test_standard_input(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
     stdin = io.TextIOWrapper(io.BytesIO(json.dumps(completion(1)).encode()))
     monkeypatch.setattr("sys.stdin", stdin)
     assert said(capsys, "-", *AT)[1][0]["name"] == "stdin"
+    monkeypatch.setattr("sys.stdin", None)
+    code, (error,) = said(capsys, "-", *AT)
+    assert (code, error["why"]) == (1, "it is closed")
 
 
-@pytest.mark.parametrize(
-    ("words", "complaint"),
-    [
-        (("--at", "noon"), "is no instant"),
-        (("--topic", "portals"), "no topic of inputs"),
-        (("--tz", "Mars"), "nobody knows the zone"),
-    ],
-)
-def test_options_that_make_no_sense(
-    tmp_path: Path, capsys: Captured, words: tuple[str, str], complaint: str
-) -> None:
-    code, (error,) = said(capsys, written(tmp_path / "one.json", completion(1)), *words)
-    assert code == 2
-    assert complaint in error["what"]
-
-
-def test_a_file_that_is_not_there(capsys: Captured) -> None:
+def test_a_file_that_is_not_there(tmp_path: Path, capsys: Captured) -> None:
     code, (error,) = said(capsys, "nowhere.json")
-    assert code == 1 and "cannot be read" in error["what"]
+    assert code == 1 and "cannot be read" in error["what"] and "is there" in error["fix"]
+    code, (error,) = said(capsys, str(tmp_path))
+    assert code == 1 and "not a folder" in error["fix"]
+    code, (error,) = said(capsys, "")
+    assert code == 2 and "names no file" in error["what"]
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"\0", b"[", b"[1,", b"[]", b"null", b"\xff\xfe", b"[" * 9000]
-)
+@pytest.mark.parametrize("content", [b"\0", b"[", b"[1,", b"null", b"\xff\xfe", b"[" * 9000])
 def test_any_bytes_are_judged(tmp_path: Path, capsys: Captured, content: bytes) -> None:
     code, found = said(capsys, written(tmp_path / "any", content), *AT)
     assert code == 1
     assert {one["verdict"] for one in found} == {"dead_letter"}
+
+
+@pytest.mark.parametrize("content", [b"", b" \n\n", b"[]", b"\xef\xbb\xbf", b'{"log": []}'])
+def test_a_file_without_inputs(tmp_path: Path, capsys: Captured, content: bytes) -> None:
+    code, (error,) = said(capsys, written(tmp_path / "any", content), *AT)
+    assert (code, error["what"]) == (1, "any holds no input")
+
+
+def test_a_container_without_records(tmp_path: Path, capsys: Captured) -> None:
+    out = io.BytesIO()
+    fastavro.writer(out, {"type": "record", "name": "X", "fields": []}, [])
+    code, (error,) = said(capsys, written(tmp_path / "c.avro", out.getvalue()))
+    assert (code, error["what"]) == (1, "c holds no input")

@@ -2,13 +2,14 @@
 
 Owns: which forms a file may have, and the entries of each.
 Does not own: what is said of an entry (verdicts.py), the inputs' own form (codec/).
-Invariant: an entry's value is the bytes that would be sent: of what is JSON, those of the file.
+Invariants: an entry's value is the bytes that would be sent: of what is JSON, those of the file.
+What is broken costs itself alone: every entry that can be told is there beside the errors.
 
 | a file | its entries |
 |---|---|
 | one JSON object | itself |
 | a JSON array | its items |
-| JSON lines: some line is an object | its lines |
+| JSON lines: some line is an object, or no line goes on in the next | its lines |
 | an Avro container (`Obj`) | its records, of the schema that it carries |
 | anything else | one value, as it is: framed Avro too |
 
@@ -19,9 +20,11 @@ has the id of a completion or of a command: then it is one, and those are fields
 """
 
 import base64
+import difflib
 import io
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,7 +42,12 @@ from pipeline.ops.validate.verdicts import Entry, Topic
 
 CONTAINER: Final = b"Obj\x01"
 _LOG_FIELDS: Final = {"topic", "append_time", "key", "value", "value_base64"}
+_VALUES: Final = {"value", "value_base64"}
 _IDS: Final = {"completion_id", "request_id"}
+_OWN: Final = {*_IDS, "user_id"}
+"""Fields of inputs, and never of an entry of a log."""
+
+_is_binary: Final = re.compile(rb"[\x00-\x08\x0e-\x1f]").search
 _raw_fields: Final = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -50,11 +58,13 @@ class Batch(msgspec.Struct):
         entries: in their order.
         read_at: instants at which it asks where its users stand.
         schema: that its Avro records were written with; None without one.
+        errors: of what is no entry, each naming its place.
     """
 
-    entries: list[Entry]
+    entries: list[Entry] = []
     read_at: list[Instant] = []
     schema: JsonSchema | None = None
+    errors: list[ConfigError] = []
 
 
 def entries_of(
@@ -64,43 +74,59 @@ def entries_of(
 
     Args:
         data: its bytes.
-        name: what its entries are called by, with their place where there are several.
+        name: what its entries are called by, with their place where there are several: `[0]` is the
+            first item, `:1` the first line.
         topic: of values that do not say; None: a value with a `request_id` is a command.
         at: append time of values that do not say.
         schema_id: by which the records of a container name the schema that it carries.
-
-    Raises:
-        ConfigError: an entry of a log is not one, or a container is broken.
     """
+    found = _Found(topic, at)
     if data.startswith(CONTAINER):
-        return _container(data, name, topic, at, schema_id)
-    text = bare(data)
-    whole = _parsed(text)
-    if isinstance(whole, dict):
-        return _object(text, whole, name, topic, at)
-    values = _values(text) if whole is None or text[:1] == b"[" else [text]
-    values = values or [data]
-    batch = Batch([])
-    for n, value in enumerate(values):
-        called = name if len(values) == 1 else f"{name}[{n}]"
-        fields = _parsed(value)
-        one = _object(value, fields if isinstance(fields, dict) else {}, called, topic, at)
-        batch.entries += one.entries
-        batch.read_at += one.read_at
+        found.add_container(data, name, schema_id)
+    else:
+        values = _values(data)
+        for place, value in values:
+            found.add(value, name if len(values) == 1 else f"{name}{place}")
+    batch = found.batch
+    if not batch.entries and not batch.errors:
+        batch.errors.append(
+            ConfigError(f"{name} holds no input", fix="give it a completion or a command")
+        )
     return batch
 
 
-def _values(text: bytes) -> list[bytes]:
-    """The items of an array, or the lines of JSON lines; none of anything else."""
-    values = text.splitlines()
+def topic_of(text: str) -> Topic | None:
+    """The topic of inputs that is meant, with or without a prefix; None for any other."""
+    name = text.rpartition(".")[2]
+    return name if name in ("completions", "commands") else None  # type: ignore[return-value]
+
+
+def _values(data: bytes) -> list[tuple[str, bytes]]:
+    """The values of a file that is no container, each with its place."""
+    text = bare(data)
+    if not text:
+        return []
     if text[:1] == b"[":
         try:
-            values = cut(text)
+            return [(f"[{n}]", item) for n, item in enumerate(cut(text)) if item]
         except NotAnArrayError:
-            return []
-    elif not any(isinstance(_parsed(line), dict) for line in values):
-        return []  # lines of one value: to judge each of them would say nothing of it
-    return [bare(value) for value in values if bare(value)]
+            return [("", data)]
+    if isinstance(_parsed(text), dict):
+        return [("", text)]
+    lines = [(f":{n}", bare(line)) for n, line in enumerate(data.splitlines(), 1)]
+    lines = [(place, line) for place, line in lines if line]
+    return lines if _are_values([line for _, line in lines]) else [("", data)]
+
+
+def _are_values(lines: list[bytes]) -> bool:
+    """Whether each of some lines is a value, and not a part of one."""
+    if any(isinstance(_parsed(line), dict) for line in lines):
+        return True
+    if len(lines) < 2 or any(map(_is_binary, lines)):
+        return False
+    first = lines[0]
+    goes_on = first.count(b"{") > first.count(b"}")
+    return not goes_on or all(line[:1] == b"{" for line in lines)
 
 
 def _parsed(text: bytes) -> Any:
@@ -109,27 +135,6 @@ def _parsed(text: bytes) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return None
-
-
-def _object(
-    text: bytes, fields: dict[str, Any], name: str, topic: Topic | None, at: Instant
-) -> Batch:
-    inner = fields.get("input")
-    inside = inner if isinstance(inner, dict) else fields
-    log, read_at = inside.get("log"), inside.get("read_at") or []
-    if isinstance(log, list) and not fields.keys() & _IDS:
-        called = str(fields.get("id") or name)
-        raw = _raw(_raw(text, "input") if inside is inner else text, "log")
-        items = cut(raw) if raw else [b""] * len(log)
-        entries = [
-            _logged(one, item, f"{called}[{n}]", topic, at)
-            for n, (one, item) in enumerate(zip(log, items, strict=True))
-        ]
-        instants = read_at if isinstance(read_at, list) else [read_at]
-        return Batch(entries, [_instant(one, called) for one in instants])
-    if fields and fields.keys() <= _LOG_FIELDS and fields.keys() & {"value", "value_base64"}:
-        return Batch([_logged(fields, text, name, topic, at)])
-    return Batch([Entry(name, topic or _topic(fields), at, text)])
 
 
 def _raw(text: bytes, field: str) -> bytes:
@@ -141,82 +146,158 @@ def _raw(text: bytes, field: str) -> bytes:
         return b""
 
 
-def _topic(fields: dict[str, Any]) -> Topic:
-    return "commands" if "request_id" in fields else "completions"
+class _NoEntryError(Exception):
+    """Why something is no entry of a log. Operator action: as the error says that it becomes."""
 
 
-def _logged(one: object, text: bytes, name: str, topic: Topic | None, at: Instant) -> Entry:
-    """An entry of a log.
+class _Found:
+    """Gathers what a file holds.
 
     Args:
-        text: its own bytes; empty where they are not known.
+        topic, at: as of `entries_of`.
     """
-    if not isinstance(one, dict):
-        raise _no_entry(name, "it is no object")
-    value: bytes | None
-    sent = one.get("value")
+
+    def __init__(self, topic: Topic | None, at: Instant) -> None:
+        self.batch = Batch()
+        self._topic = topic
+        self._at = at
+
+    def add(self, text: bytes, name: str) -> None:
+        """Add a value: an input, an entry of a log, or a whole log."""
+        fields = _parsed(text)
+        fields = fields if isinstance(fields, dict) else {}
+        inner = fields.get("input")
+        inside = inner if isinstance(inner, dict) else fields
+        log = inside.get("log")
+        if isinstance(log, list) and not fields.keys() & _IDS:
+            called = readable(str(fields.get("id") or name))
+            raw = _raw(_raw(text, "input") if inside is inner else text, "log")
+            items = cut(raw) if raw else [b""] * len(log)
+            for n, (one, item) in enumerate(zip(log, items, strict=True)):
+                self._add_logged(one, item, f"{called}[{n}]")
+            self._add_read_at(inside.get("read_at") or [], called)
+        elif _is_logged(fields):
+            self._add_logged(fields, text, name, _unknown(fields))
+        else:
+            self._add_entry(name, self._topic_of(fields), self._at, text)
+
+    def add_container(self, data: bytes, name: str, schema_id: int) -> None:
+        """Add the records of an Avro container, up to the first that cannot be read."""
+        batch, topic = self.batch, self._topic
+        framing = bytes([MAGIC]) + schema_id.to_bytes(4, "big", signed=True)
+        try:
+            reader = fastavro.block_reader(io.BytesIO(data))
+            schema = reader.writer_schema
+            batch.schema = _plain(schema)
+            of = str(schema.get("name", "")) if isinstance(schema, dict) else ""
+            guessed: Topic = "commands" if of.rpartition(".")[2] == "Command" else "completions"
+            for n, body in enumerate(_bodies(reader, schema)):
+                self._add_entry(f"{name}[{n}]", topic or guessed, self._at, framing + body)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with the file, it is the file's
+            is_packed = isinstance(error, ValueError) and "codec" in str(error)
+            damaged = f"it is cut off or damaged after {len(batch.entries)} records"
+            batch.errors.append(
+                ConfigError(
+                    f"{name} cannot be read as an Avro container",
+                    why=readable(str(error)) if is_packed else damaged,
+                    fix="write it anew, uncompressed or with deflate",
+                )
+            )
+
+    def _add_entry(self, name: str, topic: Topic, at: Instant, value: bytes) -> None:
+        self.batch.entries.append(Entry(name, topic, at, value))
+
+    def _add_logged(self, one: object, text: bytes, name: str, unknown: Iterable[str] = ()) -> None:
+        """Add an entry of a log.
+
+        Args:
+            text: its own bytes; empty where they are not known.
+            unknown: fields that it ought not to have.
+        """
+        try:
+            self.batch.entries.append(self._logged(one, text, name, list(unknown)))
+        except _NoEntryError as error:
+            self.batch.errors.append(
+                ConfigError(
+                    f"{name} is no entry of a log",
+                    why=readable(str(error)),
+                    fix="give it topic, append_time (RFC 3339), key and value",
+                )
+            )
+
+    def _logged(self, one: object, text: bytes, name: str, unknown: list[str]) -> Entry:
+        if not isinstance(one, dict):
+            raise _NoEntryError("it is no object")
+        unknown = unknown or _misspelt(one)
+        if unknown:
+            raise _NoEntryError(f"it looks like one, with fields unknown: {', '.join(unknown)}")
+        sent = one.get("value")
+        said = str(one.get("topic") or "")
+        found = topic_of(said) if said else self._topic_of(sent if isinstance(sent, dict) else {})
+        if found is None:
+            raise _NoEntryError(f"its topic is {said!r}, neither completions nor commands")
+        key = one.get("key")
+        return Entry(
+            name,
+            found,
+            _instant(one["append_time"]) if "append_time" in one else self._at,
+            _value(one, text),
+            None if key is None else str(key).encode("utf-8", "surrogatepass"),
+            "key" in one,
+        )
+
+    def _add_read_at(self, read_at: object, name: str) -> None:
+        for one in read_at if isinstance(read_at, list) else [read_at]:
+            try:
+                self.batch.read_at.append(_instant(one))
+            except _NoEntryError as error:
+                self.batch.errors.append(
+                    ConfigError(
+                        f"a read_at of {name} is not read",
+                        why=readable(str(error)),
+                        fix="write it as 2026-03-01T06:30:00Z",
+                    )
+                )
+
+    def _topic_of(self, fields: dict[str, Any]) -> Topic:
+        return self._topic or ("commands" if "request_id" in fields else "completions")
+
+
+def _is_logged(fields: dict[str, Any]) -> bool:
+    """Whether an object is meant as an entry of a log, perhaps with a field that is misspelt."""
+    has = fields.keys() & _LOG_FIELDS
+    return bool(has & _VALUES or {"topic", "append_time"} <= has) and not fields.keys() & _OWN
+
+
+def _unknown(fields: dict[str, Any]) -> list[str]:
+    return [name for name in fields if name not in _LOG_FIELDS]
+
+
+def _misspelt(fields: dict[str, Any]) -> list[str]:
+    """Unknown fields that are meant as one that is not there."""
+    absent = [name for name in _LOG_FIELDS if name not in fields]
+    return [one for one in _unknown(fields) if difflib.get_close_matches(one, absent, 1, 0.75)]
+
+
+def _value(one: dict[str, Any], text: bytes) -> bytes | None:
     if "value_base64" in one:
         try:
-            value = base64.b64decode(str(one["value_base64"]), validate=True)
+            return base64.b64decode(str(one["value_base64"]), validate=True)
         except ValueError as error:
-            raise _no_entry(name, f"value_base64: {error}") from error
-    elif sent is None:
-        value = None
-    elif isinstance(sent, str):
-        value = sent.encode("utf-8", "surrogatepass")
-    else:
-        value = _raw(text, "value") or json.dumps(sent).encode()
-    said = str(one.get("topic") or "").rpartition(".")[2]
-    if said not in ("completions", "commands", ""):
-        raise _no_entry(name, f"its topic is {said!r}, neither completions nor commands")
-    found: Topic = topic or _topic(sent if isinstance(sent, dict) else {})
-    if said:
-        found = "commands" if said == "commands" else "completions"
-    key = one.get("key")
-    return Entry(
-        name,
-        found,
-        _instant(one["append_time"], name) if "append_time" in one else at,
-        value,
-        None if key is None else str(key).encode("utf-8", "surrogatepass"),
-        "key" in one,
-    )
+            raise _NoEntryError(f"value_base64: {error}") from error
+    sent = one.get("value")
+    if sent is None:
+        return None
+    if isinstance(sent, str):
+        return sent.encode("utf-8", "surrogatepass")
+    return _raw(text, "value") or json.dumps(sent).encode()
 
 
-def _instant(text: object, name: str) -> Instant:
+def _instant(text: object) -> Instant:
     try:
         return instant_ms(str(text))
     except NotAnInstantError as error:
-        raise _no_entry(name, f"{text!r} is no instant: {error}") from error
-
-
-def _no_entry(name: str, why: str) -> ConfigError:
-    return ConfigError(
-        f"{name} is no entry of a log",
-        why=readable(why),
-        fix="give it topic, append_time (RFC 3339), key and value",
-    )
-
-
-def _container(data: bytes, name: str, topic: Topic | None, at: Instant, schema_id: int) -> Batch:
-    try:
-        reader = fastavro.block_reader(io.BytesIO(data))
-        schema = reader.writer_schema
-        records = list(_bodies(reader, schema))
-    except Exception as error:  # whatever is wrong with the file, it is the file's
-        raise ConfigError(
-            f"{name} cannot be read as an Avro container",
-            why=readable(f"{type(error).__name__}: {error}"),
-            fix="write it anew, uncompressed or with deflate",
-        ) from error
-    of = schema.get("name", "") if isinstance(schema, dict) else ""
-    guessed: Topic = "commands" if str(of).rpartition(".")[2] == "Command" else "completions"
-    framing = bytes([MAGIC]) + schema_id.to_bytes(4, "big", signed=True)
-    entries = [
-        Entry(f"{name}[{n}]", topic or guessed, at, framing + body)
-        for n, body in enumerate(records)
-    ]
-    return Batch(entries, schema=_plain(schema))
+        raise _NoEntryError(f"{text!r} is no instant: {error}") from error
 
 
 def _bodies(reader: Any, schema: Any) -> Iterator[bytes]:
@@ -240,12 +321,18 @@ def read_file(path: Path) -> bytes:
     Raises:
         ConfigError: it cannot be read.
     """
+    fixes: dict[type[OSError], str] = {
+        IsADirectoryError: "name a file, not a folder",
+        PermissionError: "let it be read by you",
+        FileNotFoundError: "name a file that is there",
+    }
+    shown = readable(str(path))
     try:
         return path.read_bytes()
     except OSError as error:
         raise ConfigError(
-            f"{path} cannot be read",
-            why=str(error),
-            fix="name a file that is there",
-            path=str(path),
+            f"{shown} cannot be read",
+            why=error.strerror or str(error),
+            fix=fixes.get(type(error), "name a file that can be read"),
+            path=shown,
         ) from error

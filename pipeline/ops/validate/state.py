@@ -17,11 +17,15 @@ from pipeline.core.records import Instant, LocalDate, ProgressUpdated, Run
 from pipeline.core.runs import Runs, from_numbers
 from pipeline.core.sets import Sets, digest_of
 from pipeline.core.state import NEVER, Unlocked, UserState
+from pipeline.core.zones import zone_of
 from pipeline.errors import ConfigError
 
 FORMAT: Final = "awaway-state-1"
 PUBLISHED: Final = "published/"
 """With this the ids of requests begin that a published progress shows the effect of, but not."""
+
+DATE_MAX: Final = 700_000
+"""Days before or after 1970 up to which dates are written with four digits, and a margin."""
 
 Revocations = Mapping[LocalDate, Sequence[str]]
 """Ids of the requests that may revoke a date."""
@@ -125,7 +129,10 @@ def decode(raw: bytes, window_ms: int, origin: str) -> LeftBehind:
             if saved.format != FORMAT:
                 raise ValueError(f"its format is {saved.format!r}, not {FORMAT!r}")
             left.users = saved.users
+            for user_id, state in saved.users.items():
+                _check_state(user_id, state)
             for user_id, entry in saved.seen:
+                _check_date(entry.local_date)
                 left.seen.remember(user_id, SeenUpdate(entry, ()))
             left.seen.covers = {
                 (user_id, cell): (changed_at, cover)
@@ -134,7 +141,10 @@ def decode(raw: bytes, window_ms: int, origin: str) -> LeftBehind:
         else:
             published = found if isinstance(found, list) else [found]
             for one in msgspec.convert(published, list[ProgressUpdated]):
-                left.users[one.user_id] = state_of(one)
+                for run in (run for runs in msgspec.structs.astuple(one.dates) for run in runs):
+                    _check_run(run.start, run.length)
+                left.users[one.user_id] = state = state_of(one)
+                _check_state(one.user_id, state)
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise ConfigError(
             f"{origin} holds no state",
@@ -143,6 +153,33 @@ def decode(raw: bytes, window_ms: int, origin: str) -> LeftBehind:
             path=origin,
         ) from error
     return left
+
+
+def _check_state(user_id: str, state: UserState) -> None:
+    """Raise ValueError for what no worker would have left behind."""
+    if state.digest != digest_of(state.sets):
+        raise ValueError(
+            f"the digest of {user_id!r} is not that of their dates: the file was edited"
+        )
+    for runs in (state.sets.practised, state.sets.bridged):
+        for start, length in runs:
+            _check_run(start, length)
+    for _, dated in (*state.sets.credits, *state.sets.revocations):
+        _check_date(dated)
+    if state.tz and zone_of(state.tz) is None:
+        raise ValueError(f"nobody knows the zone {state.tz!r} of {user_id!r}")
+
+
+def _check_run(start: LocalDate, length: int) -> None:
+    if length < 1:
+        raise ValueError(f"a run of {length} days is none")
+    _check_date(start)
+    _check_date(start + length - 1)
+
+
+def _check_date(number: LocalDate) -> None:
+    if not -DATE_MAX <= number <= DATE_MAX:
+        raise ValueError(f"there is no date {number} days from 1970-01-01")
 
 
 def state_of(progress: ProgressUpdated, revocations: Revocations = UNKNOWN) -> UserState:
