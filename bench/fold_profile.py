@@ -57,8 +57,8 @@ from pipeline.dev.memory_engine import (
 )
 from pipeline.dev.workload.steady import Steady
 from pipeline.engine.batch import Batch, TableView
-from pipeline.engine.store import PartitionStore
-from pipeline.engine.tablespec import TableSpec
+from pipeline.engine.state.store import PartitionStore
+from pipeline.engine.state.table_spec import TableSpec
 from pipeline.observability.metrics import BatchStats
 from pipeline.worker.window import Window
 

@@ -29,9 +29,9 @@ from typing import Any, NoReturn
 
 from pipeline.core.fold import Outcome, fold_completion
 from pipeline.core.records import PracticeCompleted
-from pipeline.engine.engine_config import EngineConfig
+from pipeline.engine.config import EngineConfig
 from pipeline.engine.observer import EngineObserver
-from pipeline.engine.rocks import RocksStore
+from pipeline.engine.state.rocks import RocksStore
 from pipeline.errors import AwawayError
 from pipeline.hard_exit import exit_hard
 from pipeline.observability.metrics import BatchStats
@@ -126,7 +126,13 @@ def _pack_often() -> None:
 def main() -> NoReturn:
     """Run the worker."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for noisy in ("httpx2", "faust", "mode", "pipeline.engine.faust_app", "pipeline.engine.tables"):
+    for noisy in (
+        "httpx2",
+        "faust",
+        "mode",
+        "pipeline.engine.faust.app",
+        "pipeline.engine.faust.tables",
+    ):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     plan = json.loads(sys.argv[1])
     planted = Planted(plan)

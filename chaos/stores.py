@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Final
 
 from chaos.ledger import Ledger
-from pipeline.engine.marker import MARKER_KEY, decode_marker, encode_marker
-from pipeline.engine.packed import unpacked
 from pipeline.engine.ports import KeyValueStore
-from pipeline.engine.rocks import RocksDisk
-from pipeline.engine.store import PartitionStore
-from pipeline.engine.tablespec import TableSpec
+from pipeline.engine.state.checkpoint import MARKER_KEY, decode_marker, encode_marker
+from pipeline.engine.state.lazy_records import unpacked
+from pipeline.engine.state.rocks import RocksDisk
+from pipeline.engine.state.store import PartitionStore
+from pipeline.engine.state.table_spec import TableSpec
 from pipeline.worker import window
 from pipeline.worker.app import SEEN_PREFIX, USERS_PREFIX
 

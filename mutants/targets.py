@@ -82,8 +82,7 @@ class LeftOutError(Exception):
 
 
 _ENGINE_LEFT_OUT: Final = (
-    *("kafka", "kafka_config", "kafka_consumers", "kafka_group", "kafka_producer", "bounded_call"),
-    *("rocks", "faust_app", "tables", "thread", "transport", "garbage"),
+    *("kafka", "faust", "rocks"),
     *("errors", "observer", "ports"),
 )
 _CORE_LEFT_OUT: Final = (

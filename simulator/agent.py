@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from pipeline.engine.batch import Batch
-from pipeline.engine.tablespec import Entries, TableSpec
+from pipeline.engine.state.table_spec import Entries, TableSpec
 
 INPUTS: Final = ("completions", "commands")
 WINDOWED: Final = "completions"

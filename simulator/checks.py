@@ -17,8 +17,8 @@ Progress (D, F) and that each fault had an effect (G) are judged where the run i
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from pipeline.engine.marker import MARKER_KEY, decode_marker
-from pipeline.engine.packed import unpacked
+from pipeline.engine.state.checkpoint import MARKER_KEY, decode_marker
+from pipeline.engine.state.lazy_records import unpacked
 from simulator.agent import AUDIT, DEAD_LETTERS, INPUTS, POISON, SEEN, TABLES, UNLOCKS
 from simulator.broker import Broker
 from simulator.fleet import Sample

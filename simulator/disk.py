@@ -1,7 +1,7 @@
 """The simulated disk: databases that lose the end of their writes when their process dies.
 
 Owns: locks, flushes, what a crash leaves, snapshots.
-Does not own: what is written (pipeline/engine/store.py).
+Does not own: what is written (pipeline/engine/state/store.py).
 Invariants, as rocks.py promises them: a write is whole or not there; what a crash leaves is a
 prefix of the writes; closing flushes; a database that is set aside is kept.
 """
@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from pipeline.engine.errors import CorruptStoreError, StoreLockedError, StoreUnwritableError
-from pipeline.engine.marker import MARKER_KEY, decode_marker
+from pipeline.engine.state.checkpoint import MARKER_KEY, decode_marker
 from simulator.process import Killed, Process
 
 Entries = dict[bytes, bytes]
 
 COPY_KEY: Final = b"\x00copy"
-"""As pipeline/engine/store.py marks a store that only follows its changelogs."""
+"""As pipeline/engine/state/store.py marks a store that only follows its changelogs."""
 
 
 class _Database:

@@ -14,18 +14,20 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pipeline.engine import agreement, restore, takeover
 from pipeline.engine.batch import OpenPartition, Poll
 from pipeline.engine.errors import CorruptStoreError
-from pipeline.engine.last_end import LastEnd
 from pipeline.engine.machine import Engine
-from pipeline.engine.marker import Marker
-from pipeline.engine.opening import Stores
 from pipeline.engine.ownership import Ownership
-from pipeline.engine.packed import REGION, Packed
 from pipeline.engine.ports import TopicPartition
-from pipeline.engine.restore import Restorer
-from pipeline.engine.store import PartitionStore
+from pipeline.engine.recovery import restore
+from pipeline.engine.recovery import validation as agreement
+from pipeline.engine.recovery.restore import Restorer
+from pipeline.engine.state.checkpoint import Marker
+from pipeline.engine.state.lazy_records import REGION, Packed
+from pipeline.engine.state.opener import Stores
+from pipeline.engine.state.store import PartitionStore
+from pipeline.engine.transactions import acquire as takeover
+from pipeline.engine.transactions.hanging import LastEnd
 from simulator.agent import AUDIT
 from simulator.consumers import SimChangelogReader, SimGroupConsumer
 from simulator.group import Group

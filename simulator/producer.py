@@ -1,6 +1,6 @@
 """The simulated transactional producer.
 
-Owns: what the broker's answers mean to a transaction, as kafka_producer.py has it of librdkafka.
+Owns: what the broker's answers mean to a transaction, as producer.py has it of librdkafka.
 Does not own: the broker's side (transactions.py), the wire (wire.py).
 Invariant: records reach a partition in the order in which they were produced, once.
 """

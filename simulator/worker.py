@@ -2,7 +2,7 @@
 
 Owns: the loop, its back-off, the agent's faults, how a process ended.
 Does not own: the engine, when a worker is started again (fleet.py).
-Invariant: what happens here is what pipeline/engine/thread.py does, without threads.
+Invariant: what happens here is what pipeline/engine/faust/thread.py does, without threads.
 """
 
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 from pipeline.engine.batch import Batch
-from pipeline.engine.engine_config import EngineConfig
+from pipeline.engine.config import EngineConfig
 from pipeline.engine.errors import BatchPostponedError, BrokerError, EngineError
 from pipeline.engine.machine import Engine
 from pipeline.engine.observer import EngineObserver

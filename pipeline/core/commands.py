@@ -1,7 +1,7 @@
 """What support and services ask for.
 
 Owns: the checks on a command, and how each kind grows the sets.
-Does not own: what follows from it (settling.py), who may ask (the topic's access rules).
+Does not own: what follows from it (transition.py), who may ask (the topic's access rules).
 Invariant: a request id is taken once: asked again the same, it is repeated; asked otherwise,
 rejected. A withdrawal may come before what it withdraws.
 """

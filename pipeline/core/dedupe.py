@@ -5,7 +5,7 @@ what the window has to remember of an accepted one.
 Does not own: where that is kept and when it expires (engine), what a verdict leads to (fold.py).
 Invariants: only accepted completions are remembered. The cost of a verdict is bounded, however many
 completions a user has in the window: two look-ups and a cover for each cell, and none
-for what left no traces (traces.py).
+for what left no traces (seen_filter.py).
 
 A completion is told by its id and by its session. Content is (user, session, start, end, practice),
 so the same content implies the same session: there is nothing else to look for.

@@ -8,9 +8,9 @@ view, append time and world always give the same outcome.
 
 import msgspec
 
-from pipeline.core.bridging import kept_from, observe
 from pipeline.core.commands import DATED, Request, examine_command, grown_by
 from pipeline.core.completion import Sitting, examine
+from pipeline.core.dateline import kept_from, observe
 from pipeline.core.dedupe import (
     CELL_MS,
     SeenCompletion,
@@ -34,11 +34,11 @@ from pipeline.core.records import (
 )
 from pipeline.core.rejection import Rejection
 from pipeline.core.runs import with_number
+from pipeline.core.seen_filter import Traces, may_be_seen, trace_of, with_trace
 from pipeline.core.sets import Sets, revoking
-from pipeline.core.settling import Change, Grown, settle
 from pipeline.core.state import NEVER, UserState
 from pipeline.core.texts import is_id, is_note
-from pipeline.core.traces import Traces, may_be_seen, trace_of, with_trace
+from pipeline.core.transition import Change, Grown, settle
 
 __all__ = ["Outcome", "Rejection", "World", "fold_command", "fold_completion"]
 

@@ -1,7 +1,7 @@
 """Portals.
 
 Owns: which portals are due, and the next one ahead.
-Does not own: the milestones (rulebook.py), what an unlock changes and tells (settling.py).
+Does not own: the milestones (rulebook.py), what an unlock changes and tells (transition.py).
 Invariant: a (lap, slug) is unlocked once for a user, for ever. Which are unlocked follows from the
 longest run there ever was, so no order of arrival changes it.
 """

@@ -16,9 +16,9 @@ from pipeline.core.records import (
 )
 from pipeline.core.runs import Runs, difference
 from pipeline.core.sets import claimed_keys, covered, live_dates, withdrawn
-from pipeline.core.settling import pending_keys
 from pipeline.core.state import UserState, shown_zone
 from pipeline.core.streak import Standing, standing_of
+from pipeline.core.transition import pending_keys
 
 
 def progress_of(

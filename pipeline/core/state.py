@@ -10,10 +10,10 @@ from typing import Final
 
 import msgspec
 
-from pipeline.core.bridging import Crossing
+from pipeline.core.dateline import Crossing
 from pipeline.core.records import Instant, PortalReached
+from pipeline.core.seen_filter import NO_TRACES, Traces
 from pipeline.core.sets import Sets, digest_of
-from pipeline.core.traces import NO_TRACES, Traces
 
 NO_SETS: Final = Sets()
 NEVER: Final = -(1 << 62)

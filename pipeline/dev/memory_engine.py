@@ -21,11 +21,11 @@ from pipeline.core.policy import load_policy
 from pipeline.core.zones import TZDATA_VERSION
 from pipeline.dev.workload.ground_truth import InputRecord
 from pipeline.engine.batch import OpenPartition
-from pipeline.engine.marker import FORMAT, Marker
 from pipeline.engine.ports import KeyValueStore, TransactionalProducer
-from pipeline.engine.rocks import RocksDisk
-from pipeline.engine.store import PartitionStore
-from pipeline.engine.tablespec import TableSpec
+from pipeline.engine.state.checkpoint import FORMAT, Marker
+from pipeline.engine.state.rocks import RocksDisk
+from pipeline.engine.state.store import PartitionStore
+from pipeline.engine.state.table_spec import TableSpec
 from pipeline.observability.metrics import BatchStats
 from pipeline.worker.outputs import Outputs, OutputTopics
 from pipeline.worker.processing import Processor

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from pipeline.engine.errors import BatchFailedError
-from pipeline.engine.marker import Marker
 from pipeline.engine.ports import Message, TopicPartition, TransactionalProducer
-from pipeline.engine.store import PartitionStore, unreadable
-from pipeline.engine.tablespec import TableSpec
+from pipeline.engine.state.checkpoint import Marker
+from pipeline.engine.state.store import PartitionStore, unreadable
+from pipeline.engine.state.table_spec import TableSpec
 
 Headers = list[tuple[str, bytes | None]]
 _NOT_WRITTEN: Final[Any] = object()

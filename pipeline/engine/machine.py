@@ -25,7 +25,7 @@ What a failure leads to:
 | the transaction must be aborted | abort, drop the overlay, fetch them again (rest, if often) |
 | the producer is lost, the outcome unknown | new producer under the same id, then restore forward |
 | a transaction was ended, but asked for twice | new producer before the next one |
-| the broker forgot to end one (last_end.py) | new producer, which aborts it, then restore |
+| the broker forgot to end one (hanging.py) | new producer, which aborts it, then restore |
 | the consumer is lost, or stalled | drop its partitions, join the group again |
 | the slot was taken by another worker | stop (SlotTakenError) |
 | partitions revoked or lost | drop the overlay, keep their stores as copies or close them |
@@ -39,8 +39,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from pipeline.engine.batch import Batch, Poll, failed_for_good
-from pipeline.engine.changelog_watch import ChangelogWatch
-from pipeline.engine.engine_config import (
+from pipeline.engine.config import (
     EngineConfig,
     assigned_numbers,
     check_partition_counts,
@@ -55,13 +54,9 @@ from pipeline.engine.errors import (
     StoreUnwritableError,
     TransactionAbortedError,
 )
-from pipeline.engine.last_end import LastEnd
-from pipeline.engine.marker import Marker
-from pipeline.engine.marking import ChangelogPositions, produce_markers
 from pipeline.engine.observer import EngineObserver
-from pipeline.engine.opening import Stores
 from pipeline.engine.ownership import Ownership
-from pipeline.engine.pace import Pace, Rest
+from pipeline.engine.pacing import Pace, Rest
 from pipeline.engine.ports import (
     Cluster,
     Disk,
@@ -69,10 +64,15 @@ from pipeline.engine.ports import (
     TopicPartition,
     TransactionalProducer,
 )
-from pipeline.engine.restore import Restorer
+from pipeline.engine.recovery.changelog_identity import ChangelogWatch
+from pipeline.engine.recovery.restore import Restorer
+from pipeline.engine.recovery.standby import Standbys
 from pipeline.engine.stall import StallWatch
-from pipeline.engine.standby import Standbys
-from pipeline.engine.takeover import take_over
+from pipeline.engine.state.checkpoint import Marker
+from pipeline.engine.state.opener import Stores
+from pipeline.engine.transactions.acquire import take_over
+from pipeline.engine.transactions.checkpoints import ChangelogPositions, produce_markers
+from pipeline.engine.transactions.hanging import LastEnd
 
 RESTORE_AGAIN_S: Final = 0.5
 """After the broker did not answer about a restore; the open partitions go on meanwhile."""

@@ -20,11 +20,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from pipeline.engine.batch import Batch, OpenPartition
-from pipeline.engine.engine_config import EngineConfig
+from pipeline.engine.config import EngineConfig
 from pipeline.engine.errors import CorruptStoreError, DeliveredTwiceError, PartitionRefusedError
-from pipeline.engine.marker import FORMAT, Marker
 from pipeline.engine.observer import EngineObserver
-from pipeline.engine.opening import Stores
 from pipeline.engine.ports import (
     Cluster,
     GroupConsumer,
@@ -33,11 +31,13 @@ from pipeline.engine.ports import (
     TransactionalProducer,
     Watermarks,
 )
-from pipeline.engine.recorded import Recorded
-from pipeline.engine.restore import Restorer
-from pipeline.engine.rewrite import Rewrite
-from pipeline.engine.standby import Standbys
-from pipeline.engine.store import PartitionStore
+from pipeline.engine.recovery.offset_repair import Recorded
+from pipeline.engine.recovery.restore import Restorer
+from pipeline.engine.recovery.rewrite import Rewrite
+from pipeline.engine.recovery.standby import Standbys
+from pipeline.engine.state.checkpoint import FORMAT, Marker
+from pipeline.engine.state.opener import Stores
+from pipeline.engine.state.store import PartitionStore
 
 COPY_RECORDS_MIN: Final = 2_000
 """Changelog records read for copies in a poll, at least: three for each input of the one before."""

@@ -14,7 +14,7 @@ While every partition moves, it costs one comparison a poll.
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
-from pipeline.engine.engine_config import EngineConfig
+from pipeline.engine.config import EngineConfig
 from pipeline.engine.errors import BrokerError
 from pipeline.engine.ports import Cluster, TopicPartition
 

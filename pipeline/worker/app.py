@@ -32,14 +32,14 @@ from pipeline.codec.writers import subjects_of
 from pipeline.core.fold import World, fold_command, fold_completion
 from pipeline.core.geometry.catalogue import GoldenCatalogue
 from pipeline.core.rulebook import PolicyBook, check_figures
-from pipeline.engine.engine_config import EngineConfig
+from pipeline.engine.config import EngineConfig
 from pipeline.engine.errors import BrokerError
-from pipeline.engine.faust_app import EngineApp, MicroBatches
-from pipeline.engine.kafka import KafkaCluster
-from pipeline.engine.kafka_config import KafkaConfig
+from pipeline.engine.faust.app import EngineApp, MicroBatches
+from pipeline.engine.kafka.cluster import KafkaCluster
+from pipeline.engine.kafka.config import KafkaConfig
 from pipeline.engine.machine import Engine
 from pipeline.engine.observer import EngineObserver
-from pipeline.engine.rocks import RocksDisk
+from pipeline.engine.state.rocks import RocksDisk
 from pipeline.observability.metrics import BatchStats
 from pipeline.ops.assets.catalogue import asset_base_url
 from pipeline.ops.schemas.sync import expected

@@ -14,7 +14,7 @@ from pipeline.core.geometry.catalogue import GoldenCatalogue
 from pipeline.core.geometry.cycle import FRAMES
 from pipeline.core.geometry.render import Renderer
 from pipeline.engine.errors import IncompatibleTopicsError
-from pipeline.engine.kafka import KafkaCluster
+from pipeline.engine.kafka.cluster import KafkaCluster
 from pipeline.ops.assets.catalogue import AssetDriftError, check, open_store
 from pipeline.ops.topics.file import Target, TopicsFile
 from pipeline.settings.worker import Settings

@@ -29,7 +29,7 @@ import msgspec
 from pipeline.codec.state import decode_cover, decode_seen, encode_cover, encode_seen
 from pipeline.core.dedupe import Cover, SeenCompletion, SeenUpdate
 from pipeline.engine.batch import TableView
-from pipeline.engine.tablespec import Entries, Stored, TableSpec
+from pipeline.engine.state.table_spec import Entries, Stored, TableSpec
 
 SWEEP_ENTRIES_MAX: Final = 2_000
 """Entries that one batch looks at while a sweep is under way."""
@@ -169,7 +169,7 @@ class Window:
 class Sweep:
     """Deletes what the window forgot, a little with each batch, once a day of append time.
 
-    What is packed at the time (engine/packed.py) is swept a day later.
+    What is packed at the time (engine/state/lazy_records.py) is swept a day later.
     """
 
     def __init__(self, window_ms: int) -> None:

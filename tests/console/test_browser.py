@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -172,7 +173,9 @@ def test_a_search_goes_on_in_the_zone_that_was_chosen(page: Page) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["dark", pytest.param("light", marks=pytest.mark.verify)])
-def test_no_page_has_a_barrier_in_either_theme(page: Page, served: Served, scheme: str) -> None:
+def test_no_page_has_a_barrier_in_either_theme(
+    page: Page, served: Served, scheme: Literal["dark", "light"]
+) -> None:
     find_ada(page, served)
     paths = {
         "people": "/console",

@@ -14,8 +14,8 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from pipeline.dev.local.stack import LocalStack
-from pipeline.engine.kafka import KafkaCluster
-from pipeline.engine.kafka_config import KafkaConfig
+from pipeline.engine.kafka.cluster import KafkaCluster
+from pipeline.engine.kafka.config import KafkaConfig
 from pipeline.engine.ports import Cluster, Message, TopicPartition
 from simulator.broker import Broker
 from simulator.cluster import SimCluster

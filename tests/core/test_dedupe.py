@@ -17,7 +17,7 @@ from pipeline.core.dedupe import (
 )
 from pipeline.core.identity import uuid_of
 from pipeline.core.records import OriginalCompletion
-from pipeline.core.traces import CELL_UNKNOWN
+from pipeline.core.seen_filter import CELL_UNKNOWN
 from pipeline.ops.validate.state import Remembered
 from tests.core.scenes import (
     BOOK,

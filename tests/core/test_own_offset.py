@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.bridging import BRIDGE_MS, Crossing, observe
 from pipeline.core.calendar import local_date
+from pipeline.core.dateline import BRIDGE_MS, Crossing, observe
 from pipeline.core.rulebook import PolicyBook
 from pipeline.core.zones import zone_names
 from tests.core.scenes import (

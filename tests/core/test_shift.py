@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.bridging import BRIDGE_MS, Crossing, kept_from, observe
 from pipeline.core.calendar import local_date
+from pipeline.core.dateline import BRIDGE_MS, Crossing, kept_from, observe
 from pipeline.core.records import Run
 from pipeline.core.rulebook import PolicyBook
 from tests.core.scenes import (

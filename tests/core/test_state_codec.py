@@ -16,9 +16,9 @@ from pipeline.codec.state import (
     encode_state,
 )
 from pipeline.core.dedupe import SeenCompletion, Session
+from pipeline.core.seen_filter import Traces
 from pipeline.core.sets import digest_of
 from pipeline.core.state import EMPTY, UserState
-from pipeline.core.traces import Traces
 from tests.core.scenes import DAY, NOW, Log, completion, credit, revoke, withdraw
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.codec.state import encode_state
-from pipeline.core.traces import (
+from pipeline.core.seen_filter import (
     MARGIN_MS,
     NO_TRACES,
     TRACES_MAX,

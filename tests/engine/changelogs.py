@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pipeline.engine.errors import BrokerError, CorruptStoreError
-from pipeline.engine.marker import FORMAT, MARKER_KEY, Marker, encode_marker
 from pipeline.engine.ports import TopicPartition, Watermarks
-from pipeline.engine.tablespec import TableSpec
+from pipeline.engine.state.checkpoint import FORMAT, MARKER_KEY, Marker, encode_marker
+from pipeline.engine.state.table_spec import TableSpec
 
 USERS = TableSpec("users", "users-changelog", b"u")
 SEEN = TableSpec("seen", "seen-changelog", b"s", compacted_only=False, owner=lambda key: key[:1])

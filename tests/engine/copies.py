@@ -6,12 +6,12 @@ Owns: the surroundings of the copies for a test. Does not own: what has to hold 
 from collections.abc import Sequence
 from typing import Final, cast
 
-from pipeline.engine.engine_config import EngineConfig
-from pipeline.engine.marker import FORMAT, Marker
-from pipeline.engine.opening import Stores
+from pipeline.engine.config import EngineConfig
 from pipeline.engine.ports import Cluster, Disk, TopicPartition
-from pipeline.engine.standby import Standbys
-from pipeline.engine.store import PartitionStore
+from pipeline.engine.recovery.standby import Standbys
+from pipeline.engine.state.checkpoint import FORMAT, Marker
+from pipeline.engine.state.opener import Stores
+from pipeline.engine.state.store import PartitionStore
 from tests.engine.changelogs import SEEN, USERS, Changelogs, Dictionaries
 from tests.engine.told import Told
 

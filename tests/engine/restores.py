@@ -9,13 +9,13 @@ from typing import cast
 import pytest
 
 from pipeline.engine.batch import OpenPartition
-from pipeline.engine.engine_config import EngineConfig
+from pipeline.engine.config import EngineConfig
 from pipeline.engine.errors import PartitionRefusedError
-from pipeline.engine.marker import FORMAT, Marker
-from pipeline.engine.opening import Stores
 from pipeline.engine.ports import Cluster, Disk, TopicPartition, Watermarks
-from pipeline.engine.restore import Restorer
-from pipeline.engine.store import PartitionStore
+from pipeline.engine.recovery.restore import Restorer
+from pipeline.engine.state.checkpoint import FORMAT, Marker
+from pipeline.engine.state.opener import Stores
+from pipeline.engine.state.store import PartitionStore
 from tests.engine.changelogs import SEEN, USERS, Changelogs, Dictionaries
 from tests.engine.told import Told
 

@@ -8,8 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from pipeline.engine.batch import Poll
-from pipeline.engine.engine_config import EngineConfig
-from pipeline.engine.last_end import START_S
+from pipeline.engine.config import EngineConfig
 from pipeline.engine.machine import Engine
 from pipeline.engine.ports import (
     ChangelogReader,
@@ -17,6 +16,7 @@ from pipeline.engine.ports import (
     TopicPartition,
     TransactionalProducer,
 )
+from pipeline.engine.transactions.hanging import START_S
 from simulator.agent import INPUTS, OUTPUTS, TABLES, TOPICS, fold
 from simulator.broker import Broker
 from simulator.cluster import SimCluster

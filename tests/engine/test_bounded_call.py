@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from pipeline.engine.bounded_call import BoundedCaller, GivenUpError
+from pipeline.engine.kafka.bounded_call import BoundedCaller, GivenUpError
 
 
 def test_calls_are_made_in_order_and_raise_here() -> None:

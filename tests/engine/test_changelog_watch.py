@@ -5,10 +5,14 @@ from typing import cast
 
 import pytest
 
-from pipeline.engine.changelog_watch import GONE_LOOK_EVERY_S, LOOK_EVERY_S, ChangelogWatch
-from pipeline.engine.engine_config import EngineConfig
+from pipeline.engine.config import EngineConfig
 from pipeline.engine.errors import BrokerError
 from pipeline.engine.ports import Cluster
+from pipeline.engine.recovery.changelog_identity import (
+    GONE_LOOK_EVERY_S,
+    LOOK_EVERY_S,
+    ChangelogWatch,
+)
 from tests.engine.changelogs import SEEN, USERS
 from tests.engine.told import Told
 

@@ -15,8 +15,8 @@ import time
 
 from confluent_kafka import KafkaError, KafkaException
 
-from pipeline.engine.kafka import KafkaCluster
-from pipeline.engine.kafka_config import KafkaConfig
+from pipeline.engine.kafka.cluster import KafkaCluster
+from pipeline.engine.kafka.config import KafkaConfig
 
 bootstrap, topic = sys.argv[1:]
 cluster = KafkaCluster(KafkaConfig({{"bootstrap.servers": bootstrap}}, "group", "slot"))

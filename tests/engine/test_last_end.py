@@ -5,8 +5,8 @@ from typing import Final, cast
 import pytest
 
 from pipeline.engine.errors import BrokerError, ProducerLostError
-from pipeline.engine.last_end import AGAIN_S, LATE_S, START_S, LastEnd
 from pipeline.engine.ports import Cluster, Ends, TopicPartition
+from pipeline.engine.transactions.hanging import AGAIN_S, LATE_S, START_S, LastEnd
 
 PLACE: Final = TopicPartition("users-changelog", 3)
 OTHER: Final = TopicPartition("audit", 3)

@@ -2,12 +2,12 @@
 
 import pytest
 
-from pipeline.engine import rewrite
 from pipeline.engine.errors import (
     BrokerError,
     TransactionAbortedError,
 )
-from pipeline.engine.marker import REWRITING_KEY
+from pipeline.engine.recovery import rewrite
+from pipeline.engine.state.checkpoint import REWRITING_KEY
 from simulator.agent import AUDIT, INPUTS, TABLES, USERS
 from tests.engine.scene import Scene, places, silent
 

@@ -8,8 +8,8 @@ from pipeline.engine.errors import (
     SlotTakenError,
     TransactionAbortedError,
 )
-from pipeline.engine.last_end import LATE_S
 from pipeline.engine.ports import TopicPartition
+from pipeline.engine.transactions.hanging import LATE_S
 from simulator.agent import AUDIT, INPUTS, USERS
 from tests.engine.scene import WAIT_S, Scene, commit_lost, killed_after, silent
 

@@ -9,7 +9,7 @@ from pipeline.engine.errors import (
     SlotTakenError,
     TransactionAbortedError,
 )
-from pipeline.engine.marker import MARKER_KEY
+from pipeline.engine.state.checkpoint import MARKER_KEY
 from simulator.agent import AUDIT, INPUTS, TABLES, USERS
 from tests.engine.scene import FIRST, WAIT_S, Client, Scene, places, silent
 

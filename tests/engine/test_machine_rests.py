@@ -1,7 +1,7 @@
 """How the engine rests while one transaction after the other fails, and how it goes on."""
 
 from pipeline.engine.errors import TransactionAbortedError
-from pipeline.engine.pace import FAILURES_AT_ONCE, REST_S_MIN
+from pipeline.engine.pacing import FAILURES_AT_ONCE, REST_S_MIN
 from simulator.agent import AUDIT, INPUTS
 from tests.engine.scene import Scene
 

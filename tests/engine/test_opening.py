@@ -7,9 +7,9 @@ import pytest
 
 from pipeline.engine.errors import CorruptStoreError, StoreKeepsBreakingError
 from pipeline.engine.observer import EngineObserver
-from pipeline.engine.opening import BREAKS_MAX, Stores
 from pipeline.engine.ports import Disk
-from pipeline.engine.rocks import RocksDisk
+from pipeline.engine.state.opener import BREAKS_MAX, Stores
+from pipeline.engine.state.rocks import RocksDisk
 from tests.engine.changelogs import Dictionaries
 
 

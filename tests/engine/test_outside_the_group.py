@@ -2,10 +2,10 @@
 
 import pytest
 
-from pipeline.engine import kafka_consumers
 from pipeline.engine.errors import BrokerError, ConsumerLostError
-from pipeline.engine.kafka_config import KafkaConfig
-from pipeline.engine.kafka_consumers import KafkaGroupConsumer, SlotHolder
+from pipeline.engine.kafka import consumers as kafka_consumers
+from pipeline.engine.kafka.config import KafkaConfig
+from pipeline.engine.kafka.consumers import KafkaGroupConsumer, SlotHolder
 
 AWAY = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0}
 ITSELF = SlotHolder("app-0-1", "app-0-1-abc")

@@ -8,9 +8,9 @@ from pipeline.engine.errors import (
     ProducerLostError,
     TransactionAbortedError,
 )
-from pipeline.engine.opening import BREAKS_MAX
 from pipeline.engine.ports import TopicPartition
-from pipeline.engine.store import PartitionStore
+from pipeline.engine.state.opener import BREAKS_MAX
+from pipeline.engine.state.store import PartitionStore
 from simulator.agent import AUDIT, INPUTS, TOPICS, USERS
 from tests.engine.scene import Scene, places, silent
 

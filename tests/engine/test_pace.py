@@ -1,6 +1,6 @@
 """How much a poll takes, and when, from how earlier ones went."""
 
-from pipeline.engine.pace import (
+from pipeline.engine.pacing import (
     COMMIT_FLOOR,
     FAILURES_AT_ONCE,
     FOLD_FLOOR,

@@ -7,16 +7,16 @@ from typing import Any, cast
 
 import pytest
 
-from pipeline.engine import packed
 from pipeline.engine.batch import Batch, OpenPartition
 from pipeline.engine.errors import UnreadableRecordError
-from pipeline.engine.marker import FORMAT, Marker
 from pipeline.engine.ports import Message, TopicPartition
-from pipeline.engine.replay import replay
-from pipeline.engine.rewrite import Rewrite
-from pipeline.engine.rocks import RocksDisk
-from pipeline.engine.store import PartitionStore
-from pipeline.engine.tablespec import Entries, TableSpec
+from pipeline.engine.recovery.replay import replay
+from pipeline.engine.recovery.rewrite import Rewrite
+from pipeline.engine.state import lazy_records as packed
+from pipeline.engine.state.checkpoint import FORMAT, Marker
+from pipeline.engine.state.rocks import RocksDisk
+from pipeline.engine.state.store import PartitionStore
+from pipeline.engine.state.table_spec import Entries, TableSpec
 from tests.engine.changelogs import USERS, Record
 from tests.engine.test_rewrite import Log, step
 

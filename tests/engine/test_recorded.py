@@ -2,7 +2,7 @@
 
 from pipeline.engine.errors import BrokerError
 from pipeline.engine.ports import TopicPartition
-from pipeline.engine.recorded import LOOK_AFTER_S, LOOK_EVERY_S
+from pipeline.engine.recovery.offset_repair import LOOK_AFTER_S, LOOK_EVERY_S
 from simulator.agent import AUDIT, INPUTS
 from simulator.log import Transaction
 from tests.engine.scene import WAIT_S, Scene

@@ -6,12 +6,18 @@ from typing import cast
 
 import pytest
 
-from pipeline.engine.marker import FORMAT, MARKER_KEY, REWRITING_KEY, Marker, encode_marker
 from pipeline.engine.ports import Message
-from pipeline.engine.replay import replay
-from pipeline.engine.rocks import RocksDisk
-from pipeline.engine.store import PartitionStore
-from pipeline.engine.tablespec import TableSpec
+from pipeline.engine.recovery.replay import replay
+from pipeline.engine.state.checkpoint import (
+    FORMAT,
+    MARKER_KEY,
+    REWRITING_KEY,
+    Marker,
+    encode_marker,
+)
+from pipeline.engine.state.rocks import RocksDisk
+from pipeline.engine.state.store import PartitionStore
+from pipeline.engine.state.table_spec import TableSpec
 
 USERS = TableSpec("users", "users-changelog", b"u")
 SEEN = TableSpec("seen", "seen-changelog", b"s", compacted_only=False)

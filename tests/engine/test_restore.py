@@ -2,10 +2,10 @@
 
 import pytest
 
-from pipeline.engine import restore
 from pipeline.engine.errors import BrokerError, ChangelogGoneError
 from pipeline.engine.ports import TopicPartition
-from pipeline.engine.restore import SILENCE_S, SILENCE_S_MAX
+from pipeline.engine.recovery import restore
+from pipeline.engine.recovery.restore import SILENCE_S, SILENCE_S_MAX
 from tests.engine.changelogs import SEEN, USERS, Reader
 from tests.engine.restores import ALL, Restores, place
 

@@ -3,8 +3,8 @@
 import pytest
 
 from pipeline.engine.errors import PartitionRefusedError
-from pipeline.engine.marker import FORMAT, REWRITING_KEY, Marker
 from pipeline.engine.ports import TopicPartition, Watermarks
+from pipeline.engine.state.checkpoint import FORMAT, REWRITING_KEY, Marker
 from tests.engine.changelogs import SEEN, USERS
 from tests.engine.restores import Restores, place
 

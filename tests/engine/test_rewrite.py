@@ -6,14 +6,14 @@ from typing import Any, cast
 
 import pytest
 
-from pipeline.engine import rewrite
-from pipeline.engine.marker import FORMAT, MARKER_KEY, REWRITING_KEY, Marker
 from pipeline.engine.ports import Message, TopicPartition, TransactionalProducer
-from pipeline.engine.replay import replay
-from pipeline.engine.rewrite import Rewrite
-from pipeline.engine.rocks import RocksDisk
-from pipeline.engine.store import PartitionStore
-from pipeline.engine.tablespec import TableSpec
+from pipeline.engine.recovery import rewrite
+from pipeline.engine.recovery.replay import replay
+from pipeline.engine.recovery.rewrite import Rewrite
+from pipeline.engine.state.checkpoint import FORMAT, MARKER_KEY, REWRITING_KEY, Marker
+from pipeline.engine.state.rocks import RocksDisk
+from pipeline.engine.state.store import PartitionStore
+from pipeline.engine.state.table_spec import TableSpec
 from tests.engine.changelogs import Record
 
 TABLE = TableSpec("users", "users-changelog", b"u")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.engine.errors import CorruptStoreError, StoreLockedError
-from pipeline.engine.rocks import RocksDisk
+from pipeline.engine.state.rocks import RocksDisk
 
 ENTRIES = [(b"u%06d" % number, b"%0100d" % number) for number in range(20_000)]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from pipeline.engine.engine_config import EngineConfig
+from pipeline.engine.config import EngineConfig
 from pipeline.engine.errors import BrokerError
 from pipeline.engine.ports import TopicPartition, Watermarks
 from pipeline.engine.stall import BUSY_RECORDS, LOOK_EVERY_S, PROBE_S, StallWatch

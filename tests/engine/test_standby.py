@@ -2,9 +2,9 @@
 
 from typing import cast
 
-from pipeline.engine.engine_config import EngineConfig
+from pipeline.engine.config import EngineConfig
 from pipeline.engine.ports import Cluster, TopicPartition
-from pipeline.engine.standby import ASK_AGAIN_S, RETRY_S, Standbys
+from pipeline.engine.recovery.standby import ASK_AGAIN_S, RETRY_S, Standbys
 from tests.engine.changelogs import SEEN, USERS, Record
 from tests.engine.copies import MANY, OWNED, SLOTS, Copies
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from pipeline.engine.marker import FORMAT, Marker
-from pipeline.engine.opening import BREAKS_MAX
 from pipeline.engine.ports import TopicPartition
-from pipeline.engine.tablespec import TableSpec
+from pipeline.engine.state.checkpoint import FORMAT, Marker
+from pipeline.engine.state.opener import BREAKS_MAX
+from pipeline.engine.state.table_spec import TableSpec
 from tests.engine.changelogs import SEEN, USERS
 from tests.engine.copies import Copies
 

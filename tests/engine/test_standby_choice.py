@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.engine.standby import copies_of, range_of
+from pipeline.engine.recovery.standby import copies_of, range_of
 
 SLOTS = st.integers(1, 12).map(lambda count: [f"ledger.blue-{slot}" for slot in range(count)])
 PARTITIONS = st.integers(1, 24)

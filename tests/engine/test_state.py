@@ -11,11 +11,17 @@ from pipeline.engine.errors import (
     CorruptStoreError,
     StoreFormatError,
 )
-from pipeline.engine.marker import FORMAT, MARKER_KEY, Marker, decode_marker, encode_marker
 from pipeline.engine.ports import TopicPartition, TransactionalProducer
-from pipeline.engine.replay import by_source, note_end, replay
-from pipeline.engine.store import ChangelogPosition, PartitionStore
-from pipeline.engine.tablespec import TableSpec
+from pipeline.engine.recovery.replay import by_source, note_end, replay
+from pipeline.engine.state.checkpoint import (
+    FORMAT,
+    MARKER_KEY,
+    Marker,
+    decode_marker,
+    encode_marker,
+)
+from pipeline.engine.state.store import ChangelogPosition, PartitionStore
+from pipeline.engine.state.table_spec import TableSpec
 from tests.engine.changelogs import SEEN, USERS, Record, Store
 
 MARKER = Marker(FORMAT, "blue", {"in": 7}, b"ledger")

@@ -4,11 +4,11 @@ from typing import cast
 
 import pytest
 
-from pipeline.engine.engine_config import EngineConfig, assigned_numbers, check_partition_counts
+from pipeline.engine.config import EngineConfig, assigned_numbers, check_partition_counts
 from pipeline.engine.errors import IncompatibleTopicsError, StoreLockedError
-from pipeline.engine.opening import Stores
 from pipeline.engine.ports import Cluster, Disk, TopicPartition
-from pipeline.engine.tablespec import TableSpec
+from pipeline.engine.state.opener import Stores
+from pipeline.engine.state.table_spec import TableSpec
 from tests.engine.changelogs import SEEN, USERS, Dictionaries, Store
 from tests.engine.told import Told
 

@@ -7,9 +7,9 @@ from typing import Any, cast
 import pytest
 
 from pipeline.engine.errors import BrokerError, SlotTakenError, TransactionAbortedError
-from pipeline.engine.last_end import AGAIN_S, LATE_S, START_S
 from pipeline.engine.machine import Engine
 from pipeline.engine.ports import Disk, TopicPartition
+from pipeline.engine.transactions.hanging import AGAIN_S, LATE_S, START_S
 from simulator.agent import AUDIT, DEAD_LETTERS, INPUTS, USERS
 from simulator.group import NOBODY
 from tests.engine.scene import WAIT_S, Client, Scene, commit_lost, killed_after

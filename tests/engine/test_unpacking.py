@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import pytest
 
-from pipeline.engine import packed
 from pipeline.engine.errors import StoreKeepsBreakingError, StoreUnwritableError
 from pipeline.engine.machine import Engine
-from pipeline.engine.opening import BREAKS_MAX
-from pipeline.engine.store import PartitionStore
+from pipeline.engine.state import lazy_records as packed
+from pipeline.engine.state.opener import BREAKS_MAX
+from pipeline.engine.state.store import PartitionStore
 from simulator.agent import AUDIT, TABLES
 from tests.engine.changelogs import SEEN
 from tests.engine.copies import MANY, Copies

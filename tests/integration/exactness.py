@@ -9,7 +9,7 @@ from pathlib import Path
 from chaos.judge import examine, gather, policy
 from chaos.stores import compared
 from pipeline.dev.oracle import Judgement
-from pipeline.engine.rocks import RocksDisk
+from pipeline.engine.state.rocks import RocksDisk
 from tests.integration.ledger import Ledger
 
 

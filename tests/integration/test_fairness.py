@@ -13,7 +13,7 @@ import pytest
 from chaos.load import DAY_MS, MINUTE_MS, completion_json
 from pipeline.clock import now_ms
 from pipeline.codec.partitioner import partition_of
-from pipeline.engine.kafka_consumers import FETCHED_AHEAD_RECORDS, SHARE_RECORDS
+from pipeline.engine.kafka.consumers import FETCHED_AHEAD_RECORDS, SHARE_RECORDS
 from tests.integration.ledger import Ledger
 
 BACKLOG = 20_000

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.engine.standby import range_of
+from pipeline.engine.recovery.standby import range_of
 from tests.integration.exactness import check_exact
 from tests.integration.ledger import Ledger
 from tests.integration.load import send_load

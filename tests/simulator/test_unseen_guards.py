@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pipeline.engine.batch import Poll
-from pipeline.engine.engine_config import EngineConfig
+from pipeline.engine.config import EngineConfig
 from pipeline.engine.errors import (
     CorruptStoreError,
     DeliveredTwiceError,
@@ -17,10 +17,10 @@ from pipeline.engine.errors import (
 )
 from pipeline.engine.machine import Engine
 from pipeline.engine.observer import EngineObserver
-from pipeline.engine.opening import misfit
-from pipeline.engine.pace import REST_S_MAX
+from pipeline.engine.pacing import REST_S_MAX
 from pipeline.engine.ports import TopicPartition, Watermarks
-from pipeline.engine.store import ChangelogPosition
+from pipeline.engine.state.opener import misfit
+from pipeline.engine.state.store import ChangelogPosition
 from simulator.agent import AUDIT, INPUTS, TABLES, TOPICS, USERS, fold
 from simulator.broker import Broker
 from simulator.cluster import SimCluster

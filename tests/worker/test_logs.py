@@ -61,7 +61,7 @@ def test_a_crash_that_the_command_explains_is_not_told_by_the_framework(
         try:
             raise error
         except Exception:
-            logging.getLogger("pipeline.engine.faust_app").exception("[^EngineApp]: Crashed %r", 1)
+            logging.getLogger("pipeline.engine.faust.app").exception("[^EngineApp]: Crashed %r", 1)
     assert "the topic is gone" not in stream.getvalue()
     assert "a bug" in stream.getvalue()
 

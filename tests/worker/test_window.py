@@ -9,11 +9,11 @@ import pytest
 from pipeline.codec.state import encode_cover, encode_seen
 from pipeline.core.dedupe import SeenCompletion, SeenUpdate, Session
 from pipeline.engine.batch import TableView
-from pipeline.engine.packed import REGION
 from pipeline.engine.ports import Message, TopicPartition
-from pipeline.engine.replay import replay
-from pipeline.engine.rocks import RocksDisk
-from pipeline.engine.store import PartitionStore
+from pipeline.engine.recovery.replay import replay
+from pipeline.engine.state.lazy_records import REGION
+from pipeline.engine.state.rocks import RocksDisk
+from pipeline.engine.state.store import PartitionStore
 from pipeline.worker import window
 from pipeline.worker.window import DAY_MS, Sweep, Window
 from tests.engine.changelogs import Record

@@ -256,7 +256,7 @@ def test_a_stop_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def test_a_start_that_hangs_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.engine.faust_app import EngineApp  # noqa: PLC0415
+    from pipeline.engine.faust.app import EngineApp  # noqa: PLC0415
     from pipeline.settings.worker import Settings  # noqa: PLC0415
     from pipeline.worker import app  # noqa: PLC0415
 

@@ -44,7 +44,7 @@ from rocksdict import (
     WriteOptions,
 )
 
-from pipeline.engine.rocks import batch_of
+from pipeline.engine.state.rocks import batch_of
 from pipeline.errors import AwawayError
 
 FORMAT: Final = 1

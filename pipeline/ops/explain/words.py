@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from pipeline.clock import rfc3339
-from pipeline.core.bridging import BRIDGE_MS
+from pipeline.core.dateline import BRIDGE_MS
 from pipeline.core.reading import DayKind
 from pipeline.core.records import (
     AuditEntry,

@@ -13,7 +13,7 @@ from typing import Final
 
 from pipeline.engine.batch import Poll
 from pipeline.engine.errors import BrokerError
-from pipeline.engine.garbage import PausedGarbageCollection
+from pipeline.engine.faust.cycle_collector import PausedGarbageCollection
 from pipeline.engine.machine import Engine
 
 logger = logging.getLogger(__name__)

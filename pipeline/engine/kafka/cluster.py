@@ -1,8 +1,8 @@
 """The engine's cluster on a real Kafka, through librdkafka.
 
 Owns: making the clients, and questions about topics.
-Does not own: the clients (kafka_producer.py, kafka_consumers.py), who is in the group
-    (kafka_group.py), the order of calls (machine.py).
+Does not own: the clients (producer.py, consumers.py), who is in the group
+    (group.py), the order of calls (machine.py).
 Invariant: it only asks; nothing on the cluster is changed through it.
 """
 
@@ -18,10 +18,10 @@ from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.admin._resource import ResourceType
 
 from pipeline.engine.errors import BrokerError
-from pipeline.engine.kafka_config import REQUEST_TIMEOUT_S, KafkaConfig, broker_error, logger
-from pipeline.engine.kafka_consumers import KafkaChangelogReader, KafkaGroupConsumer, SlotHolder
-from pipeline.engine.kafka_group import KafkaGroup
-from pipeline.engine.kafka_producer import KafkaProducer
+from pipeline.engine.kafka.config import REQUEST_TIMEOUT_S, KafkaConfig, broker_error, logger
+from pipeline.engine.kafka.consumers import KafkaChangelogReader, KafkaGroupConsumer, SlotHolder
+from pipeline.engine.kafka.group import KafkaGroup
+from pipeline.engine.kafka.producer import KafkaProducer
 from pipeline.engine.ports import (
     ChangelogReader,
     Ends,

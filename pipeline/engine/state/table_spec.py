@@ -35,7 +35,7 @@ class TableSpec:
         expand: the local entries that one changelog record stands for.
         owner: the part of a key, of records and of local entries alike, that says whose it is; a
             record stands for entries of its owner alone, and no owner is the beginning of another.
-            A table that has it may be restored with its records whole (packed.py).
+            A table that has it may be restored with its records whole (lazy_records.py).
         records: changelog records that stand for all the given local entries.
     """
 

@@ -10,7 +10,7 @@ from typing import Final
 import msgspec
 
 from pipeline.core.assets import AssetCatalogue
-from pipeline.core.bridging import Crossing
+from pipeline.core.dateline import Crossing
 from pipeline.core.identity import uuid_of
 from pipeline.core.keys import key_ids
 from pipeline.core.outcome import World
@@ -23,10 +23,10 @@ from pipeline.core.records import (
     PortalUnlocked,
 )
 from pipeline.core.rulebook import Policy
+from pipeline.core.seen_filter import Traces
 from pipeline.core.sets import Sets, claimed_keys, covered, digest_of, with_unlocked
 from pipeline.core.state import Unlocked, UserState, shown_zone
 from pipeline.core.streak import Standing, standing_of
-from pipeline.core.traces import Traces
 
 FRAMES: Final = 108
 """Frames that the catalogue draws."""

@@ -1,7 +1,7 @@
 """Who is in the worker group, on a real Kafka.
 
 Owns: the admin client of this question, and the thread on which it is asked.
-Does not own: what follows from the answer (kafka_consumers.py, standby.py).
+Does not own: what follows from the answer (consumers.py, standby.py).
 Invariants: a broker is reached before each question, as an admin client of librdkafka 2.16 ends the
 process when a connection goes that it waits for (its pull request 5397); only the thread has the
 client, so none is closed with a question under way, which would then never be answered.
@@ -16,7 +16,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from pipeline.engine.errors import BrokerError
-from pipeline.engine.kafka_config import REQUEST_TIMEOUT_S, KafkaConfig, broker_error, logger
+from pipeline.engine.kafka.config import REQUEST_TIMEOUT_S, KafkaConfig, broker_error, logger
 
 OFFSETS_TOPIC: Final = "__consumer_offsets"
 """A topic that each cluster with consumers has."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pipeline.engine.errors import IncompatibleTopicsError
 from pipeline.engine.ports import Cluster, TopicPartition
-from pipeline.engine.tablespec import TableSpec
+from pipeline.engine.state.table_spec import TableSpec
 
 
 @dataclass(frozen=True, slots=True)

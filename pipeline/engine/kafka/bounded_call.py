@@ -1,7 +1,7 @@
 """Blocking calls that can be given up.
 
 Owns: a thread on which they are made, and the decision that one will not come back.
-Does not own: what is called, what giving up means to it (kafka_producer.py).
+Does not own: what is called, what giving up means to it (producer.py).
 Why: librdkafka's `rd_kafka_send_offsets_to_transaction` does not return, whatever time-out it is
 given, once the group's coordinator has been away from the cluster's metadata for a moment, as a
 broker is that restarts (its issues 5511 and 5456, open in 2.16).

@@ -9,11 +9,12 @@ changelog records below those end offsets. A changelog is contained when the rea
 has seen its last stable offset pass that end: no transaction below it is open any more.
 
 Invariants: a partition becomes ready only when its marker agrees with the group's offsets for every
-input (agreement.py); a store that does not fit its changelog is set aside, never deleted; restoring
-twice or being killed half-way ends in the same state, because positions move with the data.
+input (validation.py); a store that does not fit its changelog is set aside, never deleted;
+restoring twice or being killed half-way ends in the same state, because positions move with the
+data.
 
 A store that its owner left ahead of the group contains a transaction that the broker told the
-worker was committed, and lost (takeover.py), or someone reset the offsets. It is set aside: the
+worker was committed, and lost (acquire.py), or someone reset the offsets. It is set aside: the
 changelogs decide. So is one that there are no offsets to compare with. One that was read from the
 changelogs is not.
 
@@ -25,9 +26,8 @@ as long the next time. A store that breaks is another matter: see `Stores.replac
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from pipeline.engine.agreement import agreed_marker, agrees, why_doubtful
 from pipeline.engine.batch import OpenPartition
-from pipeline.engine.engine_config import EngineConfig
+from pipeline.engine.config import EngineConfig
 from pipeline.engine.errors import (
     ChangelogGoneError,
     CorruptStoreError,
@@ -35,7 +35,6 @@ from pipeline.engine.errors import (
     PartitionRefusedError,
 )
 from pipeline.engine.observer import EngineObserver
-from pipeline.engine.opening import Stores, misfit
 from pipeline.engine.ports import (
     ChangelogReader,
     Cluster,
@@ -43,9 +42,11 @@ from pipeline.engine.ports import (
     TopicPartition,
     Watermarks,
 )
-from pipeline.engine.replay import by_source, note_end, replay
-from pipeline.engine.store import PartitionStore
-from pipeline.engine.tablespec import TableSpec
+from pipeline.engine.recovery.replay import by_source, note_end, replay
+from pipeline.engine.recovery.validation import agreed_marker, agrees, why_doubtful
+from pipeline.engine.state.opener import Stores, misfit
+from pipeline.engine.state.store import PartitionStore
+from pipeline.engine.state.table_spec import TableSpec
 
 READ_RECORDS_MAX = 20_000
 """Changelog records applied in one write."""

@@ -12,7 +12,7 @@ partition whose disk is lost cannot be restored. So it looks often.
 from collections.abc import Mapping
 from typing import Final
 
-from pipeline.engine.engine_config import EngineConfig
+from pipeline.engine.config import EngineConfig
 from pipeline.engine.errors import BrokerError
 from pipeline.engine.observer import EngineObserver
 from pipeline.engine.ports import Cluster

@@ -2,7 +2,7 @@
 
 Owns: which value a read sees, and what one apply writes.
 Does not own: the bytes on disk (rocks.py), which changelog offset goes with it (machine.py),
-records that are not yet expanded (packed.py).
+records that are not yet expanded (lazy_records.py).
 Invariants: until `apply` nothing of the overlay is on disk, and `discard` leaves no trace of it;
 `apply` is one atomic write of data, marker and changelog positions, so the disk is always at
 exactly one committed transaction, or on its way to one while a restore runs.
@@ -16,10 +16,10 @@ from typing import Final
 import msgspec
 
 from pipeline.engine.errors import CorruptStoreError
-from pipeline.engine.marker import Marker, decode_marker, encode_marker
-from pipeline.engine.packed import Packed, Writes
 from pipeline.engine.ports import KeyValueStore
-from pipeline.engine.tablespec import TableSpec
+from pipeline.engine.state.checkpoint import Marker, decode_marker, encode_marker
+from pipeline.engine.state.lazy_records import Packed, Writes
+from pipeline.engine.state.table_spec import TableSpec
 
 _MARKER: Final = b"\x00marker"
 _POSITIONS: Final = b"\x00positions"

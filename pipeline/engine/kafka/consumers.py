@@ -16,7 +16,7 @@ import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException
 
 from pipeline.engine.errors import BrokerError, ConsumerLostError, SlotTakenError
-from pipeline.engine.kafka_config import REQUEST_TIMEOUT_S, KafkaConfig, broker_error, logger
+from pipeline.engine.kafka.config import REQUEST_TIMEOUT_S, KafkaConfig, broker_error, logger
 from pipeline.engine.ports import Message, RebalanceListener, TopicPartition
 
 SHARE_RECORDS: Final = 2_000

@@ -5,7 +5,7 @@ Does not own: which stretch is read and when (restore.py, standby.py), how a sto
 (store.py).
 Invariants: data, marker and position of a stretch are one atomic write; a stretch that is replayed
 twice leaves the same state, so a crash between reading and writing costs nothing. Where a store
-packs, the records of a table with owners are written whole (packed.py).
+packs, the records of a table with owners are written whole (lazy_records.py).
 """
 
 from collections import defaultdict
@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Sequence
 from msgspec.structs import replace
 
 from pipeline.engine.errors import unreadable_record
-from pipeline.engine.marker import MARKER_KEY, REWRITING_KEY, Marker, decode_marker
-from pipeline.engine.packed import Writes, pack, region_of
 from pipeline.engine.ports import Message, TopicPartition
-from pipeline.engine.store import ChangelogPosition, PartitionStore, partial_key
-from pipeline.engine.tablespec import TableSpec, one_entry
+from pipeline.engine.state.checkpoint import MARKER_KEY, REWRITING_KEY, Marker, decode_marker
+from pipeline.engine.state.lazy_records import Writes, pack, region_of
+from pipeline.engine.state.store import ChangelogPosition, PartitionStore, partial_key
+from pipeline.engine.state.table_spec import TableSpec, one_entry
 
 
 def by_source(records: Iterable[Message]) -> dict[TopicPartition, list[Message]]:

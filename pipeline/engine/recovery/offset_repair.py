@@ -2,7 +2,7 @@
 
 Owns: when that is looked at, and which inputs are to be recorded again.
 Does not own: recording (machine.py), what a restore makes of offsets that are not there
-(agreement.py).
+(validation.py).
 
 A group may hold back the offsets of the last transaction for ever, or go back (docs/adr/0018). The
 state is right nevertheless, and the next transaction over the same inputs mends it: its marker ends

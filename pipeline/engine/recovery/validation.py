@@ -12,11 +12,11 @@ none, the changelog was lost: that refuses the partition.
 
 from collections.abc import Collection, Mapping
 
-from pipeline.engine.engine_config import EngineConfig
+from pipeline.engine.config import EngineConfig
 from pipeline.engine.errors import GenerationTermsError, PartitionRefusedError
-from pipeline.engine.marker import FORMAT, Marker
 from pipeline.engine.ports import TopicPartition, Watermarks
-from pipeline.engine.store import PartitionStore
+from pipeline.engine.state.checkpoint import FORMAT, Marker
+from pipeline.engine.state.store import PartitionStore
 
 
 def agrees(marker: Marker | None, committed: Mapping[str, int | None]) -> bool:

@@ -12,9 +12,9 @@ from typing import Any
 import faust
 from mode import Service
 
+from pipeline.engine.faust.tables import EngineTable, Tables
+from pipeline.engine.faust.transport import SCHEME, Transport
 from pipeline.engine.machine import Engine
-from pipeline.engine.tables import EngineTable, Tables
-from pipeline.engine.transport import SCHEME, Transport
 
 logger = logging.getLogger(__name__)
 

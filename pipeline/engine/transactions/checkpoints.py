@@ -1,7 +1,7 @@
 """The markers that end a transaction's part of each changelog partition.
 
 Owns: which markers a transaction writes, and what is known of their offsets.
-Does not own: their bytes (marker.py), the transaction (machine.py).
+Does not own: their bytes (checkpoint.py), the transaction (machine.py).
 Invariant: each changelog of each partition whose inputs moved gets one, the last of its part, so
 where it stands is where to read on after the transaction.
 """
@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from pipeline.engine.batch import OpenPartition
-from pipeline.engine.engine_config import EngineConfig
-from pipeline.engine.marker import FORMAT, MARKER_KEY, Marker, encode_marker
+from pipeline.engine.config import EngineConfig
 from pipeline.engine.ports import TopicPartition, TransactionalProducer
+from pipeline.engine.state.checkpoint import FORMAT, MARKER_KEY, Marker, encode_marker
 
 ChangelogPositions: TypeAlias = dict[int, dict[str, tuple[str, int]]]
 """By partition and changelog, the topic's UUID and the offset to read on from."""

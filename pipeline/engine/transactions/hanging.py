@@ -1,6 +1,6 @@
 """Whether partitions were told how the slot's last transaction ended.
 
-Owns: noticing that they were not. Does not own: what follows (machine.py, takeover.py).
+Owns: noticing that they were not. Does not own: what follows (machine.py, acquire.py).
 
 The end of a transaction is acknowledged when its coordinator has it, and partitions are told after
 that. A lone broker that is killed in between may never tell them (docs/adr/0017). Then the next
@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from pipeline.engine.errors import BrokerError, ProducerLostError
-from pipeline.engine.marking import ChangelogPositions
 from pipeline.engine.ports import Cluster, Ends, TopicPartition
+from pipeline.engine.transactions.checkpoints import ChangelogPositions
 
 START_S: Final = 1.0
 """No broker is killed and works again within this time: a Kafka takes several times as long."""

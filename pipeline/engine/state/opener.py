@@ -12,7 +12,7 @@ from typing import Final
 from pipeline.engine.errors import CorruptStoreError, StoreKeepsBreakingError
 from pipeline.engine.observer import EngineObserver
 from pipeline.engine.ports import Disk, Watermarks
-from pipeline.engine.store import ChangelogPosition, PartitionStore
+from pipeline.engine.state.store import ChangelogPosition, PartitionStore
 
 BREAKS_MAX: Final = 3
 """So many stores of a partition may break one after the other; the disk of more is at fault."""

@@ -19,8 +19,8 @@ from faust.types import TP, ConsumerMessage
 from mode import Service
 
 from pipeline.engine.batch import Batch, Poll
+from pipeline.engine.faust.thread import EngineThread
 from pipeline.engine.machine import Engine
-from pipeline.engine.thread import EngineThread
 
 logger = logging.getLogger(__name__)
 

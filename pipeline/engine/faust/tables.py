@@ -19,7 +19,7 @@ from faust.streams import current_event
 from faust.tables import TableManager
 
 from pipeline.engine.batch import Batch, TableView
-from pipeline.engine.tablespec import Entries, Stored, TableSpec, one_entry, one_record
+from pipeline.engine.state.table_spec import Entries, Stored, TableSpec, one_entry, one_record
 
 
 class EngineTable(faust.Table):  # type: ignore[misc]

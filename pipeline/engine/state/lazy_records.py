@@ -26,7 +26,7 @@ from typing import Final
 
 from pipeline.engine.errors import unreadable_record
 from pipeline.engine.ports import KeyValueStore
-from pipeline.engine.tablespec import TableSpec
+from pipeline.engine.state.table_spec import TableSpec
 
 REGION: Final = b"\x00packed"
 """Begins the local keys of packed records."""

@@ -9,7 +9,7 @@ before it, and the next marker of the same producer ends it too, in whichever wa
 what has an open end when a producer begins is ended before anything is committed: by a transaction
 over those partitions and the group's offsets, which is aborted. What hangs in the group alone does
 not show, so there is such a transaction each time. It has a record where nothing was open, its
-witness, by which its own end can be seen (last_end.py): another slot's transaction may hang where
+witness, by which its own end can be seen (hanging.py): another slot's transaction may hang where
 it likes.
 
 Invariants:
@@ -25,11 +25,11 @@ Invariants:
 from collections.abc import Iterable
 from typing import Any, Final
 
-from pipeline.engine.engine_config import EngineConfig
+from pipeline.engine.config import EngineConfig
 from pipeline.engine.errors import BrokerError
-from pipeline.engine.last_end import LastEnd, all_ends
 from pipeline.engine.observer import EngineObserver
 from pipeline.engine.ports import Cluster, TopicPartition, TransactionalProducer
+from pipeline.engine.transactions.hanging import LastEnd, all_ends
 
 END_KEY: Final = b"\x00end"
 """Key of a record that is never committed, as compacted topics want one; its value is null, which

@@ -1,7 +1,7 @@
 """How the engine's Kafka clients connect, and what a failed request means.
 
-Owns: the settings that they share. Does not own: each client's own (kafka_producer.py,
-kafka_consumers.py).
+Owns: the settings that they share. Does not own: each client's own (producer.py,
+consumers.py).
 Invariant: `transaction_timeout_ms` is below `session_timeout_ms`, so that what a dead worker left
 open is settled before its partitions move.
 """
@@ -15,7 +15,7 @@ from confluent_kafka import KafkaException
 
 from pipeline.engine.errors import BrokerError
 
-logger = logging.getLogger("pipeline.engine.kafka")
+logger = logging.getLogger("pipeline.engine.kafka.cluster")
 
 REQUEST_TIMEOUT_S: Final = 15.0
 

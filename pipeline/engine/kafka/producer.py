@@ -17,14 +17,14 @@ from typing import Any, Final
 import confluent_kafka as ck
 from confluent_kafka import KafkaError, KafkaException
 
-from pipeline.engine.bounded_call import BoundedCaller, GivenUpError
 from pipeline.engine.errors import (
     BrokerError,
     ProducerLostError,
     SlotTakenError,
     TransactionAbortedError,
 )
-from pipeline.engine.kafka_config import KafkaConfig, logger
+from pipeline.engine.kafka.bounded_call import BoundedCaller, GivenUpError
+from pipeline.engine.kafka.config import KafkaConfig, logger
 from pipeline.engine.ports import Message, TopicPartition
 
 CALL_S_MAX: Final = 2.0

@@ -28,13 +28,13 @@ from collections.abc import Collection, Iterable, Sequence
 from itertools import combinations
 from typing import Final
 
-from pipeline.engine.engine_config import EngineConfig
+from pipeline.engine.config import EngineConfig
 from pipeline.engine.errors import BrokerError, CorruptStoreError, StoreKeepsBreakingError
 from pipeline.engine.observer import EngineObserver
-from pipeline.engine.opening import Stores, misfit
 from pipeline.engine.ports import ChangelogReader, Cluster, TopicPartition, Watermarks
-from pipeline.engine.replay import by_source, note_end, replay
-from pipeline.engine.store import PartitionStore
+from pipeline.engine.recovery.replay import by_source, note_end, replay
+from pipeline.engine.state.opener import Stores, misfit
+from pipeline.engine.state.store import PartitionStore
 
 ASK_AGAIN_S: Final = 60.0
 """Live slots, topics and positions are looked at anew this often, without an assignment."""

@@ -21,10 +21,10 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from pipeline.engine.marker import MARKER_KEY, REWRITING_KEY, Marker, encode_marker
 from pipeline.engine.ports import TopicPartition, TransactionalProducer
-from pipeline.engine.store import PartitionStore
-from pipeline.engine.tablespec import TableSpec
+from pipeline.engine.state.checkpoint import MARKER_KEY, REWRITING_KEY, Marker, encode_marker
+from pipeline.engine.state.store import PartitionStore
+from pipeline.engine.state.table_spec import TableSpec
 
 CHUNK_RECORDS_MAX = 10_000
 """Records in one transaction, at most: far less than its time allows."""

@@ -1,0 +1,1 @@
+"""The engine's clients on librdkafka."""

@@ -1,0 +1,1 @@
+"""Local state after a start, a loss or a rebalance: restore, standbys, validation, repair."""

@@ -1,0 +1,1 @@
+"""A slot's transactional id: acquiring it, hanging transactions, checkpoints."""
