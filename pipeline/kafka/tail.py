@@ -153,16 +153,12 @@ class TopicThread:
         """Read from where the follower says; gives the positions, −1 where nothing was read yet."""
         partitions = reader.partitions(self._followed.topics)
         admin = Admin({**self._followed.client, "log_level": _LOG_LEVEL}, _REQUEST_TIMEOUT_S)
-        topics = admin.topics(self._followed.topics)
-        starts = self._follower.begin(
-            Log(
-                reader.starts(partitions),
-                reader.ends(partitions),
-                {name: topic.topic_id for name, topic in topics.items()},
-                reader.since,
-            )
-        )
-        reader.assign({one: starts.get(one, FROM_THE_START) for one in partitions})
+        firsts, ends = reader.starts(partitions), reader.ends(partitions)
+        # Asked last: the offsets may be of the topic before it was made again, and a follower
+        begins # anew under another id; offsets of the new topic never come under the old one's id.
+        topics = admin.topics(self._followed.topics) topic_ids = {name: topic.topic_id for name,
+        topic in topics.items()} starts = self._follower.begin(Log(firsts, ends, topic_ids,
+        reader.since)) reader.assign({one: starts.get(one, FROM_THE_START) for one in partitions})
         return dict.fromkeys(partitions, -1)
 
     def _take(self, records: list[Message], positions: Mapping[Partition, int]) -> None:

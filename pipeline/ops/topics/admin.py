@@ -1,7 +1,8 @@
 """A cluster's topics, read and changed.
 
-Owns: every request to the cluster about its topics.
-Does not own: what is to be changed (plan.py), when (topics.py).
+Owns: every request that changes topics, and the reading of what a plan compares.
+Does not own: what is to be changed (plan.py), when (sync.py), other questions about topics
+(kafka/admin.py).
 Invariant: each request is bounded in time, and each can be made again.
 """
 
