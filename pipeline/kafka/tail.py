@@ -154,11 +154,12 @@ class TopicThread:
         partitions = reader.partitions(self._followed.topics)
         admin = Admin({**self._followed.client, "log_level": _LOG_LEVEL}, _REQUEST_TIMEOUT_S)
         firsts, ends = reader.starts(partitions), reader.ends(partitions)
-        # Asked last: the offsets may be of the topic before it was made again, and a follower
-        begins # anew under another id; offsets of the new topic never come under the old one's id.
-        topics = admin.topics(self._followed.topics) topic_ids = {name: topic.topic_id for name,
-        topic in topics.items()} starts = self._follower.begin(Log(firsts, ends, topic_ids,
-        reader.since)) reader.assign({one: starts.get(one, FROM_THE_START) for one in partitions})
+        # Asked last: the offsets may be those of a topic before it was made again, as its follower
+        # begins anew under another id; those of a new topic never come under the old one's id.
+        topics = admin.topics(self._followed.topics)
+        topic_ids = {name: topic.topic_id for name, topic in topics.items()}
+        starts = self._follower.begin(Log(firsts, ends, topic_ids, reader.since))
+        reader.assign({one: starts.get(one, FROM_THE_START) for one in partitions})
         return dict.fromkeys(partitions, -1)
 
     def _take(self, records: list[Message], positions: Mapping[Partition, int]) -> None:
