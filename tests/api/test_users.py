@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.api.http.auth import Guard, Principal
 from pipeline.api.http.problems import ProblemError
@@ -33,16 +35,66 @@ def patient(tmp_path: Path) -> Iterator[Scene]:
     made.store.close()
 
 
-async def both_ways(scene: Scene, path: str, **headers: str) -> Answered:
+async def both_ways(scene: Scene, path: str, query: str = "", **headers: str) -> Answered:
     """The answer on the short way, which must be that of the long way."""
-    short = await scene.get(path, **headers)
-    long = await scene.get(path, "min_revision=0", **headers)
+    short = await scene.get(path, query, **headers)
+    long = await scene.get(path, f"{query}&min_revision=0".lstrip("&"), **headers)
     assert (short.status, sorted(short.headers.items())) == (
         long.status,
         sorted(long.headers.items()),
     )
     assert short.body == long.body
     return short
+
+
+class Counted:
+    """Middleware that counts the requests on the long way."""
+
+    requests = 0
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        Counted.requests += 1
+        await self._app(scope, receive, send)
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "headers", "is_long"),
+    [
+        (PROGRESS, "", {}, False),
+        (PROGRESS, "tz=Asia/Tokyo", {}, False),
+        (PROGRESS, "tz=%2B02:00", {}, False),
+        (PROGRESS, "tz=nowhere", {}, False),
+        (PROGRESS, "tz=UTC&min_revision=0", {}, True),
+        (PROGRESS, "min_revision=0", {}, True),
+        (PROGRESS, "tz=" + "x" * 200, {}, True),
+        (PROGRESS, "", {"origin": "https://elsewhere.example"}, True),
+        ("/v1/users/~YW5u/progress", "", {}, True),
+        ("/v1/users/ann/completions/progress", "", {}, True),
+        ("/v1/users/ann/keys", "", {}, True),
+    ],
+)
+async def test_the_short_way_is_for_progress_alone(
+    tmp_path: Path, path: str, query: str, headers: dict[str, str], is_long: bool
+) -> None:
+    scene = Scene(tmp_path / "store", within=[Middleware(Counted)])
+    Counted.requests = 0
+    answer = await scene.get(path, query, **headers)
+    assert (answer.status >= 400, Counted.requests) == (True, is_long)
+    scene.store.close()
+
+
+async def test_both_ways_answer_the_same_in_every_zone(scene: Scene) -> None:
+    scene.put(person())
+    scene.catch_up()
+    for tz in ("Asia/Tokyo", "%2B02:00", "Pacific/Auckland"):
+        answer = await both_ways(scene, PROGRESS, f"tz={tz}")
+        again = await both_ways(scene, PROGRESS, f"tz={tz}", if_none_match=answer.headers["etag"])
+        assert (answer.status, again.status, again.body) == (200, 304, b"")
+    unknown = await both_ways(scene, PROGRESS, "tz=nowhere")
+    assert (unknown.status, unknown.json["type"]) == (400, "urn:awaway:problem:bad-query")
 
 
 async def test_progress_is_what_was_published_as_of_now(scene: Scene) -> None:

@@ -126,6 +126,10 @@ def _operation(
     )
 
 
+Shown = tuple[Rendered, AsOf | None, int]
+"""What is shown, until when it is complete, and the time of day, ms since the epoch."""
+
+
 class UserRead(ABC):
     """One kind of read of a user, an ASGI application.
 
@@ -161,7 +165,10 @@ class UserRead(ABC):
             query = query_of(scope["query_string"], self.parameters)
             min_revision = number_of(query, "min_revision", 0, 0, REVISION_MAX)
             tz = tz_of_query(query)
-        found, as_of, now_ms = await self.find(user_id, min_revision, tz, query)
+        shown = self.remembered(user_id, min_revision, tz)
+        if shown is None:
+            shown = await self.make(user_id, min_revision, tz, query)
+        found, as_of, now_ms = shown
         headers = [(b"etag", found.etag), _PRIVATE]
         if as_of is not None:
             headers.append((b"awaway-as-of", as_of.bytes))
@@ -176,14 +183,19 @@ class UserRead(ABC):
         headers.append(_JSON_TYPE)
         headers.append((b"content-length", b"%d" % len(body)))
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        shown = b"" if scope["method"] == "HEAD" else body
-        await send({"type": "http.response.body", "body": shown})
+        content = b"" if scope["method"] == "HEAD" else body
+        await send({"type": "http.response.body", "body": content})
         return 2
 
-    async def find(
+    def remembered(self, user_id: str, min_revision: int, tz: str | None) -> Shown | None:
+        """Find an answer in memory; only progress has any."""
+        del user_id, min_revision, tz
+        return None
+
+    async def make(
         self, user_id: str, min_revision: int, tz: str | None, query: Mapping[str, str]
-    ) -> tuple[Rendered, AsOf | None, int]:
-        """Find what is shown, until when it is complete, and the time of day, ms."""
+    ) -> Shown:
+        """Make the answer from the user's record."""
         raw = await self._reads.find(user_id.encode(), min_revision, tz)
         now = self._reads.user_now(raw, tz)
         found = Rendered(now, partition_of(raw), body_head(self.view(now, query)))
@@ -197,17 +209,19 @@ class UserRead(ABC):
 class ProgressRead(UserRead):
     """The read of progress, whose answers are remembered."""
 
-    async def find(
+    def remembered(self, user_id: str, min_revision: int, tz: str | None) -> Shown | None:
+        """Find the answer in memory, and count it as a read."""
+        now_ms = self._now_ms()
+        known = self._reads.remembered(user_id, min_revision, now_ms, tz)
+        return None if known is None else (known, self._reads.serve(known, now_ms), now_ms)
+
+    async def make(
         self, user_id: str, min_revision: int, tz: str | None, query: Mapping[str, str]
-    ) -> tuple[Rendered, AsOf | None, int]:
-        """Find the answer in memory, or make it."""
+    ) -> Shown:
+        """Make the answer, and remember it."""
         del query
-        reads, now_ms = self._reads, self._now_ms()
-        known = reads.remembered(user_id, min_revision, now_ms, tz)
-        if known is not None:
-            return known, reads.serve(known, now_ms), now_ms
-        found = await reads.progress(user_id, min_revision, tz)
-        return found, reads.as_of_partition(found.partition), self._now_ms()
+        found = await self._reads.progress(user_id, min_revision, tz)
+        return found, self._reads.as_of_partition(found.partition), self._now_ms()
 
     def view(self, user: UserNow, query: Mapping[str, str]) -> UserView:
         """Make the view of progress."""
