@@ -1,21 +1,21 @@
-"""From a micro-batch of raw records to everything that follows from them.
+"""Processing a micro-batch: from raw records to all their effects.
 
-Owns: the path of one input (decode, check, fold, encode, write) and the audit chain's growth.
+Owns: the steps of one input (decode, check, fold, encode, write), and the audit chain's growth.
 Does not own: the rules (core/), bytes (codec/), the transaction (engine/), who calls (agents.py).
 
-Ordering and atomicity it relies on: the records of a batch come in offset order; all writes of a
-batch are in one transaction. All of an event's outputs are encoded before the first is written, so
-an event that cannot be folded or encoded leaves nothing behind but its dead letter.
+It relies on this: the records of a batch come in offset order, and all writes of a batch are in one
+transaction. All outputs of an event are encoded before the first of them is written, so an event
+that cannot be folded or encoded leaves only its dead letter.
 
 Invariants: each input gets exactly one audit entry; the chain's head moves in the same transaction;
-an exception in decode, fold or encode costs only its own event. Only two things fail a batch: a
-registry that is away (it is postponed), and too many events that the fold cannot take (the
-breaker). What an operator has put aside (ops/skips.py) is not decoded at all.
+an exception in decode, fold or encode costs only its own event. Only two things fail a batch: the
+registry does not answer (the batch is postponed), and the fold raises for too many events
+(breaker.py). An input that an operator has workers skip (ops/skips.py) is not decoded at all.
 """
 
 import time
 from collections.abc import Callable
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -42,43 +42,28 @@ from pipeline.core.streak import Standing
 from pipeline.engine.batch import Batch, TableView
 from pipeline.engine.errors import BatchPostponedError, CorruptStoreError, EngineError
 from pipeline.engine.ports import Message
-from pipeline.engine.tablespec import TableSpec
-from pipeline.errors import AwawayError
+from pipeline.engine.state.table_spec import TableSpec
 from pipeline.observability.metrics import BatchStats
 from pipeline.ops.skips import Skip
+from pipeline.worker.breaker import Breaker
 from pipeline.worker.outputs import Outputs
 from pipeline.worker.rules import Rules
 from pipeline.worker.window import Sweep, Window
 
 Input = TypeVar("Input", PracticeCompleted, Command)
 
-BREAKER_INPUTS: Final = 1_000
-"""The breaker looks at this many inputs at a time."""
-
-BREAKER_FAILURES_MAX: Final = 100
-"""More inputs than this of those that the fold cannot take stop the worker."""
-
-
-class TooManyFoldFailuresError(AwawayError):
-    """The fold raised for so many events that the release is at fault, not the data.
-
-    Operator action: roll back to the last good release; the dead letters of stage `fold` hold the
-    events and their tracebacks, and can be redriven after that.
-    """
-
-
 _encode_head = msgspec.msgpack.Encoder().encode
 _decode_head = msgspec.msgpack.Decoder(ChainHead).decode
 
 
 class Processor:
-    """Turns batches into effects; one for the worker's life.
+    """Turns batches into effects. There is one for the worker's whole life.
 
     Args:
         rules: what to apply.
         outputs: encoders and topics.
         users, seen: the two tables.
-        told: is given each batch's counts, before its commit.
+        folded: is given each batch's counts, before its commit.
     """
 
     def __init__(
@@ -87,48 +72,32 @@ class Processor:
         outputs: Outputs,
         users: TableSpec,
         seen: TableSpec,
-        told: Callable[[BatchStats], None],
+        folded: Callable[[BatchStats], None],
     ) -> None:
         self.rules = rules
         self.outputs = outputs
         self.users = users
         self.seen = seen
-        self.told = told
+        self.folded = folded
+        self.breaker = Breaker()
         self._sweeps: dict[int, Sweep] = {}
-        self._failures = self._looked_at = 0
 
     def completions(self, batch: Batch) -> None:
-        """Process a batch of the topic of completions."""
+        """Process a batch of the topic `completions`, then sweep a part of its window."""
         table = batch.table(self.seen)
-        work = _Work(self, batch, Window(table, self.rules.world.policies.window_ms))
+        work = _BatchWork(self, batch, Window(table, self.rules.world.policies.window_ms))
         work.run(self.rules.decoder.decode_completion, work.fold_completion, "completion")
         sweep = self._sweeps.setdefault(batch.partition, Sweep(self.rules.world.policies.window_ms))
         sweep.step(table, batch.records[-1].timestamp()[1])
 
     def commands(self, batch: Batch) -> None:
-        """Process a batch of the topic of commands."""
-        work = _Work(self, batch, Window(batch.table(self.seen), 0))
+        """Process a batch of the topic `commands`."""
+        work = _BatchWork(self, batch, Window(batch.table(self.seen), 0))
         work.run(self.rules.decoder.decode_command, work.fold_command, "unknown")
-
-    def count_failures(self, inputs: int, failures: int) -> None:
-        """Trip the breaker when the fold fails too often.
-
-        Raises:
-            TooManyFoldFailuresError: then the batch is not committed.
-        """
-        self._looked_at += inputs
-        self._failures += failures
-        if self._failures > BREAKER_FAILURES_MAX:
-            raise TooManyFoldFailuresError(
-                f"the fold raised for {self._failures} of the last {self._looked_at} inputs",
-                fix="roll back to the last good release; see the dead letters of stage fold",
-            )
-        if self._looked_at >= BREAKER_INPUTS:
-            self._looked_at = self._failures = 0
 
 
 class _Change(msgspec.Struct, gc=False):
-    """A user as an input left it, and that input."""
+    """A user's state after an input, and what is known of that input."""
 
     state: UserState
     standing: Standing
@@ -136,8 +105,14 @@ class _Change(msgspec.Struct, gc=False):
     append_time: int
 
 
-class _Work:
-    """One batch in hand."""
+class _BatchWork:
+    """The processing of one batch.
+
+    Attributes:
+        offset, append_time, cause: of the record at hand.
+        dirty: each changed user's last state, while it is not written yet (`collapse`).
+        head: of the partition's audit chain.
+    """
 
     __slots__ = (
         "append_time",
@@ -193,17 +168,25 @@ class _Work:
         fold: Callable[[Input], Outcome],
         action: str,
     ) -> None:
-        """Process every record of the batch."""
+        """Process every record of the batch.
+
+        Args:
+            decode: bytes to an event.
+            fold: an event to its outcome, over what the tables hold.
+            action: what the audit entry says an input was that could not be decoded.
+        """
         started = time.perf_counter()
         decoder = self.rules.decoder
         ignored_before = decoder.ignored_fields
         partition, partitions = self.partition, self.rules.partitions
-        tell_append_time = self.stats.append_times.append
+        note_append_time = self.stats.append_times.append
+        # 1. Have the decoder resolve schemas as of this batch.
         self.rules.begin(self.topic, partition, self.batch.records[-1].timestamp()[1])
         skips = self.rules.skips.get((self.topic, partition), {})
+        # 2. Each record by itself: decode and check it, then fold it, encode and write its effects.
         for record in self.batch.records:
             self.append_time = append_time = record.timestamp()[1]
-            tell_append_time(append_time)
+            note_append_time(append_time)
             self.offset = offset = record.offset()
             if offset in skips:
                 self._skip(record, skips[offset], action)
@@ -216,31 +199,35 @@ class _Work:
                 self._reject(record, action, Rejection(error.stage, error.reason, error.detail))
                 continue
             except RegistryUnavailableError as error:
-                raise BatchPostponedError("a schema cannot be told yet", why=str(error)) from error
-            except Exception as error:  # noqa: BLE001 — decoding is total; this is for its faults
+                raise BatchPostponedError("a schema cannot be read yet", why=str(error)) from error
+            except Exception as error:  # noqa: BLE001 — decoding raises nothing else, but for a bug
                 self.cause = Cause(self.topic, partition, offset)
                 self._fail(record, "decode", error, action)
                 continue
-            self._take(record, event, fold, action)
-        self._flush()
+            self._apply(record, event, fold, action)
+        # 3. Write the last state and progress of each user, where they are collapsed.
+        for user_id, change in self.dirty.items():
+            self._write_user(user_id, change)
+        # 4. Hand over the chain's new head and the counts, and ask the breaker.
         self.stats.outcomes.update(self.verdicts)
         self.stats.fields_ignored = decoder.ignored_fields - ignored_before
         self.batch.ledger = _encode_head(self.head)
         self.stats.fold_s = time.perf_counter() - started
-        self.processor.count_failures(len(self.batch.records), self.failures)
-        self.processor.told(self.stats)
+        self.processor.breaker.count(len(self.batch.records), self.failures)
+        self.processor.folded(self.stats)
 
-    def _take(
+    def _apply(
         self, record: Message, event: Input, fold: Callable[[Input], Outcome], action: str
     ) -> None:
+        # Whatever can fail comes before the first write.
         try:
             outcome = fold(event)
             encoded = self.outputs.encode(outcome)
         except EngineError:
-            raise  # the store is at fault, or the changelog, and not the event
+            raise  # the store or the changelog is at fault, not the event
         except StateDecodeError as error:
-            raise CorruptStoreError("what is stored cannot be decoded", why=str(error)) from error
-        except Exception as error:  # noqa: BLE001 — a dead letter says what it was
+            raise CorruptStoreError("the stored state cannot be decoded", why=str(error)) from error
+        except Exception as error:  # noqa: BLE001 — the dead letter holds the traceback
             self._fail(record, "fold", error, action)
             return
         if outcome.rejection is not None:
@@ -279,10 +266,6 @@ class _Work:
         raw = self.users.get(user_id.encode())
         return EMPTY if raw is None else decode_state(raw)
 
-    def _flush(self) -> None:
-        for user_id, change in self.dirty.items():
-            self._write_user(user_id, change)
-
     def _write_user(self, user_id: str, change: "_Change") -> None:
         key = user_id.encode()
         progress = progress_standing(
@@ -294,35 +277,26 @@ class _Work:
     # --- audit and dead letters ------------------------------------------------------------------
 
     def _fail(self, record: Message, stage: str, error: Exception, action: str) -> None:
-        """Have a fault of this program cost the event alone, until there are too many."""
+        """Reject an event that meets a bug of this program, and count it for the breaker."""
         self.failures += 1
         self._reject(record, action, fault_of(stage, error))
 
     def _skip(self, record: Message, skip: Skip, action: str) -> None:
-        """Put an input aside unread, as an operator asked."""
+        """Make an input a dead letter without decoding it, as an operator asked."""
         self.cause = Cause(self.topic, self.partition, self.offset)
         detail = readable(f"{skip.actor} had it put aside ({skip.ticket}): {skip.reason}")
-        rejection = Rejection("operator", "skipped", detail)
-        self._dead_letter(record, rejection)
-        self._audit(
-            Outcome(
-                action=action,
-                actor=skip.actor,
-                reason=skip.reason,
-                ticket=skip.ticket,
-                verdict="dead_letter",
-                rejection=rejection,
-                policy_version=self.world.policies.at(self.append_time).version,
-            )
-        )
+        self._reject(record, action, Rejection("operator", "skipped", detail), skip)
 
-    def _reject(self, record: Message, action: str, rejection: Rejection) -> None:
+    def _reject(
+        self, record: Message, action: str, rejection: Rejection, skip: Skip | None = None
+    ) -> None:
         self._dead_letter(record, rejection)
         self._audit(
             Outcome(
                 action=action,
-                actor="unknown",
-                reason=rejection.reason,
+                actor="unknown" if skip is None else skip.actor,
+                reason=rejection.reason if skip is None else skip.reason,
+                ticket=None if skip is None else skip.ticket,
                 verdict="dead_letter",
                 rejection=rejection,
                 policy_version=self.world.policies.at(self.append_time).version,
@@ -355,6 +329,7 @@ class _Work:
     def _audit(self, outcome: Outcome) -> None:
         head = self.head
         user_id, unlocks = outcome.user_id, outcome.unlocks
+        # Positional, for each input makes one: with keywords it costs 3.9 µs instead of 0.6.
         entry = AuditEntry(
             self.audit_ids.of(head.next_sequence),
             self.world.generation,
