@@ -47,6 +47,7 @@ class Shown:
         self._output = output
         self._tz = tz
         self._console = stdout()
+        self._is_plain = output is Output.JSON or not self._console.is_terminal
         self._lines: list[str] = []
 
     def __enter__(self) -> Self:
@@ -119,10 +120,10 @@ class Shown:
             self._line(line, style)
 
     def _line(self, line: str, style: str | None = None) -> None:
-        if self._output is Output.TEXT and self._console.is_terminal:
-            self._console.print(line, style=style, markup=False)
-        else:
+        if self._is_plain:
             self._lines.append(line)
+        else:
+            self._console.print(line, style=style, markup=False)
 
     def _flush(self) -> None:
         if self._lines:
