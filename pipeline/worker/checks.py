@@ -1,7 +1,8 @@
-"""What a worker checks before it starts.
+"""Checks of topics and figures before a worker starts.
 
-Owns: that topics and assets are as this release needs them.
-Does not own: schemas (codec/registry.py), partition counts (engine/machine.py).
+Owns: what this release requires of topics, of the published assets and of its own drawing.
+Does not own: the brokers' settings (broker_checks.py), schemas (codec/registry.py), partition
+counts (engine/machine.py).
 Invariant: checks only read.
 """
 
@@ -20,10 +21,10 @@ from pipeline.ops.topics.file import Target, TopicsFile
 from pipeline.settings.worker import Settings
 
 INPUT_SETTINGS: Final = {
-    "message.timestamp.type": ("LogAppendTime", "clients could make up when they sent"),
+    "message.timestamp.type": ("LogAppendTime", "clients could invent the time of their sending"),
     "compression.type": ("uncompressed", "a small record could grow beyond every limit when read"),
 }
-"""What an input topic must have, and why."""
+"""Setting of an input topic: the value that it must have, and what could happen otherwise."""
 
 _FIX: Final = "awaway topics apply"
 
@@ -31,16 +32,16 @@ _FIX: Final = "awaway topics apply"
 def check_topics(
     cluster: KafkaCluster, settings: Settings, topics: TopicsFile, window_ms: int
 ) -> int:
-    """Check that every topic is there and set up as exactness needs it.
+    """Check that every topic exists and has the settings that exactly-once needs.
 
     Args:
-        window_ms: of the policy: the window's changelog has to keep records for longer.
+        window_ms: the policy's dedupe window, whose changelog must keep records for longer.
 
     Returns:
-        How many partitions the completions have.
+        How many partitions the topic `completions` has.
 
     Raises:
-        IncompatibleTopicsError: naming the topics and the mending.
+        IncompatibleTopicsError: it names the topics and the fix.
     """
     target = Target(prefix=settings.topic_prefix, generation=settings.generation)
     names = [wanted.name for wanted in topics.wanted(target)]
@@ -76,10 +77,11 @@ def _check_input(name: str, settings: Mapping[str, str]) -> None:
 
 
 def check_assets(url: str) -> int:
-    """Check that the whole catalogue was published; returns how many assets it has.
+    """Check that the whole catalogue is published; returns how many assets it has.
 
     Raises:
-        AssetsMissingError, AssetStoreError: see there.
+        AssetsMissingError: some are not there.
+        AssetStoreError: the store cannot be read.
     """
     return check(open_store(url))
 
@@ -91,7 +93,7 @@ def check_drawing(catalogue: GoldenCatalogue) -> tuple[int, float]:
         How many frames were drawn, and in how many seconds.
 
     Raises:
-        AssetDriftError: this build draws a frame differently, so its references would be false.
+        AssetDriftError: this build draws a frame differently, so its references would be wrong.
     """
     started = time.perf_counter()
     renderer = Renderer()

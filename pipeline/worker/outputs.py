@@ -1,7 +1,7 @@
-"""Outcomes to output records: which topic, which key, which bytes.
+"""From outcomes to output records: their topic, key and bytes.
 
-Owns: the encoders by record and the topics that they go to.
-Does not own: what an outcome says (core/fold.py), when a record is produced (processing.py).
+Owns: which encoder and which topic each record has.
+Does not own: what is in an outcome (core/fold.py), when a record is produced (processing.py).
 Invariant: pure; the same outcome gives the same records.
 """
 
@@ -27,14 +27,14 @@ class OutputTopics:
 
 
 class Outputs:
-    """Encodes everything that leaves the pipeline.
+    """Encodes every record that the pipeline publishes.
 
     Args:
-        topics: where to.
+        topics: the output topics.
         encoders: by record name.
 
     Attributes:
-        progress, dead_letter: bytes of such a record.
+        progress, dead_letter: encode such a record.
     """
 
     def __init__(self, topics: OutputTopics, encoders: Mapping[str, AvroEncoder]) -> None:
@@ -47,7 +47,7 @@ class Outputs:
         self._audit = encoders["AuditEntry"]
 
     def encode(self, outcome: Outcome) -> list[tuple[str, bytes, bytes]]:
-        """The portal, geometry and alert records of an outcome: (topic, key, value)."""
+        """Encode an outcome's portal, geometry and alert records, each as (topic, key, value)."""
         topics = self.topics
         encoded = []
         for unlock in outcome.unlocks:
@@ -59,10 +59,10 @@ class Outputs:
         return encoded
 
     def audit(self, entry: AuditEntry) -> tuple[bytes, bytes]:
-        """Bytes of an audit entry sealed with its hash, and the hash.
+        """Encode an audit entry with the hash that seals it; returns the bytes and the hash.
 
         Args:
-            entry: with `prev_hash`; its `hash` is not looked at.
+            entry: with `prev_hash`; its `hash` is ignored.
         """
         body = self._audit.encode_body_before_last(entry)
         sealed = link(entry.prev_hash, body)

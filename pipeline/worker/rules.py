@@ -1,8 +1,8 @@
-"""What a processor applies to every batch.
+"""The rules that a processor applies to every batch.
 
-Owns: the rules as values, and the core's two folds as their default.
+Owns: the rules as values; the core's two folds are their default.
 Does not own: applying them (processing.py), making them (app.py).
-Invariant: they are the same for a worker's whole life.
+Invariant: they do not change during a worker's life.
 """
 
 from collections.abc import Callable
@@ -18,18 +18,18 @@ FoldCommand = Callable[..., Outcome]
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a processor applies.
+    """The rules of a processor.
 
     Attributes:
         world: policy, catalogue, generation.
-        decoder: of inputs.
-        partitions: of the input topics.
-        collapse: write one progress and one state record for each user and batch, the last.
-        tzdata_version: recorded with each audit entry.
-        dead_letter_bytes_max: of a record of the topic of dead letters.
-        begin: is told which batch is decoded next: topic, partition, newest append time.
-        skips: inputs that an operator has put aside.
-        fold_completion, fold_command: the core's.
+        decoder: decodes inputs.
+        partitions: how many each input topic has.
+        collapse: write only the last progress and state record of each user and batch.
+        tzdata_version: recorded in each audit entry.
+        dead_letter_bytes_max: max bytes of a record of the topic `deadletters`.
+        begin: is called before a batch is decoded: topic, partition, newest append time.
+        skips: inputs that an operator has workers skip.
+        fold_completion, fold_command: the core's, unless a test replaces them.
     """
 
     world: World

@@ -1,11 +1,10 @@
-"""From what the engine and the fold tell to metrics and log lines.
+"""The worker's telemetry: what the engine and the fold report becomes metrics and log lines.
 
-Owns: which engine step moves which metric, which is worth a line, the worker's state.
-Does not own: the metrics (metrics.py), their exposition (observability/), the measuring of lag
-(lag.py).
+Owns: which step of the engine moves which metric and which is logged, the worker's state.
+Does not own: the metrics and their exposition (observability/), the measuring of lag (lag.py).
 Invariants: a batch's counts become visible only after its transaction was committed, and never
 when it was aborted. After a commit of unknown outcome the counts of that one batch are dropped,
-though the roll-forward may find it committed: metrics may miss a batch then, the audit never does.
+although it may turn out to be committed: then the metrics miss a batch; the audit never does.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,8 +18,8 @@ from pipeline.engine.ports import TopicPartition
 from pipeline.observability.metrics import BatchStats, WorkerState
 from pipeline.observability.prometheus import WorkerMetrics
 
-TELL_MS: Final = 2_000
-"""A restore under way is worth a line this often."""
+RESTORE_LOG_INTERVAL_MS: Final = 2_000
+"""How often the progress of one partition's restore is logged."""
 
 _log = structlog.get_logger("awaway.engine")
 
@@ -29,9 +28,9 @@ class Telemetry(EngineObserver):
     """The engine's observer in a worker. All calls come from the engine's thread.
 
     Args:
-        metrics: where the numbers go.
+        metrics: the worker's.
         now_ms: the time of day, ms since the epoch.
-        store_root: where the partitions' stores are; their files are measured there.
+        store_root: the folder of the partitions' local stores, whose files are measured.
     """
 
     def __init__(self, metrics: WorkerMetrics, now_ms: Callable[[], int], store_root: Path) -> None:
@@ -39,13 +38,14 @@ class Telemetry(EngineObserver):
         self._now_ms = now_ms
         self._store_root = store_root
         self._folded: list[BatchStats] = []
-        # Replaced, never changed, as other threads read it.
+        # Replaced and never changed in place, as other threads read it.
         self._owned: frozenset[int] = frozenset()
         self._ready: set[int] = set()
         self._refused: set[int] = set()
-        self._restores: dict[int, int] = {}
-        self._copied: list[int] = []
-        self._told: dict[int, int] = {}
+        self._standbys: list[int] = []
+        # By partition, ms since the epoch: when its restore began, when that was last logged.
+        self._restore_began: dict[int, int] = {}
+        self._restore_logged: dict[int, int] = {}
         self._last_append_ms: dict[TopicPartition, int] = {}
 
     @property
@@ -54,14 +54,14 @@ class Telemetry(EngineObserver):
         return self._owned
 
     def last_append_ms(self, topic: str, partition: int) -> int | None:
-        """The greatest append time committed from this partition since it was assigned."""
+        """The greatest append time that was committed of this partition since its assignment."""
         return self._last_append_ms.get(TopicPartition(topic, partition))
 
     def folded(self, stats: BatchStats) -> None:
         """A micro-batch was folded; its counts wait for the commit."""
         self._folded.append(stats)
 
-    # EngineObserver.
+    # The engine's steps, as EngineObserver describes them.
 
     def at(self, step: str) -> None:
         self._metrics.stepped()
@@ -74,8 +74,9 @@ class Telemetry(EngineObserver):
         self._metrics.transaction_committed(records, commit_s, apply_s)
         for stats in folded:
             if stats.append_times:
-                place = TopicPartition(stats.topic, stats.partition)
-                self._last_append_ms[place] = stats.append_times[-1]
+                # The metrics have sorted them.
+                input_partition = TopicPartition(stats.topic, stats.partition)
+                self._last_append_ms[input_partition] = stats.append_times[-1]
 
     def aborted(self, records: int, abort_s: float, reason: str) -> None:
         self._folded.clear()
@@ -85,10 +86,10 @@ class Telemetry(EngineObserver):
     def producer_renewed(self, reason: str) -> None:
         self._folded.clear()
         self._metrics.producer_renewed()
-        _log.warning("producer made again", reason=reason)
+        _log.warning("producer recreated", reason=reason)
 
     def rejoined(self, reason: str) -> None:
-        _log.warning("joining the group again", reason=reason)
+        _log.warning("consumer recreated, joining the group", reason=reason)
 
     def stalled(self, reason: str) -> None:
         self._metrics.client_stalled()
@@ -98,7 +99,7 @@ class Telemetry(EngineObserver):
         self._owned |= set(partitions)
         self._metrics.assigned(len(self._owned))
         _log.info("partitions assigned", partitions=partitions)
-        self._settle()
+        self._update_state()
 
     def revoked(self, partitions: list[int], lost: bool) -> None:
         gone = set(partitions)
@@ -106,29 +107,30 @@ class Telemetry(EngineObserver):
         self._owned -= gone
         self._ready -= gone
         self._refused -= gone
-        for place in [place for place in self._last_append_ms if place.partition in gone]:
-            del self._last_append_ms[place]
+        for topic_partition in list(self._last_append_ms):
+            if topic_partition.partition in gone:
+                del self._last_append_ms[topic_partition]
         self._metrics.revoked(partitions, len(self._owned), lost=lost)
         self._metrics.refused(len(self._refused))
         _log.info("partitions lost" if lost else "partitions revoked", partitions=partitions)
-        self._settle()
+        self._update_state()
 
     def restoring(self, partition: int, done: int, total: int) -> None:
         self._ready.discard(partition)
         self._metrics.stepped()
         now_ms = self._now_ms()
         if done == 0:
-            self._restores[partition] = self._told[partition] = now_ms
+            self._restore_began[partition] = self._restore_logged[partition] = now_ms
             _log.info("restoring", partition=partition, to_do=total)
-        spent_ms = now_ms - self._restores.get(partition, now_ms)
+        spent_ms = now_ms - self._restore_began.get(partition, now_ms)
         per_s = done * 1000 / spent_ms if spent_ms > 0 else 0.0
         self._metrics.restore_progressed(partition, total - done, per_s)
-        if now_ms - self._told.get(partition, now_ms) >= TELL_MS:
-            self._told[partition] = now_ms
+        if now_ms - self._restore_logged.get(partition, now_ms) >= RESTORE_LOG_INTERVAL_MS:
+            self._restore_logged[partition] = now_ms
             _log.info(
                 "restoring", partition=partition, done=done, to_do=total - done, per_s=round(per_s)
             )
-        self._settle()
+        self._update_state()
 
     def ready(self, partition: int, records: int, restore_s: float) -> None:
         self._refused.discard(partition)
@@ -136,35 +138,35 @@ class Telemetry(EngineObserver):
         self._metrics.refused(len(self._refused))
         self._metrics.restored(partition, records, restore_s)
         _log.info("partition ready", partition=partition, records=records, restore_s=restore_s)
-        self._settle()
+        self._update_state()
 
     def refused(self, partition: int, reason: str) -> None:
         self._ready.discard(partition)
         self._refused.add(partition)
         self._metrics.refused(len(self._refused))
         _log.error("partition refused", partition=partition, reason=reason)
-        self._settle()
+        self._update_state()
 
     def offsets_forgotten(
         self, partition: int, committed: Mapping[str, int | None], at: Mapping[str, int]
     ) -> None:
         _log.error(
-            "the group's offsets went back; going on after what the state contains",
+            "the group's offsets went back; continuing after what the state contains",
             partition=partition,
             committed=dict(committed),
             contained=dict(at),
-            fix="nothing is counted twice; find out who reset them, or if the brokers restarted"
-            " (docs/adr/0018)",
+            fix="nothing is counted twice; find out who reset them, or whether the brokers"
+            " restarted (docs/adr/0018)",
         )
 
     def set_aside(self, partition: int, reason: str, path: str) -> None:
         self._metrics.store_quarantined()
-        _log.warning("local store set aside", partition=partition, reason=reason, path=path)
+        _log.warning("local store quarantined", partition=partition, reason=reason, path=path)
 
     def changelogs_lost(self, changelogs: list[str], is_back: bool) -> None:
         if is_back:
             _log.error(
-                "changelogs were deleted and made again: written anew from the local stores",
+                "changelogs were deleted and recreated: rewriting them from the local stores",
                 topics=changelogs,
                 fix="keep the data folders of all workers until their partitions are ready",
             )
@@ -172,32 +174,32 @@ class Telemetry(EngineObserver):
             _log.error(
                 "changelogs are gone: nothing can be committed",
                 topics=changelogs,
-                fix="`awaway topics apply` makes them again; keep the data folders of all workers,"
-                " the changelogs are written anew from them",
+                fix="`awaway topics apply` creates them again; keep the data folders of all"
+                " workers, the changelogs are rewritten from them",
             )
 
     def standbys(self, partitions: list[int]) -> None:
         self._metrics.standbys_changed(partitions)
-        if partitions != self._copied:
-            self._copied = partitions
-            _log.info("copies kept for a fail-over", partitions=partitions)
+        if partitions != self._standbys:
+            self._standbys = partitions
+            _log.info("standbys kept", partitions=partitions)
 
     def copied(self, partition: int, behind: int) -> None:
         self._metrics.standby_measured(partition, behind)
 
     def restores_wait(self, reason: str) -> None:
-        _log.warning("the restores wait for the broker", reason=reason)
+        _log.warning("restores wait for the broker", reason=reason)
 
     def standbys_wait(self, reason: str) -> None:
-        _log.warning("the copies for a fail-over wait", reason=reason)
+        _log.warning("standbys wait for the broker", reason=reason)
 
     def positions(self, next_offsets: dict[TopicPartition, int]) -> None:
-        del next_offsets  # lag is measured at the broker, see lag.py
+        del next_offsets  # lag.py measures lag at the broker
 
-    # The rest.
+    # Hooks of the wiring.
 
     def checked(self, what: str, facts: dict[str, object]) -> None:
-        """Something that the worker leans on was found in order at start."""
+        """A check at start passed, and found `facts`."""
         _log.info(f"checked: {what}", **facts)
         if what == "assets":
             self._metrics.assets_checked(int(str(facts["found"])), 0)
@@ -208,23 +210,26 @@ class Telemetry(EngineObserver):
     def stopping(self) -> None:
         """The worker was asked to stop."""
         self._metrics.state_changed(WorkerState.STOPPING)
-        _log.info("stopping: the transaction in hand is finished first")
+        _log.info("stopping: the open transaction is committed first")
 
     def measure_stores(self) -> None:
-        """Measure the files of the owned partitions' stores; from any thread, every few seconds."""
+        """Measure the size of the owned partitions' stores; from any thread, every few seconds."""
         for partition in self.owned:
             self._metrics.state_measured(partition, _size_bytes(self._store_root / str(partition)))
 
-    def _settle(self) -> None:
-        """A refused partition leaves the worker ready: the others go on, an alert tells."""
+    def _update_state(self) -> None:
+        """Derive the worker's state from its partitions'.
+
+        A refused partition leaves the worker ready: the others go on, and an alert fires.
+        """
         if self._metrics.state is WorkerState.STOPPING:
             return
-        settled = self._owned <= self._ready | self._refused
-        self._metrics.state_changed(WorkerState.RUNNING if settled else WorkerState.RESTORING)
+        restored = self._owned <= self._ready | self._refused
+        self._metrics.state_changed(WorkerState.RUNNING if restored else WorkerState.RESTORING)
 
 
 def _size_bytes(folder: Path) -> int:
-    """Bytes of the files in `folder`; files that vanish meanwhile count as nothing."""
+    """Bytes of the files in `folder`; files that vanish meanwhile are not counted."""
     total = 0
     try:
         for path in folder.iterdir():

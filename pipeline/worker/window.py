@@ -1,6 +1,6 @@
-"""The windowed table of accepted completions: its keys, its expiry, and the view that a fold has.
+"""The windowed table of accepted completions: its keys, its expiry, and what a fold sees of it.
 
-Owns: which local entries one changelog record stands for, what counts as expired, the sweep.
+Owns: which local entries one changelog record stands for, which entries are expired, the sweep.
 Does not own: the records' meaning (core/dedupe.py), their bytes (codec/state.py), storage
 (engine/).
 
@@ -12,12 +12,12 @@ Keys, after the table's prefix; a user id has no zero byte, so keys of two users
 | `s` user `\\0` session id | append time (8 bytes) + its completion id |
 | `o` user `\\0` cell (8 bytes) | append time of its last change (8 bytes) + the cell's cover |
 
-One changelog record, under the `i` key, stands for all the entries that one accepted completion
-writes. A changelog that is written anew from local entries has a record for each `i` and `o` entry.
+One changelog record, under the `i` key, stands for all entries that one accepted completion
+writes. A changelog that is rewritten from local entries has a record for each `i` and `o` entry.
 
-Invariants: what is older than the window by append time is never seen, wherever it still lies; so a
-verdict does not depend on when the sweep came by, on compaction or on a restore. The sweep deletes
-local entries only: the changelog expires by its topic's retention.
+Invariants: a fold never sees what is older than the window by append time, even where it is still
+stored; so a verdict does not depend on the time of a sweep, on compaction or on a restore. The
+sweep deletes local entries only: the changelog expires by its topic's retention.
 """
 
 import struct
@@ -32,7 +32,7 @@ from pipeline.engine.batch import TableView
 from pipeline.engine.state.table_spec import Entries, Stored, TableSpec
 
 SWEEP_ENTRIES_MAX: Final = 2_000
-"""Entries that one batch looks at while a sweep is under way."""
+"""Max entries that are examined with one batch, while a sweep is under way."""
 
 DAY_MS: Final = 86_400_000
 
@@ -57,12 +57,12 @@ def expand(key: bytes, value: bytes | None) -> Entries:
 
 
 def owner(key: bytes) -> bytes:
-    """The user whose key it is, with the zero byte at the end."""
+    """The user that a key belongs to, with the zero byte at the end."""
     return key[1 : key.index(0) + 1]
 
 
 def records(entries: Stored) -> Stored:
-    """Changelog records that stand for the given local entries."""
+    """The changelog records from which the given local entries can be restored."""
     for key, value in entries:
         if key.startswith(b"i"):
             seen = decode_seen(value[8:])
@@ -72,20 +72,20 @@ def records(entries: Stored) -> Stored:
 
 
 def spec_of(changelog: str, prefix: bytes) -> TableSpec:
-    """The windowed table, as the engine has it.
+    """The engine's definition of the windowed table.
 
     Args:
         changelog: its topic.
-        prefix: the byte that its local keys start with.
+        prefix: first byte of its keys in the local store.
     """
     return TableSpec("seen", changelog, prefix, False, expand, records, owner)
 
 
 class Window:
-    """What is remembered, as an event of `now` may see it. A `SeenView`.
+    """A `SeenView`: the completions within the window that ends at `now`.
 
     Attributes:
-        now: append time of the event at hand, ms; set before each look.
+        now: append time of the current event, ms since the epoch; set before each look-up.
     """
 
     __slots__ = (
@@ -111,8 +111,9 @@ class Window:
         self._turn_to("")
 
     def _turn_to(self, user_id: str) -> None:
-        """Have a user's entries at hand, and make the starts of their keys, once for all that an
-        event looks up and writes."""
+        """Make a user's entries readable and build the start of their keys, once for all look-ups
+        and writes of an event.
+        """
         user = user_id.encode() + b"\0"
         self._look_at(user)
         self._user_id = user_id
@@ -124,7 +125,7 @@ class Window:
         return _append_time(value) + self._window_ms < self.now
 
     def by_id(self, user_id: str, completion_id: str) -> SeenCompletion | None:
-        """The accepted completion of that id."""
+        """The accepted completion with that id."""
         if user_id != self._user_id:
             self._turn_to(user_id)
         value = self._get(self._ids + completion_id.encode())
@@ -140,14 +141,14 @@ class Window:
         return self.by_id(user_id, value[8:].decode())
 
     def cover(self, user_id: str, cell: int) -> Cover:
-        """The cover of a cell; empty when there is none."""
+        """The cover of a cell; empty where there is none."""
         if user_id != self._user_id:
             self._turn_to(user_id)
         value = self._get(self._covers + _pack_stamp(cell))
         return () if value is None or self._is_expired(value) else decode_cover(value[8:])
 
     def remember(self, user_id: str, update: SeenUpdate) -> None:
-        """Take in an accepted completion."""
+        """Store an accepted completion."""
         if user_id != self._user_id:
             self._turn_to(user_id)
         entry = update.entry
@@ -167,9 +168,10 @@ class Window:
 
 
 class Sweep:
-    """Deletes what the window forgot, a little with each batch, once a day of append time.
+    """Deletes expired entries once a day of append time, a few with each batch.
 
-    What is packed at the time (engine/state/lazy_records.py) is swept a day later.
+    Entries in records that are not expanded yet (engine/state/lazy_records.py) are swept a day
+    later.
     """
 
     def __init__(self, window_ms: int) -> None:
@@ -178,11 +180,11 @@ class Sweep:
         self._cursor: bytes | None = None
 
     def step(self, table: TableView, now: int) -> int:
-        """Look at up to `SWEEP_ENTRIES_MAX` entries; returns how many were deleted.
+        """Examine up to `SWEEP_ENTRIES_MAX` entries; returns how many were deleted.
 
         Args:
             table: the partition's windowed table.
-            now: append time of the batch's last event, ms.
+            now: append time of the batch's last event, ms since the epoch.
         """
         if now // DAY_MS > self._day:
             self._day, self._cursor = now // DAY_MS, b""

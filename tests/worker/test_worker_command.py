@@ -103,7 +103,7 @@ def test_a_worker_from_its_checks_to_its_stop(ledger: Ledger) -> None:
     assert told[0] == "starting"
     for what in ("topics", "assets", "schemas", "drawing"):
         assert f"checked: {what}" in told
-    assert told.index("stopping: the transaction in hand is finished first") < told.index("stopped")
+    assert told.index("stopping: the open transaction is committed first") < told.index("stopped")
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"{base}/livez", timeout=5)
 
