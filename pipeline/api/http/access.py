@@ -1,9 +1,10 @@
-"""Authorisation and limits as the settings want them.
+"""Makes authorisation and limits from the settings.
 
-Owns: which settings make which guard, and the refusal of settings that leave a door open.
-Does not own: the settings (api.py), the parts (auth.py, token_keys.py, rate_limits.py).
-Invariant: without exactly one source of keys and an issuer there is no guard, unless authorisation
-is off by name; and off is said at start and on every answer.
+Owns: which settings make which guard, and the refusal of settings that would let everybody in.
+Does not own: the settings (settings/api.py), what it puts together (auth.py, token_keys.py,
+rate_limits.py).
+Invariant: a guard needs exactly one source of keys and an issuer, unless a setting turns
+authorisation off; then the log says so at start, and a header on every answer.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,39 +27,39 @@ HEADERS_OF_OTHER_SITES: Final = (
     *("authorization", "content-type", "content-encoding", "if-none-match", "last-event-id"),
     *("traceparent", "tracestate", "baggage"),
 )
-"""What their scripts may send. The last three are what OpenTelemetry's add to every request."""
+"""Headers that scripts of other sites may send; OpenTelemetry adds the last three everywhere."""
 
 HEADERS_FOR_OTHER_SITES: Final = (
     *("etag", "location", "retry-after", "awaway-as-of", "awaway-lag-ms"),
     *("accept-post", "accept-encoding", "www-authenticate"),
 )
-"""What their scripts may read; `content-type` they may anyway."""
+"""Headers that scripts of other sites may read; `content-type` is always readable."""
 
 _SOURCES: Final = "AWAWAY_API_AUTH_KEYS_FILE, AWAWAY_API_AUTH_JWKS_URL or AWAWAY_API_AUTH_SECRET"
 _log = structlog.get_logger("awaway.auth")
 
 
 class KeysService:
-    """Runs the keys with the process."""
+    """Runs the keys as a service of the process."""
 
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
 
     async def start(self) -> None:
-        """Begin to keep them fresh."""
+        """Begin to keep the keys fresh."""
         self._keys.start()
 
     async def stop(self) -> None:
-        """End."""
+        """Stop keeping them fresh."""
         self._keys.stop()
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What guards a server.
+    """What decides who may use a server, and how much.
 
     Attributes:
-        keys: runs with the process.
+        keys: runs as a service of the process.
         headers: for every answer, beside the security headers.
     """
 
@@ -69,7 +70,7 @@ class Access:
 
 
 def make_access(settings: ApiSettings, now_ms: Callable[[], int]) -> Access:
-    """The guard of a server.
+    """Make the guard and the limits of a server.
 
     Raises:
         ConfigError: there is no key, no issuer, or more than one source of keys.
@@ -100,15 +101,15 @@ def make_access(settings: ApiSettings, now_ms: Callable[[], int]) -> Access:
 
 
 def middleware(settings: ApiSettings, access: Access) -> list[Middleware]:
-    """What every request passes, outermost first."""
-    shield = partial(
+    """Make the middleware of every request, outermost first."""
+    limits = partial(
         LimitsAndHeaders,
         body_bytes_max=settings.api_body_bytes_max,
         request_s_max=settings.api_request_s_max,
         headers=access.headers,
     )
-    found = [Middleware(shield)]
-    if settings.api_cors_origins:  # outside, so that a named site can read what the shield refuses
+    found = [Middleware(limits)]
+    if settings.api_cors_origins:  # outermost, so that a named site can read the refusals, too
         cors = Middleware(
             CORSMiddleware,
             allow_origins=settings.api_cors_origins,
@@ -121,8 +122,9 @@ def middleware(settings: ApiSettings, access: Access) -> list[Middleware]:
 
 
 def records_max(settings: ApiSettings, principal: Principal) -> int:
-    """How many records a principal's request may carry: with more than a burst it would be told to
-    try again for ever.
+    """Return how many records a principal's request may carry.
+
+    A request with more records than a burst would be told to try again for ever.
     """
     is_service = principal.kind is Kind.SERVICE
     per_s = settings.api_rate_services_per_s if is_service else settings.api_rate_people_per_s

@@ -1,12 +1,12 @@
-"""Who asks, and what they may.
+"""Authenticates and authorises requests.
 
 Owns: reading a bearer token from a request, verifying it, what each kind of principal may do.
 Does not own: the keys (token_keys.py), how often somebody may ask (rate_limits.py), making tokens
 (the identity provider; `awaway token` for development).
-Invariants: nobody is let in by a default: an unknown key, algorithm, issuer, audience or kind is
-refused. A token is never logged, echoed or kept: verified ones are remembered by their SHA-256, for
-`REMEMBERED_S` at most and never beyond their end. Nothing here does IO, so a route calls it on the
-event loop.
+Invariants: access is never a default: an unknown key, algorithm, issuer, audience or kind is
+refused. A token is never logged, echoed or stored: verified ones are remembered by their SHA-256,
+for at most `REMEMBERED_S` and never beyond their end. Nothing here does IO, so routes call it on
+the event loop.
 
 | kind | may |
 |---|---|
@@ -15,8 +15,8 @@ event loop.
 | operator | the same, and act |
 | service | what its token's `scope` lists, for everybody |
 
-The kind is a claim; a token without it is a user's, the one that may least. A user token's `scope`
-is not looked at: identity providers fill it with their own words.
+The kind is a claim; a token without it is a user's, the kind that may do least. The `scope` of a
+user's token is ignored, as identity providers put words of their own into it.
 """
 
 import hashlib
@@ -44,9 +44,9 @@ PROGRESS_READ: Final = "progress:read"
 COMPLETIONS_READ: Final = "completions:read"
 COMPLETIONS_WRITE: Final = "completions:write"
 HISTORY_READ: Final = "history:read"
-"""Audit entries, alerts and dead letters."""
+"""Read audit entries, alerts and dead letters."""
 OPERATE: Final = "operate"
-"""Commands: credits, revocations, redrives."""
+"""Send commands: credits, revocations, redrives."""
 
 USER_SCOPES: Final = frozenset({PROGRESS_READ, COMPLETIONS_READ, COMPLETIONS_WRITE})
 SUPPORT_SCOPES: Final = frozenset({PROGRESS_READ, COMPLETIONS_READ, HISTORY_READ})
@@ -54,26 +54,32 @@ OPERATOR_SCOPES: Final = SUPPORT_SCOPES | {OPERATE}
 ALL_SCOPES: Final = USER_SCOPES | OPERATOR_SCOPES
 
 KIND_CLAIM: Final = "awaway_kind"
+"""The claim that names the kind of a principal."""
+
 COOKIE: Final = b"awaway_token"
-"""A page's token: HttpOnly and SameSite, taken for GET and HEAD only, so no other site can act."""
+"""Cookie with a page's token; accepted for GET and HEAD only, so that no other site can act."""
 
 OFF_HEADER: Final = (b"awaway-auth", b"off")
-"""On every answer of a server that asks for no token."""
+"""Header of every answer of a server that needs no token."""
 
 REMEMBERED_S: Final = 60.0
-"""For this long a verified token is not verified again: so long may a withdrawn key live."""
+"""Max seconds before a token is verified again; a withdrawn key may be accepted that long."""
 
 TOKEN_CHARS_MAX: Final = 8_192
+"""Max characters of a token."""
+
 INSTANT_S_MAX: Final = 2**53
-"""Of a claim, s since the epoch; what is beyond is no time, and may be no float."""
+"""Max instant of a claim, s since the epoch; a larger number may not fit a float."""
 
 _NO_JWT: Final = (jwt.PyJWTError, ValueError, TypeError, RecursionError)
-"""What the library and the JSON parser below it raise of a token that is none."""
+"""Errors that the library and its JSON parser raise for an invalid token."""
 
 _FORM: Final = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
-"""Three parts in base64url without padding (RFC 7515, section 2); the library takes more."""
+"""Three parts in base64url without padding (RFC 7515, section 2); the library accepts more."""
 
 _REMEMBERED_MAX: Final = 50_000
+"""Max verified tokens that are remembered."""
+
 _CLAIMS: Final = ["exp", "sub", "aud", "iss"]
 _NO_OWN_CLOCK: Final[Any] = {
     "require": _CLAIMS, "verify_exp": False, "verify_nbf": False, "verify_iat": False,
@@ -82,7 +88,7 @@ _COOKIE_VALUE: Final = re.compile(rb"(?:^|; ?)" + COOKIE + rb"=([A-Za-z0-9._-]+)
 
 
 class Kind(StrEnum):
-    """What a principal is."""
+    """The kind of a principal."""
 
     USER = "user"
     SUPPORT = "support"
@@ -91,13 +97,13 @@ class Kind(StrEnum):
 
 
 class Principal(msgspec.Struct, frozen=True):
-    """Who asks.
+    """Who sends a request.
 
     Attributes:
-        subject: the user id of a user; a person's or service's name otherwise.
-        scopes: what it may; a user only for itself.
-        ends_at_s: when its token ends, s since the epoch; infinity without one.
-        name: of kind and subject; what its allowance and its streams are counted by.
+        subject: the user id of a user; otherwise the name of a person or a service.
+        scopes: what it may do; a user only for itself.
+        ends_at_s: when its token ends, s since the epoch; infinity without a token.
+        name: kind and subject; the key of its allowance and of its streams.
     """
 
     subject: str
@@ -111,7 +117,7 @@ class Principal(msgspec.Struct, frozen=True):
 
 
 ANYBODY: Final = Principal("development", Kind.OPERATOR, ALL_SCOPES)
-"""Who asks when authorisation is off."""
+"""The principal of every request while authorisation is off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +125,7 @@ class Expected:
     """What a token must say.
 
     Attributes:
-        leeway_s: by how much clocks may differ, s.
+        leeway_s: how much the clocks of issuer and server may differ, s.
     """
 
     issuer: str
@@ -128,11 +134,11 @@ class Expected:
 
 
 class Verifier:
-    """Tokens to principals.
+    """Turns tokens into principals.
 
     Args:
-        keys: that sign them.
-        expected: what they must say.
+        keys: the keys that tokens are signed with.
+        expected: what a token must say.
         now_s: the time of day, s since the epoch.
     """
 
@@ -143,10 +149,10 @@ class Verifier:
         self._known: dict[bytes, tuple[Principal, float]] = {}
 
     def principal(self, token: bytes) -> Principal:
-        """Who a token stands for.
+        """Return the principal of a token.
 
         Raises:
-            ProblemError: 401, it is not valid; 503, its key may be known in a moment.
+            ProblemError: 401, the token is not valid; 503, its key may be known in a moment.
         """
         digest = hashlib.sha256(token).digest()
         now_s = self._now_s()
@@ -216,12 +222,12 @@ class Verifier:
 
 
 class Guard:
-    """What every route asks.
+    """Decides for every route who may use it.
 
     Args:
-        verifier: None: authorisation is off, and everybody may everything.
-        admit: takes one request from a principal's allowance; raises ProblemError 429.
-        suspect: the same for an address whose token was refused.
+        verifier: None: authorisation is off, and everybody may do everything.
+        admit: charges a principal's allowance with one request; raises ProblemError 429.
+        suspect: does the same for an address whose token was refused.
     """
 
     def __init__(
@@ -235,10 +241,11 @@ class Guard:
         self._suspect = suspect
 
     def principal(self, scope: Scope) -> Principal:
-        """Who asks, after their allowance was charged.
+        """Return who sends a request, and charge their allowance.
 
         Raises:
-            ProblemError: 401 without a valid token, 429 beyond the allowance, 503 see Verifier.
+            ProblemError: 401, there is no valid token; 429, the allowance is used up; 503, see
+                `Verifier`.
         """
         if self._verifier is None:
             found = ANYBODY
@@ -258,14 +265,14 @@ class Guard:
     def authorize(
         self, connection: HTTPConnection, user_id: str | None, scope: TokenScope
     ) -> Principal:
-        """Who asks, if they may.
+        """Return who sends a request, if they may.
 
         Args:
-            user_id: whom it is about; None: no one user, so a user may not.
+            user_id: the user whom the request is about; None: all users, so a user may not.
             scope: the scope that the request needs.
 
         Raises:
-            ProblemError: as `principal`; 403, they may not; 400, the user id cannot be one.
+            ProblemError: as `principal`; 403, they may not; 400, the user id is invalid.
         """
         found = self.principal(connection.scope)
         if user_id is not None and not is_id(user_id):
@@ -280,10 +287,10 @@ class Guard:
 
 
 def check(principal: Principal, user_id: str | None, scope: TokenScope) -> None:
-    """Whether a principal may.
+    """Check that a principal may do something.
 
     Raises:
-        ProblemError: 403.
+        ProblemError: 403, it may not.
     """
     if scope not in principal.scopes:
         raise _forbidden(f"this token does not have the scope {scope}")
@@ -292,7 +299,7 @@ def check(principal: Principal, user_id: str | None, scope: TokenScope) -> None:
 
 
 def _not_own(subject: str, user_id: str | None) -> str:
-    if user_id is not None and _in_one_form(subject) == _in_one_form(user_id):
+    if user_id is not None and _normalised(subject) == _normalised(user_id):
         return (
             "the user id and this token's sub differ only in their Unicode form, such as NFC and "
             "NFD, and so are two users' ids here; send the id as the identity provider writes it"
@@ -300,15 +307,17 @@ def _not_own(subject: str, user_id: str | None) -> str:
     return "a user's token is for that user's own data"
 
 
-def _in_one_form(text: str) -> str:
-    """A text in the form in which those that look the same are the same (NFC). For an explanation
-    only: an id is its code points (OpenID Connect Core 1.0, section 14).
+def _normalised(text: str) -> str:
+    """Normalise a text to NFC, in which texts that look the same are the same.
+
+    This is for an explanation only: ids are compared by their code points (OpenID Connect Core 1.0,
+    section 14).
     """
     return unicodedata.normalize("NFC", text)
 
 
 def token_of(scope: Scope) -> bytes | None:
-    """The token of a request: of its `Authorization`, else of a page's cookie; None without one."""
+    """Return the token of `Authorization`, else that of a page's cookie; None without one."""
     cookie: bytes | None = None
     for name, value in scope["headers"]:
         if name == b"authorization":
@@ -321,7 +330,7 @@ def token_of(scope: Scope) -> bytes | None:
 
 
 def refused(why: str, *, missing: bool = False) -> ProblemError:
-    """The answer 401; the reason says nothing of the token's content."""
+    """Make the answer 401; the reason shows nothing of the token's content."""
     challenge = 'Bearer realm="awaway"'
     if not missing:
         challenge += ', error="invalid_token"'
@@ -370,6 +379,6 @@ def _instant_s(claims: Mapping[str, Any], name: str) -> float:
     value = claims.get(name, 0)
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise refused(f"its {name} is not a number of seconds")
-    if not -INSTANT_S_MAX <= value <= INSTANT_S_MAX:  # not so of what is no number, either
+    if not -INSTANT_S_MAX <= value <= INSTANT_S_MAX:  # false for NaN, too
         raise refused(f"its {name} is no instant")
     return float(value)

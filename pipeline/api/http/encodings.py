@@ -1,10 +1,10 @@
-"""Bodies that were packed on their way: `Content-Encoding`.
+"""Decompresses bodies by their `Content-Encoding`.
 
-Owns: which encodings are undone, and undoing them within bounds (RFC 9110, section 8.4).
-Does not own: how large a body may be on its way (limits_and_headers.py), what is in it
+Owns: which encodings are accepted, and decoding them within bounds (RFC 9110, section 8.4).
+Does not own: how large a compressed body may be (limits_and_headers.py), what is in it
 (receiving.py).
-Invariants: no more is unpacked than the limit and one byte, whatever a body says of itself, so a
-bomb costs what a sound body of that size does; what does not unpack to its very end is refused.
+Invariants: at most the limit and one byte is decompressed, whatever a body claims, so a compression
+bomb costs no more than a valid body of that size; a body that is not complete is refused.
 """
 
 import zlib
@@ -14,13 +14,13 @@ from typing import Final
 from pipeline.api.http.problems import ProblemError
 
 ACCEPTED: Final = "gzip, deflate, identity"
-"""As `Accept-Encoding` has it; of an answer it is what requests may use (RFC 9110, 12.5.3)."""
+"""Value of an answer's `Accept-Encoding`: what requests may use (RFC 9110, section 12.5.3)."""
 
 ENCODINGS_MAX: Final = 2
-"""A body may be packed twice; nobody means to do so more often."""
+"""Max encodings of a body, one inside the other."""
 
 MEMBERS_MAX: Final = 256
-"""A gzip file may be several, one after the other; an empty one costs more than its bytes."""
+"""Max members of a gzip stream; even an empty one costs time."""
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _ZLIB: Final = zlib.MAX_WBITS
@@ -28,13 +28,13 @@ _RAW: Final = -zlib.MAX_WBITS
 
 
 def encodings_of(values: Sequence[str]) -> list[str]:
-    """What a body was packed with, the first one first, without `identity`.
+    """List the encodings of a body in the order in which they were applied, without `identity`.
 
     Args:
-        values: of each `Content-Encoding` header.
+        values: the values of the `Content-Encoding` headers.
 
     Raises:
-        ProblemError: 415, one is not undone here, or there are too many.
+        ProblemError: 415, an encoding is not accepted, or there are too many.
     """
     named = [one.strip().lower() for value in values for one in value.split(",")]
     found = [one.removeprefix("x-") for one in named if one not in ("", "identity")]
@@ -52,14 +52,14 @@ def encodings_of(values: Sequence[str]) -> list[str]:
 
 
 def unpacked(body: bytes, encodings: Sequence[str], bytes_max: int) -> bytes:
-    """A body as it was before it was packed.
+    """Decompress a body.
 
     Args:
-        encodings: as `encodings_of` gives them.
-        bytes_max: of the result, and of what is between two encodings.
+        encodings: as `encodings_of` returns them.
+        bytes_max: max bytes of the result, and of each step between two encodings.
 
     Raises:
-        ProblemError: 400, it was not packed so, or not to its end; 413, it is larger.
+        ProblemError: 400, the body is damaged or has another encoding; 413, it is too large.
     """
     for name in reversed(encodings):
         try:
@@ -80,7 +80,7 @@ def _gunzipped(body: bytes, bytes_max: int) -> bytes:
 
 
 def _inflated(body: bytes, bytes_max: int) -> bytes:
-    # Meant is zlib's form; some clients leave its header out, so both are taken.
+    # `deflate` means the zlib format; some clients leave out its header, so both are accepted.
     first, check = body[0] if body else 0, int.from_bytes(body[:2], "big")
     has_header = first & 0x0F == zlib.DEFLATED and check % 31 == 0
     found, rest = _undone(body, _ZLIB if has_header else _RAW, "deflate", bytes_max)
@@ -90,7 +90,7 @@ def _inflated(body: bytes, bytes_max: int) -> bytes:
 
 
 def _undone(body: bytes, form: int, name: str, bytes_max: int) -> tuple[bytes, bytes]:
-    """The content of one stream, and what follows it."""
+    """Decompress one stream; returns its content and the bytes after it."""
     stream = zlib.decompressobj(form)
     found = stream.decompress(body, bytes_max + 1)
     if len(found) > bytes_max:

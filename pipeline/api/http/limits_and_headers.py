@@ -1,13 +1,13 @@
-"""What every request and every answer passes.
+"""The limits of every request and the headers of every answer.
 
 Owns: bounds on headers, on a body's size and on the time a request may take; the security headers.
 Does not own: how often somebody may ask (rate_limits.py), HTTP's own time-outs (server.py), bounds
 that only one route has.
-Invariants: no more of a body is held than its limit and one chunk; an answer has each security
-header unless its route gave another value; reads, which are most requests, pass with one look at
-each header and no task or timer of their own: each route bounds its own waits.
+Invariants: memory holds at most the limit and one chunk of a body; an answer has each security
+header unless its route gave another value; a read, which most requests are, costs one look at each
+header and no task or timer: each route bounds its own waits.
 
-The content security policy fits pages whose scripts and styles are files of ours: nothing inline,
+The content security policy allows pages whose scripts and styles are files of ours: nothing inline,
 nothing from elsewhere.
 """
 
@@ -20,8 +20,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pipeline.api.http.problems import ProblemError
 
 HEADERS_MAX: Final = 64
+"""Max headers of a request."""
+
 HEADER_BYTES_MAX: Final = 24_576
+"""Max bytes of a request's header names and values together."""
+
 TARGET_BYTES_MAX: Final = 8_192
+"""Max bytes of a request's path and query together."""
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -45,10 +50,10 @@ _READS: Final = ("GET", "HEAD")
 
 
 def headers_of(given: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """What every answer has beside its own headers, where it gives its own `cache-control`.
+    """Return the headers of every answer that sets its own `cache-control`.
 
     Args:
-        given: more, for every answer.
+        given: further headers for every answer.
     """
     return [*_ALWAYS, *given, *_UNLESS_GIVEN[:-1]]
 
@@ -57,10 +62,10 @@ class LimitsAndHeaders:
     """ASGI middleware around the whole application.
 
     Args:
-        app: what is shielded.
-        body_bytes_max: of a request's body.
-        request_s_max: from the end of a request's headers to its answer, where it is no read.
-        headers: more, for every answer.
+        app: the application.
+        body_bytes_max: max bytes of a request's body.
+        request_s_max: max seconds from the end of a request's headers to its answer; not for reads.
+        headers: further headers for every answer.
     """
 
     def __init__(
@@ -79,14 +84,14 @@ class LimitsAndHeaders:
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; what is no HTTP passes untouched."""
+        """Serve one request; other protocols pass unchanged."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         more = self._more
         begun = False
 
-        async def send_shielded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             nonlocal begun
             if message["type"] == "http.response.start":
                 begun = True
@@ -100,13 +105,13 @@ class LimitsAndHeaders:
         try:
             _check_headers(scope)
             if scope["method"] in _READS:
-                await self._app(scope, receive, send_shielded)
+                await self._app(scope, receive, send_with_headers)
             else:
-                await self._write(scope, receive, send_shielded)
+                await self._write(scope, receive, send_with_headers)
         except ProblemError as error:
             if begun:
                 raise
-            await error.response()(scope, receive, send_shielded)
+            await error.response()(scope, receive, send_with_headers)
 
     async def _write(self, scope: Scope, receive: Receive, send: Send) -> None:
         limit = self._body_bytes_max

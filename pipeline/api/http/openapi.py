@@ -1,14 +1,14 @@
-"""OpenAPI 3.1, made from what the routes declare.
+"""Makes the OpenAPI 3.1 document from what the routes declare.
 
 Owns: the declaration of an operation, the route that carries one, the document.
 Does not own: the operations themselves (each route module has its own).
-Invariant: a route without an operation cannot be made, so nothing is served undocumented; the
-document is a function of the code alone, so that a test can compare it with docs/openapi.json.
+Invariants: a route cannot be made without an operation, so nothing is served undocumented; the
+document depends on the code alone, so a test can compare it with docs/openapi.json.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 from starlette.routing import Route
@@ -25,11 +25,11 @@ class Parameter:
     """A parameter of an operation.
 
     Attributes:
-        where: path, query or header. schema: JSON Schema of its value.
+        schema: JSON Schema of the value.
     """
 
     name: str
-    where: str
+    where: Literal["path", "query", "header"]
     schema: dict[str, Any]
     description: str
     required: bool = False
@@ -40,9 +40,9 @@ class Answer:
     """What one status means.
 
     Attributes:
-        body: the type of the JSON; None for an empty body or one that is no JSON.
-        media: of the body; empty for none.
-        headers: description by name.
+        body: the type of the JSON; None for an empty body, or one that is not JSON.
+        media: the body's media type; empty without a body.
+        headers: descriptions by name.
     """
 
     description: str
@@ -53,7 +53,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What a request carries: the JSON type and its media type."""
+    """The body of a request: the type of the JSON, and the media type."""
 
     type: Any
     media: str = JSON
@@ -64,10 +64,11 @@ class Operation:
     """What a route does, for people and for generators of clients.
 
     Attributes:
-        id: unique, in camelCase. tag: the group it is shown in.
-        answers: by status, errors too: a status from 400 on is always a Problem, and its
+        id: a unique name in camelCase.
+        tag: the group in which it is shown.
+        answers: by status, with errors: from 400 on the body is always a Problem, and the answer's
             `body` may say which members are added.
-        scope: what a token must have; empty when anybody may.
+        scope: the scope that a token must have; empty when no token is needed.
     """
 
     id: str
@@ -85,10 +86,10 @@ class ApiRoute(Route):
 
     Args:
         path: Starlette's template, such as `/v1/users/{user_id}/progress`.
-        endpoint: `async (request) -> response`, or an ASGI application for what is called most.
-        operation: what it does.
-        method: one; HEAD comes with GET.
-        hidden: left out of the document: pages for people, probes.
+        endpoint: `async (request) -> response`, or an ASGI application where speed matters most.
+        operation: the description of the route.
+        method: one method; GET serves HEAD, too.
+        hidden: whether the document leaves it out, such as pages for people and probes.
     """
 
     def __init__(
@@ -106,11 +107,11 @@ class ApiRoute(Route):
 
 
 def document(routes: Sequence[Any], version: str) -> dict[str, Any]:
-    """The OpenAPI document of some routes.
+    """Make the OpenAPI document of some routes.
 
     Args:
-        routes: of any kind; those that are no ApiRoute, or hidden, are left out.
-        version: of the API.
+        routes: of any kind; the document has those that are an ApiRoute and not hidden.
+        version: the version of the API.
     """
     shown = [route for route in routes if isinstance(route, ApiRoute) and route.include_in_schema]
     types: list[Any] = [Problem]

@@ -2,15 +2,15 @@
 
 Owns: the part of a path that is a user id, `{user_id:user}` in a route's template, or a completion
 id, `{completion_id:completion}`; how an id is written there.
-Does not own: whether it can be an id (core/texts.py), which the route asks first.
+Does not own: whether a text can be an id (core/texts.py); the route checks that first.
 Invariants: every id has a spelling that reaches it, through any client, browser and proxy that
-keeps to RFC 3986 or to the WHATWG's URL standard. What is read back from `path_of` is the id.
+follows RFC 3986 or the WHATWG's URL standard. Decoding what `path_of` wrote gives the id.
 
-An id is written percent-encoded, as in any path: `a/b` as `a%2Fb`. That does not do for all. To a
-browser `%2E%2E` is the same as `..`, a step up, and there is no way to tell it otherwise; and a
-user id that holds `/completions/` would end there, as everything after it is a completion's id.
-Such an id is written as `~` and its UTF-8 in base64url without padding (RFC 4648, section 5), which
-any id may be: `..` as `~Li4`. So an id that begins with `~` is always written that way.
+An id is percent-encoded, as in any path: `a/b` as `a%2Fb`. That does not work for all ids. To a
+browser `%2E%2E` is the same as `..`, the parent folder, and nothing changes that; and a user id
+that contains `/completions/` would end there, as everything after it is a completion's id. Such an
+id is written as `~` and its UTF-8 in base64url without padding (RFC 4648, section 5): `..` as
+`~Li4`. Any id may be written so, and an id that begins with `~` must be.
 """
 
 import re
@@ -24,15 +24,19 @@ from starlette.convertors import Convertor, register_url_convertor
 from pipeline.core.texts import ID_CHARS_MAX
 
 ENCODED: Final = "~"
+"""First character of an id in base64url."""
+
 NO_ID: Final = ""
-"""Stands for what begins with `~` and goes on with no id; every route refuses it."""
+"""Stands for a part that begins with `~` and encodes no id; every route refuses it."""
 
 COMPLETIONS: Final = "/completions/"
+"""Ends the user id in the path of a completion."""
+
 _is_step: Final = re.compile(r"(?:^|[/\\])\.{1,2}(?:$|[/\\])").search
 
 
 def path_of(id_: str) -> str:
-    """An id as a part of a path, in ASCII."""
+    """Write an id as a part of a path, in ASCII."""
     needs_more = id_.startswith(ENCODED) or _is_step(id_) or COMPLETIONS in f"{id_}/"
     if not needs_more:
         return quote(id_, safe="")
@@ -40,13 +44,13 @@ def path_of(id_: str) -> str:
 
 
 def id_of(part: str) -> str:
-    """The id that a part of a path stands for.
+    """Read the id from a part of a path.
 
     Args:
-        part: percent-encoding undone, as servers do.
+        part: with percent-encoding undone, as servers do.
 
     Returns:
-        `NO_ID` where there is none.
+        The id, or `NO_ID` where the part encodes none.
     """
     if not part.startswith(ENCODED):
         return part
@@ -60,12 +64,12 @@ def id_of(part: str) -> str:
 
 
 def user_path(user_id: str) -> str:
-    """What the paths of a user begin with."""
+    """Return the beginning of a user's paths."""
     return f"/v1/users/{path_of(user_id)}"
 
 
 def completion_path(user_id: str, completion_id: str) -> str:
-    """The path of a completion."""
+    """Return the path of a completion."""
     return f"{user_path(user_id)}/completions/{path_of(completion_id)}"
 
 
@@ -87,10 +91,10 @@ register_url_convertor("user", _UserId())
 register_url_convertor("completion", _CompletionId())
 
 USERS: Final = "/v1/users/{user_id:user}"
-"""What the routes of a user begin with."""
+"""Beginning of the templates of a user's routes."""
 
 ID_FORM: Final = (
     f"1 to {ID_CHARS_MAX} characters, not all of them blank, and none that is a control, a line "
     "separator or a change of direction"
 )
-"""What an id is, for people."""
+"""The form of an id, in words for people."""

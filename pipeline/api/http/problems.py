@@ -1,9 +1,9 @@
-"""Errors over HTTP, as RFC 9457 has them.
+"""Errors over HTTP, in the form of RFC 9457.
 
-Owns: the form of a problem, the error that carries one, what becomes of errors nobody foresaw.
+Owns: the form of a problem, the error that carries one, the answer to unforeseen errors.
 Does not own: which problems there are (each route raises its own).
-Invariants: every answer of 400 and up is `application/problem+json`; a problem names no secret, no
-trace and no internals; `type` is stable, so that a client may switch on it.
+Invariants: every answer with a status from 400 on is `application/problem+json`; a problem shows no
+secret, no stack trace and no internals; `type` is stable, so a client may switch on it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -45,13 +45,13 @@ class ProblemError(AwawayError):
     Args:
         status: 400 to 599.
         slug: lower-case words joined by hyphens; stable.
-        title: of every problem of this slug.
-        detail: of this one; says the cause and the fix. Empty: the title stands in.
-        headers: of the answer, such as `Retry-After`.
-        body: more members, JSON values.
+        title: the title of every problem with this slug.
+        detail: the cause this time, and the fix; the title when it is empty.
+        headers: headers of the answer, such as `Retry-After`.
+        body: further members, as JSON values.
 
-    **Operator action**: none; it is the client's to mend, unless the status is 500 or more: then
-    the log and `/readyz` say more.
+    **Operator action**: none, as the client has to fix it; from status 500 on the log and `/readyz`
+    say more.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class ProblemError(AwawayError):
         self.body = dict(body or {})
 
     def response(self) -> Response:
-        """The answer."""
+        """Make the answer."""
         content = msgspec.to_builtins(self.problem) | self.body
         headers = {"Cache-Control": "no-store"} | self.headers
         return Response(msgspec.json.encode(content), self.status, headers, MEDIA_TYPE)
@@ -83,22 +83,22 @@ async def answer_outside(
     receive: Receive,
     send: Send,
 ) -> None:
-    """Answer with a problem where no middleware adds the headers of every answer.
+    """Answer with a problem outside of the middleware that adds headers to every answer.
 
     Args:
-        headers: of every answer.
+        headers: the headers of every answer.
     """
 
-    async def send_dressed(message: Message) -> None:
+    async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             message["headers"] = [*message["headers"], *headers]
         await send(message)
 
-    await error.response()({"type": "http"}, receive, send_dressed)
+    await error.response()({"type": "http"}, receive, send_with_headers)
 
 
 async def on_problem(request: Request, error: Exception) -> Response:
-    """Starlette's handler of ProblemError."""
+    """Handle ProblemError for Starlette."""
     del request
     if not isinstance(error, ProblemError):
         raise error
@@ -106,7 +106,7 @@ async def on_problem(request: Request, error: Exception) -> Response:
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:
-    """Starlette's handler of its own errors: no such path, no such method."""
+    """Handle Starlette's own errors: no such path, no such method."""
     del request
     if not isinstance(error, HTTPException):
         raise error
@@ -117,10 +117,10 @@ async def on_http_error(request: Request, error: Exception) -> Response:
 
 
 def unforeseen(error: Exception, route: str) -> ProblemError:
-    """What a client is told of an error that nobody foresaw; the log has the rest.
+    """Log an unforeseen error, and make the problem that the client gets.
 
     Args:
-        route: the template of its path; it names no user.
+        route: the template of the request's path; it names no user.
     """
     _log.error("a request failed", route=route, error=type(error).__name__, exc_info=error)
     return ProblemError(

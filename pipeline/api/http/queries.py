@@ -1,9 +1,9 @@
-"""What a query asks for.
+"""Reads the parameters of a query.
 
 Owns: the parameters of a query as values: numbers, dates, the reader's zone.
 Does not own: which parameters a route has (users.py, live.py), what they mean to it.
-Invariants: what is no value of its parameter is told as 400 with what would be one, and never
-passed over in silence; whatever a query holds, looking at it is bounded.
+Invariants: a bad value is answered with 400 and an example of a good one, never ignored; reading a
+query takes bounded time, whatever it holds.
 """
 
 import re
@@ -18,7 +18,7 @@ from pipeline.core.records import LocalDate
 from pipeline.core.zones import zone_of
 
 TZ_CHARS_MAX: Final = 64
-"""Of a zone's name; the longest that there is has half as many."""
+"""Max characters of a zone's name; the longest real name has half as many."""
 
 _SHOWN_CHARS: Final = 40
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -26,13 +26,13 @@ _LOST_PLUS: Final = re.compile(r" (?=[0-9])")
 
 
 def query_of(raw: bytes, known: tuple[str, ...]) -> dict[str, str]:
-    """The parameters of a query.
+    """Read the parameters of a query.
 
     Args:
-        known: their names.
+        known: the names of the parameters that the route has.
 
     Raises:
-        ProblemError: 400, an unknown or repeated one, or no text.
+        ProblemError: 400, a parameter is unknown or repeated, or the query is not text.
     """
     if not raw:
         return {}
@@ -53,10 +53,10 @@ def query_of(raw: bytes, known: tuple[str, ...]) -> dict[str, str]:
 
 
 def number_of(query: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
-    """A whole number of a query.
+    """Read a whole number.
 
     Raises:
-        ProblemError: 400, it is none, or is out of range.
+        ProblemError: 400, it is not a whole number, or out of range.
     """
     text = query.get(name)
     if text is None:
@@ -67,10 +67,10 @@ def number_of(query: Mapping[str, str], name: str, default: int, least: int, mos
 
 
 def date_of_query(query: Mapping[str, str], name: str, default: LocalDate) -> LocalDate:
-    """A local date of a query.
+    """Read a local date.
 
     Raises:
-        ProblemError: 400, it is none.
+        ProblemError: 400, it is not a date.
     """
     text = query.get(name)
     if text is None:
@@ -84,13 +84,16 @@ def date_of_query(query: Mapping[str, str], name: str, default: LocalDate) -> Lo
 
 
 def tz_of_query(query: Mapping[str, str]) -> str | None:
-    """The zone that the reader wants dates in, by its canonical name; None when it says nothing.
+    """Read the zone in which the reader wants dates; None without `tz`.
 
-    `+` is a space in a query, so `?tz=+02:00` comes as ` 02:00`; no zone's name has a space before
-    a digit, so such a space was a plus.
+    `+` is a space in a query, so `?tz=+02:00` arrives as ` 02:00`; no zone's name has a space
+    before a digit, so such a space was a plus.
+
+    Returns:
+        The zone's canonical name.
 
     Raises:
-        ProblemError: 400, nobody knows it.
+        ProblemError: 400, there is no such zone.
     """
     text = query.get("tz")
     if text is None:

@@ -1,14 +1,14 @@
-"""How often somebody may ask.
+"""Limits how often somebody may ask.
 
-Owns: the allowance of each principal, and of each address that sends tokens which are refused.
+Owns: the allowance of each principal, and of each address whose tokens are refused.
 Does not own: who asks (auth.py), how large and how long a request may be (limits_and_headers.py),
-how many records may be on their way (ingest.py).
-Invariants: a decision is a look-up and a few additions; memory is bounded, whoever asks; what is
-forgotten to keep it so is an allowance that was not used lately.
+how many records may be in flight (producing.py).
+Invariants: a decision takes a look-up and a few additions; memory is bounded, and the allowances
+that were not used lately are forgotten first.
 
-The generic cell rate algorithm, which is a token bucket that keeps one number: the time at which
-the bucket would be full again. The library `limits` does the same in 4 to 10 µs, this in 0.4; a
-read of the API takes about 40 in all.
+This is the generic cell rate algorithm: a token bucket that keeps one number, the time at which the
+bucket is full again. The library `limits` takes 4 to 10 µs for the same, this 0.4 µs; a whole read
+of the API takes about 40 µs.
 """
 
 import time
@@ -19,22 +19,25 @@ from pipeline.api.http.auth import Kind, Principal
 from pipeline.api.http.problems import ProblemError
 
 KEYS_MAX: Final = 100_000
-"""So many principals are remembered twice over, before the ones not seen lately are forgotten."""
+"""Max keys of each of the two tables; the older table is dropped when the younger one is full."""
 
 _ROUNDING_S: Final = 1e-6
+"""A shorter wait is a rounding error, s."""
 
 REFUSED_PER_S: Final = 10.0
+"""Requests without a valid token that one address may send per second."""
+
 REFUSED_BURST: Final = 200
-"""Requests without a valid token that one address may send."""
+"""Requests without a valid token that one address may send at once."""
 
 
 class Allowance:
-    """Buckets of one size, by key.
+    """Token buckets of one size, by key.
 
     Args:
-        per_s: tokens that come back in a second; 0: there is no limit.
+        per_s: tokens that are refilled per second; 0: there is no limit.
         burst: tokens in a full bucket, 1 and up.
-        now_s: a clock that never goes back, in s.
+        now_s: a monotonic clock, s.
     """
 
     def __init__(
@@ -50,10 +53,11 @@ class Allowance:
         """Take tokens from a bucket.
 
         Args:
-            cost: tokens; more than the bucket holds are never given.
+            cost: tokens; a bucket never gives more than it holds.
 
         Returns:
-            0 when they were there; else the seconds until they are, and none is taken.
+            0 when the tokens were taken; else the seconds until there are enough, and none is
+            taken.
         """
         now_s = self._now_s()
         full_at_s = self._young.get(key)
@@ -73,8 +77,9 @@ class Limits:
     """The allowances of a server.
 
     Args:
-        people: of each user, supporter and operator. services: of each service.
-        refused: of each address whose tokens are refused.
+        people: the allowance of each user, supporter and operator.
+        services: the allowance of each service.
+        refused: the allowance of each address whose tokens are refused.
     """
 
     def __init__(
@@ -88,7 +93,7 @@ class Limits:
         """Charge a principal.
 
         Args:
-            cost: 1 for a request; one more for each further record that it carries.
+            cost: 1 for a request, and 1 for each record after the first.
 
         Raises:
             ProblemError: 429, with `Retry-After`.
@@ -99,7 +104,7 @@ class Limits:
             raise too_many("this token's principal sends too many requests", wait_s)
 
     def suspect(self, address: str) -> None:
-        """Charge an address for a token that was refused.
+        """Charge an address for a refused token.
 
         Raises:
             ProblemError: 429, with `Retry-After`.
@@ -110,10 +115,10 @@ class Limits:
 
 
 def too_many(why: str, wait_s: float) -> ProblemError:
-    """The answer 429.
+    """Make the answer 429.
 
     Args:
-        wait_s: after which the same may succeed.
+        wait_s: seconds after which the same request may succeed.
     """
     return ProblemError(
         429,

@@ -1,10 +1,10 @@
-"""Counting and timing every request, and the last resort for an error.
+"""Counts and times every request, and answers unforeseen errors.
 
-Owns: what is measured of a request, by the template of its route; the answer to an error that
-nobody foresaw.
+Owns: the metrics of a request, by the template of its route; the answer to an error that no route
+expected.
 Does not own: the metrics' values (api_prometheus.py).
-Invariant: no label comes from a request: a path that no route has is `none`, a method that HTTP
-does not know is `OTHER`.
+Invariant: no label comes from a request: a path without a route is `none`, a method that HTTP does
+not define is `OTHER`.
 """
 
 import time
@@ -26,11 +26,12 @@ _STREAM: Final = "text/event-stream"
 
 
 class RequestMetrics:
-    """ASGI middleware around everything.
+    """ASGI middleware that measures the requests.
 
     Args:
-        app: what is measured. routes: whose templates are known.
-        headers: of every answer; what is answered here has been through no other middleware.
+        app: the application.
+        routes: their templates are the labels.
+        headers: of every answer; no other middleware adds them to an answer made here.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class RequestMetrics:
         metrics.before_scrape.append(lambda: metrics.put(m.IN_FLIGHT, self._in_flight))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; what is no HTTP passes untouched."""
+        """Serve one request; other protocols pass unchanged."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

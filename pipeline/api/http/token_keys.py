@@ -1,12 +1,12 @@
 """The keys that tokens are signed with.
 
 Owns: reading keys from a PEM file, a JWK set in a file or at a URL, or a shared secret; which
-algorithm each may be used with; when a set at a URL is fetched again.
+algorithms each key may be used with; when a set at a URL is fetched again.
 Does not own: what a token says (auth.py).
-Invariants: a key is used with the algorithms of its own type and no others, so a public key is
-never taken for a secret; a shared secret and public keys are never mixed; `none` is no algorithm.
-A set at a URL is fetched on a thread of its own, at most once in `AGAIN_S`, so that no request
-waits for it and no stranger can make us ask more often.
+Invariants: a key is used only with the algorithms of its own type, so a public key is never taken
+for a secret; a shared secret and public keys are never mixed; `none` is no algorithm. A set at a
+URL is fetched on a thread of its own, at most once in `AGAIN_S`, so no request waits for it and no
+stranger can make us fetch it more often.
 """
 
 import threading
@@ -26,17 +26,18 @@ from cryptography.x509 import load_pem_x509_certificate
 from pipeline.errors import ConfigError
 
 KEYS_MAX: Final = 64
-"""Most keys of a set; the rest are passed over."""
+"""Max keys of a set; further ones are ignored."""
 
 SECRET_CHARS_MIN: Final = 32
-"""Shortest shared secret, in bytes: the length of the hash that it is used with."""
+"""Min bytes of a shared secret: the length of the hash that it is used with."""
 
 RSA_BITS_MIN: Final = 2_048
+"""Min bits of an RSA key."""
 FRESH_S: Final = 600.0
-"""A set at a URL is fetched again after this long."""
+"""Seconds after which a set at a URL is fetched again."""
 
 AGAIN_S: Final = 15.0
-"""Shortest time between two fetches, whatever asks for one."""
+"""Min seconds between two fetches, whatever asks for them."""
 
 _FETCH_TIMEOUT_S: Final = 5.0
 _SET_BYTES_MAX: Final = 1 << 20
@@ -51,8 +52,8 @@ class VerifyingKey(msgspec.Struct, frozen=True):
     """A key that verifies.
 
     Attributes:
-        kid: its name; empty when it has none.
-        algorithms: what it may verify; never both symmetric and asymmetric ones.
+        kid: the name of the key; empty without one.
+        algorithms: what the key may verify; never both symmetric and asymmetric ones.
     """
 
     kid: str
@@ -61,29 +62,29 @@ class VerifyingKey(msgspec.Struct, frozen=True):
 
 
 class UnusableKeyError(ValueError):
-    """A key is of a kind that we do not verify with.
+    """We do not verify with keys of this kind.
 
-    **Operator action**: replace it by an RSA key of 2048 bits and up, an EC key on P-256, P-384 or
-    P-521, or an Ed25519 key.
+    **Operator action**: replace the key with an RSA key of 2048 bits and up, an EC key on P-256,
+    P-384 or P-521, or an Ed25519 key.
     """
 
 
 class StaticKeys:
-    """Keys that stay as they were at start.
+    """Keys that never change.
 
     Args:
-        keys: one and up.
+        keys: at least one.
     """
 
     def __init__(self, keys: Sequence[VerifyingKey]) -> None:
         self._keys = tuple(keys)
 
     def find(self, kid: str) -> tuple[VerifyingKey, ...]:
-        """The keys of a name; without a name, all of them."""
+        """Return the keys with a name; all keys without a name."""
         return tuple(key for key in self._keys if not kid or key.kid in ("", kid))
 
     def may_be_renewed(self) -> bool:
-        """Whether a key that is not there now may be in a moment."""
+        """Tell whether an unknown key may be known in a moment."""
         return False
 
     def start(self) -> None:
@@ -97,9 +98,9 @@ class FetchedKeys:
     """The JWK set at a URL, kept fresh.
 
     Args:
-        url: where it is.
-        fetch: gives the bytes at a URL; raises OSError or httpx2.HTTPError.
-        monotonic_s: a clock that never goes back.
+        url: the address of the set.
+        fetch: returns the bytes at a URL; raises OSError or httpx2.HTTPError.
+        monotonic_s: a monotonic clock, s.
     """
 
     def __init__(
@@ -118,18 +119,18 @@ class FetchedKeys:
         self._thread: threading.Thread | None = None
 
     def find(self, kid: str) -> tuple[VerifyingKey, ...]:
-        """The keys of a name; without a name, all of them."""
+        """Return the keys with a name; all keys without a name."""
         return tuple(key for key in self._keys if not kid or key.kid in ("", kid))
 
     def may_be_renewed(self) -> bool:
-        """Whether a key that is not there now may be in a moment; asks for the set when it may."""
+        """Tell whether an unknown key may be known in a moment; then the set is fetched again."""
         if self._now_s() - self._asked_s < AGAIN_S:
             return not self._keys
         self._wanted.set()
         return True
 
     def refresh(self) -> None:
-        """Fetch the set now; what cannot be fetched or read leaves the last one in use."""
+        """Fetch the set now; after a failure the last set stays in use."""
         self._asked_s = self._now_s()
         self._wanted.clear()
         try:
@@ -148,7 +149,7 @@ class FetchedKeys:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; a fetch in hand is left to its time-out."""
+        """End the thread; a fetch that is under way ends by its time-out."""
         self._stopped.set()
         self._wanted.set()
 
@@ -164,10 +165,10 @@ Keys = StaticKeys | FetchedKeys
 
 
 def secret_keys(secret: str) -> StaticKeys:
-    """A shared secret: for development, and for services that hold one.
+    """Return the key of a shared secret, for development and for services that have one.
 
     Raises:
-        ConfigError: it is too short to be one.
+        ConfigError: the secret is too short.
     """
     raw = secret.encode()
     if len(raw) < SECRET_CHARS_MIN:
@@ -179,10 +180,10 @@ def secret_keys(secret: str) -> StaticKeys:
 
 
 def keys_of_file(path: Path) -> StaticKeys:
-    """The keys of a file: a JWK set, or PEM (public keys or certificates, one or several).
+    """Read the keys of a file: a JWK set, or PEM with public keys or certificates.
 
     Raises:
-        ConfigError: it cannot be read, or holds no key that can be used.
+        ConfigError: the file cannot be read, or has no usable key.
     """
     fix = "set AWAWAY_API_AUTH_KEYS_FILE to a PEM public key or a JWK set"
     try:
@@ -199,10 +200,10 @@ def keys_of_file(path: Path) -> StaticKeys:
 
 
 def read_jwk_set(content: bytes) -> tuple[VerifyingKey, ...]:
-    """The usable keys of a JWK set; symmetric ones, and those for encryption, are passed over.
+    """Read the usable keys of a JWK set; symmetric keys and keys for encryption are ignored.
 
     Raises:
-        ValueError: it is no JWK set.
+        ValueError: the content is not a JWK set.
     """
     try:
         found = msgspec.json.decode(content, type=dict[str, Any]).get("keys")
@@ -224,7 +225,7 @@ def read_jwk_set(content: bytes) -> tuple[VerifyingKey, ...]:
 def _read_jwk(entry: Mapping[str, Any]) -> VerifyingKey:
     if entry.get("kty") not in ("RSA", "EC", "OKP"):
         raise UnusableKeyError("its type is not RSA, EC or OKP")
-    # A member that is null says no more than one that is missing.
+    # A member that is null counts as missing.
     public = {name: value for name, value in entry.items() if name != "d" and value is not None}
     key = jwt.PyJWK(public).key
     algorithms = algorithms_of(key)
@@ -237,7 +238,7 @@ def _read_jwk(entry: Mapping[str, Any]) -> VerifyingKey:
 
 
 def _kid(entry: Mapping[str, Any]) -> str:
-    """The name of a key; of one whose `kid` is no text, none."""
+    """Return the name of a key; empty where `kid` is not a text."""
     kid = entry.get("kid")
     return kid if isinstance(kid, str) else ""
 
@@ -257,10 +258,10 @@ def _read_pem(content: bytes) -> tuple[VerifyingKey, ...]:
 
 
 def algorithms_of(key: object) -> tuple[str, ...]:
-    """What a public key may verify.
+    """Return the algorithms that a public key may verify.
 
     Raises:
-        UnusableKeyError: nothing.
+        UnusableKeyError: there are none.
     """
     usable = _usable(key)
     if isinstance(usable, rsa.RSAPublicKey):
