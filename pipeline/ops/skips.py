@@ -20,7 +20,7 @@ from confluent_kafka import KafkaException, Message
 from pipeline.core.rejection import quoted
 from pipeline.core.texts import is_id, is_note
 from pipeline.errors import AwawayError, UsageError
-from pipeline.kafka.committed_log import CommittedLog, UnreadableLogError
+from pipeline.kafka.committed_log import CommittedLog
 
 TOPIC: Final = "skips"
 READ_S_MAX: Final = 60.0
@@ -111,13 +111,8 @@ class SkipTopic:
             UnreadableLogError: the brokers do not answer, or the topic cannot be read to its end.
             AwawayError: the last record of a key is no skip.
         """
-        try:
-            with CommittedLog(self._client, [self._topic]) as log:
-                return current(log.to_its_ends(READ_S_MAX))
-        except KafkaException as error:
-            raise UnreadableLogError(
-                "the brokers do not answer", why=str(error), fix="check AWAWAY_BOOTSTRAP_SERVERS"
-            ) from error
+        with CommittedLog(self._client, [self._topic]) as log:
+            return current(log.to_its_ends(READ_S_MAX))
 
     def preview(self, skip: Skip) -> Preview:
         """The input that a skip is about.

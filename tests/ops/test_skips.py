@@ -5,11 +5,11 @@ from typing import cast
 
 import msgspec
 import pytest
-from confluent_kafka import KafkaException, Message
+from confluent_kafka import Message
 
 from pipeline.cli import main as cli
 from pipeline.errors import AwawayError
-from pipeline.ops import skips as module
+from pipeline.kafka import committed_log
 from pipeline.ops.skips import Skip, by_partition, current
 
 SKIP = Skip("awaway.completions", 2, 41, "eva", "it ends the decoder", "O-12", 0)
@@ -73,10 +73,8 @@ def test_an_offset_that_no_broker_has_is_a_wrong_word(capsys: pytest.CaptureFixt
 def test_brokers_that_do_not_answer_are_told_in_words(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def away(*_: object) -> None:
-        raise KafkaException("Failed to get metadata")
-
-    monkeypatch.setattr(module, "CommittedLog", away)
+    monkeypatch.setattr(committed_log, "REQUEST_TIMEOUT_S", 0.3)
+    monkeypatch.setenv("AWAWAY_BOOTSTRAP_SERVERS", "127.0.0.1:1")
     assert cli.run(["skip", "list", "-o", "json"]) == 1
     error = json.loads(capsys.readouterr().out)
     assert error["what"] == "the brokers do not answer"
