@@ -20,7 +20,8 @@ from confluent_kafka import KafkaException, Message
 from pipeline.core.rejection import quoted
 from pipeline.core.texts import is_id, is_note
 from pipeline.errors import AwawayError, UsageError
-from pipeline.kafka.committed_log import CommittedLog
+from pipeline.kafka.committed_log import LOG_LEVEL, CommittedLog
+from pipeline.kafka.errors import unreadable
 
 TOPIC: Final = "skips"
 READ_S_MAX: Final = 60.0
@@ -100,7 +101,7 @@ class SkipTopic:
     """
 
     def __init__(self, client: Mapping[str, Any], prefix: str, group: str) -> None:
-        self._client = dict(client)
+        self._client = {**client, "log_level": LOG_LEVEL}
         self._topic = f"{prefix}{TOPIC}"
         self._group = group
 
@@ -126,11 +127,13 @@ class SkipTopic:
         try:
             return self._preview(consumer, skip)
         except KafkaException as error:
+            cause = unreadable("offsets are not known", error)
             raise SkipRefusedError(
                 f"{skip.place} cannot be looked at",
-                why=str(error),
-                fix="is the broker up, is there such a partition, and may you read it and the "
-                f"offsets of the group {self._group} (`awaway topics acls`)?",
+                why=str(cause),
+                fix=cause.fix
+                or "is there such a partition, and may you read it and the offsets "
+                f"of the group {self._group} (`awaway topics acls`)?",
             ) from error
         finally:
             consumer.close()

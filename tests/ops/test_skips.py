@@ -10,6 +10,7 @@ from confluent_kafka import Message
 from pipeline.cli import main as cli
 from pipeline.errors import AwawayError
 from pipeline.kafka import committed_log
+from pipeline.ops import skips as module
 from pipeline.ops.skips import Skip, by_partition, current
 
 SKIP = Skip("awaway.completions", 2, 41, "eva", "it ends the decoder", "O-12", 0)
@@ -70,12 +71,15 @@ def test_an_offset_that_no_broker_has_is_a_wrong_word(capsys: pytest.CaptureFixt
     assert code == 2 and "9223372036854775807" in json.loads(capsys.readouterr().out)["what"]
 
 
+@pytest.mark.parametrize("words", [("list",), ("add", "completions", "0", "1", *BECAUSE)])
 def test_brokers_that_do_not_answer_are_told_in_words(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
 ) -> None:
     monkeypatch.setattr(committed_log, "REQUEST_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(module, "_REQUEST_S", 0.3)
     monkeypatch.setenv("AWAWAY_BOOTSTRAP_SERVERS", "127.0.0.1:1")
-    assert cli.run(["skip", "list", "-o", "json"]) == 1
-    error = json.loads(capsys.readouterr().out)
-    assert error["what"] == "the brokers do not answer"
-    assert error["fix"] == "check AWAWAY_BOOTSTRAP_SERVERS"
+    assert cli.run(["skip", *words, "-o", "json"]) == 1
+    told = capfd.readouterr()
+    error = json.loads(told.out)
+    assert "the brokers do not answer" in f"{error['what']}: {error['why']}"
+    assert (error["fix"], told.err) == ("check AWAWAY_BOOTSTRAP_SERVERS", "")
