@@ -22,7 +22,7 @@ from pipeline.core.zones import TZDATA_VERSION
 from pipeline.dev.workload.ground_truth import InputRecord
 from pipeline.engine.batch import OpenPartition
 from pipeline.engine.ports import KeyValueStore, TransactionalProducer
-from pipeline.engine.state.checkpoint import FORMAT, Marker
+from pipeline.engine.state.checkpoint import FORMAT, Checkpoint
 from pipeline.engine.state.rocks import RocksDisk
 from pipeline.engine.state.store import PartitionStore
 from pipeline.engine.state.table_spec import TableSpec
@@ -48,8 +48,8 @@ class Record:
     __slots__ = ("_append_ms", "_key", "_offset", "_partition", "_value")
 
     def __init__(self, record: InputRecord, partition: int, offset: int, append_ms: int) -> None:
-        self._key = record.key or b""
-        self._value = record.value or b""
+        self._key = record.key
+        self._value = record.value
         self._partition = partition
         self._offset = offset
         self._append_ms = append_ms
@@ -66,11 +66,11 @@ class Record:
         """The offset, 0 and up."""
         return self._offset
 
-    def key(self) -> bytes:
+    def key(self) -> bytes | None:
         """The user id in UTF-8."""
         return self._key
 
-    def value(self) -> bytes:
+    def value(self) -> bytes | None:
         """The JSON."""
         return self._value
 
@@ -150,7 +150,7 @@ def partition_stores(rocks: Path | None) -> list[PartitionStore]:
 def open_partitions(rocks: Path | None) -> list[OpenPartition]:
     """Every partition with an empty store, as a batch wants it."""
     return [
-        OpenPartition(store, Marker(FORMAT, GENERATION, {}, b""), set())
+        OpenPartition(store, Checkpoint(FORMAT, GENERATION, {}, b""), set())
         for store in partition_stores(rocks)
     ]
 
@@ -166,7 +166,9 @@ def polls_of(records: Sequence[InputRecord], now_ms: int) -> list[list[list[Reco
     for start in range(0, len(records), POLL_RECORDS):
         poll: list[list[Record]] = [[] for _ in range(PARTITIONS)]
         for number, record in enumerate(records[start : start + POLL_RECORDS], start):
-            partition = partition_of(record.key or b"", PARTITIONS)
+            partition = record.partition
+            if partition is None:
+                partition = partition_of(record.key or b"", PARTITIONS)
             append_ms = now_ms + number // 100
             poll[partition].append(Record(record, partition, offsets[partition], append_ms))
             offsets[partition] += 1
@@ -236,9 +238,9 @@ def checked_in_schemas() -> dict[str, Schema]:
     return load_schemas(ROOT / "schemas")
 
 
-def apply(store: PartitionStore, next_offset: int, ledger: bytes) -> None:
+def apply(store: PartitionStore, next_offset: int, attachment: bytes) -> None:
     """Apply a batch to a partition's store, as the engine does after the commit."""
-    store.apply(Marker(FORMAT, GENERATION, {TOPIC: next_offset}, ledger), {})
+    store.apply(Checkpoint(FORMAT, GENERATION, {TOPIC: next_offset}, attachment), {})
 
 
 def as_producer(producer: CountingProducer) -> TransactionalProducer:

@@ -30,7 +30,7 @@ from pipeline.dev.oracle.users import key_id, unlock_id
 from pipeline.dev.workload.commands import Claimable
 from pipeline.dev.workload.ground_truth import InputRecord
 from pipeline.dev.workload.month import Month, generate
-from pipeline.dev.workload.reports import Limits
+from pipeline.dev.workload.reports import Limits, limits_of
 from pipeline.dev.workload.wire import Wire
 
 ROOT = Path(__file__).parents[2]
@@ -81,15 +81,7 @@ def wire(partitions: int = PARTITIONS) -> Wire:
 
 def limits() -> Limits:
     """Return the policy's bounds."""
-    policy = rules().at(END_MS)
-    return Limits(
-        late_ms=policy.late_ms,
-        skew_tolerance_ms=policy.skew_tolerance_ms,
-        clock_ahead_ms_max=policy.clock_ahead_ms_max,
-        future_skew_ms=policy.future_skew_ms,
-        session_ms_min=policy.session_ms_min,
-        window_ms=policy.window_ms,
-    )
+    return limits_of(rules().at(END_MS))
 
 
 def claimable() -> tuple[Claimable, ...]:
@@ -102,7 +94,7 @@ def make(
 ) -> list[InputRecord]:
     """Return a month's records."""
     month = Month(users=users, days=length, seed=seed, end_ms=END_MS)
-    return generate(month, limits(), claimable(), wire(partitions))[0]
+    return generate(month, limits(), claimable(), wire(partitions))
 
 
 def log_of(records: list[InputRecord], partitions: int = PARTITIONS) -> dict[Place, Sent]:

@@ -258,7 +258,7 @@ def test_each_difference_is_found(tamper: Callable[[Run], None], expected: dict[
     assert _counts(run) == expected
 
 
-def test_what_was_planted_is_compared_too() -> None:
+def test_the_ground_truth_is_compared_too() -> None:
     run = faultless()
     sent = deepcopy(run.sent)
     place = next(place for place, one in sent.items() if one.meant.verdict == "twin")

@@ -46,7 +46,7 @@ def test_exact_although_the_worker_is_killed(stack: LocalStack, tmp_path: Path, 
     assert result.differences.examples == []
     assert result.right
     assert result.kills > 0
-    assert result.verdicts == result.planted.verdicts
+    assert result.verdicts == result.ground_truth.verdicts
     assert all(result.verdicts[name] > 0 for name in ("accepted", "exact", "twin"))
     assert Path(result.page).is_file()
 

@@ -39,14 +39,14 @@ def _view() -> View:
 
 
 def _result(differences: Differences) -> Result:
-    planted = GroundTruth(1_300_000, 40_000, VERDICTS, Counter({"noise": 3, "nested": 6}))
+    truth = GroundTruth(1_300_000, 40_000, VERDICTS, Counter({"noise": 3, "nested": 6}))
     return Result(
         users=50_000,
         days=30,
         seed=1,
         verdicts=VERDICTS,
         judged=VERDICTS,
-        planted=planted,
+        ground_truth=truth,
         alerts=58_198,
         dead_letters=18_800,
         portals=123_456,

@@ -1,4 +1,4 @@
-"""The outputs against the oracle, and both against what was planted.
+"""The outputs against the oracle, and both against the ground truth.
 
 Owns: every check of a run, the count of differences by kind, examples of them for people.
 Does not own: reading (plain_reader.py), what is expected (expected.py).

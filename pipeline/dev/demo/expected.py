@@ -46,7 +46,7 @@ REASONS: Final[dict[str, frozenset[str]]] = {
         "credit_in_no_zone": "unknown_zone",
     }.items()
 }
-"""Reasons that the pipeline may give for each kind of garbage that is planted."""
+"""Reasons that the pipeline may give for each kind of garbage."""
 
 
 def days(local_date: date | None) -> int | None:

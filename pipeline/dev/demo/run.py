@@ -29,7 +29,7 @@ from pipeline.dev.oracle.events import Place
 from pipeline.dev.workload.commands import Claimable
 from pipeline.dev.workload.ground_truth import InputRecord, tally
 from pipeline.dev.workload.month import Month, generate
-from pipeline.dev.workload.reports import Limits
+from pipeline.dev.workload.reports import limits_of
 
 CLAIMABLE_PORTALS: Final = 4
 
@@ -93,7 +93,7 @@ def _play(options: Options, stage: Stage, say: Say, live: LiveView, began: float
         seed=options.seed,
         verdicts=Counter(entry["verdict"] for _, entry in outputs.audit),
         judged=Counter(verdict.word for verdict in judgement.verdicts.values()),
-        planted=tally(records),
+        ground_truth=tally(records),
         alerts=len(outputs.alerts),
         dead_letters=len(outputs.dead_letters),
         portals=len(outputs.portals),
@@ -117,20 +117,11 @@ def _telling(outputs: Outputs) -> str | None:
 def _month(options: Options, stage: Stage, rules: Rules) -> list[InputRecord]:
     end_ms = clock.now_ms()
     policy = rules.at(end_ms)
-    limits = Limits(
-        late_ms=policy.late_ms,
-        skew_tolerance_ms=policy.skew_tolerance_ms,
-        clock_ahead_ms_max=policy.clock_ahead_ms_max,
-        future_skew_ms=policy.future_skew_ms,
-        session_ms_min=policy.session_ms_min,
-        window_ms=policy.window_ms,
-    )
     claimable = tuple(
         Claimable(portal.slug, portal.keys) for portal in policy.portals[:CLAIMABLE_PORTALS]
     )
     month = Month(options.users, options.days, options.seed, end_ms)
-    records, _ = generate(month, limits, claimable, stage.wire)
-    return records
+    return generate(month, limits_of(policy), claimable, stage.wire)
 
 
 def _read_and_judge(

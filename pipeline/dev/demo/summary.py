@@ -25,7 +25,7 @@ class Result(msgspec.Struct, frozen=True):
     """What became of a run.
 
     Attributes:
-        verdicts: of the pipeline. judged: of the oracle. planted: by the generator.
+        verdicts: of the pipeline. judged: of the oracle. ground_truth: of the generator.
         alerts, dead_letters, portals: records in these topics.
         assets: different figures that outputs refer to.
         pipeline_s: from the worker's start to lag 0. seconds: all of it.
@@ -38,7 +38,7 @@ class Result(msgspec.Struct, frozen=True):
     seed: int
     verdicts: Counter[str]
     judged: Counter[str]
-    planted: GroundTruth
+    ground_truth: GroundTruth
     alerts: int
     dead_letters: int
     portals: int
@@ -74,12 +74,12 @@ class Result(msgspec.Struct, frozen=True):
             "right": self.right,
             "differences": {name: count for name, count in counts.items() if count},
             "examples": self.differences.examples,
-            "inputs": self.planted.records,
+            "inputs": self.ground_truth.records,
             "commands": {name: self.verdicts[name] for name in ("applied", "repeated")},
             "planted": {
-                "verdicts": {word: self.planted.verdicts[word] for word in WORDS},
-                "garbage": dict(sorted(self.planted.garbage.items())),
-                "odd": dict(sorted(self.planted.odd.items())),
+                "verdicts": {word: self.ground_truth.verdicts[word] for word in WORDS},
+                "garbage": dict(sorted(self.ground_truth.garbage.items())),
+                "odd": dict(sorted(self.ground_truth.odd.items())),
             },
             "kills": self.kills,
             "pipeline_seconds": round(self.pipeline_s, 1),
@@ -105,19 +105,20 @@ def render(result: Result, console: Console) -> None:
     table.add_column("", justify="center", width=1)
     for word in WORDS:
         told, judged, meant = (
-            counts[word] for counts in (result.verdicts, result.judged, result.planted.verdicts)
+            counts[word]
+            for counts in (result.verdicts, result.judged, result.ground_truth.verdicts)
         )
         _row(table, _NAMES[word], (told, judged, meant))
     table.add_section()
-    totals = (result.verdicts, result.judged, result.planted.verdicts)
+    totals = (result.verdicts, result.judged, result.ground_truth.verdicts)
     _row(table, "all", [sum(counts.values()) for counts in totals])
     console.print(table)
     console.print(
         f"{result.portals:,} portals, {result.assets:,} figures drawn, {result.alerts:,} alerts"
     )
-    planted = result.planted
+    truth = result.ground_truth
     console.print(
-        f"{len(planted.garbage)} kinds of garbage refused, {len(planted.odd)} of oddities taken"
+        f"{len(truth.garbage)} kinds of garbage refused, {len(truth.odd)} of oddities taken"
     )
     if result.kills:
         console.print(f"the worker was killed {result.kills} times on the way")

@@ -1,7 +1,7 @@
-"""What support and the rewards service ask for in the month.
+"""What support and the rewards service ask for.
 
-Owns: credits, revocations, withdrawals and claims, told twice at times; dates that are given to
-those who never practised; commands that must be refused.
+Owns: credits, revocations, withdrawals and claims, some of them sent twice; dates that are credited
+to people who never practised; commands that must be refused.
 Does not own: completions (reports.py).
 Invariant: each command's verdict is known beforehand, whatever the order of the two topics.
 """
@@ -20,9 +20,15 @@ from pipeline.dev.workload.wire import Wire, json_command
 CLAIMER: Final = 0.12
 CREDITED: Final = 0.04
 REVOKED: Final = 0.015
+"""Shares of the people who claim keys, who get credits, whose dates are revoked."""
+
 WITHDRAWN: Final = 0.3
-REPEATED: Final = 0.1
 SAYS_ZONE: Final = 0.2
+"""Shares of the corrections that are withdrawn, that name a zone."""
+
+REPEATED: Final = 0.1
+"""Share of the commands that are sent twice."""
+
 IMPORTED_DAYS: Final = 5
 
 
@@ -34,7 +40,7 @@ class Claimable(msgspec.Struct, frozen=True):
 
 
 class CommandContext(msgspec.Struct, frozen=True):
-    """Who asks for one user: when, and with what.
+    """The user whom commands are about, when they are sent, and what they may claim.
 
     Attributes:
         month: (from, before) in ms since the epoch.
@@ -47,7 +53,7 @@ class CommandContext(msgspec.Struct, frozen=True):
     wire: Wire
 
 
-def requests(context: CommandContext, rng: Random, role: Role = "") -> list[InputRecord]:
+def commands_about(context: CommandContext, rng: Random, role: Role = "") -> list[InputRecord]:
     """Return every command about one user, in no order."""
     asked: list[tuple[Command, int]] = []
     if role in ("credits", "credits_nowhere"):
@@ -60,6 +66,17 @@ def requests(context: CommandContext, rng: Random, role: Role = "") -> list[Inpu
         asked.extend(_corrections("credit", context, rng))
     if rng.random() < REVOKED:
         asked.extend(_corrections("revoke", context, rng))
+    return _sent(context, asked, rng)
+
+
+def corrections(kind: str, context: CommandContext, rng: Random) -> list[InputRecord]:
+    """Return one or two commands of `kind`, credit or revoke, with what withdraws them."""
+    return _sent(context, _corrections(kind, context, rng), rng)
+
+
+def _sent(
+    context: CommandContext, asked: list[tuple[Command, int]], rng: Random
+) -> list[InputRecord]:
     sent = []
     for command, at_ms in asked:
         sent.append(_to_send(context, command, at_ms, "applied", rng))
@@ -125,7 +142,7 @@ def _zone(rng: Random) -> str:
 def _imported(
     context: CommandContext, rng: Random, *, with_zone: bool
 ) -> list[tuple[Command, int]]:
-    """The last days of somebody who comes from another app."""
+    """Return credits for the last days of somebody who comes from another app."""
     at_ms = context.month[1] - rng.randrange(MINUTE_MS, DAY_MS // 2)
     tz = _zone(rng) if with_zone else None
     asked = []
@@ -136,7 +153,7 @@ def _imported(
 
 
 def _revoked_and_credited(context: CommandContext, rng: Random) -> list[tuple[Command, int]]:
-    """A date that is taken by mistake, and then given: which changes nothing."""
+    """Return a revocation by mistake, twice, and a credit of the same date: nothing changes."""
     at_ms = context.month[1] - rng.randrange(DAY_MS // 4, DAY_MS // 2)
     local_date = at_ms // DAY_MS - 1
     return [

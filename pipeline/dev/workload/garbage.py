@@ -1,8 +1,8 @@
-"""Records that no honest client sends, of every kind that has been seen or feared.
+"""Records that must be refused, one of every kind that has been seen or feared.
 
-Owns: one maker for each kind of garbage.
-Does not own: completions that are merely late or told twice (reports.py), or merely odd
-(oddities.py).
+Owns: one function for each kind of garbage.
+Does not own: completions that are reported twice (reports.py), that only look wrong (oddities.py),
+commands that must be refused (commands.py).
 Invariant: each record has exactly one thing wrong with it, so that the reason for which it must be
 rejected is known.
 """
@@ -247,6 +247,13 @@ KINDS: Final[dict[str, Callable[[Template, Random], InputRecord]]] = {
     "huge_number": _huge_number,
     "nested": _nested,
 }
+
+
+LARGE: Final = frozenset({"noise", "nested"})
+"""Kinds that may be as large as a record can be."""
+
+NEED_AVRO: Final = frozenset({"huge_number", "unknown_zone"})
+"""Kinds that need a wire with Avro: JSON cannot say the value, or says more than Avro."""
 
 
 def garbage(kind: str, template: Template, rng: Random) -> InputRecord:

@@ -1,7 +1,7 @@
-"""What the generator makes, and the count of what it meant.
+"""A record to be sent with the verdict that it must get, and the counts of all.
 
-Owns: a record to be sent, the tally of verdicts and garbage that were planted.
-Does not own: how they are made (generator.py, garbage.py, oddities.py).
+Owns: `InputRecord`, the counts by verdict, kind of garbage and kind of oddity.
+Does not own: how records are made (month.py, steady.py, stream.py).
 Invariant: `GroundTruth` counts only records that are among those to be sent.
 """
 
@@ -22,10 +22,10 @@ class InputRecord(msgspec.Struct, frozen=True):
     Attributes:
         partition: None leaves it to the partitioner, as producers should.
         append_time_ms: becomes the record's `CreateTime` stamp.
-        verdict: what it was planted as: accepted, exact, twin, collision, overlap, applied,
-            repeated or dead_letter.
+        verdict: that it must get: accepted, exact, twin, collision, overlap, applied, repeated or
+            dead_letter; "" where that depends on the records of others.
         garbage: for a dead letter, the kind of garbage; "" otherwise.
-        odd: for a completion that looks wrong and is not, the kind of oddity; "" otherwise.
+        odd: for a completion that looks wrong and is valid, the kind of oddity; "" otherwise.
     """
 
     kind: Kind
@@ -40,12 +40,12 @@ class InputRecord(msgspec.Struct, frozen=True):
 
 
 class GroundTruth(msgspec.Struct):
-    """How many of each were planted.
+    """How many records there are of each kind.
 
     Attributes:
-        completions, commands: records of each kind.
+        completions, commands: by topic.
         verdicts: by verdict. garbage: the dead letters, by kind of garbage. odd: completions that
-            look wrong and are not, by kind of oddity.
+            look wrong and are valid, by kind of oddity.
     """
 
     completions: int = 0
@@ -56,21 +56,21 @@ class GroundTruth(msgspec.Struct):
 
     @property
     def records(self) -> int:
-        """All of them."""
+        """Both topics' records."""
         return self.completions + self.commands
 
 
 def tally(records: Iterable[InputRecord]) -> GroundTruth:
-    """Count what `records` were meant as."""
-    planted = GroundTruth()
+    """Count `records`."""
+    truth = GroundTruth()
     for record in records:
         if record.kind == "completions":
-            planted.completions += 1
+            truth.completions += 1
         else:
-            planted.commands += 1
-        planted.verdicts[record.verdict] += 1
+            truth.commands += 1
+        truth.verdicts[record.verdict] += 1
         if record.garbage:
-            planted.garbage[record.garbage] += 1
+            truth.garbage[record.garbage] += 1
         if record.odd:
-            planted.odd[record.odd] += 1
-    return planted
+            truth.odd[record.odd] += 1
+    return truth

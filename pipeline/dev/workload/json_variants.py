@@ -1,7 +1,7 @@
-"""Odd ways to write a completion in JSON that change nothing of what it says.
+"""Unusual ways to write a completion in JSON that do not change its meaning.
 
-Owns: one writer for each.
-Does not own: what the completion says.
+Owns: one function for each way.
+Does not own: the completion's fields (wire.py).
 """
 
 from collections.abc import Callable
@@ -44,7 +44,7 @@ VARIANTS: Final[dict[str, Variant]] = {
     "other_labels": _other_labels,
     "half_character": _half_character,
 }
-"""Ways to write a completion in JSON that change nothing of what it says."""
+"""One function for each way, by name: from the fields to JSON."""
 
 
 def in_any_variant(fields: dict[str, Any], rng: Random) -> bytes:

@@ -1,9 +1,10 @@
-"""A seeded month of practice.
+"""A month of practice, as people live it.
 
-Owns: the crowd, the amount of garbage and of oddities, the order in which all of it is appended.
-Does not own: what one person does (people.py), reports (reports.py) or asks for (requests.py).
-Invariants: the same arguments give the same records, byte for byte; no clock is read; nothing is
-stamped after the end of the month.
+Owns: how many people, pieces of garbage and oddities there are, and the order in which all of it is
+appended.
+Does not own: what one person does (people.py), reports (reports.py) or asks for (commands.py).
+Invariants: the same arguments give the same records, byte for byte; no clock is read; no record is
+stamped after the end of the month; a larger crowd holds the smaller one.
 """
 
 from datetime import timedelta
@@ -13,16 +14,22 @@ from typing import Final
 import msgspec
 
 from pipeline.dev.workload import oddities
-from pipeline.dev.workload.commands import REFUSED, Claimable, CommandContext, refused, requests
+from pipeline.dev.workload.commands import (
+    REFUSED,
+    Claimable,
+    CommandContext,
+    commands_about,
+    refused,
+)
 from pipeline.dev.workload.garbage import KINDS, NOISE_RECORDS_MAX, garbage
-from pipeline.dev.workload.ground_truth import GroundTruth, InputRecord, tally
+from pipeline.dev.workload.ground_truth import InputRecord
 from pipeline.dev.workload.people import DAY_MS, make_person, sessions
 from pipeline.dev.workload.reports import Limits, make_device, reports
 from pipeline.dev.workload.template import Template
 from pipeline.dev.workload.wire import EPOCH, Wire
 
 USERS_PER_GARBAGE: Final = 500
-"""For so many users there is one piece of garbage of each kind, and one oddity; at least one."""
+"""Number of users for each piece of garbage and each oddity of a kind; there is at least one."""
 
 
 class Month(msgspec.Struct, frozen=True):
@@ -47,17 +54,13 @@ class Month(msgspec.Struct, frozen=True):
 
 def generate(
     month: Month, limits: Limits, claimable: tuple[Claimable, ...], wire: Wire
-) -> tuple[list[InputRecord], GroundTruth]:
-    """Make the month.
+) -> list[InputRecord]:
+    """Return the month's records in the order in which they are to be appended: stamps ascend.
 
     Args:
         limits: the policy's bounds.
         claimable: portals of the first lap, with at least one.
         wire: how records become bytes.
-
-    Returns:
-        The records in the order in which they are to be appended (stamps ascend), and what was
-        planted among them.
     """
     records: list[InputRecord] = []
     for number in range(month.users):
@@ -66,7 +69,7 @@ def generate(
     records.extend(_oddities(month, limits, wire))
     records = [record for record in records if record.append_time_ms < month.end_ms]
     records.sort(key=lambda record: record.append_time_ms)
-    return records, tally(records)
+    return records
 
 
 def _one_user(
@@ -75,12 +78,11 @@ def _one_user(
     rng = Random(f"{month.seed}/{number}")
     person = make_person(number, month.days, rng)
     first = (EPOCH + timedelta(milliseconds=month.span[0])).date()
-    sat = sessions(person, first, month.days + 1, rng)
+    lived = sessions(person, first, month.days + 1, rng)
     device = make_device(month.span, limits, rng, person.role, tuple(wire.newer_completions))
-    sent = reports(person.user_id, sat, device, limits, wire, rng)
-    return sent + requests(
-        CommandContext(person.user_id, month.span, claimable, wire), rng, person.role
-    )
+    sent = reports(person.user_id, lived, device, limits, wire, rng)
+    context = CommandContext(person.user_id, month.span, claimable, wire)
+    return sent + commands_about(context, rng, person.role)
 
 
 def _garbage(
@@ -111,9 +113,7 @@ def _oddities(month: Month, limits: Limits, wire: Wire) -> list[InputRecord]:
     found = []
     for kind in oddities.KINDS:
         for number in range(max(1, month.users // USERS_PER_GARBAGE)):
-            user_id = f"odd-{kind}-{number}"
-            if kind == "long_ids":
-                user_id = user_id.ljust(oddities.ID_CHARS_MAX, "y")
+            user_id = oddities.user_of(kind, str(number))
             template = Template(user_id, "stranger", rng.randrange(*month.span), limits, wire)
             found.append(oddities.oddity(kind, template, rng))
     return found

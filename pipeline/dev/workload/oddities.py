@@ -1,9 +1,9 @@
-"""Completions that look wrong and are not: each must count.
+"""Completions that look wrong and are valid: each must count.
 
-Owns: one maker for each kind of oddity that clients are known to send.
-Does not own: what must be rejected (garbage.py), odd ways to write JSON (dressing.py).
-Invariant: each record has exactly one thing odd about it, and is the only one of its user, so that
-it must be accepted.
+Owns: one function for each kind of oddity that clients are known to send.
+Does not own: what must be refused (garbage.py), unusual ways to write JSON (json_variants.py).
+Invariant: each record has exactly one oddity, and is the only one of its user, so that it must be
+accepted.
 """
 
 from collections.abc import Callable
@@ -22,11 +22,11 @@ from pipeline.dev.workload.zone_names import ZoneNaming, zone_text
 
 ID_CHARS_MAX: Final = 255
 NEWER_WRITERS: Final = ("extra_field", "nullable_practice", "uuid")
-"""What is new in the schemas that other producers registered; a later one has it all."""
+"""What is new in each schema that other producers registered; each keeps the earlier changes."""
 
 
-def _in_dress(dress: Variant) -> Callable[[Template, Random], bytes]:
-    return lambda template, rng: dress(completion_fields(template.completion(rng)), rng)
+def _in_variant(write: Variant) -> Callable[[Template, Random], bytes]:
+    return lambda template, rng: write(completion_fields(template.completion(rng)), rng)
 
 
 def _practice(practice: str) -> Callable[[Template, Random], bytes]:
@@ -80,7 +80,7 @@ def _newer_writer(what: str) -> Callable[[Template, Random], bytes]:
 
 
 KINDS: Final[dict[str, Callable[[Template, Random], bytes]]] = {
-    **{name: _in_dress(dress) for name, dress in VARIANTS.items()},
+    **{name: _in_variant(write) for name, write in VARIANTS.items()},
     "practice_persian": _practice("نفس\u200cگیری"),
     "practice_joined_emoji": _practice("🧘🏽\u200d♀️ sit"),
     "practice_ideographic_space": _practice("朝\u3000瞑想"),
@@ -97,6 +97,12 @@ KINDS: Final[dict[str, Callable[[Template, Random], bytes]]] = {
     "zone_unknown": _zone("unknown", "Asia/Kathmandu"),
     **{f"newer_{what}": _newer_writer(what) for what in NEWER_WRITERS},
 }
+
+
+def user_of(kind: str, suffix: str) -> str:
+    """Return the id of a user who sends one oddity of `kind` and nothing else."""
+    user_id = f"odd-{kind}-{suffix}"
+    return user_id.ljust(ID_CHARS_MAX, "y") if kind == "long_ids" else user_id
 
 
 def oddity(kind: str, template: Template, rng: Random) -> InputRecord:

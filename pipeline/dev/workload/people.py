@@ -1,9 +1,9 @@
-"""Made-up people, and when they really sat down to practise.
+"""Made-up people, and when they really practised.
 
-Owns: habits, lapses, journeys, and the sessions that come of them, in true time.
-Does not own: what their devices report of it (reports.py).
-Invariants: everything comes from the person's own `random.Random`, so the same seed and number give
-the same person whatever the size of the crowd; no two sessions of a person touch.
+Owns: habits, lapses, journeys, and the sessions that follow from them, in true time.
+Does not own: what their devices report of the sessions (reports.py).
+Invariants: everything comes from the person's own `random.Random`, so that the same seed and number
+give the same person whatever the size of the crowd; no two sessions of a person touch.
 """
 
 from datetime import date, datetime, timedelta
@@ -45,10 +45,10 @@ Role = Literal[
     "", "eastward", "stays_home", "retreat", "counts_sessions", "credits", "credits_nowhere",
     "revoked",
 ]  # fmt: skip
-"""What somebody is made to do, whatever chance says: nothing; to fly eastwards over a date, with a
-practice each morning; to stay and miss a date; to be offline for weeks; to have a client that
-counts its sessions from 1; to be given dates and never practise, with and without a zone; to have a
-date revoked and credited."""
+"""What a person does for certain, so that each crowd has it: nothing special; fly eastwards over a
+date, with a practice each morning; stay at home and miss a date; be offline for weeks; have a
+client that counts its sessions from 1; get credits and never practise, with and without a zone;
+have a date revoked and credited."""
 
 ROLES: Final[dict[int, Role]] = {
     3: "eastward",
@@ -60,14 +60,14 @@ ROLES: Final[dict[int, Role]] = {
     9: "revoked",
 }
 ROLES_EVERY: Final = 100
-"""Of so many people one has each role, so a small crowd has them too."""
+"""Number of people among whom each role is given once."""
 
 MORNING: Final = 420
-"""Minute of the day at which an early riser sits down."""
+"""Minute of the day at which an early riser begins."""
 
 
 class Session(msgspec.Struct, frozen=True):
-    """One session as it was: true instants, and the zone the person was in."""
+    """One session as it really was: true instants, and the zone that the person was in."""
 
     start_ms: int
     end_ms: int
@@ -83,7 +83,7 @@ class Habit(msgspec.Struct, frozen=True):
         first_day: day of the month (0 and up) on which it begins.
         lapse: days (from, before) without practice; empty range for none.
         minute: of the local day; above 1440 it is after midnight, and counts for the day before.
-        second_chance: of a second session on the same day.
+        second_chance: of a second session on the same day, 0 to 1.
     """
 
     chance: float
@@ -180,7 +180,7 @@ def _habit(days: int, rng: Random) -> Habit:
 
 
 def sessions(person: Person, first: date, days: int, rng: Random) -> list[Session]:
-    """Return what `person` did in the `days` days from `first`, in order of time."""
+    """Return the sessions of `person` in the `days` days from `first`, in order of time."""
     found: list[Session] = []
     if person.role in ("credits", "credits_nowhere"):
         return found
@@ -198,19 +198,21 @@ def sessions(person: Person, first: date, days: int, rng: Random) -> list[Sessio
                 minute, sure = 435, True
             elif day == journey.days[1]:
                 # The flight back: the same date again, in the evening.
-                _sit(found, first, day, 450, journey.tz, rng)
+                _add_session(found, first, day, 450, journey.tz, rng)
                 minute, sure = 1200, True
-        sits = day >= habit.first_day and not habit.lapse[0] <= day < habit.lapse[1]
-        if not sure and not (sits and rng.random() < habit.chance):
+        practises = day >= habit.first_day and not habit.lapse[0] <= day < habit.lapse[1]
+        if not sure and not (practises and rng.random() < habit.chance):
             continue
         jitter = 0 if sure else int(rng.gauss(0, 14))
-        _sit(found, first, day, minute + jitter, tz, rng)
+        _add_session(found, first, day, minute + jitter, tz, rng)
         if rng.random() < habit.second_chance:
-            _sit(found, first, day, minute + rng.randrange(150, 320), tz, rng)
+            _add_session(found, first, day, minute + rng.randrange(150, 320), tz, rng)
     return sorted(found, key=lambda session: session.start_ms)
 
 
-def _sit(found: list[Session], first: date, day: int, minute: int, tz: str, rng: Random) -> None:
+def _add_session(
+    found: list[Session], first: date, day: int, minute: int, tz: str, rng: Random
+) -> None:
     on = first + timedelta(days=day + minute // 1440)
     hour, past = divmod(minute % 1440, 60)
     wall = datetime(on.year, on.month, on.day, hour, past, rng.randrange(60), tzinfo=_zone(tz))

@@ -1,10 +1,11 @@
-"""What devices report of the sessions: late, twice, at odds with each other, by a wrong clock.
+"""What devices report of the sessions: late, twice, in contradiction, by a wrong clock.
 
-Owns: offline phones, skewed clocks, double posts, second devices, reused ids, overlaps, too late;
-clients with habits of their own: old names for zones, newer schemas, sessions counted from 1.
+Owns: offline phones, skewed clocks, double posts, second devices, reused ids, overlaps, reports
+that come too late; clients with habits of their own: old names for zones, newer schemas, session
+ids counted from 1.
 Does not own: what really happened (people.py), plain garbage (garbage.py).
-Invariants: a session gets at most one kind of mischief, so that its verdict is known beforehand; a
-duplicate is appended after its original and within the window.
+Invariants: at most one kind of mistake is made about a session, so that the verdicts on its reports
+are known beforehand; a duplicate is appended after its original and within the window.
 """
 
 from collections import Counter
@@ -32,17 +33,14 @@ NAMINGS: Final[dict[ZoneNaming, int]] = {
 }  # fmt: skip
 """How many of a hundred devices name zones so."""
 
-EXACT: Final = 0.015
-TWIN: Final = 0.010
-COLLISION: Final = 0.002
-OVERLAP: Final = 0.004
-TOO_LATE: Final = 0.0015
 ELSEWHERE: Final = 0.15
-"""Of the duplicates: the second report names another zone."""
+"""Share of the exact duplicates and twins whose second report names another zone."""
 
 VARIED: Final = 0.05
+"""Share of the JSON reports that are written in one of the `VARIANTS`."""
+
 NEWER: Final = 0.15
-"""Of the devices that write Avro: they write it by a newer schema."""
+"""Share of the devices that write Avro by a newer schema, if they write Avro."""
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -56,6 +54,30 @@ class Limits(msgspec.Struct, frozen=True):
     window_ms: int
 
 
+def limits_of(policy: object) -> Limits:
+    """Return the bounds of a policy in force, the core's or the oracle's."""
+    return msgspec.convert(policy, Limits, from_attributes=True)
+
+
+class Mistakes(msgspec.Struct, frozen=True):
+    """Shares, 0 to 1, of the sessions about which a device makes each kind of mistake.
+
+    Attributes:
+        exact: it reports twice, with the same ids. twin: with the same session id only.
+        collision: it reuses a completion id. overlap: it reports a session within another.
+        too_late: it reports when the policy takes it no more.
+    """
+
+    exact: float = 0.015
+    twin: float = 0.010
+    collision: float = 0.002
+    overlap: float = 0.004
+    too_late: float = 0.0015
+
+
+AS_IN_LIFE: Final = Mistakes()
+
+
 class Device(msgspec.Struct, frozen=True):
     """One phone.
 
@@ -65,6 +87,7 @@ class Device(msgspec.Struct, frozen=True):
         naming: how it names zones. spelling: how it writes instants in JSON.
         newer: what is new in the schema by which it writes Avro; "" for nothing.
         counts_sessions: its session ids are numbers that begin with 1 each day.
+        mistakes: how often it makes each.
     """
 
     device_id: str
@@ -77,6 +100,7 @@ class Device(msgspec.Struct, frozen=True):
     spelling: Spelling = "full"
     newer: str = ""
     counts_sessions: bool = False
+    mistakes: Mistakes = AS_IN_LIFE
 
 
 class _Draft(msgspec.Struct, frozen=True):
@@ -117,7 +141,7 @@ def make_device(
             start = rng.randrange(*month)
             offline.append((start, start + rng.randrange(6 * HOUR_MS, longest)))
     naming = rng.choices(tuple(NAMINGS), tuple(NAMINGS.values()))[0]
-    # Avro says no offset, without which an unknown zone is none.
+    # Avro has no offset beside the instant, and an unknown zone is only taken with an offset.
     avro = rng.random() < 0.5 and naming != "unknown"
     device = Device(
         device_id=f"{rng.choice(('ios', 'android', 'web'))}-{rng.getrandbits(32):08x}",
@@ -168,7 +192,7 @@ def _on_whole_minutes(session: Session) -> Session:
 
 
 def _numbered(sat: list[Session], device: Device, limits: Limits, rng: Random) -> list[_Draft]:
-    """Return reports whose session ids begin with 1 each day: but for the first they are twins."""
+    """Return reports whose session ids begin with 1 each day; later uses of an id are twins."""
     drafts: list[_Draft] = []
     counted_at: dict[str, int] = {}
     of_the_day: Counter[date] = Counter()
@@ -194,36 +218,36 @@ def _drafts(
     session_id = f"s-{rng.getrandbits(64):016x}"
     append = _append_time(session.end_ms, device, rng)
     base = _Draft(completion_id, session_id, session, append, "accepted")
-    luck = rng.random()
-    if luck < TOO_LATE:
+    often, luck = device.mistakes, rng.random()
+    if luck < often.too_late:
         append = session.end_ms + limits.late_ms + rng.randrange(HOUR_MS, 5 * DAY_MS)
         return [
             _Draft(completion_id, session_id, session, append, "dead_letter", garbage="too_late")
         ]
-    luck -= TOO_LATE
+    luck -= often.too_late
     last_chance = session.end_ms + limits.late_ms - HOUR_MS
     again = append + _delay(rng)
     if again >= last_chance:
         return [base]
     told = session
-    if luck < EXACT + TWIN and rng.random() < ELSEWHERE:
+    if luck < often.exact + often.twin and rng.random() < ELSEWHERE:
         told = msgspec.structs.replace(session, tz=rng.choice(HOMES)[0])
-    if luck < EXACT:
+    if luck < often.exact:
         return [base, _Draft(completion_id, session_id, told, again, "exact")]
-    luck -= EXACT
-    if luck < TWIN:
+    luck -= often.exact
+    if luck < often.twin:
         nudged = msgspec.structs.replace(told, end_ms=session.end_ms + rng.choice((0, 700)))
         other_id = f"c-{rng.getrandbits(64):016x}"
         return [base, _Draft(other_id, session_id, nudged, again, "twin")]
-    luck -= TWIN
-    if luck < COLLISION:
+    luck -= often.twin
+    if luck < often.collision:
         other_session = rng.choice((session_id, f"s-{rng.getrandbits(64):016x}"))
         longer = msgspec.structs.replace(
             session, start_ms=session.start_ms - rng.randrange(1, 9999)
         )
         return [base, _Draft(completion_id, other_session, longer, again, "collision")]
-    luck -= COLLISION
-    if luck < OVERLAP:
+    luck -= often.collision
+    if luck < often.overlap:
         middle = (session.start_ms + session.end_ms) // 2
         crossing = msgspec.structs.replace(
             session, start_ms=middle, end_ms=session.end_ms + 3 * MINUTE_MS
@@ -245,7 +269,7 @@ def _append_time(end_ms: int, device: Device, rng: Random) -> int:
 
 
 def _delay(rng: Random) -> int:
-    """Time between the first report and the second: mostly a retry, now and then the next day."""
+    """Return the ms from a first report to the second: mostly of a retry, at times of a day."""
     return (
         rng.randrange(1_000, 120_000)
         if rng.random() < 0.8

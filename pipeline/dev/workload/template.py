@@ -1,6 +1,6 @@
-"""Where a single made-up record goes.
+"""A single valid completion, to be changed in one point.
 
-Owns: a completion that is fine but for what one changes in it, under a key, at a time.
+Owns: the completion, its key and its time.
 Does not own: what is changed in it (garbage.py, oddities.py).
 """
 
@@ -17,7 +17,11 @@ from pipeline.dev.workload.wire import Wire
 
 
 class Template(msgspec.Struct, frozen=True):
-    """Whose key a record bears, when it comes, and within which bounds."""
+    """Whose completion it is, when it is appended, and the policy's bounds.
+
+    Attributes:
+        stranger: another user's id, for a key that is not the user's.
+    """
 
     user_id: str
     stranger: str
@@ -26,9 +30,9 @@ class Template(msgspec.Struct, frozen=True):
     wire: Wire
 
     def completion(self, rng: Random, **changes: Any) -> PracticeCompleted:
-        """Return a completion that is fine but for `changes`."""
+        """Return a completion that is valid but for `changes`."""
         completed = self.append_time_ms - rng.randrange(500, 5_000)
-        fine = PracticeCompleted(
+        valid = PracticeCompleted(
             completion_id=f"g-{rng.getrandbits(64):016x}",
             user_id=self.user_id,
             session_id=f"h-{rng.getrandbits(64):016x}",
@@ -37,10 +41,10 @@ class Template(msgspec.Struct, frozen=True):
             completed_at=completed,
             tz="Europe/Berlin",
         )
-        return msgspec.structs.replace(fine, **changes)
+        return msgspec.structs.replace(valid, **changes)
 
     def send(self, value: bytes | None, **changes: Any) -> InputRecord:
-        """Return `value` as a record under the user's own key, planted as a dead letter."""
+        """Return `value` as a record under the user's own key, to be refused but for `changes`."""
         record = InputRecord(
             kind="completions",
             partition=None,

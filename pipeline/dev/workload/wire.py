@@ -1,10 +1,11 @@
 """How the made-up clients put records into bytes.
 
-Owns: JSON as a client would write it, instants in their spellings; the choice between JSON and
-Avro.
-Does not own: the Avro encoders, which are given; JSON that looks odd (oddities.py).
+Owns: JSON as a client would write it, instants in their spellings.
+Does not own: the Avro encoders, which are given; unusual JSON (json_variants.py); which format a
+client writes (reports.py).
 """
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -13,24 +14,27 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from pipeline.codec.partitioner import partition_of
+from pipeline.core.keys import key_ids
 from pipeline.core.records import Command, PracticeCompleted
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 EPOCH_DATE: Final = date(1970, 1, 1)
 
 Spelling = Literal["full", "java", "basic"]
-"""Of an instant: whole; without seconds that are zero, as Java writes it; with the offset +0200."""
+"""How an instant is written: in full; without seconds that are zero, as Java does; with an offset
+like +0200."""
 
 SPELLINGS: Final[tuple[Spelling, ...]] = ("full", "java", "basic")
 
 
 class Wire(msgspec.Struct, frozen=True):
-    """What the generator must be given to write what real clients write.
+    """What a generator must be given to write what real clients write.
 
     Attributes:
-        avro_completion, avro_command: a record as framed Avro.
-        newer_completions: the same by schemas that other producers registered after ours, by what
-            is new in them.
+        avro_completion, avro_command: encode a record as framed Avro.
+        newer_completions: the same with the schemas that other producers registered after ours; by
+            what is new in each.
         partition_of: the partition (0 and up) that a key belongs to.
         partitions: of each input topic.
         key_id: id of a Field Key, from user id, lap, slug and index.
@@ -42,6 +46,18 @@ class Wire(msgspec.Struct, frozen=True):
     partition_of: Callable[[bytes], int]
     partitions: int
     key_id: Callable[[str, int, str, int], str]
+
+
+def json_only(partitions: int) -> Wire:
+    """Return a wire of clients that write nothing but JSON, with our own partitioner and ids."""
+    return Wire(
+        avro_completion=json_completion,
+        avro_command=json_command,
+        newer_completions={},
+        partition_of=lambda key: partition_of(key, partitions),
+        partitions=partitions,
+        key_id=lambda user_id, lap, slug, i: key_ids(user_id, lap, slug, i + 1)[i],
+    )
 
 
 @lru_cache(maxsize=64)
@@ -115,3 +131,22 @@ def json_command(command: Command) -> bytes:
     if command.local_date is not None:
         fields["local_date"] = (EPOCH_DATE + timedelta(days=command.local_date)).isoformat()
     return msgspec.json.encode(fields)
+
+
+def plain_completion(user_id: str, completion_id: str, end_ms: int, **fields: Any) -> bytes:
+    """Return the JSON of a completion of twenty minutes.
+
+    Args:
+        end_ms: when it ended, in ms since the epoch.
+        fields: replace fields or add some; any value that Python's JSON can write.
+    """
+    completion = PracticeCompleted(
+        completion_id=completion_id,
+        user_id=user_id,
+        session_id=f"session of {completion_id}",
+        practice="breath",
+        started_at=end_ms - 1_200_000,
+        completed_at=end_ms,
+        tz="Europe/Berlin",
+    )
+    return json.dumps(completion_fields(completion, "UTC") | fields).encode()

@@ -1,7 +1,7 @@
 """How clients name the zone that they are in.
 
-Owns: the ways of naming a zone that are met, and the text of each.
-Does not own: what is made of it (the pipeline, the oracle).
+Owns: the ways of naming a zone that clients are known to use, and the text of each.
+Does not own: how such a name is understood (the pipeline, the oracle).
 """
 
 from random import Random
@@ -20,13 +20,17 @@ FORMER: Final = {
     "Asia/Tokyo": ("Asia/Ishigaki", "Japan"),
     "Europe/London": ("GB-Eire",),
 }
-"""Names that places once had; some are known to no database any more."""
+"""Names that zones once had; some are in no database any more."""
 
 UNKNOWN: Final = ("Etc/Unknown", "", "Middle/Earth", "\u200b")
 
 
 def zone_text(naming: ZoneNaming, place: str, at_ms: int, rng: Random) -> str:
-    """Return how a client that names zones so calls `place`, an IANA name, at an instant."""
+    """Return the name that a client with this `naming` gives to `place`, an IANA zone.
+
+    Args:
+        at_ms: the instant, for the names that are offsets; in ms since the epoch.
+    """
     east = offset_minutes(at_ms, place)
     hours, minutes = divmod(abs(east), 60)
     sign = "-" if east < 0 else "+"

@@ -1,4 +1,4 @@
-"""The made-up month: the same for the same seed, and what it says it is."""
+"""The made-up month: the same for the same seed, and its ground truth."""
 
 from collections import Counter
 from random import Random
@@ -34,13 +34,13 @@ def test_records_come_in_order_and_end_with_the_month() -> None:
     assert stamps[0] > END_MS - 32 * 86_400_000
 
 
-def test_everything_that_is_promised_is_planted() -> None:
-    planted = tally(make(500, seed=1))
-    assert set(planted.garbage) == {*KINDS, *REFUSED} == REASONS.keys()
-    assert set(planted.odd) == set(oddities.KINDS)
+def test_every_kind_and_every_verdict_are_among_it() -> None:
+    truth = tally(make(500, seed=1))
+    assert set(truth.garbage) == {*KINDS, *REFUSED} == REASONS.keys()
+    assert set(truth.odd) == set(oddities.KINDS)
     words = {"accepted", *DUPLICATES, "applied", "repeated", "dead_letter"}
-    assert {word for word, count in planted.verdicts.items() if count} == words
-    assert planted.records == planted.completions + planted.commands
+    assert {word for word, count in truth.verdicts.items() if count} == words
+    assert truth.records == truth.completions + truth.commands
 
 
 def test_both_formats_and_a_megabyte_of_noise_are_among_it() -> None:
@@ -53,12 +53,12 @@ def test_both_formats_and_a_megabyte_of_noise_are_among_it() -> None:
 
 
 def test_one_partition_has_no_wrong_one() -> None:
-    planted = tally(make(10, seed=1, partitions=1))
-    assert "wrong_partition" not in planted.garbage
+    truth = tally(make(10, seed=1, partitions=1))
+    assert "wrong_partition" not in truth.garbage
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_the_oracle_finds_exactly_what_was_planted(seed: int) -> None:
+def test_the_oracle_agrees_with_the_ground_truth(seed: int) -> None:
     sent = log_of(make(150, seed))
     log = [one.logged for one in sent.values()]
     judgement = judge(log, rules(), Reader(SCHEMAS), PARTITIONS)
