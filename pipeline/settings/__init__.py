@@ -1,1 +1,1 @@
-"""What can be set: definitions, where values come from, and what is said when they are wrong."""
+"""Settings: their definitions, loading them, and reporting what is wrong with them."""

@@ -1,10 +1,10 @@
-"""Where settings come from, and what is said when they are wrong.
+"""Loading settings, and reporting what is wrong with them.
 
-Owns: reading the configuration file, merging it under the environment, naming every mistake;
+Owns: reading the configuration file, merging it with options and environment, naming every mistake;
 reading the policy file that the settings name.
 Does not own: the settings themselves (worker.py).
-Invariants: an unknown key of the file is refused; an unknown `AWAWAY_` variable is reported, not
-refused (Kubernetes adds variables of its own); no message contains a value, as it may be a secret.
+Invariants: an unknown key of the file is refused; an unknown `AWAWAY_` variable is only reported
+(Kubernetes adds variables of its own); no message contains a value, as it may be a secret.
 """
 
 import difflib
@@ -32,35 +32,39 @@ CONFIG_VARIABLE: Final = "AWAWAY_CONFIG"
 _ELSEWHERE: Final = frozenset(
     {CONFIG_VARIABLE, "AWAWAY_STACK_DIR", "AWAWAY_CACHE_DIR", "AWAWAY_TEST_WORKERS"}
 )
-"""Variables that are no settings: read by this module, and by the local stack."""
+"""Variables that are not settings: this module, the local stack and the tests read them."""
 
 _FIX: Final = (
-    "mend what is named; docs/CONFIGURATION.md lists every setting, "
+    "correct what is named; docs/CONFIGURATION.md lists every setting, "
     "`awaway worker --show-config` prints what was understood"
 )
 _FILE_BYTES_MAX: Final = 1 << 20
+"""Max bytes of the configuration file."""
+
 _KUBERNETES_LINK_MARKS: Final = ("_SERVICE_HOST", "_SERVICE_PORT", "_PORT_", "_TCP_", "_UDP_")
+"""Parts of the names of the variables that Kubernetes adds for each Service."""
+
 _KNOWN: Final = tuple(ApiSettings.model_fields)
-"""Every setting of any process: one file and one environment serve them all."""
+"""Every setting of every process: one file and one environment serve them all."""
 
 _Kind = TypeVar("_Kind", bound=Settings)
 
 
 def load_settings(file: Path | None = None, **options: Any) -> Settings:
-    """Read the settings of a worker; as `load_settings_of`."""
+    """Read the settings of a worker, as `load_settings_of` does."""
     return load_settings_of(Settings, file, **options)
 
 
 def load_settings_of(kind: type[_Kind], file: Path | None = None, **options: Any) -> _Kind:
-    """Read the options, the environment and the file.
+    """Read settings from the options, the environment and the file.
 
     Args:
-        kind: whose settings; those of other processes are passed over.
-        file: a YAML mapping of setting names; None takes the one `AWAWAY_CONFIG` names, if any.
-        options: what the command line said, by setting name; None means not said.
+        kind: the settings of one process; in the file those of other processes are ignored.
+        file: a YAML mapping of setting names; None takes the file that `AWAWAY_CONFIG` names.
+        options: from the command line, by setting name; None where an option was not given.
 
     Raises:
-        ConfigError: a value is refused, or the file is missing, too big or not a mapping.
+        ConfigError: a value is refused, or the file is missing, too large or not a mapping.
     """
     named = os.environ.get(CONFIG_VARIABLE)
     path = file or (Path(named) if named else None)
@@ -93,13 +97,13 @@ def load_settings_of(kind: type[_Kind], file: Path | None = None, **options: Any
 
 
 def unknown_variables(environ: Mapping[str, str]) -> list[str]:
-    """Variables with our prefix that set nothing, each with the name that was probably meant.
+    """The variables with our prefix that set nothing, with the names that were probably meant.
 
     Args:
         environ: as `os.environ`.
 
     Returns:
-        One sentence a variable, sorted. Variables that Kubernetes makes for a Service are left out.
+        One sentence for each, sorted. Variables that Kubernetes adds for a Service are left out.
     """
     known = {ENV_PREFIX + name.upper() for name in _KNOWN} | _ELSEWHERE
     found = []
@@ -132,14 +136,14 @@ def read_policy(settings: Settings) -> PolicyBook:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, refusing a key that is given twice."""
+    """YAML's safe loader, which refuses a key that is given twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Hashable] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
-                break  # refused below, with its place
+                break  # refused below, with its line
             if key in seen:
                 line = key_node.start_mark.line + 1
                 raise yaml.constructor.ConstructorError(
@@ -154,7 +158,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds no mapping", fix="write `name: value` lines")
+        raise ConfigError(f"{path} is not a mapping", fix="write lines of `name: value`")
     known = list(_KNOWN)
     for name in content:
         if name not in known:
@@ -162,7 +166,7 @@ def _read_file(path: Path) -> dict[str, Any]:
             raise ConfigError(what, fix=_FIX)
     kafka = content.get("kafka")
     if isinstance(kafka, dict):
-        # The same spelling as from the environment, so that the two merge key by key.
+        # The environment's spelling, so that the two merge key by key.
         content["kafka"] = {str(key).replace(".", "_"): value for key, value in kafka.items()}
     return content
 
@@ -183,7 +187,7 @@ def _parse(path: Path) -> object:
         why = error.problem or ""
         raise ConfigError(f"{path} is not valid YAML{where}", why=why, fix=_FIX) from None
     except yaml.YAMLError:
-        why = "it holds control characters"
+        why = "it contains control characters"
         raise ConfigError(f"{path} is not valid YAML", why=why, fix=_FIX) from None
 
 

@@ -1,14 +1,14 @@
-"""Settings of a worker and of the commands around it.
+"""Settings of a worker and of the operators' commands.
 
 Owns: every setting's name, default, range and meaning; which values are refused.
 Does not own: where values come from (load.py), what a setting does (engine/, cli/).
 Invariant: a secret leaves this module only through `kafka_client`, `registry_client` and
-`SecretStr.get_secret_value`; printing, logging or dumping a `Settings` shows asterisks.
+`SecretStr.get_secret_value`; a `Settings` that is printed, logged or dumped shows asterisks.
 
 Precedence, first wins: an option on the command line, an environment variable `AWAWAY_<NAME>`, the
 YAML file named by `--config` or `AWAWAY_CONFIG`, the default. Mappings merge key by key.
 
-pydantic takes half a second to import: import this module inside functions, not at the top of a
+Importing pydantic takes half a second: import this module inside functions, not at the top of a
 command's module.
 """
 
@@ -22,9 +22,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 ENV_PREFIX: Final = "AWAWAY_"
 
 ClientValue = str | int | float | bool | SecretStr
-"""A librdkafka setting's value."""
+"""The value of a librdkafka setting."""
 
 _SECRET_KEY: Final = re.compile(r"password|secret|token|jaas|\.pem$|oauthbearer\.config")
+"""Names of librdkafka settings whose values are secrets."""
+
 _OWNED_KEYS: Final = frozenset(
     {
         "auto.offset.reset",
@@ -43,16 +45,18 @@ _OWNED_KEYS: Final = frozenset(
         "transactional.id",
     }
 )
+"""librdkafka settings on which exactly-once depends; the engine sets them."""
 
 
-def _setting(group: str, default: Any, description: str, **limits: Any) -> Any:
+def setting(group: str, default: Any, description: str, **limits: Any) -> Any:
+    """A field with its group and meaning in docs/CONFIGURATION.md, and pydantic's `limits`."""
     return Field(default, description=description, json_schema_extra={"group": group}, **limits)
 
 
 class Settings(BaseSettings):
-    """Everything that can be set, each with its unit, range and default.
+    """Every setting of a worker, with its unit, range and default.
 
-    Build it with `pipeline.settings.load.load_settings`, which reports a mistake by the name
+    Build it with `pipeline.settings.load.load_settings`, which reports a mistake under the name
     that the operator typed.
     """
 
@@ -66,155 +70,170 @@ class Settings(BaseSettings):
         validate_default=True,
     )
 
-    bootstrap_servers: str = _setting(
+    bootstrap_servers: str = setting(
         "Kafka",
         "127.0.0.1:9092",
-        "Brokers to start from, `host:port`, separated by commas.",
+        "Brokers to contact first, `host:port`, separated by commas.",
         pattern=r"^[^\s,]+:\d+(,[^\s,]+:\d+)*$",
     )
-    kafka: dict[str, ClientValue] = _setting(
+    kafka: dict[str, ClientValue] = setting(
         "Kafka",
         {},
-        "More librdkafka settings for every client, as `security.protocol`, `sasl.password`. "
+        "More librdkafka settings for every client, such as `security.protocol`, `sasl.password`. "
         "As a variable: JSON in `AWAWAY_KAFKA`, or one key each as `AWAWAY_KAFKA__SASL_PASSWORD` "
-        "(dots become underscores). Secrets are masked. What exactly-once rests on is refused.",
+        "(dots become underscores). Secrets are masked. Settings on which exactly-once depends are "
+        "refused.",
     )
-    topic_prefix: str = _setting(
+    topic_prefix: str = setting(
         "Kafka",
         "awaway.",
-        "What every topic's name starts with; another prefix is another ledger.",
+        "The start of every topic's name; another prefix is another, separate pipeline.",
         pattern=r"^[a-zA-Z0-9._-]{0,100}$",
     )
-    topics_file: Path = _setting(
-        "Kafka", Path("topics.yaml"), "The topics as code, as `awaway topics apply` reads them."
+    topics_file: Path = setting(
+        "Kafka", Path("topics.yaml"), "The file of topics, which `awaway topics apply` reads."
     )
 
-    registry_url: str = _setting(
+    registry_url: str = setting(
         "Schema registry",
         "http://127.0.0.1:8081",
-        "A Confluent-compatible registry, with its path where it has one (Apicurio: "
-        "`/apis/ccompat/v7`). No user or password in it.",
+        "URL of a Confluent-compatible registry, with its path where it has one (Apicurio: "
+        "`/apis/ccompat/v7`), without user or password.",
         pattern=r"^https?://[^\s@]+$",
     )
-    registry_user: str | None = _setting("Schema registry", None, "Basic authentication's user.")
-    registry_password: SecretStr | None = _setting(
-        "Schema registry", None, "Basic authentication's password."
+    registry_user: str | None = setting(
+        "Schema registry", None, "User name for basic authentication."
     )
-    schemas_dir: Path = _setting(
-        "Schema registry", Path("schemas"), "The `.avsc` files that this worker was built with."
+    registry_password: SecretStr | None = setting(
+        "Schema registry", None, "Password for basic authentication."
+    )
+    schemas_dir: Path = setting(
+        "Schema registry", Path("schemas"), "The folder of the `.avsc` files of this release."
     )
 
-    generation: str = _setting(
+    generation: str = setting(
         "Identity",
         "blue",
-        "Which generation of state this worker writes: part of the group, the changelogs and the "
-        "audit chain.",
+        "The generation of state that this worker writes; part of the names of the consumer group "
+        "and the changelogs, and of the audit chain.",
         pattern=r"^[a-z][a-z0-9-]{0,30}$",
     )
-    slot: int = _setting(
+    slot: int = setting(
         "Identity",
         0,
-        "This worker's stable place among its peers: two live workers never share one. Becomes "
-        "the `group.instance.id` and the `transactional.id`. In Kubernetes: the pod's ordinal.",
+        "This worker's number among its peers, the same at every start; two running workers never "
+        "share one. It becomes part of the `group.instance.id` and the `transactional.id`. In "
+        "Kubernetes: the pod's ordinal.",
         ge=0,
         le=9999,
     )
 
-    data_dir: Path = _setting(
-        "State", Path(".local/data"), "Where the local stores live; safe to lose, slow to rebuild."
+    data_dir: Path = setting(
+        "State", Path(".local/data"), "Folder of the local stores; safe to lose, slow to restore."
     )
-    standbys: int = _setting(
+    standbys: int = setting(
         "State",
         1,
-        "Keep copies for the loss of this many other slots at once: each worker follows the "
-        "changelogs of just the partitions that would become its own, so that a fail-over does not "
+        "Keep standbys for the loss of this many other slots at once: each worker follows the "
+        "changelogs of exactly those partitions that it would get, so that a fail-over does not "
         "wait for a restore. 0 keeps none. Costs disk and some reading; nothing with one worker.",
         ge=0,
         le=3,
     )
-    policy_file: Path = _setting(
-        "Domain", Path("policy.yaml"), "The versioned, effective-dated policy."
+    policy_file: Path = setting(
+        "Domain", Path("policy.yaml"), "The policy: its versions and when each takes effect."
     )
-    assets_url: str = _setting(
+    assets_url: str = setting(
         "Domain",
         ".local/assets",
         "The object store of the figures: a folder, or a URL (`s3://`, `gs://`, `az://`). "
-        "`awaway assets publish` fills it, a worker checks it.",
+        "`awaway assets publish` fills it; a worker checks it at start.",
         min_length=1,
     )
-    collapse: bool = _setting(
+    collapse: bool = setting(
         "Domain",
         True,
-        "Write one progress and one state record for each user and batch, the last, instead of one "
-        "for each event.",
+        "Write only the last progress and state record of each user and batch, instead of one for "
+        "each event.",
     )
-    development: bool = _setting(
+    development: bool = setting(
         "Domain",
         False,
-        "Accept input topics with `CreateTime` stamps (a simulated month). Never in production.",
+        "Accept input topics with `CreateTime` timestamps (a simulated month). Never in "
+        "production.",
     )
 
-    development_broker: bool = _setting(
+    development_broker: bool = setting(
         "Domain",
         False,
-        "Accept brokers that can lose what was committed: a single one, or too few replicas. Never "
+        "Accept brokers that can lose committed records: a single one, or too few replicas. Never "
         "in production.",
     )
 
-    batch_records_max: int = _setting(
-        "Batches", 10_000, "Records in one transaction, at most.", ge=1, le=1_000_000
+    batch_records_max: int = setting(
+        "Batches", 10_000, "Max input records in one transaction.", ge=1, le=1_000_000
     )
-    batch_ms_max: int = _setting(
+    batch_ms_max: int = setting(
         "Batches",
         1_000,
-        "How long one transaction may gather and fold, in ms; well under `transaction_timeout_ms`.",
+        "How long one transaction may collect and fold inputs, in ms; well below "
+        "`transaction_timeout_ms`.",
         ge=1,
         le=2_000,
     )
-    commit_linger_ms: int = _setting(
+    commit_linger_ms: int = setting(
         "Batches",
         1,
-        "How long to wait for more records before a batch that is not full is folded, in ms. Costs "
-        "that much latency at low rates, saves transactions at high ones.",
+        "How long to wait for more records before a batch that is not full is folded, in ms. It "
+        "adds that much latency at low rates, and saves transactions at high rates.",
         ge=0,
         le=1_000,
     )
-    fetch_wait_ms_max: int = _setting(
-        "Batches", 20, "How long a broker holds a fetch that found nothing, in ms.", ge=1, le=5_000
+    fetch_wait_ms_max: int = setting(
+        "Batches",
+        20,
+        "How long a broker waits for records before it answers a fetch with none, in ms.",
+        ge=1,
+        le=5_000,
     )
-    fetch_queue_mib_max: int = _setting(
-        "Batches", 64, "Fetched, not yet folded input held in memory, in MiB.", ge=1, le=2_048
+    fetch_queue_mib_max: int = setting(
+        "Batches",
+        64,
+        "Max memory for input that is fetched and not yet folded, in MiB.",
+        ge=1,
+        le=2_048,
     )
-    produce_linger_ms: int = _setting(
+    produce_linger_ms: int = setting(
         "Batches",
         5,
         "How long the producer waits to fill a request, in ms; the commit flushes it at once.",
         ge=0,
         le=1_000,
     )
-    compression: Literal["none", "lz4", "zstd", "snappy", "gzip"] = _setting(
+    compression: Literal["none", "lz4", "zstd", "snappy", "gzip"] = setting(
         "Batches",
         "lz4",
-        "Compression of what is produced from then on; kafkajs by itself knows gzip alone "
+        "Compression of the records produced from now on; kafkajs without plug-ins reads gzip only "
         "(docs/CONSUMING.md).",
     )
 
-    session_timeout_ms: int = _setting(
+    session_timeout_ms: int = setting(
         "Time-outs",
         10_000,
-        "After this long without a heartbeat the group gives the partitions away, in ms. Above "
-        "`transaction_timeout_ms`. The broker's `group.min.session.timeout.ms` bounds it below.",
+        "After this long without a heartbeat the group reassigns the worker's partitions, in ms. "
+        "Above `transaction_timeout_ms`, and not below the broker's "
+        "`group.min.session.timeout.ms`.",
         ge=6_000,
         le=1_800_000,
     )
-    transaction_timeout_ms: int = _setting(
+    transaction_timeout_ms: int = setting(
         "Time-outs",
         5_000,
-        "After this long the broker aborts a transaction that was not ended, in ms.",
+        "After this long the broker aborts a transaction that is still open, in ms.",
         ge=1_000,
         le=900_000,
     )
-    max_poll_interval_ms: int = _setting(
+    max_poll_interval_ms: int = setting(
         "Time-outs",
         300_000,
         "After this long without a poll the consumer leaves its group, in ms. Far above "
@@ -222,22 +241,23 @@ class Settings(BaseSettings):
         ge=10_000,
         le=86_400_000,
     )
-    start_timeout_s: int = _setting(
+    start_timeout_s: int = setting(
         "Time-outs",
         60,
-        "How long brokers and registry are tried again at start, in s; then the worker fails.",
+        "How long brokers and registry that do not answer are tried again at start, in s; then the "
+        "worker fails.",
         ge=1,
         le=3_600,
     )
-    stop_timeout_s: int = _setting(
+    stop_timeout_s: int = setting(
         "Time-outs",
         20,
-        "How long a graceful stop may take, in s; then the worker leaves at once, exit code 1. "
-        "Below the supervisor's own patience (Kubernetes: 30 s).",
+        "How long a graceful stop may take, in s; then the process ends at once, with exit code 1. "
+        "Below the time after which the supervisor kills it (Kubernetes: 30 s).",
         ge=1,
         le=600,
     )
-    stall_timeout_s: int = _setting(
+    stall_timeout_s: int = setting(
         "Time-outs",
         90,
         "`/livez` fails when the engine's thread has made no step for this long, in s.",
@@ -245,30 +265,34 @@ class Settings(BaseSettings):
         le=3_600,
     )
 
-    http_host: str = _setting(
+    http_host: str = setting(
         "Observability",
         "127.0.0.1",
         "Address of `/livez`, `/readyz`, `/startupz` and `/metrics`. In a container: `0.0.0.0`.",
         min_length=1,
     )
-    http_port: int = _setting(
-        "Observability", 8080, "Port of the same; 0 takes a free one and logs it.", ge=0, le=65535
+    http_port: int = setting(
+        "Observability",
+        8080,
+        "Port of these endpoints; 0 takes a free one and logs it.",
+        ge=0,
+        le=65535,
     )
-    log_format: Literal["auto", "json", "console"] = _setting(
+    log_format: Literal["auto", "json", "console"] = setting(
         "Observability", "auto", "`auto` is `console` on a terminal and `json` elsewhere."
     )
-    log_level: Literal["debug", "info", "warning", "error"] = _setting(
-        "Observability", "info", "The least severe line that is written."
+    log_level: Literal["debug", "info", "warning", "error"] = setting(
+        "Observability", "info", "Lines below this level are not written."
     )
 
     @property
     def group_id(self) -> str:
-        """The consumer group: one for each generation of a ledger."""
+        """The consumer group: one for each topic prefix and generation."""
         return f"{self.topic_prefix}{self.generation}"
 
     @property
     def transactional_id(self) -> str:
-        """Also the `group.instance.id`; the same for each start of one slot."""
+        """Also the `group.instance.id`; the same at every start of a slot."""
         return f"{self.group_id}-{self.slot}"
 
     def topic(self, name: str) -> str:
@@ -276,7 +300,7 @@ class Settings(BaseSettings):
         return f"{self.topic_prefix}{name}"
 
     def kafka_client(self) -> dict[str, str | int | float | bool]:
-        """What every client gets: the brokers and the extra settings, secrets in clear.
+        """The configuration of every client: the brokers and the extra settings, secrets in clear.
 
         Returns:
             A new dict. Pass it to a client; never log it.
@@ -306,7 +330,9 @@ class Settings(BaseSettings):
         for name, value in given.items():
             key = name.lower().replace("_", ".")
             if key in _OWNED_KEYS:
-                raise ValueError(f"{key} is set by the engine, exactly-once rests on it: remove it")
+                raise ValueError(
+                    f"{key} is set by the engine, exactly-once depends on it: remove it"
+                )
             if key in checked:
                 raise ValueError(f"{key} is given twice, with dots and with underscores: keep one")
             secret = _SECRET_KEY.search(key) and not isinstance(value, SecretStr)
@@ -318,12 +344,12 @@ class Settings(BaseSettings):
         if self.transaction_timeout_ms >= self.session_timeout_ms:
             raise ValueError(
                 "transaction_timeout_ms must be below session_timeout_ms, so that a dead worker's "
-                "transaction is gone before its partitions move"
+                "transaction is aborted before its partitions move"
             )
         if self.batch_ms_max * 2 > self.transaction_timeout_ms:
             raise ValueError(
-                "batch_ms_max must be at most half of transaction_timeout_ms, else a full batch is "
-                "aborted by the broker"
+                "batch_ms_max must be at most half of transaction_timeout_ms, else the broker "
+                "aborts full batches"
             )
         if self.max_poll_interval_ms <= self.session_timeout_ms:
             raise ValueError("max_poll_interval_ms must be above session_timeout_ms")

@@ -140,7 +140,7 @@ def test_a_key_with_dots_and_with_underscores_is_given_twice() -> None:
     [
         ("slott: 1\n", "unknown setting 'slott'; did you mean slot?"),
         ("slot: 1\nslot: 2\n", "line 2"),
-        ("- slot\n", "holds no mapping"),
+        ("- slot\n", "is not a mapping"),
         ("slot: [1\n", "is not valid YAML in line"),
         ("slot: \x00\n", "is not valid YAML"),
         ("slot: !!python/object:os.system 1\n", "is not valid YAML"),
