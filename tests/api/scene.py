@@ -144,7 +144,7 @@ class Scene:
 
     def catch_up(self) -> None:
         """As if the broker had said that this is all."""
-        self.source.freshness.told({0: self.offset, 1: 0}, self.now_ms)
+        self.source.freshness.note_ends({0: self.offset, 1: 0}, self.now_ms)
 
     async def get(
         self, path: str, query: str = "", method: str = "GET", **headers: str

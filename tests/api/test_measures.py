@@ -79,7 +79,7 @@ async def test_it_is_ready_when_reads_do_not_go_back(
     scene = Scene(tmp_path / "store")
     scene.source.freshness = Freshness(1, complete_at_ms)
     if caught_up:
-        scene.source.freshness.told({0: 0}, NOON)
+        scene.source.freshness.note_ends({0: 0}, NOON)
     scene.source.state = state
     scene.source.reason = "no broker" if state is State.CONNECTING else ""
     assert (await scene.get("/readyz")).status == ready
@@ -98,7 +98,7 @@ class Index:
 async def test_it_waits_for_the_index_of_outcomes_but_not_for_ever(tmp_path: Path) -> None:
     index = Index()
     scene = Scene(tmp_path / "store", given={"outcomes": index})
-    scene.source.freshness.told({0: 0, 1: 0}, NOON)
+    scene.source.freshness.note_ends({0: 0, 1: 0}, NOON)
     scene.source.state = State.TAILING
     answer = await scene.get("/readyz")
     assert (answer.status, len(answer.json["reasons"])) == (503, 1)

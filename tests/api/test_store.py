@@ -145,7 +145,7 @@ def test_readers_see_whole_records_while_the_writer_writes_and_replaces(tmp_path
 def test_freshness_claims_only_what_was_proved() -> None:
     fresh = Freshness(2, None)
     assert (fresh.as_of(0), fresh.oldest(), fresh.caught_up) == (None, None, False)
-    fresh.told({0: 10, 1: 0}, 1_000)
+    fresh.note_ends({0: 10, 1: 0}, 1_000)
     assert (fresh.offset_lag(0), fresh.offset_lag(1), fresh.as_of(0)) == (10, 0, None)
     one = fresh.as_of(1)
     assert one is not None
@@ -153,7 +153,7 @@ def test_freshness_claims_only_what_was_proved() -> None:
     fresh.moved({0: 9})
     assert (fresh.oldest(), fresh.caught_up) == (None, False)
     # A later question does not move what is still open.
-    fresh.told({0: 20, 1: 0}, 2_000)
+    fresh.note_ends({0: 20, 1: 0}, 2_000)
     fresh.moved({0: 10})
     zero, oldest = fresh.as_of(0), fresh.oldest()
     assert zero is not None

@@ -19,7 +19,7 @@ from pipeline.api.http.problems import ProblemError
 from pipeline.codec import json_inputs
 from pipeline.codec.errors import DecodeError
 from pipeline.codec.json_array import NotAnArrayError, bare, cut
-from pipeline.core.completion import Sitting, examine
+from pipeline.core.completion import ValidCompletion, examine
 from pipeline.core.records import Instant, PracticeCompleted
 from pipeline.core.rejection import Rejection
 from pipeline.core.rulebook import Policy
@@ -142,9 +142,9 @@ def judge(value: bytes, now_ms: Instant, policy: Policy) -> Received | Fault:
     return Received(completion, value, _digest(completion, zone), warning)
 
 
-def _zone(completion: PracticeCompleted, found: Sitting | Rejection) -> str:
+def _zone(completion: PracticeCompleted, found: ValidCompletion | Rejection) -> str:
     """The zone that decides the date: as it was understood, or as it was sent."""
-    return found.zone.name if isinstance(found, Sitting) else completion.tz
+    return found.zone.name if isinstance(found, ValidCompletion) else completion.tz
 
 
 def _digest(one: PracticeCompleted, zone: str) -> bytes:

@@ -1,20 +1,22 @@
-"""The topic of progress into the store: the one writer.
+"""Reads the topic of progress into the store, as its only writer.
 
-Owns: the thread that reads, when the store fits the topic, what is done when something fails.
+Owns: the thread that reads, when the store fits the topic, what is done after a failure.
 Does not own: which record replaces which (store.py), the clients (progress_topic.py), how far
 behind the store is (freshness.py).
 
 Invariants:
 - It starts from the disk: reads are answered, as of when the store was complete, before the broker
-  is asked anything, and while it is away.
-- A store is read on from only where it is known to fit: the same topic by UUID, with as many
-  partitions, no older than tombstones live, and every offset still there. Otherwise it is set aside
-  and built anew. Meanwhile a user who is not in it is *not known yet*, never *not there*.
-- A batch is applied whole or is read again: after any failure reading begins where the store ends.
-- What is not a progress record is passed over, counted and logged; it never stops the rest.
+  is asked anything, and while the broker is away.
+- Reading goes on from a store only if the store fits: the same topic by UUID, as many partitions,
+no
+  older than tombstones live, and every offset still there. Otherwise the store is quarantined and
+  rebuilt. Meanwhile a user who is not in it is *not known yet*, never *not there*.
+- A batch is applied as a whole or is read again: after any failure reading begins where the store
+  ends.
+- A record that is not a progress record is skipped, counted and logged; it never stops the others.
 
 States: starting → (connecting → loading → tailing), back to connecting after a failure. `failed` is
-for good: the disk is unusable, or there is a fault in this program; `/livez` says so.
+final: the disk is unusable, or this program has a fault; `/livez` says so.
 """
 
 import json
@@ -22,7 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import structlog
 
@@ -44,21 +46,33 @@ from pipeline.observability import api_metrics as m
 from pipeline.observability.api_prometheus import ApiMetrics
 
 STORE_AGE_MS_MAX: Final = 12 * 3_600_000
-"""An older store is built anew: Kafka keeps tombstones for `delete.retention.ms`, by default a
-day, and a user who was erased meanwhile would stay."""
+"""Max age of a store that is not rebuilt, ms. Kafka keeps tombstones for `delete.retention.ms`, by
+default a day; in an older store a user who was erased meanwhile would stay."""
 
 ASK_EVERY_S: Final = 0.5
+"""Seconds between two questions for the ends of the topic."""
+
 IDENTITY_EVERY_S: Final = 10.0
+"""Seconds between two questions whether the topic was recreated."""
+
 FLUSH_EVERY_S: Final = 10.0
+"""Seconds between two flushes while records arrive."""
+
 FLUSH_IDLE_S: Final = 300.0
+"""Seconds between two flushes while no record arrives."""
+
 AGAIN_S: Final = 1.0
+"""Seconds between two attempts to connect."""
+
 _POLL_S: Final = 0.1
 _SAMPLE: Final = 100
+"""Max records of a batch whose latency is measured."""
+
 _log = structlog.get_logger("awaway.api.store")
 
 
 class State(StrEnum):
-    """Where the materialiser is."""
+    """The state of the materialiser."""
 
     STARTING = "starting"
     CONNECTING = "connecting"
@@ -72,17 +86,17 @@ class Materialiser:
     """A service: a thread that reads the topic into the store.
 
     Args:
-        store: open; this is its only writer, and closes it.
+        store: an open store; the materialiser is its only writer, and closes it.
         connect: makes a reader of the topic.
-        schema: ours, of progress.
+        schema: our schema of progress.
         writer_schema: asks the registry for the schema of an id.
-        metrics: what happens is counted there.
+        metrics: counts what happens.
         now_ms: the time of day, ms since the epoch.
 
     Attributes:
-        freshness: of the store; replaced when the store is.
-        listeners: called on the reader's thread with the users whose records were replaced, after
-            they are readable; quick, and raising nothing.
+        freshness: the freshness of the store; it is replaced together with the store.
+        listeners: are called on the reader's thread with the users whose records were replaced,
+            once the new records can be read; they must be quick and raise nothing.
     """
 
     def __init__(
@@ -103,7 +117,7 @@ class Materialiser:
         self._registry = writer_schema
         self._metrics = metrics
         self._now_ms = now_ms
-        self._quick: dict[int, bool] = {}
+        self._is_quick: dict[int, bool] = {}
         self._texts: dict[int, str] = {}
         self._reader = PublishedReader(ProgressUpdated, schema, self._remembered)
         self._stop = threading.Event()
@@ -114,7 +128,7 @@ class Materialiser:
         metrics.before_scrape.append(self._measure)
 
     async def start(self) -> None:
-        """Begin to read."""
+        """Start the thread."""
         self._thread.start()
 
     async def stop(self) -> None:
@@ -125,19 +139,19 @@ class Materialiser:
 
     @property
     def is_loaded(self) -> bool:
-        """Whether the store had all of the topic at some moment of this process."""
+        """Tell whether the store was complete at some instant of this process."""
         return self.freshness.caught_up
 
     @property
     def is_usable(self) -> bool:
-        """Whether the store ever had all of the topic, maybe long ago."""
+        """Tell whether the store was ever complete, maybe in an earlier process."""
         return self.freshness.is_usable
 
     def decode(self, value: bytes) -> ProgressUpdated:
-        """A record of the store. Any thread; asks nobody.
+        """Decode a record of the store. Any thread; it does no IO over the network.
 
         Raises:
-            NotPublishedError: the store holds what it should not.
+            NotPublishedError: the store has something that is not a progress record.
         """
         return self._reader.read(value)
 
@@ -154,13 +168,13 @@ class Materialiser:
             self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        """Stay open: until the supervisor comes, reads are answered as of what there is."""
+        """Keep the store open, so that reads are answered until the supervisor restarts us."""
         self.state = State.FAILED
         self.reason = str(error)
         _log.error("the store cannot go on", reason=str(error), exc_info=error)
 
     def _once(self) -> None:
-        """Connect and read until something fails."""
+        """Connect, and read until something fails."""
         if self.state is not State.STARTING:
             self.state = State.CONNECTING
         topic = self._connect()
@@ -170,7 +184,7 @@ class Materialiser:
             topic.read_from(self.store.positions(), identity.partitions)
             self._tail(topic, identity)
         except OffsetGoneError as error:
-            self._build_anew(identity, f"{error}")
+            self._rebuild(identity, f"{error}")
         except (UnreadableLogError, RegistryUnavailableError) as error:
             self.state = State.CONNECTING
             self.reason = str(error)
@@ -180,17 +194,17 @@ class Materialiser:
             topic.close()
 
     def _fit(self, identity: Identity) -> None:
-        """Go on from the store, or set it aside."""
+        """Keep the store if it fits the topic, else quarantine it."""
         have = self.store.identity
         complete_at_ms = self.store.complete_at_ms
         if have is None:
-            self._build_anew(identity, "it is empty")
+            self._rebuild(identity, "it is empty")
         elif have != identity:
-            self._build_anew(identity, f"it was built from {have}, there is {identity}")
+            self._rebuild(identity, f"it was built from {have}, there is {identity}")
         elif self.freshness.partitions == 0 and complete_at_ms is None:
-            self._build_anew(identity, "its first load was not ended")
+            self._rebuild(identity, "its first load was not ended")
         elif complete_at_ms is not None and self._is_too_old(complete_at_ms):
-            self._build_anew(identity, "it is so old that erased users may have stayed in it")
+            self._rebuild(identity, "it is so old that erased users may have stayed in it")
         elif self.freshness.partitions != identity.partitions:
             self.freshness = Freshness(identity.partitions, complete_at_ms)
             self.freshness.moved(self.store.positions())
@@ -200,14 +214,14 @@ class Materialiser:
         latest_ms = max(complete_at_ms, as_of.ms if as_of is not None else 0)
         return self._now_ms() - latest_ms > STORE_AGE_MS_MAX
 
-    def _build_anew(self, identity: Identity, reason: str) -> None:
+    def _rebuild(self, identity: Identity, reason: str) -> None:
         if self.store.identity is not None:
             self._metrics.add(m.STORES_SET_ASIDE, 1)
             _log.warning("the store is set aside and built anew", reason=reason)
-        # First the claim, then the contents: nobody is told that a user is not there meanwhile.
+        # Freshness first, then the contents: meanwhile no read may say that a user is not there.
         self.freshness = Freshness(identity.partitions, None)
         self.store.replace(identity, reason)
-        self._quick.clear()
+        self._is_quick.clear()
 
     def _tail(self, topic: ProgressTopic, identity: Identity) -> None:
         self.state = State.TAILING if self.is_loaded else State.LOADING
@@ -227,25 +241,25 @@ class Materialiser:
             if now_s - checked_s >= IDENTITY_EVERY_S:
                 checked_s = now_s
                 if topic.identity() != identity:
-                    return  # it was made anew under our feet: begin again, and see that
+                    return  # the topic was recreated: begin again, and rebuild
             if self.is_loaded:
                 self._loaded(now_s)
 
     def _ask(self, topic: ProgressTopic, identity: Identity) -> tuple[int, dict[int, int]]:
-        """Ask for the ends; gives when, and where the store stood then."""
+        """Ask for the ends; returns the instant, and the positions of the store then."""
         asked = (self._now_ms(), self.store.positions())
         topic.ask_ends(identity.partitions)
         return asked
 
     def _compare(self, ends: dict[int, int], asked_at_ms: int, positions: dict[int, int]) -> None:
-        # Where the store stood then: by now it may well be further than the answer.
+        # Compare the positions at the question: by now the store may be beyond the answer.
         for partition, end in ends.items():
             if positions.get(partition, 0) > end:
                 raise OffsetGoneError(
                     f"partition {partition} ends at {end}, before what was read from it",
                     partition=partition,
                 )
-        self.freshness.told(ends, asked_at_ms)
+        self.freshness.note_ends(ends, asked_at_ms)
 
     def _loaded(self, now_s: float) -> None:
         if self.state is State.LOADING:
@@ -304,14 +318,14 @@ class Materialiser:
         if value is None:
             return Change(user, partition, offset, 0, record_time_ms, None)
         schema_id = schema_id_of(value)
-        quick = self._quick.get(schema_id)
+        quick = self._is_quick.get(schema_id)
         if quick is None:
             quick = self._learn(schema_id)
         revision = revision_of(value) if quick else self._reader.read(value).revision
         return Change(user, partition, offset, revision, record_time_ms, value)
 
     def _learn(self, schema_id: int) -> bool:
-        """Keep a schema with the store; says whether its revision can be had quickly."""
+        """Store a schema; returns whether a revision can be read without decoding the record."""
         text = self._texts.get(schema_id) or self.store.schema(schema_id)
         if text is None:
             try:
@@ -324,8 +338,8 @@ class Materialiser:
                 ) from error
         self._texts[schema_id] = text
         self.store.remember_schema(schema_id, text)
-        self._quick[schema_id] = has_revision_second(json.loads(text))
-        return self._quick[schema_id]
+        self._is_quick[schema_id] = has_revision_second(json.loads(text))
+        return self._is_quick[schema_id]
 
     def _remembered(self, schema_id: int) -> JsonSchema:
         text = self._texts.get(schema_id) or self.store.schema(schema_id)
@@ -339,12 +353,14 @@ class Materialiser:
         values = [change.value for change in sample if change.value is not None]
         self._metrics.readable([self._reader.read(v).updated_at for v in values], now_ms)
 
-    def _count(self, outcome: str, records: int) -> None:
+    def _count(
+        self, outcome: Literal["applied", "superseded", "erased", "refused"], records: int
+    ) -> None:
         if records:
             self._metrics.add(m.RECORDS, records, outcome)
 
     def _measure(self) -> None:
-        """Set the gauges; a scrape calls it."""
+        """Set the gauges; each scrape calls it."""
         metrics, freshness = self._metrics, self.freshness
         now_ms = self._now_ms()
         metrics.put(m.USERS, self.store.users)

@@ -1,25 +1,25 @@
 """The latest progress of every user, on disk.
 
-Owns: the RocksDB store with its layout, which record replaces which, setting a store aside.
+Owns: the RocksDB store with its layout, which record replaces which, quarantine of a store.
 Does not own: reading the topic (materialise.py), how far behind it is (freshness.py), what a record
 means (core/reading.py).
 
 Invariants:
-- Records and the offsets to read on from are one write: a process that dies leaves the store as
-  it was after some write. There is no write-ahead log: the topic is one. What was not flushed is
-  read again.
+- Records and next offsets are in one write, so a process that dies leaves the store as it was after
+  some write. There is no write-ahead log, as the topic is one: what was not flushed is read again.
 - A user's record is replaced by one of a higher revision, or of the same revision and a higher
-  offset; never by an older one. Revisions of a user grow across generations: whoever publishes
+  offset; never by an older one. Revisions of a user grow across generations: whatever publishes
   next, a rebuild or its rollback, goes above what was published. So the rule needs no generation,
-  and a generation that was muted or comes back late cannot take anybody back.
+  and a generation that was muted or comes back late cannot move a user back.
 - A tombstone removes the user.
-- What a store belongs to (`Identity`) is in it. One that belongs to something else, cannot be
-  read, or is so old that tombstones may have been compacted away, is set aside and built anew.
+- A store contains what it belongs to (`Identity`). A store that belongs to something else, cannot
+be
+  read, or is so old that tombstones may have been compacted away, is quarantined and rebuilt.
 
 Concurrency: one writer, the thread of materialise.py, calls `apply`, `flush`, `remember_schema` and
-`replace`. Any thread reads: RocksDB gives each read a consistent answer, and what was written is
-seen by the next read. `replace` puts a new database in place in one assignment; readers of the old
-one end undisturbed, because it is closed by its last reference.
+`replace`. Any thread reads: RocksDB gives each read a consistent answer, and the next read sees
+what was written. `replace` puts a new database in place in one assignment; reads of the old one end
+undisturbed, because its last reference closes it.
 
 Layout: `u` and the user id: a head of partition, offset, revision, record time (big endian), then
 the framed Avro as it was published. `p` and the partition: the next offset. `s` and the schema id:
@@ -48,7 +48,7 @@ from pipeline.engine.state.rocks import batch_of
 from pipeline.errors import AwawayError
 
 FORMAT: Final = 1
-"""Of the layout; another one is set aside."""
+"""Version of the layout; a store of another version is quarantined."""
 
 USER: Final = b"u"
 HEAD: Final = struct.Struct(">Iqqq")
@@ -60,15 +60,15 @@ _COMPLETE_AT: Final = b"t"
 _POSITION: Final = b"p"
 _SCHEMA: Final = b"s"
 _WRITE_BUFFER_BYTES: Final = 32 << 20
-_ASIDE_KEPT: Final = 1
+_QUARANTINED_KEPT: Final = 1
 
 
 class ReadStoreError(AwawayError):
     """The API's store cannot be opened or written.
 
     **Operator action**: free space, correct the folder's permissions, or stop the other API
-    process that uses the same `AWAWAY_DATA_DIR`. The folder may be deleted: it is built anew from
-    the topic.
+    process that uses the same `AWAWAY_DATA_DIR`. The folder may be deleted: the store is rebuilt
+    from the topic.
     """
 
 
@@ -76,7 +76,7 @@ class Identity(msgspec.Struct, frozen=True):
     """What a store was built from.
 
     Attributes:
-        topic_id: the topic's UUID; a topic that was made again has another.
+        topic_id: the topic's UUID; a recreated topic has another.
     """
 
     topic: str
@@ -89,8 +89,10 @@ class Change(NamedTuple):
     """A record of the topic.
 
     Attributes:
-        user: the key. revision: of the record; 0 with a tombstone.
-        record_time_ms: of the Kafka record. value: framed Avro; None is a tombstone.
+        user: the key of the record.
+        revision: the user's revision; 0 with a tombstone.
+        record_time_ms: the Kafka record's timestamp, ms since the epoch.
+        value: framed Avro; None is a tombstone.
     """
 
     user: bytes
@@ -102,7 +104,7 @@ class Change(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What the store has of a user; `value` is framed Avro."""
+    """The store's entry of a user; `value` is framed Avro."""
 
     partition: int
     offset: int
@@ -112,7 +114,7 @@ class Held(NamedTuple):
 
 
 class Applied(NamedTuple):
-    """What became of some changes. `users`: the keys whose record changed."""
+    """The result of some changes; `users` are the keys whose record changed."""
 
     users: list[bytes]
     superseded: int
@@ -120,17 +122,17 @@ class Applied(NamedTuple):
 
 
 def held(raw: bytes) -> Held:
-    """What `raw` has given, in its parts."""
+    """Unpack an entry that `ProgressStore.raw` returned."""
     partition, offset, revision, record_time_ms = HEAD.unpack_from(raw)
     return Held(partition, offset, revision, record_time_ms, raw[HEAD.size :])
 
 
 class ProgressStore:
-    """The store in use; made with `open`.
+    """The store in use.
 
     Args:
-        root: its folder.
-        cache_bytes: of blocks kept in memory.
+        root: the folder of the stores.
+        cache_bytes: max bytes of blocks in memory.
     """
 
     def __init__(self, root: Path, cache_bytes: int) -> None:
@@ -153,56 +155,57 @@ class ProgressStore:
 
     @property
     def identity(self) -> Identity | None:
-        """What it was built from; None when it is empty."""
+        """Return what the store was built from; None when it is empty."""
         raw = self._db.get(_IDENTITY)
         return None if raw is None else msgspec.msgpack.decode(raw, type=Identity)
 
     @property
     def users(self) -> int:
-        """How many users it has."""
+        """Return how many users it has."""
         return self._count
 
     @property
     def complete_at_ms(self) -> int | None:
-        """What was committed before this instant was in it when it was flushed last."""
+        """Return until when it was complete at the last flush, ms since the epoch."""
         raw = self._db.get(_COMPLETE_AT)
         return None if raw is None else _number(raw)
 
     def raw(self, user: bytes) -> bytes | None:
-        """A user's entry, see `held`; None for one that it does not have. Any thread."""
+        """Return a user's entry, see `held`; None without one. Any thread."""
         found: bytes | None = self._db.get(USER + user)
         return found
 
     def get(self, user_id: str) -> Held | None:
-        """What it has of a user. Any thread."""
+        """Return a user's entry, unpacked. Any thread."""
         raw = self.raw(user_id.encode())
         return None if raw is None else held(raw)
 
     def scan(self, start: bytes = b"") -> Iterator[tuple[bytes, Held]]:
-        """Users in the order of their ids, from the first that is not below `start`. Any thread.
+        """List users in the order of their ids, from `start` on. Any thread.
 
-        The iterator sees the store as it was when it began; end it soon.
+        The iterator sees the store as it was at its begin; do not keep it for long.
         """
         for key, raw in self._items(USER, start):
             yield key, held(raw)
 
     def positions(self) -> dict[int, int]:
-        """The next offset by partition."""
+        """Return the next offset of each partition."""
         return {_PARTITION.unpack(key)[0]: _number(raw) for key, raw in self._items(_POSITION, b"")}
 
     def schema(self, schema_id: int) -> str | None:
-        """A writer's schema that was remembered, as JSON text."""
+        """Return a remembered writer's schema, as JSON text."""
         raw = self._db.get(_SCHEMA + _PARTITION.pack(schema_id))
         return None if raw is None else raw.decode()
 
     def remember_schema(self, schema_id: int, text: str) -> None:
-        """Keep a writer's schema, so that the registry is not needed to read what is here."""
+        """Store a writer's schema, so that reading the entries does not need the registry."""
         self._write([(_SCHEMA + _PARTITION.pack(schema_id), text.encode())])
 
     def apply(self, changes: Iterable[Change], positions: Mapping[int, int]) -> Applied:
-        """Take in records of the topic, in the order of each partition, in one write.
+        """Apply records of the topic in one write.
 
         Args:
+            changes: in the order of each partition.
             positions: the next offset of each partition that moved.
         """
         new: dict[bytes, bytes | None] = {}
@@ -233,20 +236,21 @@ class ProgressStore:
         return Applied([key[1:] for key in new], superseded, erased)
 
     def flush(self, complete_at_ms: int | None) -> None:
-        """Bring everything to disk.
+        """Write everything to disk.
 
         Args:
-            complete_at_ms: see there; None leaves it.
+            complete_at_ms: the new value of that property; None keeps the old one.
         """
         if complete_at_ms is not None:
             self._write([(_COMPLETE_AT, _NUMBER.pack(complete_at_ms))])
         self._db.flush()
 
     def replace(self, identity: Identity, reason: str) -> None:
-        """Put an empty store in place, of that identity, and set the old one aside.
+        """Quarantine the store, and put an empty one of another identity in its place.
 
         Args:
-            reason: for a person; it is written beside the old one. Of these the last is kept.
+            reason: for a person; it is written into the old store's folder. Only the last
+                quarantined store is kept.
         """
         if self.identity is None and not self.positions():
             self._write([(_IDENTITY, msgspec.msgpack.encode(identity))])
@@ -256,12 +260,12 @@ class ProgressStore:
         self._count = self._load()
 
     def size_bytes(self) -> int:
-        """Bytes of its files, and of what is still in memory."""
+        """Return the bytes of its files and of its memory tables."""
         names = ("rocksdb.total-sst-files-size", "rocksdb.cur-size-all-mem-tables")
         return sum(self._db.property_int_value(name) or 0 for name in names)
 
     def close(self) -> None:
-        """Flush and close; nobody may read any more."""
+        """Flush and close; no read may follow."""
         self._db.close()
 
     def _load(self) -> int:
@@ -287,16 +291,16 @@ class ProgressStore:
         return db
 
     def _open_next(self, reason: str) -> Rdict:
-        aside = self._root / str(self._number)
-        if aside.is_dir():
-            (aside / "WHY.txt").write_text(f"{reason}\n", encoding="utf-8")
+        old = self._root / str(self._number)
+        if old.is_dir():
+            (old / "WHY.txt").write_text(f"{reason}\n", encoding="utf-8")
         db = self._open(self._number + 1)
         self._number += 1
         fresh = self._root / "CURRENT.new"
         fresh.write_text(f"{self._number}\n", encoding="ascii")
         fresh.replace(self._root / "CURRENT")
         for folder in self._root.iterdir():
-            if folder.name.isdigit() and int(folder.name) < self._number - _ASIDE_KEPT:
+            if folder.name.isdigit() and int(folder.name) < self._number - _QUARANTINED_KEPT:
                 shutil.rmtree(folder, ignore_errors=True)
         return db
 

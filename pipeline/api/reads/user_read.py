@@ -1,37 +1,37 @@
-"""One read of one user: from the request's target to a record that is fresh enough.
+"""Reads one user's record that is fresh enough.
 
-Owns: waiting for a revision, the answer when there is none, ETags, how fresh an answer was,
+Owns: waiting for a revision, the answer when there is no record, ETags, how fresh an answer was,
 remembering rendered answers.
 Does not own: the query's parameters (queries.py), what is shown (views.py), the routes (users.py),
-who may (auth.py).
+authorisation (auth.py).
 
 Invariants:
 - An answer is never older than one that this process gave before, by the store's rule. A store that
-  was never complete may hold old revisions of some users and new ones of others, so nobody is
-  answered from it.
-- The ETag names all that a view is made from: this code's form of it, generation, revision, the
-  date that is today, the policy's version, and the zone of that date where it is another than the
-  record itself gives. It is weak, because `as_of` and `lag_ms` are added each time. A streak that
-  broke overnight has another date, so it is never a 304; nor is the same date in another zone, as
-  a view names its zone.
-- A remembered answer is used only for the very same record, zone, date and policy. The date of a
-  zone can only change at a full minute of UTC, as zones and day starts have no seconds; so it is
-  derived once a minute at most.
-- Of a user at most two answers are remembered: one in the zone that the record gives, under the
-  user's id, and one in another, the last that a reader named. Together all are bounded.
-- A remembered answer is forgotten after its user's record was replaced and before anybody is told
-  that it was. The reader's thread counts, then forgets; the event loop notes the count, reads the
-  record, remembers, and forgets again if the count has moved. So whichever comes first, an answer
-  that was made from the old record is not there when both are through. Each step is one operation
-  on a dict or an int; there is no lock.
+  was never complete may hold old revisions of some users and new ones of others, so no answer is
+  given from it.
+- The ETag names everything that a view is made from: the form of this code, generation, revision,
+  today's date, the policy's version, and the zone of that date where it is not the record's own. It
+  is weak, because `as_of` and `lag_ms` are added each time. A streak that broke overnight has
+  another date, so it is never a 304; nor is the same date in another zone, as a view names its
+  zone.
+- A remembered answer serves only for the very same record, zone, date and policy. The date of a
+  zone changes only at a full minute of UTC, as zones and day starts have no seconds; so it is
+  derived at most once a minute.
+- At most two answers of a user are remembered: one in the zone of the record, under the user's id,
+  and one in the last other zone that a reader named. The number of all answers is bounded.
+- A remembered answer is forgotten after its user's record was replaced and before any listener
+  after this one learns of it. The reader's thread counts the change, then forgets; the event loop
+  notes the count, reads the record, remembers the answer, and forgets it again if the count has
+  moved. So in either order no answer from the old record is left when both have finished. Each step
+  is one operation on a dict or an int, so there is no lock.
 
-All but `_forget` runs on the event loop's thread.
+Everything but `_forget` runs on the event loop's thread.
 """
 
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -49,11 +49,14 @@ from pipeline.observability.api_prometheus import ApiMetrics
 from pipeline.settings.api import ApiSettings
 
 FORM: Final = "2"
-"""Of the views; it changes with any of them, so that a new release is not answered with 304."""
+"""Version of the views' form; it changes with any view, so a new release does not answer 304."""
 
 REVISION_MAX: Final = 2**63 - 1
+"""Max revision that a reader may ask for."""
+
+ReadResult = Literal["fresh", "waited", "stale", "missed"]
 _Key = str | tuple[str]
-"""Of a remembered answer: the user; in a tuple for a zone that the record itself does not give."""
+"""Key of a remembered answer: the user; in a tuple for a zone that is not the record's own."""
 
 _MINUTE_MS: Final = 60_000
 _encode: Final = msgspec.json.Encoder().encode
@@ -99,11 +102,13 @@ class Remembered(Rendered):
 
 
 class Reads:
-    """What the routes of users have in common.
+    """Finds the records of users for the routes.
 
     Args:
-        source: the store and how fresh it is.
-        waiters: for `min_revision`.
+        source: the store and its freshness.
+        policies: the rules in force at each instant.
+        views: make what is shown.
+        now_ms: the time of day, ms since the epoch.
     """
 
     def __init__(
@@ -124,24 +129,24 @@ class Reads:
         self._wait_s_max = settings.api_wait_ms_max / 1000
         self._stale_ms = settings.api_stale_s * 1000
         self._answers_max = settings.api_answers_max
-        # The oldest first; what is full drops them in the order in which they were made.
+        # In the order in which they were made: the oldest is dropped first.
         self._answers: dict[_Key, Remembered] = {}
         self._changes = 0
-        self._results = {"fresh": 0, "waited": 0, "stale": 0, "missed": 0}
-        self._outcomes = {"reused": 0, "rendered": 0}
+        self._results: dict[ReadResult, int] = {"fresh": 0, "waited": 0, "stale": 0, "missed": 0}
+        self._outcomes: dict[Literal["reused", "rendered"], int] = {"reused": 0, "rendered": 0}
         source.listeners.append(self._forget)
         source.listeners.append(self._waiters.changed)
         metrics.before_scrape.append(self._measure)
 
     async def find(self, user: bytes, min_revision: int, tz: str | None = None) -> bytes:
-        """The store's entry of a user.
+        """Return the store's entry of a user.
 
         Args:
-            min_revision: 0 takes what there is.
-            tz: as `user_now`, for what there is instead.
+            min_revision: wait for this revision; 0: any revision will do.
+            tz: as in `user_now`; for the record that an error shows instead.
 
         Raises:
-            ProblemError: 404, there is none; 503, there is none yet or none so new.
+            ProblemError: 404, there is no entry; 503, there is none yet, or none that new.
         """
         is_loaded = self._source.is_loaded
         raw = self._source.store.raw(user) if self._source.is_usable else None
@@ -215,18 +220,18 @@ class Reads:
         )
 
     def as_of(self, raw: bytes) -> AsOf | None:
-        """Until when what is known of this user is complete."""
+        """Return until when a user's entry is complete."""
         return self.as_of_partition(partition_of(raw))
 
     def as_of_partition(self, partition: int) -> AsOf | None:
-        """Until when what is known of these users is complete."""
+        """Return until when the entries of a partition are complete."""
         return self._source.freshness.as_of(partition)
 
     def user_now(self, raw: bytes, tz: str | None = None) -> UserNow:
-        """A store's entry as it is to be read at this instant.
+        """Read a store's entry as of now.
 
         Args:
-            tz: the reader's zone, by its canonical name; None: the user's own (core/reading.py).
+            tz: canonical name of the reader's zone; None: the user's own (core/reading.py).
         """
         now_ms = self.now_ms()
         record = self._source.decode(raw[HEAD.size :])
@@ -236,10 +241,10 @@ class Reads:
     def remembered(
         self, user_id: str, min_revision: int, now_ms: int, tz: str | None = None
     ) -> Remembered | None:
-        """The answer to `progress` that still holds, if there is one; `serve` it.
+        """Return the remembered answer to `progress` if it still holds; then call `serve`.
 
         Args:
-            tz: as `user_now`.
+            tz: as in `user_now`.
         """
         known = self._answers.get(user_id)
         if tz is not None and (known is None or known.tz != tz):
@@ -254,7 +259,7 @@ class Reads:
         return known
 
     def serve(self, known: Remembered, now_ms: int) -> AsOf | None:
-        """Count a remembered answer as a read; says until when it is complete."""
+        """Count a remembered answer as a read; returns until when it is complete."""
         as_of = known.freshness.as_of(known.partition)
         behind = as_of is None or now_ms - as_of.ms > self._stale_ms
         self._results["stale" if behind else "fresh"] += 1
@@ -262,14 +267,14 @@ class Reads:
         return as_of
 
     async def progress(self, user_id: str, min_revision: int, tz: str | None = None) -> Remembered:
-        """The answer to `progress`, made anew.
+        """Make the answer to `progress`, and remember it.
 
         Args:
-            user_id: that can be one.
-            tz: as `user_now`.
+            user_id: a valid id.
+            tz: as in `user_now`.
 
         Raises:
-            ProblemError: as `find`.
+            ProblemError: as in `find`.
         """
         user = user_id.encode()
         changes, freshness = self._changes, self._source.freshness
@@ -286,13 +291,13 @@ class Reads:
         if self._changes != changes:
             answers.pop(key, None)
         while len(answers) > self._answers_max:
-            # The reader's thread may forget one between the two steps; then once more.
+            # The reader's thread may forget one between the two steps; then the loop tries again.
             with suppress(RuntimeError):
                 answers.pop(next(iter(answers), key), None)
         return made
 
     def _forget(self, users: Sequence[bytes]) -> None:
-        """These users' records were replaced. The reader's thread."""
+        """Forget the answers of users whose records were replaced; on the reader's thread."""
         self._changes += 1
         pop = self._answers.pop
         for user in users:
@@ -320,7 +325,7 @@ class Reads:
 
 
 def etag_of(user: UserNow) -> bytes:
-    """The weak ETag of every view of a user who is read at that instant."""
+    """Return the weak ETag of every view of a user as of that instant."""
     record, policy = user.record, user.policy
     version = policy.version.encode().hex()[:32]
     tag = f"{FORM}.{record.generation}.{record.revision}.{user.now.date}.{version}"
@@ -330,7 +335,7 @@ def etag_of(user: UserNow) -> bytes:
 
 
 def matches(if_none_match: bytes, etag: bytes) -> bool:
-    """Whether a client that has these has this; weak comparison, as RFC 9110 has it."""
+    """Tell whether `If-None-Match` names an ETag, by the weak comparison of RFC 9110."""
     if if_none_match == etag or if_none_match.strip() == b"*":
         return True
     wanted = etag.removeprefix(b"W/")
@@ -338,19 +343,19 @@ def matches(if_none_match: bytes, etag: bytes) -> bool:
 
 
 def body_head(view: UserView) -> bytes:
-    """The JSON of a view but for its last members and brace, see `body_of`."""
+    """Encode a view but for its last members and brace, see `body_of`."""
     return _encode(view)[:-1]
 
 
 def body_of(head: bytes, as_of: AsOf | None, now_ms: int) -> bytes:
-    """The JSON of a view as of now."""
+    """Return the JSON of a view as of now."""
     if as_of is None:
         return head + b',"as_of":null,"lag_ms":null}'
     return head + b',"as_of":"%b","lag_ms":%d}' % (as_of.bytes, max(0, now_ms - as_of.ms))
 
 
 def partition_of(raw: bytes) -> int:
-    """The partition that a store's entry came from."""
+    """Return the partition that a store's entry came from."""
     partition: int = HEAD.unpack_from(raw)[0]
     return partition
 

@@ -1,10 +1,10 @@
-"""What the API shows of a user.
+"""The views of a user that the API shows.
 
-Owns: the JSON of each read, and its making from a published record.
-Does not own: the rules (core/reading.py), HTTP (user_read.py, users.py), other people's records.
-Invariant: a view is a function of the record, the zone that it is read in and the date that is
-today there, and the policy: that is what its ETag names. `as_of` and `lag_ms` are added when it is
-sent, so the ETag is weak.
+Owns: the JSON of each read, and making it from a published record.
+Does not own: the rules (core/reading.py), HTTP (user_read.py, users.py).
+Invariant: a view depends on the record, the reader's zone, the date that is today there, and the
+policy; its ETag names all of them. `as_of` and `lag_ms` are added when it is sent, so the ETag is
+weak.
 """
 
 from collections.abc import Iterator
@@ -23,6 +23,8 @@ from pipeline.core.records import Instant, LocalDate, NextPortal, ProgressUpdate
 from pipeline.core.rulebook import Policy, PolicyBook, Portal
 
 EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
+"""Ordinal of the date whose local date is 0."""
+
 InstantText = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 
 
@@ -155,10 +157,11 @@ class Calendar(UserView, frozen=True, kw_only=True):
 
 
 class UserNow(msgspec.Struct, frozen=True, gc=False):
-    """A published record at an instant.
+    """A published record as of an instant.
 
     Attributes:
-        now: where the user stands. policy: in force.
+        now: the user's date and standing at that instant.
+        policy: the rules in force.
     """
 
     record: ProgressUpdated
@@ -170,8 +173,8 @@ class Views:
     """Makes the views.
 
     Args:
-        policies: titles and figures of portals.
-        catalogue: ids of frames.
+        policies: have the titles and figures of portals.
+        catalogue: has the ids of frames.
     """
 
     def __init__(self, policies: PolicyBook, catalogue: GoldenCatalogue) -> None:
@@ -179,7 +182,7 @@ class Views:
         self._catalogue = catalogue
 
     def progress(self, user: UserNow) -> Progress:
-        """The progress of a user who stands there now."""
+        """Make the view of a user's progress."""
         record, standing = user.record, user.now.standing
         end, frame = standing.current_end, standing.cycle_day
         return Progress(
@@ -203,7 +206,7 @@ class Views:
         )
 
     def portals(self, user: UserNow) -> Portals:
-        """The portals of a user."""
+        """Make the view of a user's portals."""
         seen = []
         for each in user.record.portals:
             known = self.portal(each.slug, each.unlocked_at)
@@ -223,7 +226,7 @@ class Views:
         return Portals(**_head(user), portals=seen, next_portal=ahead)
 
     def keys(self, user: UserNow) -> Keys:
-        """The Field Keys of a user."""
+        """Make the view of a user's Field Keys."""
         source = {}
         record = user.record
         for each in record.portals:
@@ -243,10 +246,11 @@ class Views:
         )
 
     def geometry(self, user: UserNow, before: LocalDate, limit: int) -> Geometry:
-        """One page of a user's figures.
+        """Make one page of a user's figures.
 
         Args:
-            before: exclusive. limit: 1 and up.
+            before: only dates before this one.
+            limit: max dates of the page, 1 and up.
         """
         covered, end = user.now.covered, user.now.standing.current_end
         page = list(islice(self._frames(user, before), limit))
@@ -266,7 +270,7 @@ class Views:
         return snapshots(user.now.covered, before, variant, user.policy, self._catalogue)
 
     def calendar(self, user: UserNow, first: LocalDate, last: LocalDate) -> Calendar:
-        """Each date from `first` to `last`."""
+        """Make the calendar of the dates from `first` to `last`."""
         counted = {}
         for start, length in user.now.covered:
             for number in range(max(start, first), min(start + length - 1, last) + 1):
@@ -279,9 +283,7 @@ class Views:
         return Calendar(**_head(user), first=day_of(first), last=day_of(last), days=days)
 
     def portal(self, slug: str, at: Instant) -> Portal | None:
-        """What the policy said of a portal when it was told; a later version where it said nothing,
-        None where none does.
-        """
+        """Find a portal in the policy of an instant, else in the latest version that has it."""
         for policy in (self._policies.at(at), *reversed(self._policies.versions)):
             for portal in policy.portals:
                 if portal.slug == slug:
@@ -290,7 +292,7 @@ class Views:
 
 
 def frame_of(snapshot: Snapshot) -> Frame:
-    """A snapshot as it is shown."""
+    """Make the view of a snapshot."""
     return Frame(
         day_of(snapshot.date),
         snapshot.day,
@@ -303,12 +305,12 @@ def frame_of(snapshot: Snapshot) -> Frame:
 
 
 def asset(asset_id: str) -> Asset:
-    """Where a drawn frame is."""
+    """Return the addresses of a drawn frame."""
     return Asset(asset_id, f"/v1/assets/{asset_id}.svg", f"/v1/assets/{asset_id}.png")
 
 
 def day_of(local_date: LocalDate) -> date:
-    """A local date as a calendar date; of the years 1 to 9999."""
+    """Return a local date as a calendar date, of the years 1 to 9999."""
     return date.fromordinal(local_date + EPOCH_ORDINAL)
 
 

@@ -1,9 +1,10 @@
-"""Reads that wait for a revision.
+"""Lets reads wait for a revision.
 
-Owns: who waits for whom, waking them.
-Does not own: the store, how long a read may wait (users.py).
-Invariants: the number of those who wait is bounded; nobody is woken late: who begins to wait looks
-at the store once more afterwards. Only the event loop's thread touches the list, but for `changed`.
+Owns: which reads wait for which user, waking them.
+Does not own: the store, how long a read may wait (user_read.py).
+Invariants: the number of waiting reads is bounded; no change is missed, as a read looks at the
+store once more after it has joined. Only the event loop's thread uses the list, except for
+`changed`.
 """
 
 import asyncio
@@ -12,10 +13,10 @@ from contextlib import suppress
 
 
 class Waiters:
-    """Those who wait.
+    """The waiting reads.
 
     Args:
-        waiting_max: how many at once.
+        waiting_max: max reads that wait at once.
     """
 
     def __init__(self, waiting_max: int) -> None:
@@ -26,17 +27,17 @@ class Waiters:
 
     @property
     def is_full(self) -> bool:
-        """Whether nobody else may wait."""
+        """Tell whether no further read may wait."""
         return self.count >= self._waiting_max
 
     def changed(self, users: Sequence[bytes]) -> None:
-        """These users' records were replaced. Any thread."""
+        """Wake the reads of users whose records were replaced; on any thread."""
         loop = self._loop
         if loop is None or not self._by_user:
             return
         found = [user for user in users if user in self._by_user]
         if found:
-            # The loop is closed when the process ends; then nobody waits any more.
+            # The loop is closed when the process ends; then no read waits any more.
             with suppress(RuntimeError):
                 loop.call_soon_threadsafe(self._wake, found)
 
@@ -46,7 +47,7 @@ class Waiters:
                 event.set()
 
     def join(self, user: bytes) -> asyncio.Event:
-        """Begin to wait: the event is set at each change of the user. End with `leave`."""
+        """Begin to wait; the event is set at each change of the user. Call `leave` at the end."""
         self._loop = asyncio.get_running_loop()
         event = asyncio.Event()
         self._by_user.setdefault(user, []).append(event)
@@ -54,7 +55,7 @@ class Waiters:
         return event
 
     def leave(self, user: bytes, event: asyncio.Event) -> None:
-        """Wait no more."""
+        """Stop waiting."""
         waiting = self._by_user[user]
         waiting.remove(event)
         if not waiting:

@@ -1,9 +1,9 @@
-"""The drawn frames, over HTTP.
+"""The drawn frames over HTTP.
 
 Owns: the routes below `/v1/assets/`.
-Does not own: the bytes (pictures.py).
-Invariant: an address never changes what it shows, so it may be kept for ever; anybody may have it,
-as it says nothing about anybody.
+Does not own: the bytes (figures.py).
+Invariants: an address always shows the same picture, so it may be cached for ever; no token is
+needed, as a picture says nothing about a user.
 """
 
 import re
@@ -48,7 +48,7 @@ def _operation(name: str, summary: str, media: str) -> Operation:
 
 
 def routes(deps: Dependencies) -> list[BaseRoute]:
-    """SVG and PNG of a frame."""
+    """Return the routes to the SVG and the PNG of a frame."""
     pictures = deps.pictures
 
     def known(request: Request) -> str:
@@ -92,7 +92,7 @@ def routes(deps: Dependencies) -> list[BaseRoute]:
 
 
 def _headers(asset_id: str, suffix: str) -> dict[str, str]:
-    # A rasteriser may change with a release; the id is of the SVG.
+    # The id is that of the SVG; the PNG of it may change with a release of the rasteriser.
     etag = f'"{asset_id}"' if suffix == "svg" else f'W/"{asset_id}"'
     return {
         "ETag": etag,

@@ -1,13 +1,13 @@
-"""Completions over HTTP: taking them in, and telling what became of them.
+"""Completions over HTTP: recording them, and telling what became of them.
 
 Owns: `POST /v1/completions` and `GET /v1/users/{user_id}/completions/{completion_id}`.
-Does not own: sending (intake.py), what is refused at the door (receiving.py), unpacking
-(encodings.py), what is known of a completion (status_lookup.py) and its form (statuses.py).
+Does not own: sending (intake.py), what is refused before it is sent (receiving.py), decompression
+(encodings.py), the status of a completion (status_lookup.py) and its form (statuses.py).
 
-Invariants: 202 means that all in-sync replicas have every completion of the request. What is
-`failed`, 429 or 503 may be sent again, with the same ids; what will never be taken is `refused`,
-or 413 or 422. A user's token takes only that user's completions. One item that is refused never
-takes the others along.
+Invariants: 202 means that all in-sync replicas have every completion of the request. An item that
+`failed`, and a request with 429 or 503, may be sent again with the same ids; what will never be
+accepted is `refused`, or 413 or 422. A user's token sends only that user's completions. A refused
+item never affects the others.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ from pipeline.core.outcome import World
 from pipeline.core.texts import ID_CHARS_MAX, is_id
 
 AT_ONCE_BYTES: Final = 65_536
-"""A body up to this size is taken apart on the event loop, a larger one on a thread."""
+"""Max bytes of a body that is parsed on the event loop; a larger one is parsed on a thread."""
 
 _POSITION: Final = re.compile(r"([0-9]{1,6})-([0-9]{1,18})")
 _POST_QUERY: Final = ("dry_run",)
@@ -63,7 +63,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def routes(deps: Dependencies) -> list[ApiRoute]:
-    """The routes of this module."""
+    """Return the routes of this module."""
     intake = Intake(deps.completions, deps.outcomes, deps.policies, deps.now_ms)
     lookup = StatusLookup(
         deps.outcomes, deps.inputs, deps.completions.topic, deps.settings.api_history_days
@@ -129,19 +129,19 @@ def _position(query: dict[str, str]) -> tuple[int, int] | None:
 
 
 async def _values(deps: Dependencies, request: Request, principal: Principal) -> list[bytes]:
-    """The items of a request's body."""
+    """Read the items of a request's body."""
     _check_media(request)
     encodings = encodings_of(request.headers.getlist("content-encoding"))
     settings = deps.settings
     most = records_max(settings, principal)
     body = await request.body()
 
-    def taken_apart() -> list[bytes]:
+    def parsed() -> list[bytes]:
         return items_of(unpacked(body, encodings, settings.api_body_bytes_max), most)
 
     if encodings or len(body) > AT_ONCE_BYTES:
-        return await asyncio.to_thread(taken_apart)
-    return taken_apart()
+        return await asyncio.to_thread(parsed)
+    return parsed()
 
 
 def _check_media(request: Request) -> None:
@@ -193,7 +193,7 @@ _KINDS: Final = {
     FORBIDDEN: (403, "forbidden", "Forbidden"),
     TOO_LARGE: (413, "completion-too-large", "Completion too large"),
 }
-"""How a request is answered whose items were all refused for the same kind of reason."""
+"""The answer to a request whose items were all refused for the same kind of reason."""
 
 _RETRY: Final = {"Retry-After": "Seconds until the same may succeed."}
 _AUTH: Final = {

@@ -1,12 +1,12 @@
 """The live stream of a user, as server-sent events.
 
 Owns: `GET /v1/users/{user_id}/events`: who may listen, how many, when a stream ends.
-Does not own: what a stream sends (stream.py), who gets which record (hub.py).
+Does not own: what a stream sends (stream.py), which client gets which record (hub.py).
 
-Invariants: who may listen is settled before the first byte, so what is wrong is answered as a
-problem. A stream may be ended at any time, as its client resumes, and is: at a stop, when its
-client is slow, when its token ends, after `api_stream_s_max`. It is never silent for longer than
-the heartbeat, whatever is read for it meanwhile.
+Invariants: all checks come before the first byte, so an error is answered as a problem. A stream
+may end at any time, as its client resumes; it ends at a stop of the process, when its client is
+slow, when its token ends, and after `api_stream_s_max`. It is never silent for longer than the
+heartbeat, whatever is read for it meanwhile.
 """
 
 import asyncio
@@ -32,7 +32,11 @@ from pipeline.api.routes.users import TZ, USER_ID
 from pipeline.codec.errors import CodecError
 
 REPLAYS_AT_ONCE: Final = 4
+"""Max replays that run at the same time."""
+
 _SEND_S_MAX: Final = 10.0
+"""Max seconds that one write to a client may take."""
+
 _HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store"),
@@ -43,7 +47,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class HubService:
-    """Runs the hub's side of the event loop with the process."""
+    """Runs the hub on the event loop as a service of the process."""
 
     def __init__(self, hub: Hub, stopping: asyncio.Event) -> None:
         self._hub = hub
@@ -51,7 +55,7 @@ class HubService:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Bind the hub to this loop, and end its streams when the process is to end."""
+        """Bind the hub to this loop, and end its streams when the process is about to end."""
         self._hub.bind()
         self._task = asyncio.create_task(self._end())
 
@@ -67,12 +71,12 @@ class HubService:
 
 
 class EventStream(Response):
-    """The answer: runs until one side ends it.
+    """The answer, which runs until one side ends it.
 
     Args:
-        opening: what it begins with.
-        until_s: how long it may last, s.
-        heartbeat_s: longest silence.
+        opening: the first bytes.
+        until_s: max seconds that it may last.
+        heartbeat_s: max seconds without a byte.
     """
 
     def __init__(
@@ -119,7 +123,7 @@ class EventStream(Response):
                 await watch
 
     async def _catch_up(self, send: Send) -> None:
-        """Send a part of what was missed, with signs of life while it is read."""
+        """Send a part of what the client missed, with heartbeats while it is read."""
         client = self._stream.client
         reading = asyncio.create_task(self._stream.catch_up())
         over = asyncio.create_task(client.over.wait())
@@ -152,7 +156,7 @@ async def _send(send: Send, text: bytes, *, more: bool = True) -> None:
 
 
 def routes(deps: Dependencies) -> list[ApiRoute]:
-    """The route of this module."""
+    """Return the route of this module."""
     hub, settings = deps.live.hub, deps.settings
 
     async def events(request: Request) -> Response:

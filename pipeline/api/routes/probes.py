@@ -1,10 +1,10 @@
-"""What supervisors and scrapers ask, and the API's own description.
+"""The probes of supervisors and scrapers, and the API's own description.
 
 Owns: `/livez`, `/readyz`, `/startupz`, `/metrics`, `/v1/openapi.json`.
-Does not own: the values of metrics (api_prometheus.py), the document's making (openapi.py).
-Invariant: no token is needed, and no user is named. A broker that is away makes nothing unready:
-reads are answered from the store. Nor does an index of outcomes that takes long to build: it is
-waited for, so that no restart forgets what became of a completion, but not for ever.
+Does not own: the values of metrics (api_prometheus.py), making the document (openapi.py).
+Invariants: no token is needed, and no answer names a user. The process stays ready while the broker
+is away, as reads are answered from the store. It is not ready until the index of outcomes is
+complete, so that no restart forgets what became of a completion; but it does not wait for ever.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,8 +22,8 @@ from pipeline.api.http.openapi import Answer, ApiRoute, Operation, document
 from pipeline.api.reads.materialise import Materialiser, State
 
 
-class Verdict(msgspec.Struct, frozen=True):
-    """Whether it is so, and the reasons why not, one sentence each."""
+class Probe(msgspec.Struct, frozen=True):
+    """The answer to a probe: whether it is so, and the reasons why not, one sentence each."""
 
     ok: bool
     reasons: list[str]
@@ -38,12 +38,12 @@ _DOCUMENT: Final = Operation(
 
 
 def _probe(name: str, summary: str) -> Operation:
-    answers = {200: Answer("It is so.", Verdict), 503: Answer("It is not.", Verdict)}
+    answers = {200: Answer("It is so.", Probe), 503: Answer("It is not.", Probe)}
     return Operation(id=name, summary=summary, tag="health", answers=answers)
 
 
 def not_alive(deps: Dependencies) -> list[str]:
-    """Reasons to kill the process; it cannot mend itself."""
+    """List the reasons to kill the process, as it cannot recover by itself."""
     found = not_live(deps.source)
     if deps.completions.is_dead:
         found.append("no acknowledgement of a completion is served any more; the log says why")
@@ -51,17 +51,17 @@ def not_alive(deps: Dependencies) -> list[str]:
 
 
 def not_live(source: Materialiser) -> list[str]:
-    """Reasons why reads cannot go on in this process."""
+    """List the reasons why this process cannot go on with reads."""
     if source.state is State.FAILED:
         return [f"the store cannot go on: {source.reason}"]
     return []
 
 
 def not_ready(source: Materialiser) -> list[str]:
-    """Reasons to send reads elsewhere.
+    """List the reasons to send reads to another process.
 
-    A store on disk that cannot be brought up to date, because no broker answers, is better than
-    none; but while one answers, reads wait until it is, so that no restart takes anybody back.
+    While no broker answers, an old store on disk is better than none. While one answers, reads wait
+    until the store is up to date, so that no restart shows a user an older record.
     """
     if source.is_loaded:
         return not_live(source)
@@ -73,10 +73,10 @@ def not_ready(source: Materialiser) -> list[str]:
 
 
 def index_not_ready(deps: Dependencies, waited_s: float) -> list[str]:
-    """Reasons to ask others what became of a completion.
+    """List the reasons to ask another process what became of a completion.
 
     Args:
-        waited_s: how long the index was waited for.
+        waited_s: how long this process has waited for the index, s.
     """
     is_known = deps.outcomes.complete_at_ms is not None
     is_broker_away = deps.source.state is State.CONNECTING and deps.source.reason
@@ -86,10 +86,10 @@ def index_not_ready(deps: Dependencies, waited_s: float) -> list[str]:
 
 
 def routes(deps: Dependencies, described: Sequence[BaseRoute]) -> list[BaseRoute]:
-    """The routes.
+    """Return the routes of this module.
 
     Args:
-        described: what the document describes.
+        described: the routes that the document describes.
     """
 
     async def scrape(request: Request) -> Response:
@@ -112,7 +112,7 @@ def routes(deps: Dependencies, described: Sequence[BaseRoute]) -> list[BaseRoute
         async def answer(request: Request) -> Response:
             del request
             found = reasons()
-            body = msgspec.json.encode(Verdict(not found, found))
+            body = msgspec.json.encode(Probe(not found, found))
             return Response(body, 503 if found else 200, media_type="application/json")
 
         return answer
@@ -131,5 +131,5 @@ def routes(deps: Dependencies, described: Sequence[BaseRoute]) -> list[BaseRoute
 
 
 def encode_document(content: dict[str, object]) -> bytes:
-    """The document as it is served and kept in docs/openapi.json."""
+    """Encode the document as it is served, and as docs/openapi.json has it."""
     return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"

@@ -1,14 +1,14 @@
-"""The reads of a user, over HTTP.
+"""The reads of a user over HTTP.
 
-Owns: the routes below `/v1/users/{user_id}/`, their parameters and headers.
-Does not own: what a query may hold (queries.py), finding the record (user_read.py), what is shown
+Owns: the routes below `/v1/users/{user_id}/` that read, their parameters and headers.
+Does not own: the values of a query (queries.py), finding the record (user_read.py), what is shown
 (views.py), the live stream (live.py).
 Invariants: the caller is authorised and the id is checked before anything is looked up; HEAD is
 answered as GET, without the body. Both ways to `progress`, this one and fast_path.py, end in
 `ProgressRead.answer`, so they cannot differ.
 
-These are plain ASGI applications: most requests end here, and a Request and a Response object each
-cost more than the answer.
+These are plain ASGI applications: most requests come here, and a Request or a Response object costs
+more than the whole answer.
 """
 
 from abc import ABC, abstractmethod
@@ -45,12 +45,22 @@ from pipeline.api.reads.views import Calendar, Geometry, Keys, Portals, Progress
 from pipeline.core.texts import ID_CHARS_MAX
 
 CALENDAR_DAYS_MAX: Final = 1_100
+"""Max dates of a calendar."""
+
 CALENDAR_DAYS: Final = 366
+"""Dates of a calendar whose query does not say."""
+
 PAGE: Final = 108
+"""Dates of a page of geometry whose query does not say."""
+
 PAGE_MAX: Final = 366
+"""Max dates of a page of geometry."""
+
 _JSON_TYPE: Final = (b"content-type", b"application/json")
 _PRIVATE: Final = (b"cache-control", b"private, no-cache")
-_FAR: Final = 10_000
+_FAR_DAYS: Final = 10_000
+"""Days beyond today that are after every date of a user."""
+
 _NO_QUERY: Final[Mapping[str, str]] = {}
 USER_ID: Final = Parameter(
     "user_id",
@@ -245,7 +255,7 @@ class _Geometry(UserRead):
     parameters = ("before", "limit", "tz", "min_revision")
 
     def view(self, user: UserNow, query: Mapping[str, str]) -> UserView:
-        before = date_of_query(query, "before", user.now.date + _FAR)
+        before = date_of_query(query, "before", user.now.date + _FAR_DAYS)
         limit = number_of(query, "limit", PAGE, 1, PAGE_MAX)
         return self._reads.views.geometry(user, before, limit)
 
@@ -270,7 +280,7 @@ _FIRST_DATE: Final = date_of_query({"first": "0001-01-01"}, "first", 0)
 
 
 def routes(deps: Dependencies) -> list[BaseRoute]:
-    """The reads of users; `progress`, which is called most, first."""
+    """Return the routes; `progress`, which is called most, is the first."""
     at = USERS
     return [
         ApiRoute(
