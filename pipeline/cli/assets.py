@@ -24,7 +24,7 @@ StoreOption = Annotated[
     str | None,
     typer.Option(
         "--store",
-        help="A folder or a URL (s3://, gs://, az://, file://); by default the setting assets_url.",
+        help="A folder or a URL (s3://, gs://, az://, file://); default: the setting assets_url.",
     ),
 ]
 VariantOption = Annotated[int | None, typer.Option(min=0, max=VARIANTS - 1, help="The palette.")]
@@ -54,9 +54,10 @@ def publish(
     ] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Put the catalogue into the object store, once; run it again and it verifies.
+    """Write the catalogue to the object store; if it is there already, verify it.
 
-    Every object is named by the hash of its bytes and only ever created. The manifest comes last.
+    Every object is named by the hash of its bytes, and is never overwritten. The manifest is
+    written last.
     """
     from pipeline.ops.assets import catalogue as assets  # noqa: PLC0415 - loads the object store's client
 
@@ -89,7 +90,7 @@ def check(
     deep: Annotated[bool, typer.Option("--deep", help="Read and hash every object.")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """See that the whole catalogue is in the store, as a worker does before it starts."""
+    """Check that the whole catalogue is in the store, as a worker does before it starts."""
     from pipeline.ops.assets import catalogue as assets  # noqa: PLC0415 - loads the object store's client
 
     url = _store_url(store)
@@ -109,7 +110,7 @@ def render(
     size: Annotated[int, typer.Option(min=16, max=4096, help="Side of a PNG, in pixels.")] = 512,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Write frames as pictures, in one variant or in all."""
+    """Write frames as picture files, in one variant or in all."""
     from pipeline.ops.assets.pictures import write_frames  # noqa: PLC0415 - loads the rasteriser
 
     chosen = _frames(frames)
@@ -134,13 +135,14 @@ def sheet(
     variant: VariantOption = None,
     frame: Annotated[int | None, typer.Option(min=1, max=FRAMES, help="The frame.")] = None,
     size: Annotated[int, typer.Option(min=16, max=1024, help="Side of a cell, in pixels.")] = 198,
-    plain: Annotated[bool, typer.Option("--plain", help="One ground for the page.")] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="One background for the page.")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Draw a contact sheet as PNG.
 
-    The thirteen completed figures; with --variant its whole cycle; with --frame that frame in all
-    variants. The README's picture is `awaway assets sheet docs/images/figures.png --plain`.
+    It shows the thirteen completed figures; with --variant the whole cycle in that palette; with
+    --frame that frame in all palettes. The README's picture is
+    `awaway assets sheet docs/images/figures.png --plain`.
     """
     from pipeline.ops.assets import pictures  # noqa: PLC0415 - loads the rasteriser
 

@@ -2,7 +2,7 @@
 
 Owns: the command's options, what it prints, its exit code.
 Does not own: the demonstration (pipeline/dev/demo/).
-Invariant: exit code 0 says that pipeline, oracle and plan agree in everything.
+Invariant: exit code 0 means that pipeline, oracle and ground truth agree in everything.
 """
 
 import shlex
@@ -25,14 +25,16 @@ if TYPE_CHECKING:
 
 def command(  # noqa: PLR0913 - one for each option
     *,
-    users: Annotated[int, typer.Option(min=1, max=200_000, help="How many people.")] = 3_000,
-    days: Annotated[int, typer.Option(min=1, max=400, help="How many days they practise.")] = 30,
+    users: Annotated[int, typer.Option(min=1, max=200_000, help="Number of users.")] = 3_000,
+    days: Annotated[
+        int, typer.Option(min=1, max=400, help="Number of days that they practise.")
+    ] = 30,
     seed: Annotated[
-        int, typer.Option(help="Fixes the people and what they do; the days end now.")
+        int, typer.Option(help="Seed of the users and what they do; the days end now.")
     ] = 1,
     keep: Annotated[
         bool,
-        typer.Option("--keep", help="Leave Kafka, the registry and a console up, to look around."),
+        typer.Option("--keep", help="Leave Kafka, the registry and a console running."),
     ] = False,
     kill: Annotated[
         int, typer.Option(min=0, max=50, hidden=True, help="Kill the worker so many times.")
@@ -42,12 +44,12 @@ def command(  # noqa: PLR0913 - one for each option
     ] = Path(".local/demo"),
     output: OutputOption = Output.TEXT,
 ) -> int:
-    """Watch simulated practice, a month of it or --days, flow through the whole pipeline.
+    """Watch a simulated month of practice, or --days, flow through the whole pipeline.
 
-    Starts Kafka and a schema registry of its own, makes up people who practise, lapse, travel, go
-    offline and send garbage, runs a worker on what they send, and compares everything that comes
-    out with an independent model and with what was planted. Ends with a page of the figures that
-    were reached.
+    Starts a Kafka and a schema registry of its own, generates users who practise, lapse, travel,
+    go offline and send garbage, and runs a worker on their inputs. Then it compares everything
+    that the worker published with an independent model and with the generator's ground truth. At
+    the end it writes a page of the figures that the users reached.
 
     Exit codes: 0 everything agrees, 1 something differs or failed.
     """

@@ -1,8 +1,8 @@
-"""`awaway local`: the Kafka and the schema registry of this machine.
+"""`awaway local`: Kafka and a schema registry on this machine.
 
 Owns: the three commands, what they print and their exit codes.
 Does not own: the stack (pipeline/dev/local/stack.py).
-Invariant: running any of them twice does no more than running it once.
+Invariant: each of them is idempotent.
 """
 
 from pathlib import Path
@@ -23,7 +23,7 @@ app = typer.Typer(no_args_is_help=True)
 
 RootOption = Annotated[
     Path,
-    typer.Option("--root", envvar="AWAWAY_STACK_DIR", help="The folder with the data and logs."),
+    typer.Option("--root", envvar="AWAWAY_STACK_DIR", help="The folder of data and logs."),
 ]
 _DEFAULT_ROOT = Path(".local/stack")
 
@@ -33,19 +33,19 @@ def up(
     *,
     root: RootOption = _DEFAULT_ROOT,
     kafka_port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Kafka's port; a free one by default.")
+        int | None, typer.Option(min=1, max=65535, help="Kafka's port; default: a free one.")
     ] = None,
     registry_port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="The registry's port; a free one too.")
+        int | None, typer.Option(min=1, max=65535, help="The registry's port; default: a free one.")
     ] = None,
     max_hours: Annotated[
-        float, typer.Option(min=0.01, max=168, help="Hours after which it stops by itself.")
+        float, typer.Option(min=0.01, max=168, help="Hours after which both stop by themselves.")
     ] = 12.0,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Start Kafka and the registry, and leave them running.
 
-    The first time this fetches some 200 MB. When they run already, it says so.
+    The first start downloads about 200 MB. If both run already, nothing changes.
     """
     stack = _stack(root, kafka_port=kafka_port, registry_port=registry_port, lifetime_h=max_hours)
     with ProgressLine() as progress:
@@ -64,14 +64,14 @@ def down(
     *,
     root: RootOption = _DEFAULT_ROOT,
     delete_data: Annotated[
-        bool, typer.Option("--delete-data", help="Remove topics, schemas and logs as well.")
+        bool, typer.Option("--delete-data", help="Delete topics, schemas and logs as well.")
     ] = False,
     yes: YesOption = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
     """Stop Kafka and the registry. Their data stays."""
     if delete_data:
-        confirm(f"All topics and schemas in {root} will be gone", "delete", yes)
+        confirm(f"All topics and schemas in {root} will be lost", "delete", yes)
     ran = _stack(root).down(delete_data=delete_data)
     message = "the stack is down" if ran else f"no stack was up in {root}"
     show(
@@ -83,7 +83,7 @@ def down(
 
 @app.command()
 def status(*, root: RootOption = _DEFAULT_ROOT, output: OutputOption = Output.TEXT) -> None:
-    """Ask both servers how they are. Exit code 1 unless both answer."""
+    """Show whether both servers answer. Exits with 1 unless they do."""
     found = _stack(root).status()
     show(_as_dict(found), output, lambda console: _render_status(console, found))
     if found.health != "up":

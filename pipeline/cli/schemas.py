@@ -1,9 +1,9 @@
-"""`awaway schemas`: the registry's schemas as `schemas/*.avsc` has them.
+"""`awaway schemas`: the registry's schemas, as `schemas/*.avsc` defines them.
 
 Owns: the commands, what they print and their exit codes.
 Does not own: comparing and registering (ops/schemas/sync.py).
-Invariant: only `register` changes anything; `plan` leaves with 3 when it would, and with 1 when it
-would refuse.
+Invariant: only `register` changes anything; `plan` exits with 3 when `register` would change
+something, and with 1 when it would refuse.
 """
 
 from collections.abc import Mapping
@@ -26,15 +26,19 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 
 FolderOption = Annotated[
-    Path | None, typer.Option("--schemas", help="The .avsc files; else the setting schemas_dir.")
+    Path | None,
+    typer.Option("--schemas", help="The .avsc files; default: the setting schemas_dir."),
 ]
 FileOption = Annotated[
-    Path | None, typer.Option("--file", help="The topics.yaml; else the setting topics_file.")
+    Path | None, typer.Option("--file", help="The topics.yaml; default: the setting topics_file.")
 ]
 RegistryOption = Annotated[
-    str | None, typer.Option("--registry-url", help="The registry; else the setting registry_url.")
+    str | None,
+    typer.Option("--registry-url", help="The registry; default: the setting registry_url."),
 ]
-PrefixOption = Annotated[str | None, typer.Option("--prefix", help="Instead of topic_prefix.")]
+PrefixOption = Annotated[
+    str | None, typer.Option("--prefix", help="Used instead of the setting topic_prefix.")
+]
 
 
 @app.command()
@@ -48,7 +52,7 @@ def plan(
 ) -> None:
     """Show how the registry differs from our schemas. Changes nothing.
 
-    Exit 3 when `register` would change something, 1 when it would refuse to.
+    Exits with 3 if `register` would change something, with 1 if it would refuse to.
     """
     from pipeline.ops.schemas import sync as schemas  # noqa: PLC0415 - loads the registry's client
 
@@ -71,7 +75,10 @@ def check(
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask the registry.")] = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Check that our schemas may follow the released and the registered ones. Changes nothing."""
+    """Check that our schemas are compatible with the released and the registered ones.
+
+    Changes nothing.
+    """
     from pipeline.ops.schemas import sync as schemas  # noqa: PLC0415 - loads the registry's client
 
     loaded_file, loaded_folder = _files(folder, file)
@@ -99,7 +106,7 @@ def register(
     prefix: PrefixOption = None,
     allow_incompatible: Annotated[
         list[str] | None,
-        typer.Option("--allow-incompatible", help="A subject whose readers may break. Repeatable."),
+        typer.Option("--allow-incompatible", help="Subject whose consumers may break. Repeatable."),
     ] = None,
     output: OutputOption = Output.TEXT,
 ) -> None:

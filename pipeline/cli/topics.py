@@ -1,8 +1,8 @@
-"""`awaway topics`: the topics as `topics.yaml` has them.
+"""`awaway topics`: the cluster's topics, as `topics.yaml` defines them.
 
 Owns: the commands, what they print and their exit codes.
 Does not own: comparing and changing (ops/topics/sync.py), the file (ops/topics/file.py).
-Invariant: only `apply` changes anything; `plan` leaves with 3 when there is something to do.
+Invariant: only `apply` changes anything; `plan` exits with 3 when there is something to do.
 """
 
 from pathlib import Path
@@ -24,34 +24,42 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 
 FileOption = Annotated[
-    Path | None, typer.Option("--file", help="The topics.yaml; by default the setting topics_file.")
+    Path | None, typer.Option("--file", help="The topics.yaml; default: the setting topics_file.")
 ]
 BrokersOption = Annotated[
-    str | None, typer.Option("--bootstrap-servers", help="Brokers, host:port; else the setting.")
+    str | None,
+    typer.Option("--bootstrap-servers", help="Brokers, host:port; default: the setting."),
 ]
-PrefixOption = Annotated[str | None, typer.Option("--prefix", help="Instead of topic_prefix.")]
+PrefixOption = Annotated[
+    str | None, typer.Option("--prefix", help="Used instead of the setting topic_prefix.")
+]
 GenerationOption = Annotated[
-    str | None, typer.Option("--generation", help="Whose changelogs; else the setting.")
+    str | None,
+    typer.Option("--generation", help="Generation of the changelogs; default: the setting."),
 ]
 PartitionsOption = Annotated[
-    int | None, typer.Option("--partitions", min=1, max=1024, help="Instead of the file's.")
+    int | None, typer.Option("--partitions", min=1, max=1024, help="Used instead of the file's.")
 ]
 ReplicationOption = Annotated[
-    int | None, typer.Option("--replication", min=1, max=9, help="Instead of the file's.")
+    int | None, typer.Option("--replication", min=1, max=9, help="Used instead of the file's.")
 ]
 SimulatedTimeOption = Annotated[
     bool,
     typer.Option(
-        "--simulated-time", help="Inputs take the producer's time: for a demo, never production."
+        "--simulated-time",
+        help="Inputs keep the producer's timestamps: for a demo, never in production.",
     ),
 ]
 DeleteOption = Annotated[
     list[str] | None,
-    typer.Option("--delete", help="A topic's full name; its data will be gone. Repeatable."),
+    typer.Option("--delete", help="Full name of a topic to delete with its data. Repeatable."),
 ]
 AddPartitionsOption = Annotated[
     list[str] | None,
-    typer.Option("--add-partitions", help="A topic's full name; users will move. Repeatable."),
+    typer.Option(
+        "--add-partitions",
+        help="Full name of a topic that may get partitions; users move between them. Repeatable.",
+    ),
 ]
 
 
@@ -69,7 +77,7 @@ def plan(  # noqa: PLR0913 - one parameter an option
     add_partitions: AddPartitionsOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Show how the cluster differs from the file. Changes nothing; exit 3 when it differs."""
+    """Show how the cluster differs from the file. Changes nothing; exits with 3 if it differs."""
     from pipeline.ops.topics import sync as topics  # noqa: PLC0415 - loads the Kafka client
 
     settings = _settings(bootstrap_servers, file, prefix, generation)
@@ -98,12 +106,15 @@ def apply(  # noqa: PLR0913 - one parameter an option
     yes: YesOption = False,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Make the cluster as the file says. What would lose data is refused unless named."""
+    """Create and change topics as the file says.
+
+    A change that loses data is refused unless its topic is named in an option.
+    """
     from pipeline.ops.topics import sync as topics  # noqa: PLC0415 - loads the Kafka client
 
     settings = _settings(bootstrap_servers, file, prefix, generation)
     for name in delete or ():
-        confirm(f"All records of {name} will be gone, for everybody", name, yes)
+        confirm(f"All records of {name} will be lost, for everybody", name, yes)
     done = topics.apply(
         _admin(settings),
         topics.load_topics(settings.topics_file),
@@ -120,7 +131,7 @@ def dump(
     prefix: PrefixOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Print what the cluster has, as YAML (or JSON)."""
+    """Print the cluster's topics, as YAML or JSON."""
     from pipeline.ops.strict_yaml import parse_yaml  # noqa: PLC0415 - the same
     from pipeline.ops.topics import sync as topics  # noqa: PLC0415 - loads the Kafka client
 
@@ -131,7 +142,7 @@ def dump(
 
 @app.command()
 def validate(*, file: FileOption = None, output: OutputOption = Output.TEXT) -> None:
-    """Check the file alone, without a cluster."""
+    """Check the file only, without a cluster."""
     loaded, target = _offline(file, None, None)
     names = [wanted.name for wanted in loaded.wanted(target)]
     show({"valid": True, "topics": names}, output, lambda c: c.print(f"{len(names)} topics, valid"))
@@ -145,7 +156,7 @@ def acls(
     generation: GenerationOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Print who may do what, as arguments of Kafka's kafka-acls."""
+    """Print the permissions that each process needs, as arguments of Kafka's kafka-acls."""
     from pipeline.ops.topics.acls import rules  # noqa: PLC0415 - only this command needs it
 
     found = rules(*_offline(file, prefix, generation))
