@@ -35,8 +35,9 @@ from bench.errors import BenchError
 from bench.ground import Ground
 from bench.histogram import histogram, summary
 from pipeline.api.console.sampling import buckets, quantile, reading_of
-from pipeline.clock import now_ms, rfc3339
+from pipeline.clock import now_ms
 from pipeline.dev.local.stack import LocalStack
+from pipeline.dev.workload.wire import plain_completion
 from pipeline.observability.api_metrics import READABLE
 from pipeline.observability.metrics import INGEST_TO_COMMIT
 
@@ -44,7 +45,6 @@ SECRET: Final = "a secret of this benchmark alone, and of no use elsewhere"
 ISSUER: Final = "bench"
 WARM_S: Final = 5
 CONNECTIONS: Final = 256
-SESSION_MS: Final = 1_200_000
 READY_S_MAX: Final = 120.0
 READABLE_S_MAX: Final = 60.0
 AGAIN_S: Final = 0.2
@@ -105,25 +105,11 @@ class Connections:
         return int(head.split(b" ", 2)[1])
 
 
-def completion(number: int, run: str) -> tuple[str, bytes]:
-    """A user of their own and a completion that ends now."""
-    user, end_ms = f"{run}-{number}", now_ms()
-    content = {
-        "completion_id": f"completion-{number}",
-        "user_id": user,
-        "session_id": f"session-{number}",
-        "practice": "breath",
-        "started_at": rfc3339(end_ms - SESSION_MS),
-        "completed_at": rfc3339(end_ms),
-        "tz": "Europe/Berlin",
-    }
-    return user, json.dumps(content).encode()
-
-
 async def one(connections: Connections, number: int, run: str, due_s: float) -> Timed:
     """Post a completion when it is due, and read until it shows."""
     await asyncio.sleep(max(0.0, due_s - time.monotonic()))
-    user, body = completion(number, run)
+    user = f"{run}-{number}"
+    body = plain_completion(user, f"completion-{number}", now_ms())
     sent = 1
     while (status := await connections.ask("POST", "/v1/completions", body)) != 202:
         if status not in (429, 503) or time.monotonic() - due_s > READABLE_S_MAX:

@@ -1,8 +1,9 @@
-"""What one worker takes and gives when it is asked for too much: measured, for docs/BOUNDS.md.
+"""Memory, rate and delays of one worker that gets more than it can take, for docs/BOUNDS.md.
 
-Owns: the scenes, and the figures from outside: resident memory, events a second, delays.
-Does not own: what limits them, which are settings of the worker.
-Invariant: every scene is drained to the end, so what is measured is all of it.
+Owns: the scenes, and the figures measured from outside: resident memory, events a second, delays.
+Does not own: the limits, which are settings of the worker.
+Invariant: every scene goes on until all of its input is committed, so that the figures are of all
+of it.
 """
 
 import argparse
@@ -21,9 +22,12 @@ from bench.measure import ProcessWatch
 from chaos.fleet import Worker
 from chaos.ground import Ground, prepared
 from chaos.ledger import Ledger
-from chaos.load import DAY_MS, MINUTE_MS, Load, Mixture, completion_json
+from chaos.load import Load
 from pipeline.clock import now_ms
 from pipeline.codec.partitioner import partition_of
+from pipeline.dev.workload.people import DAY_MS, MINUTE_MS
+from pipeline.dev.workload.steady import Steady, completions_of, records_of, users_at_random
+from pipeline.dev.workload.wire import plain_completion
 
 ROOT: Final = Path(".local")
 DRAIN_S: Final = 3_600.0
@@ -42,8 +46,8 @@ class Row:
     """One scene's figures.
 
     Attributes:
-        delay_s: the median and the greatest, from an input's append to its effects, of what
-            came in beside; None where nothing did.
+        delay_s: the median and the greatest delay from an input's append to its effects, of the
+            inputs that came in beside the flood; None where there were none.
     """
 
     scene: str
@@ -80,14 +84,14 @@ class Scenes:
         }
 
     def idle(self) -> Row:
-        """A worker that has nothing to do."""
+        """The worker has nothing to do."""
         ledger = self._ledger()
         with _worker(ledger) as (watch, _):
             time.sleep(3)
             return Row("idle", 0, 0, watch.close() // MIB)
 
     def flood(self) -> Row:
-        """Everything is there when the worker starts; every user has ten completions."""
+        """The whole input is there when the worker starts; users have ten completions each."""
         return self._drained("flood", self._many_users(self._events))
 
     def poison(self) -> Row:
@@ -100,17 +104,17 @@ class Scenes:
         return self._drained("poison", records())
 
     def hot_user(self) -> Row:
-        """One user has them all, one a second, so that nearly all overlap."""
+        """One user has all completions, one a second, so that nearly all overlap."""
         now = now_ms()
         step = max(1, WINDOW_MS // self._hot_events)
         records = (
-            (b"hot", completion_json("hot", f"h{n}", now - MINUTE_MS - n * step))
+            (b"hot", plain_completion("hot", f"h{n}", now - MINUTE_MS - n * step))
             for n in range(self._hot_events)
         )
         return self._drained("hot_user", records)
 
     def slow_broker(self) -> Row:
-        """Every request of the worker takes a tenth of a second more."""
+        """Every request of the worker takes a tenth of a second longer."""
         self._ground.proxy.slow_s = SLOW_S
         try:
             return self._drained(
@@ -122,11 +126,11 @@ class Scenes:
             self._ground.proxy.slow_s = 0.0
 
     def one_partition_behind(self) -> Row:
-        """One partition has the flood; fifty events a second come in beside, everywhere."""
+        """One partition has the flood; beside it, every partition gets a few events a second."""
         return self._behind("one_partition_behind")
 
     def behind_short_queue(self) -> Row:
-        """The same, with less fetched ahead."""
+        """The same, and the worker fetches less ahead."""
         return self._behind("behind_short_queue", FETCH_QUEUE_MIB_MAX=str(SHORT_QUEUE_MIB))
 
     def _behind(self, name: str, **settings: Any) -> Row:
@@ -137,7 +141,7 @@ class Scenes:
             if partition_of(record[0], ledger.partitions) == 0
         ]
         _preload(ledger, flooded)
-        load = Load(ledger, Mixture(1, 1_000, ledger.partitions), LIVE_PER_S)
+        load = Load(ledger, 1, 1_000, LIVE_PER_S)
         with _worker(ledger, **settings) as (watch, started_at):
             load.start()
             seconds = _drain(ledger, started_at, len(flooded), ledger.topic("completions"), 0)
@@ -160,16 +164,13 @@ class Scenes:
         return self._ground.ledger(f"bounds{self._ledgers}.")
 
     def _many_users(self, events: int) -> Iterator[Record]:
-        now = now_ms()
-        users = max(1, events // 10)
-        for n in range(events):
-            user, day = f"user-{n % users}", n // users
-            value = completion_json(user, f"c{n}", now - MINUTE_MS - day * DAY_MS)
-            yield user.encode(), value
+        steady = Steady(events, max(1, events // 10), now_ms(), duplicate_share=0.0)
+        for record in records_of(steady, completions_of(steady, users_at_random(steady))):
+            yield record.key or b"", record.value or b""
 
 
 def _preload(ledger: Ledger, records: Sequence[Record] | Iterator[Record]) -> int:
-    """Put records into the topic; returns how many."""
+    """Put records into the topic; return how many."""
     producer = ledger.new_producer(**{"linger.ms": 50, "queue.buffering.max.messages": 200_000})
     topic = ledger.topic("completions")
     count = 0
@@ -187,7 +188,7 @@ def _preload(ledger: Ledger, records: Sequence[Record] | Iterator[Record]) -> in
 
 @contextmanager
 def _worker(ledger: Ledger, **settings: Any) -> Iterator[tuple[ProcessWatch, float]]:
-    """The product's own worker, with its default settings; its memory, and when it was started."""
+    """Run the product's own worker with its default settings; give its memory and its start."""
     worker = Worker(0, ledger.start_worker(**settings), ledger.log_file(0), 0)
     started_at = time.monotonic()
     watch = ProcessWatch([worker.process.pid])
@@ -201,7 +202,7 @@ def _worker(ledger: Ledger, **settings: Any) -> Iterator[tuple[ProcessWatch, flo
 def _drain(
     ledger: Ledger, started_at: float, events: int, topic: str = "", partition: int = -1
 ) -> float:
-    """Wait until so many are committed; the seconds since the first were."""
+    """Wait until `events` are committed; return the seconds since the first were."""
     first_at = started_at
 
     def done() -> bool:
@@ -220,7 +221,7 @@ def _drain(
 
 
 def _delays(ledger: Ledger, wanted: Callable[[int], bool]) -> list[float]:
-    """Seconds from an input's append to its audit entry, sorted."""
+    """Return the seconds from each input's append to its audit entry, sorted."""
     found = []
     for entry, record in zip(
         ledger.read("audit"),

@@ -21,7 +21,7 @@ from chaos.errors import OverdueError
 from chaos.faults.fault import Fault, Scene
 from chaos.judge import Findings, examine, gather, policy
 from chaos.ledger import CHANGELOGS, INPUTS, OUTPUTS
-from chaos.load import Load, Mixture
+from chaos.load import Load
 from chaos.schedule import in_order
 from chaos.stores import check_stores
 from chaos.watch import Watch
@@ -113,8 +113,7 @@ class Run:
         self._injected: list[Fault] = []
         seconds = options.seconds or FAULT_S * len(options.faults)
         users = max(USERS_MIN, int(options.events_per_s * seconds / EVENTS_PER_USER))
-        mixture = Mixture(options.seed, users, scene.ledger.partitions)
-        self._load = Load(scene.ledger, mixture, options.events_per_s)
+        self._load = Load(scene.ledger, options.seed, users, options.events_per_s)
         self._watch = Watch(scene.ledger)
 
     def run(self) -> Result:

@@ -14,9 +14,10 @@ from typing import Any, Final
 import confluent_kafka as ck
 
 from chaos.faults.fault import Fault, Scene
-from chaos.load import DAY_MS, MINUTE_MS, completion_json
 from pipeline.clock import now_ms
 from pipeline.dev.oracle.events import Place
+from pipeline.dev.workload.people import DAY_MS, MINUTE_MS
+from pipeline.dev.workload.wire import plain_completion
 
 RECORDS: Final = 40
 OPEN_S: Final = 2.0
@@ -52,7 +53,7 @@ class InputFault(Fault):
         """Users of this fault's own, each with one good completion."""
         end = now_ms() - 5 * MINUTE_MS
         users = [f"{self.run_id}-{n}" for n in range(RECORDS)]
-        return [(user, completion_json(user, f"c-{user}", end)) for user in users]
+        return [(user, plain_completion(user, f"c-{user}", end)) for user in users]
 
     def say(self, places: list[Place], verdict: str) -> bool:
         """Whether the audit says this of all these places, of which there are some."""
@@ -127,10 +128,10 @@ class LateAndDisordered(InputFault):
         now = now_ms() - 5 * MINUTE_MS
         for user, _ in self.completions():
             for day in self.scene.rng.sample(range(10), 10):
-                value = completion_json(user, f"{user} {day}", now - day * DAY_MS)
+                value = plain_completion(user, f"{user} {day}", now - day * DAY_MS)
                 self.produce(producer, user, value, self.good)
             for day in (-20, 30):
-                value = completion_json(user, f"{user} {day}", now - day * DAY_MS)
+                value = plain_completion(user, f"{user} {day}", now - day * DAY_MS)
                 self.produce(producer, user, value, self.bad)
         producer.flush(FLUSH_S)
 

@@ -17,12 +17,17 @@ import confluent_kafka as ck
 
 from chaos.ledger import INPUTS, ROOT, STARTING
 from chaos.ledger import Ledger as SharedLedger
-from chaos.load import completion_json, iso
+from pipeline.dev.workload.wire import plain_completion, rfc3339
 
 __all__ = ["ROOT", "Ledger", "iso"]
 
 READY = " ready\n"
 """Ends the line of a planted worker about a partition that it processes."""
+
+
+def iso(instant_ms: int) -> str:
+    """Return an instant as RFC 3339 with the offset +00:00."""
+    return rfc3339(instant_ms, "UTC")
 
 
 @dataclass
@@ -35,7 +40,7 @@ class Ledger(SharedLedger):
     def complete(self, user_id: str, completion_id: str, at: datetime, **fields: Any) -> None:
         """Produce one JSON completion of twenty minutes that ended at `at`."""
         end_ms = int(at.timestamp() * 1000)
-        value = completion_json(user_id, completion_id, end_ms, **fields)
+        value = plain_completion(user_id, completion_id, end_ms, **fields)
         self.send("completions", user_id.encode(), value)
 
     def command(self, user_id: str, request_id: str, kind: str, **fields: Any) -> None:

@@ -10,9 +10,10 @@ from bisect import bisect_left, bisect_right
 import confluent_kafka as ck
 import pytest
 
-from chaos.load import DAY_MS, MINUTE_MS, completion_json
 from pipeline.clock import now_ms
 from pipeline.codec.partitioner import partition_of
+from pipeline.dev.workload.people import DAY_MS, MINUTE_MS
+from pipeline.dev.workload.wire import plain_completion
 from pipeline.engine.kafka.consumers import FETCHED_AHEAD_RECORDS, SHARE_RECORDS
 from tests.integration.ledger import Ledger
 
@@ -39,7 +40,7 @@ def test_a_partition_far_behind_does_not_delay_the_others(ledger: Ledger) -> Non
     for n in range(BACKLOG):
         day = n // len(behind) % 11
         user, end_ms = behind[n % len(behind)], now - day * DAY_MS - n % 600 * MINUTE_MS
-        value = completion_json(user, f"b{n}", end_ms)
+        value = plain_completion(user, f"b{n}", end_ms)
         producer.produce(ledger.topic("completions"), value, user.encode())
     assert producer.flush(30) == 0
     with ledger.worker():
@@ -48,7 +49,7 @@ def test_a_partition_far_behind_does_not_delay_the_others(ledger: Ledger) -> Non
         def backlog_gone() -> bool:
             nonlocal sent
             for user in others:
-                value = completion_json(user, f"live-{sent}", now - sent % 11 * DAY_MS)
+                value = plain_completion(user, f"live-{sent}", now - sent % 11 * DAY_MS)
                 ledger.send("completions", user.encode(), value)
                 sent += 1
             ledger.flush()

@@ -15,8 +15,8 @@ import fastavro
 import pytest
 from confluent_kafka.schema_registry import Schema
 
-from chaos.load import completion_json
 from pipeline.codec.partitioner import partition_of
+from pipeline.dev.workload.wire import plain_completion
 from tests.integration.ledger import ROOT, Ledger
 
 NOW = datetime.now(UTC)
@@ -26,7 +26,7 @@ CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 
 
 def value_of(user: str) -> bytes:
-    return completion_json(user, f"of {user}", NOW_MS)
+    return plain_completion(user, f"of {user}", NOW_MS)
 
 
 def record_of(user: str, **fields: Any) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 from confluent_kafka.schema_registry import Schema as RegistrySchema
 
-from chaos.load import MINUTE_MS
 from pipeline.clock import now_ms
 from pipeline.codec.avro import AvroEncoder
 from pipeline.codec.schemas import load_schemas
 from pipeline.core.records import PracticeCompleted
+from pipeline.dev.workload.people import MINUTE_MS
 from tests.integration.ledger import ROOT, Ledger
 
 USER = "ada"

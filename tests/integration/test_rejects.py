@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from chaos.load import completion_json
 from pipeline.codec.partitioner import partition_of
 from pipeline.core.geometry.cycle import FRAMES
+from pipeline.dev.workload.wire import plain_completion
 from tests.integration.ledger import Ledger, iso
 
 NOW = datetime.now(UTC)
@@ -19,11 +19,11 @@ HEADERS: list[tuple[str, str | bytes | None]] = [("traceparent", b"00-1-2-01"), 
 
 def changed(**fields: Any) -> bytes:
     """A good completion with some fields changed; a value of ... takes the field away."""
-    record = json.loads(completion_json(USER, "bad", NOW_MS - 60_000)) | fields
+    record = json.loads(plain_completion(USER, "bad", NOW_MS - 60_000)) | fields
     return json.dumps({k: v for k, v in record.items() if v is not ...}).encode()
 
 
-GOOD = completion_json(USER, "bad", NOW_MS - 60_000)
+GOOD = plain_completion(USER, "bad", NOW_MS - 60_000)
 KEY = USER.encode()
 HOUR_MS = 3_600_000
 

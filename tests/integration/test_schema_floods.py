@@ -15,12 +15,13 @@ from confluent_kafka.schema_registry import Schema as RegistrySchema
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 from confluent_kafka.serialization import MessageField, SerializationContext
 
-from chaos.load import DAY_MS, MINUTE_MS, completion_json
 from pipeline.clock import now_ms
 from pipeline.codec.avro import AvroEncoder
 from pipeline.codec.partitioner import partition_of
 from pipeline.codec.schemas import load_schemas
 from pipeline.core.records import PracticeCompleted
+from pipeline.dev.workload.people import DAY_MS, MINUTE_MS
+from pipeline.dev.workload.wire import plain_completion
 from tests.integration.ledger import ROOT, Ledger
 
 FLOOD = 5_000
@@ -77,7 +78,7 @@ class Neighbours:
         """One completion of each, and wait a little."""
         for user in self.users.values():
             end_ms = now_ms() - self.sent % 11 * DAY_MS - self.sent // 11 % 600 * MINUTE_MS
-            value = completion_json(user, f"{user}-{self.sent}", end_ms)
+            value = plain_completion(user, f"{user}-{self.sent}", end_ms)
             self.ledger.send("completions", user.encode(), value)
         self.ledger.flush()
         self.sent += 1
