@@ -1,9 +1,9 @@
 """Progress records of many users, made without a pipeline.
 
-Owns: what a user of the benchmark looks like; producing them.
+Owns: the records' content, and producing them.
 Does not own: measuring.
-Invariant: user `n` has the same record in every run; streaks, gaps, portals and keys are
-those of ordinary people: one in three has a streak that goes on.
+Invariant: user `n` has the same record in every run, but for the day on which it is made; streaks,
+gaps, portals and keys are those of ordinary people: one in three has a streak that goes on.
 """
 
 import random
@@ -35,7 +35,7 @@ from pipeline.core.streak import standing_of
 
 SEED: Final = 108
 DIFFERENT: Final = 5_000
-"""Lives that are made up; more users than that have the lives of others."""
+"""Number of different records; further users get copies of them under their own ids."""
 
 _ZONES: Final = ("Europe/Berlin", "America/New_York", "Asia/Tokyo", "Australia/Sydney", "UTC")
 _FLUSH_S: Final = 120.0
@@ -45,7 +45,8 @@ class People:
     """Makes the records.
 
     Args:
-        policy_file: whose portals they have. now_ms: the instant at which they stand.
+        policy_file: the policy, whose portals the users have reached.
+        now_ms: the instant of their last update, in ms since the epoch.
     """
 
     def __init__(self, policy_file: Path, now_ms: int) -> None:
@@ -55,11 +56,11 @@ class People:
         self._now_ms = now_ms
 
     def records(self, users: int) -> Iterator[ProgressUpdated]:
-        """The progress of users 0 to `users`, exclusive; beyond `DIFFERENT` their lives repeat."""
-        lives = [self.record(number) for number in range(min(users, DIFFERENT))]
+        """Yield the progress of users 0 to `users` - 1; beyond `DIFFERENT` the records repeat."""
+        different = [self.record(number) for number in range(min(users, DIFFERENT))]
         for number in range(users):
-            life = lives[number % DIFFERENT]
-            yield msgspec.structs.replace(life, user_id=user_of(number))
+            record = different[number % DIFFERENT]
+            yield msgspec.structs.replace(record, user_id=user_of(number))
 
     def record(self, number: int, revision: int = 1) -> ProgressUpdated:
         """The progress of user `number`."""
@@ -123,7 +124,7 @@ def user_of(number: int) -> str:
 def produce(
     bootstrap: str, topic: str, schema_id: int, records: Iterator[ProgressUpdated], schemas: Path
 ) -> float:
-    """Send records, as a worker does, in no transaction; returns the seconds that it took."""
+    """Produce records as a worker does, but in no transaction; return the seconds that it took."""
     encode = AvroEncoder(load_schemas(schemas)["ProgressUpdated"], schema_id).encode
     producer = ck.Producer(
         {

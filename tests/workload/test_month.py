@@ -1,4 +1,4 @@
-"""The made-up month: the same for the same seed, and its ground truth."""
+"""The month: the same for the same seed, and its ground truth."""
 
 from collections import Counter
 from random import Random

@@ -1,9 +1,9 @@
-"""Schemas that other producers registered after ours, and completions written by them.
+"""Schemas that other producers registered after ours, and completions written with them.
 
-Owns: what is new in each, and writing by it.
-Does not own: registering them (stage.py).
-Invariant: each holds what the one before it brought, and what is written by any of them says
-nothing that ours could not say.
+Owns: what is new in each, and an encoder for it.
+Does not own: registering them (stage.py), who writes with them (pipeline/dev/workload/reports.py).
+Invariant: each keeps the changes of those before it, and no completion that is written with one
+means more than our own schema can say.
 """
 
 import io

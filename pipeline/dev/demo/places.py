@@ -1,6 +1,6 @@
-"""Which input a record is about.
+"""From the cause in an output record to the place of the input.
 
-Owns: naming an input by where it lies, from what an output says of it.
+Owns: the conversion between full and short names of topics in it.
 Does not own: the outputs (outputs.py).
 """
 
@@ -10,7 +10,7 @@ from pipeline.dev.oracle.events import Place
 
 
 def place_of(cause: dict[str, Any], kinds: dict[str, str]) -> Place:
-    """Return the input that a record names as its cause or original.
+    """Return the place of the input that an output names as its cause or original.
 
     Args:
         kinds: short names of the input topics, by full name.
