@@ -2,8 +2,8 @@
 
 Owns: which mutants are tried, what is taken from earlier runs, how an outcome counts.
 Does not own: mutants (sowing.py), what is marked in the source (markers.py), trials (field.py).
-Invariants: each mutant counts once, as killed, argued or survived; a guard is killed by a test or a
-seed, never by the type checker.
+Invariants: each mutant counts once, as killed, argued or survived; what is argued is not tried, as
+it would cost the most; a guard is killed by a test or a seed, never by the type checker.
 """
 
 import sys
@@ -111,7 +111,9 @@ class Harvest:
         unknown: Work = []
         for mutant, target in self.work:
             is_known, by = self._memory.recall(mutant, target)
-            if is_known:
+            if self._about("equivalent", [mutant]):
+                self.argued.append(mutant)
+            elif is_known:
                 self._take(mutant, by)
             else:
                 unknown.append((mutant, target))
@@ -163,7 +165,7 @@ class Harvest:
             mutant, by, took_s = outcome
             self._memory.keep(mutant, target_of[mutant.digest], by)
             self._take(mutant, by)
-            if by is None and mutant in self.survivors:
+            if by is None:
                 say(f"SURVIVED after {took_s:.0f} s: {mutant.told()}")
             if time.monotonic() - said_at > EVERY_S:
                 said_at = time.monotonic()
@@ -174,8 +176,6 @@ class Harvest:
             self.killed[
                 by.split("::")[0] if by.startswith("tests") else by.split()[0].strip(":")
             ] += 1
-        elif self._about("equivalent", [mutant]):
-            self.argued.append(mutant)
         else:
             self.survivors.append(mutant)
 
