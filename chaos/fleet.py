@@ -18,6 +18,7 @@ from confluent_kafka import KafkaException
 
 from chaos.errors import OverdueError
 from chaos.ledger import LOG_TAIL_CHARS, Ledger
+from pipeline.kafka.errors import UnreadableLogError
 
 TICK_S: Final = 0.1
 STOP_S: Final = 40.0
@@ -168,7 +169,7 @@ class Fleet:
             try:
                 if met():
                     return
-            except KafkaException as error:
+            except (KafkaException, UnreadableLogError) as error:
                 why = str(error)
             if time.monotonic() > deadline:
                 raise OverdueError(f"{what}: not within {deadline_s:.0f} s", why=why)

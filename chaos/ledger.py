@@ -6,28 +6,28 @@ Does not own: which faults there are, expectations (judge.py, the tests).
 Invariant: outputs are read read_committed, to the read_uncommitted end, with schemas by id.
 """
 
-import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import confluent_kafka as ck
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.admin._listoffsets import OffsetSpec
 from confluent_kafka.schema_registry.avro import AvroDeserializer
 
 from chaos.errors import OverdueError
 from pipeline.codec.registry import connect
 from pipeline.codec.schemas import load_schemas
 from pipeline.dev.local.stack import LocalStack
-from pipeline.kafka.committed_log import CommittedLog
+from pipeline.kafka.committed_log import LOG_LEVEL, CommittedLog
+from pipeline.kafka.errors import translated
+from pipeline.kafka.reader import Partition, Reader
 from pipeline.ops.schemas import sync as schema_ops
 from pipeline.ops.topics import sync as topic_ops
 from pipeline.ops.topics.file import Target, load_topics
@@ -41,7 +41,6 @@ LOG_TAIL_CHARS: Final = 6_000
 INPUTS: Final = ("completions", "commands")
 OUTPUTS: Final = ("portals", "progress", "geometry", "reconciliation", "deadletters", "audit")
 CHANGELOGS: Final = ("blue.streaks-changelog", "blue.seen-changelog")
-LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 STARTING: Final = (
     ck.KafkaError.NOT_COORDINATOR,
     ck.KafkaError.COORDINATOR_NOT_AVAILABLE,
@@ -94,7 +93,7 @@ class Ledger:
         self.registry = connect({"url": self.stack.registry_url})
 
     def _new_admin(self) -> AdminClient:
-        return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 2})
+        return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": LOG_LEVEL})
 
     def set_up(self) -> None:
         """Topics and schemas."""
@@ -243,51 +242,38 @@ class Ledger:
             lag += max(0, ends[place] - next_offset)
         return lag
 
-    def committed(self) -> dict[tuple[str, int], int]:
+    def committed(self) -> dict[Partition, int]:
         """The group's offset of each input partition; 0 where there is none."""
-        consumer = ck.Consumer(
-            {"bootstrap.servers": self.bootstrap, "group.id": self.group, "log_level": 2}
-        )
-        try:
-            places = [
-                ck.TopicPartition(self.topic(name), p)
-                for name in INPUTS
-                for p in range(self.partitions)
-            ]
-            return {
-                (place.topic, place.partition): max(0, place.offset)
-                for place in consumer.committed(places, REQUEST_S)
-            }
-        finally:
-            consumer.close()
+        with self._reader("read_committed") as reader:
+            committed = reader.committed(self._partitions(INPUTS))
+        return {one: at or 0 for one, at in committed.items()}
 
     def members(self) -> int:
         """How many workers the group has."""
-        future = self.admin.describe_consumer_groups([self.group], request_timeout=REQUEST_S)
-        with self._anew():
-            return len(future[self.group].result().members)
+        with translated("the group is not known"):
+            try:
+                self.admin.list_topics(self.topic(INPUTS[0]), timeout=REQUEST_S)
+                asked = self.admin.describe_consumer_groups([self.group], request_timeout=REQUEST_S)
+                return len(asked[self.group].result().members)
+            except ck.KafkaException:
+                self.admin = self._new_admin()
+                raise
 
-    def ends(self, names: Sequence[str], *, stable: bool = False) -> dict[tuple[str, int], int]:
+    def ends(self, names: Sequence[str], *, stable: bool = False) -> dict[Partition, int]:
         """The end of each partition: read_uncommitted, or the last stable offset."""
-        level = ck.IsolationLevel.READ_COMMITTED if stable else ck.IsolationLevel.READ_UNCOMMITTED
-        places = [(self.topic(name), p) for name in names for p in range(self.partitions)]
-        futures = self.admin.list_offsets(
-            {ck.TopicPartition(*place): LATEST for place in places},
-            isolation_level=level,
-            request_timeout=REQUEST_S,
-        )
-        with self._anew():
-            return {(tp.topic, tp.partition): f.result().offset for tp, f in futures.items()}
+        with self._reader("read_committed" if stable else "read_uncommitted") as reader:
+            return reader.ends(self._partitions(names))
 
-    @contextlib.contextmanager
-    def _anew(self) -> Iterator[None]:
-        """Ask with a new client after a failure: one that lived through a broker's restart may go
-        on asking with the leader epoch of before."""
-        try:
-            yield
-        except ck.KafkaException:
-            self.admin = self._new_admin()
-            raise
+    def _reader(self, isolation: str) -> Reader:
+        settings = {
+            "bootstrap.servers": self.bootstrap,
+            "log_level": LOG_LEVEL,
+            "isolation.level": isolation,
+        }
+        return Reader(settings, self.group, timeout_s=REQUEST_S)
+
+    def _partitions(self, names: Sequence[str]) -> list[Partition]:
+        return [(self.topic(name), p) for name in names for p in range(self.partitions)]
 
     # --- outputs ---------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from chaos.load import Load
 from chaos.schedule import in_order
 from chaos.stores import check_stores
 from chaos.watch import Watch
+from pipeline.kafka.errors import UnreadableLogError
 
 PROGRESS_S: Final = 120.0
 """After healing, what was in the log by then must be processed within this."""
@@ -152,7 +153,7 @@ class Run:
         self._injected.append(fault)
         try:
             fault.inject()
-        except (OverdueError, KafkaException) as error:
+        except (OverdueError, KafkaException, UnreadableLogError) as error:
             self._say(f"        no effect: {error}")
         finally:
             fault.heal()

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-import confluent_kafka as ck
-
 from chaos.ledger import INPUTS, ROOT, STARTING
 from chaos.ledger import Ledger as SharedLedger
 from pipeline.dev.workload.wire import plain_completion, rfc3339
+from pipeline.kafka.errors import UnreadableLogError
 
 __all__ = ["ROOT", "Ledger", "iso"]
 
@@ -79,8 +78,8 @@ class Ledger(SharedLedger):
                 return False
             try:
                 return self.lag() == 0
-            except ck.KafkaException as error:
-                assert error.args[0].code() in STARTING, error
+            except UnreadableLogError as error:
+                assert error.code in STARTING, error
                 return False
 
         self.wait_for(drained)

@@ -16,6 +16,7 @@ from typing import Any
 
 import confluent_kafka as ck
 
+from pipeline.kafka.errors import UnreadableLogError
 from tests.integration.ledger import Ledger
 from tests.integration.load import send_load
 
@@ -93,7 +94,7 @@ class Fleet:
         """Wait until a worker says that it keeps copies of just these partitions."""
 
         def copies() -> bool:
-            told = self.told(slot, "copies kept for a fail-over")
+            told = self.told(slot, "standbys kept")
             return bool(told) and set(told[-1]["partitions"]) == partitions
 
         self.ledger.wait_for(copies)
@@ -105,7 +106,7 @@ class Fleet:
         def drained() -> bool:
             try:
                 return self.ledger.lag() == 0
-            except ck.KafkaException:
+            except UnreadableLogError:
                 return False
 
         self.ledger.wait_for(drained)
