@@ -119,6 +119,8 @@ def test_a_stream_is_in_the_zone_of_whoever_listens(served: Served) -> None:
     assert {event.data["user_tz"] for event in told} == {"Europe/Berlin"}
     assert told[0].data["today"] > told[1].data["today"]
     assert {event.data["streak_days"] for event in told} == {1}
+    # A snapshot is of the store, whose reader is another than the one that streams.
+    served.ledger.wait_for(lambda: ira.get("/v1/users/ira/progress").status_code == 200)
     with stream(ira, "ira", query=west) as events:
         snapshot = next(events).data["progress"]
     assert (snapshot["tz"], snapshot["today"]) == ("Etc/GMT+12", told[1].data["today"])
