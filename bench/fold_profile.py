@@ -257,7 +257,7 @@ class Whole:
             started = clock()
             self._processor.completions(Batch(TOPIC, batch, opened, as_producer(self.producer)))
             folded = clock()
-            apply(opened.state, batch[-1].offset() + 1, opened.ledger)
+            apply(opened.state, batch[-1].offset() + 1, opened.attachment)
             self.apply_s += clock() - folded
             self.fold_s += folded - started
 

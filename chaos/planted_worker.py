@@ -42,7 +42,7 @@ from pipeline.worker.app import Hooks, run_worker
 CRASHING = "crashing at"
 DURING_WRITE_S = 0.0002
 BULK_RECORDS_MIN = 200
-UNPACKED_MIN = 20
+EXPANDED_MIN = 20
 _write = RocksStore.write
 
 
@@ -76,7 +76,7 @@ class Planted(EngineObserver):
     def refused(self, partition: int, reason: str) -> None:
         logging.error("partition %d refused: %s", partition, reason)
 
-    def set_aside(self, partition: int, reason: str, path: str) -> None:
+    def quarantined(self, partition: int, reason: str, path: str) -> None:
         logging.warning("local store set aside: %d, %s", partition, reason)
 
     def aborted(self, records: int, abort_s: float, reason: str) -> None:
@@ -119,7 +119,7 @@ def _crash_inside_a_write(planted: Planted) -> None:
 
 def _pack_often() -> None:
     """Have small restores pack, and much of what is done meet what is still packed."""
-    often = partial(EngineConfig, bulk_records_min=BULK_RECORDS_MIN, unpacked_min=UNPACKED_MIN)
+    often = partial(EngineConfig, bulk_records_min=BULK_RECORDS_MIN, expanded_min=EXPANDED_MIN)
     vars(app)["EngineConfig"] = often
 
 

@@ -4,7 +4,7 @@ Owns: replaying a changelog without the engine, and comparing each store that is
 Does not own: what the state means.
 Invariant: stores are opened only after their workers have ended.
 
-A store is up to date when nothing but transaction markers lies beyond its changelog positions.
+A store is up to date when nothing but control markers lies beyond its changelog positions.
 Stores that a worker left behind when its partition moved away are older, and not compared; each
 partition must have one that is up to date.
 """
@@ -14,8 +14,8 @@ from typing import Final
 
 from chaos.ledger import Ledger
 from pipeline.engine.ports import KeyValueStore
-from pipeline.engine.state.checkpoint import MARKER_KEY, decode_marker, encode_marker
-from pipeline.engine.state.lazy_records import unpacked
+from pipeline.engine.state.checkpoint import CHECKPOINT_KEY, decode_checkpoint, encode_checkpoint
+from pipeline.engine.state.lazy_records import all_expanded
 from pipeline.engine.state.rocks import RocksDisk
 from pipeline.engine.state.store import PartitionStore
 from pipeline.engine.state.table_spec import TableSpec
@@ -23,7 +23,7 @@ from pipeline.worker import window
 from pipeline.worker.app import SEEN_PREFIX, USERS_PREFIX
 
 ENGINES_OWN: Final = b"\x00"
-"""Begins the keys of what the engine notes for itself; of these only the marker is compared."""
+"""Begins the keys of what the engine notes for itself; of these only the checkpoint counts."""
 
 GENERATION: Final = "blue"
 
@@ -64,11 +64,11 @@ def check_stores(ledger: Ledger, data_dirs: list[Path]) -> list[str]:
 
 def compared(disk: KeyValueStore, ledger: Ledger) -> Entries:
     """The entries of a local store that its changelogs account for."""
-    entries = unpacked(dict(disk.scan(b"")), _tables(ledger))
+    entries = all_expanded(dict(disk.scan(b"")), _tables(ledger))
     return {
         key: value
         for key, value in entries.items()
-        if key == MARKER_KEY or not key.startswith(ENGINES_OWN)
+        if key == CHECKPOINT_KEY or not key.startswith(ENGINES_OWN)
     }
 
 
@@ -91,9 +91,9 @@ def _replay(ledger: Ledger) -> tuple[list[Entries], dict[tuple[str, int], int]]:
 
 
 def _expand(table: TableSpec, state: Entries, key: bytes, value: bytes | None) -> None:
-    if key == MARKER_KEY:
-        if table.compacted_only and value is not None:  # a store's marker names no changelog
-            state[key] = encode_marker(decode_marker(value, generation=GENERATION))
+    if key == CHECKPOINT_KEY:
+        if table.compacted_only and value is not None:  # a store's checkpoint names no changelog
+            state[key] = encode_checkpoint(decode_checkpoint(value, generation=GENERATION))
         return
     for local, content in table.expand(key, value):
         if content is None:

@@ -61,7 +61,7 @@ def fold(batch: Batch, records_max: int) -> None:
     """Everything that follows from the first records of a batch, but for `done`."""
     users, seen = batch.table(USERS), batch.table(SEEN)
     is_windowed = batch.topic == WINDOWED
-    number = int(batch.ledger or b"0")
+    number = int(batch.attachment or b"0")
     now_ms = 0
     for record in batch.records[:records_max]:
         number += 1
@@ -89,7 +89,7 @@ def fold(batch: Batch, records_max: int) -> None:
             number,
         )
         batch.emit(AUDIT, user, entry)
-    batch.ledger = b"%d" % number
+    batch.attachment = b"%d" % number
     for key, stamp in seen.committed() if is_windowed else ():
         if not _is_known(stamp, now_ms) and not _is_known(seen.get(key), now_ms):
             seen.forget(key)

@@ -17,8 +17,8 @@ Progress (D, F) and that each fault had an effect (G) are judged where the run i
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 
-from pipeline.engine.state.checkpoint import MARKER_KEY, decode_marker
-from pipeline.engine.state.lazy_records import unpacked
+from pipeline.engine.state.checkpoint import CHECKPOINT_KEY, decode_checkpoint
+from pipeline.engine.state.lazy_records import all_expanded
 from simulator.agent import AUDIT, DEAD_LETTERS, INPUTS, POISON, SEEN, TABLES, UNLOCKS
 from simulator.broker import Broker
 from simulator.fleet import Sample
@@ -40,9 +40,13 @@ def wrong_partition(broker: Broker, partition: int, samples: list[Sample]) -> It
         return
     by_number: defaultdict[int, list[Sample]] = defaultdict(list)
     for sample in samples:
-        marker = sample.entries.get(MARKER_KEY)
-        ledger = b"" if marker is None else decode_marker(marker, generation="blue").ledger
-        by_number[int(ledger or b"0")].append(sample)
+        checkpoint = sample.entries.get(CHECKPOINT_KEY)
+        attachment = (
+            b""
+            if checkpoint is None
+            else decode_checkpoint(checkpoint, generation="blue").attachment
+        )
+        by_number[int(attachment or b"0")].append(sample)
     order = in_audited_order(inputs, audit)
     times = times_of_next(order, int(broker.world.now * 1000))
     model, unlocked = Partition(), Counter[tuple[bytes, bytes]]()
@@ -93,7 +97,10 @@ def _once_and_in_order(
 
 def _wrong_samples(samples: list[Sample], model: Partition, now_ms: int) -> Iterator[str]:
     for sample in samples:
-        found, expected = found_by(unpacked(sample.entries, TABLES), now_ms), model.state(now_ms)
+        found, expected = (
+            found_by(all_expanded(sample.entries, TABLES), now_ms),
+            model.state(now_ms),
+        )
         if found != expected:
             yield f"C: [{sample.partition}] {sample.at}: {_difference(found, expected)}"
 
@@ -103,12 +110,12 @@ def _wrong_changelog(
 ) -> Iterator[str]:
     """Replay both changelogs from their starts."""
     entries: dict[bytes, bytes] = {}
-    marker = None
+    checkpoint = None
     for table in TABLES:
         for record in broker.log(table.changelog, partition).committed():
             key, value = record.key() or b"", record.value()
-            if key == MARKER_KEY:
-                marker = value if table is not SEEN else marker
+            if key == CHECKPOINT_KEY:
+                checkpoint = value if table is not SEEN else checkpoint
             if key.startswith(b"\x00"):
                 continue
             for local, content in table.expand(key, value):
@@ -119,11 +126,11 @@ def _wrong_changelog(
     found, expected = found_by(entries, now_ms), model.state(now_ms)
     if found != expected:
         yield f"C: [{partition}] changelogs replayed: {_difference(found, expected)}"
-    if marker is not None:
-        positions = decode_marker(marker, generation="blue").next_offsets
+    if checkpoint is not None:
+        positions = decode_checkpoint(checkpoint, generation="blue").next_offsets
         for topic, offset in model.next_offsets.items():
             if positions.get(topic, 0) < offset:
-                yield f"C: [{partition}] the changelog's marker is at {positions}, not {offset}"
+                yield f"C: [{partition}] the changelog's checkpoint is at {positions}, not {offset}"
 
 
 def _difference(found: State, expected: State) -> str:

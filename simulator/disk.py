@@ -3,7 +3,7 @@
 Owns: locks, flushes, what a crash leaves, snapshots.
 Does not own: what is written (pipeline/engine/state/store.py).
 Invariants, as rocks.py promises them: a write is whole or not there; what a crash leaves is a
-prefix of the writes; closing flushes; a database that is set aside is kept.
+prefix of the writes; closing flushes; a database that is quarantined is kept.
 """
 
 from bisect import bisect_left, insort
@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from pipeline.engine.errors import CorruptStoreError, StoreLockedError, StoreUnwritableError
-from pipeline.engine.state.checkpoint import MARKER_KEY, decode_marker
+from pipeline.engine.state.checkpoint import CHECKPOINT_KEY, decode_checkpoint
 from simulator.process import Killed, Process
 
 Entries = dict[bytes, bytes]
 
-COPY_KEY: Final = b"\x00copy"
+STANDBY_KEY: Final = b"\x00copy"
 """As pipeline/engine/state/store.py marks a store that only follows its changelogs."""
 
 
@@ -60,13 +60,13 @@ class Folder:
     """A data folder, which outlives the processes that use it.
 
     Attributes:
-        aside: (partition, reason) of what was set aside.
+        quarantined: (partition, reason) of what was quarantined.
         used_by: processes that opened something on it.
     """
 
     def __init__(self) -> None:
         self.databases: dict[int, _Database] = {}
-        self.aside: list[tuple[int, str]] = []
+        self.quarantined: list[tuple[int, str]] = []
         self.used_by: list[Process] = []
 
     def crash(self, process: Process) -> None:
@@ -78,10 +78,10 @@ class Folder:
     def state_positions(self, partition: int) -> dict[str, int]:
         """Next offsets of the inputs that a partition's state contains; empty for a mere copy."""
         database = self.databases.get(partition)
-        if database is None or COPY_KEY in database.entries:
+        if database is None or STANDBY_KEY in database.entries:
             return {}
-        raw = database.entries.get(MARKER_KEY)
-        return {} if raw is None else decode_marker(raw, generation="blue").next_offsets
+        raw = database.entries.get(CHECKPOINT_KEY)
+        return {} if raw is None else decode_checkpoint(raw, generation="blue").next_offsets
 
     def snapshot(self) -> dict[int, Entries]:
         """A copy of everything that is on it."""
@@ -176,11 +176,11 @@ class SimDisk:
         database.holder = process
         return _Store(process, database)
 
-    def set_aside(self, partition: int, reason: str) -> str:
+    def quarantine(self, partition: int, reason: str) -> str:
         """Move a closed database out of the way."""
-        self._process.at("set aside")
+        self._process.at("quarantine")
         database = self._folder.databases.pop(partition)
         if database.holder is not None:
             raise RuntimeError("an open database was moved")
-        self._folder.aside.append((partition, reason))
-        return f"aside-{len(self._folder.aside)}"
+        self._folder.quarantined.append((partition, reason))
+        return f"aside-{len(self._folder.quarantined)}"

@@ -46,8 +46,8 @@ EVENTS: Final = (
     "changelog expired",
     "group's offsets expired",
     "group's offsets went back",
-    "changelog made again",
-    "changelog made again in use",
+    "changelog recreated",
+    "changelog recreated in use",
     "rolling restart",
     "input aborted",
 )

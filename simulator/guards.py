@@ -19,15 +19,14 @@ from pipeline.engine.errors import CorruptStoreError
 from pipeline.engine.machine import Engine
 from pipeline.engine.ownership import Ownership
 from pipeline.engine.ports import TopicPartition
-from pipeline.engine.recovery import restore
-from pipeline.engine.recovery import validation as agreement
+from pipeline.engine.recovery import restore, validation
 from pipeline.engine.recovery.restore import Restorer
-from pipeline.engine.state.checkpoint import Marker
-from pipeline.engine.state.lazy_records import REGION, Packed
-from pipeline.engine.state.opener import Stores
+from pipeline.engine.state.checkpoint import Checkpoint
+from pipeline.engine.state.lazy_records import REGION, LazyRecords
+from pipeline.engine.state.opener import StoreOpener
 from pipeline.engine.state.store import PartitionStore
-from pipeline.engine.transactions import acquire as takeover
-from pipeline.engine.transactions.hanging import LastEnd
+from pipeline.engine.transactions import acquire
+from pipeline.engine.transactions.hanging import HangingDetector
 from simulator.agent import AUDIT
 from simulator.consumers import SimChangelogReader, SimGroupConsumer
 from simulator.group import Group
@@ -91,13 +90,13 @@ def _apply_first() -> AbstractContextManager[None]:
         producer: Any = self._producer
         producer.commit = _nothing
         try:
-            markers, positions = original(self, poll)
+            checkpoints, positions = original(self, poll)
         finally:
             del producer.commit
-        for number, marker in markers.items():
-            self._partitions.open[number].apply(marker, positions[number])
+        for number, checkpoint in checkpoints.items():
+            self._partitions.open[number].apply(checkpoint, positions[number])
         producer.commit()
-        return markers, positions
+        return checkpoints, positions
 
     return _without(Engine, "_end_transaction", end)()
 
@@ -105,10 +104,12 @@ def _apply_first() -> AbstractContextManager[None]:
 def _data_after_positions() -> AbstractContextManager[None]:
     original = PartitionStore.apply
 
-    def apply(self: PartitionStore, marker: Marker, next_offsets: Mapping[str, Any]) -> None:
+    def apply(
+        self: PartitionStore, checkpoint: Checkpoint, next_offsets: Mapping[str, Any]
+    ) -> None:
         overlay = dict(self.overlay)
         self.overlay.clear()
-        original(self, marker, next_offsets)
+        original(self, checkpoint, next_offsets)
         self.disk.write(overlay.items())
 
     return _without(PartitionStore, "apply", apply)()
@@ -153,7 +154,7 @@ def _from_the_start() -> AbstractContextManager[None]:
     def finish(self: Restorer, partition: int, inputs: Any) -> Any:
         item = self._restoring[partition]
         if all(offset is None for offset in item.committed.values()):
-            item.store.marker = None
+            item.store.checkpoint = None
         return original(self, partition, inputs)
 
     return _without(Restorer, "finish", finish)()
@@ -172,48 +173,48 @@ def _outputs_at_once() -> AbstractContextManager[None]:
     return _without(SimProducer, "produce", produce)()
 
 
-def _ledger_goes_on() -> AbstractContextManager[None]:
-    def discard(self: OpenPartition, _: Marker) -> None:
+def _attachment_goes_on() -> AbstractContextManager[None]:
+    def discard(self: OpenPartition, _: Checkpoint) -> None:
         self.state.discard()
 
     return _without(OpenPartition, "discard", discard)()
 
 
 def _overlay_stays() -> AbstractContextManager[None]:
-    def discard(self: OpenPartition, marker: Marker) -> None:
-        self.ledger = marker.ledger
+    def discard(self: OpenPartition, checkpoint: Checkpoint) -> None:
+        self.attachment = checkpoint.attachment
 
     return _without(OpenPartition, "discard", discard)()
 
 
-def _not_mended() -> AbstractContextManager[None]:
-    def mend(_: Ownership, __: int, error: CorruptStoreError) -> None:
+def _not_recovered() -> AbstractContextManager[None]:
+    def recover_store(_: Ownership, __: int, error: CorruptStoreError) -> None:
         raise error
 
-    return _without(Ownership, "mend", mend)()
+    return _without(Ownership, "recover_store", recover_store)()
 
 
-def _looked_at_for_good() -> AbstractContextManager[None]:
-    original = Packed.added
+def _expanded_for_good() -> AbstractContextManager[None]:
+    original = LazyRecords.added
 
-    def added(self: Packed) -> None:
-        looked_at = set(self._looked_at)
+    def added(self: LazyRecords) -> None:
+        expanded_owners = set(self._expanded_owners)
         original(self)
-        self._looked_at |= looked_at
+        self._expanded_owners |= expanded_owners
 
-    return _without(Packed, "added", added)()
+    return _without(LazyRecords, "added", added)()
 
 
-def _packed_stays() -> AbstractContextManager[None]:
-    original = Packed._unpack
+def _lazy_stays() -> AbstractContextManager[None]:
+    original = LazyRecords._expand_within
 
-    def unpack(self: Packed, start: bytes, *others: Any) -> bytes:
+    def expand_within(self: LazyRecords, start: bytes, *others: Any) -> bytes:
         before = list(self._disk.scan(start))
         following = original(self, start, *others)
         self._disk.write([entry for entry in before if entry[0].startswith(REGION)])
         return following
 
-    return _without(Packed, "_unpack", unpack)()
+    return _without(LazyRecords, "_expand_within", expand_within)()
 
 
 GUARDS: Final = (
@@ -238,27 +239,27 @@ GUARDS: Final = (
         (),
     ),
     Guard("an abort drops the overlay", 7, _overlay_stays, ("batch postponed",)),
-    Guard("an abort takes the ledger back", 7, _ledger_goes_on, ("batch postponed",)),
+    Guard("an abort takes the attachment back", 7, _attachment_goes_on, ("batch postponed",)),
     Guard("data and position are one write", 8, _data_after_positions, ("killed",)),
     Guard(
-        "packed records are expanded before their owner's entries are looked up",
+        "lazy records are expanded before their owner's entries are looked up",
         8,
-        _without(Packed, "unpack", _nothing),
+        _without(LazyRecords, "expand_owner", _nothing),
         ("disk lost",),
     ),
     Guard(
-        "what follows packed records is packed",
+        "what follows lazy records is kept lazily",
         8,
-        _without(PartitionStore, "packs", property(lambda store: store.is_bulk)),
+        _without(PartitionStore, "stores_lazily", property(lambda store: store.is_bulk)),
         ("disk lost", "killed", "no answer"),
     ),
     Guard(
-        "an owner is looked at again once more was packed",
+        "an owner is expanded again once it has new lazy records",
         8,
-        _looked_at_for_good,
+        _expanded_for_good,
         ("disk lost", "no answer"),
     ),
-    Guard("what was expanded is packed no more", 8, _packed_stays, ("disk lost",)),
+    Guard("what was expanded is no lazy record any more", 8, _lazy_stays, ("disk lost",)),
     Guard(
         "an unknown outcome rolls the store forward",
         9,
@@ -266,23 +267,23 @@ GUARDS: Final = (
         ("no answer",),
     ),
     Guard(
-        "what hangs is ended before anything is committed",
+        "hanging transactions are aborted before anything is committed",
         9,
-        _without(takeover, "_end_what_hangs", _nothing),
+        _without(acquire, "_abort_hanging", _nothing),
         ("broker killed",),
         (100.0, 200.0),
     ),
     Guard(
         "no transaction is ended while the one before may hang",
         9,
-        _without(LastEnd, "check", _nothing),
+        _without(HangingDetector, "check", _nothing),
         ("broker killed", "queue does not drain"),
         (100.0, 200.0),
     ),
     Guard(
-        "a store that is ahead of the group is set aside",
+        "a store that is ahead of the group is quarantined",
         9,
-        _without(restore, "why_doubtful", lambda *_: []),
+        _without(restore, "reasons_to_quarantine", lambda *_: []),
         ("broker killed",),
         (100.0, 200.0),
     ),
@@ -313,30 +314,32 @@ GUARDS: Final = (
         ("group's offsets expired",),
     ),
     Guard(
-        "offsets that went back are recorded anew",
+        "offsets that went back are repaired",
         11,
-        _without(agreement, "covers", agreement.agrees),
+        _without(validation, "covers", validation.matches_offsets),
         ("group's offsets went back",),
     ),
     Guard(
         "a lost changelog is written anew",
         11,
         _without(Restorer, "rewrites", lambda *_: []),
-        ("changelog made again",),
+        ("changelog recreated",),
     ),
     Guard(
-        "a changelog that is made again in use is noticed",
+        "a changelog that is recreated in use is noticed",
         11,
         _without(Ownership, "restore_anew", _nothing),
-        ("changelog made again in use",),
+        ("changelog recreated in use",),
     ),
     Guard(
-        "a store that cannot be opened is set aside",
+        "a store that cannot be opened is quarantined",
         12,
-        _without(Stores, "open", Stores._opened),
+        _without(StoreOpener, "open", StoreOpener._opened),
         ("store corrupt",),
     ),
-    Guard("a store that breaks in use is set aside", 12, _not_mended, ("store breaks in use",)),
+    Guard(
+        "a store that breaks in use is quarantined", 12, _not_recovered, ("store breaks in use",)
+    ),
     Guard(
         "partitions are given up when they are lost",
         13,
@@ -350,9 +353,9 @@ GUARDS: Final = (
 UNSEEN: Final[Mapping[str, str]] = {
     "2: one transactional id for each slot": "tests/contract/test_contract.py",
     "4: init_transactions before subscribe": "tests/contract/test_contract.py",
-    "5: the epoch of a batch": "tests/simulator/test_unseen_guards.py",
-    "8: a changelog is written anew with what is packed": "tests/engine/test_packed.py",
-    "9: the end of the last transaction is looked at": "tests/engine/test_takeover.py",
+    "5: the assignment epoch of a batch": "tests/simulator/test_unseen_guards.py",
+    "8: a changelog is written anew with its lazy records": "tests/engine/test_lazy_records.py",
+    "9: the end of the last transaction is looked at": "tests/engine/test_acquire.py",
     "10: a restore begins at stable offsets": "tests/contract/test_contract.py",
     "11: state agrees with the group's offsets": "tests/integration/test_lost_state.py",
     "11: a mere copy never replaces a changelog": "tests/simulator/test_unseen_guards.py",

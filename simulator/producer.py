@@ -46,7 +46,7 @@ class SimProducer:
         self._process = process
         self._broker = broker
         self._wire = Wire(process, broker)
-        self._epoch = -1
+        self._producer_epoch = -1
         self._number = 0
         self._began_at = process.world.now
         self._is_empty = True
@@ -61,7 +61,7 @@ class SimProducer:
         """Settle what the slot's last producer left open, and fence it."""
         slot, transactions = self._process.slot, self._broker.transactions
         try:
-            self._epoch = self._wire.call(
+            self._producer_epoch = self._wire.call(
                 "init_transactions", lambda: transactions.init(slot, TRANSACTION_S), TRANSACTION_S
             )
         except UnansweredError as error:
@@ -81,7 +81,7 @@ class SimProducer:
 
     @property
     def _identity(self) -> tuple[str, int, int]:
-        return self._process.slot, self._epoch, self._number
+        return self._process.slot, self._producer_epoch, self._number
 
     def produce(
         self,
@@ -190,8 +190,12 @@ class SimProducer:
     def _end(self, what: str, *, is_commit: bool) -> None:
         if self._is_empty:
             return
-        slot, epoch, transactions = self._process.slot, self._epoch, self._broker.transactions
-        self._call(what, lambda: transactions.end(slot, epoch, is_commit))
+        slot, producer_epoch, transactions = (
+            self._process.slot,
+            self._producer_epoch,
+            self._broker.transactions,
+        )
+        self._call(what, lambda: transactions.end(slot, producer_epoch, is_commit))
 
     def _call(self, what: str, do: Callable[[], Answer]) -> Answer:
         asked_again = self._wire.asked_again

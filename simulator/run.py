@@ -55,19 +55,19 @@ MUST_BE_EXPLAINED: Final[dict[type[BaseException], set[str]]] = {
 """Errors that may end a worker, by the faults that may lead to them."""
 
 APART: Final = (
-    {"changelog made again", "disk lost"},
-    {"changelog made again", "old snapshot put back"},
-    {"changelog made again", "store corrupt"},
-    {"changelog made again", "store breaks in use"},
-    {"changelog made again", "two workers on one folder"},
-    {"changelog made again", "slot taken twice"},
-    {"changelog made again", "write failed"},
-    {"changelog made again", "killed during a write"},
-    {"changelog made again", "group's offsets went back"},
+    {"changelog recreated", "disk lost"},
+    {"changelog recreated", "old snapshot put back"},
+    {"changelog recreated", "store corrupt"},
+    {"changelog recreated", "store breaks in use"},
+    {"changelog recreated", "two workers on one folder"},
+    {"changelog recreated", "slot taken twice"},
+    {"changelog recreated", "write failed"},
+    {"changelog recreated", "killed during a write"},
+    {"changelog recreated", "group's offsets went back"},
 )
 """Together they may lose state for good, which is refused, and rightly."""
 
-IN_USE: Final = "changelog made again in use"
+IN_USE: Final = "changelog recreated in use"
 BESIDE_IN_USE: Final = {
     IN_USE,
     "asked again later",
@@ -224,7 +224,7 @@ class Run:
             != broker.topic_ids(worker.engine.partitions.topic_ids)
             for worker in fleet.running.values()
         ):
-            return False  # a changelog was made again, and not noticed yet
+            return False  # a changelog was recreated, and not noticed yet
         offsets = broker.group.offsets
         for topic in INPUTS:
             for log in broker.logs(topic):
@@ -268,6 +268,6 @@ class Run:
         for name, error in self.fleet.ended_by:
             if not MUST_BE_EXPLAINED.get(type(error), set()) & chosen:
                 said.append(f"{name} ended by {error!r}")
-        if not {"changelog made again", IN_USE} & chosen:
+        if not {"changelog recreated", IN_USE} & chosen:
             said += [f"{name} refused {p}: {why}" for name, p, why in self.fleet.refusals]
         return said

@@ -53,8 +53,8 @@ class Storm:
             "changelog expired": self._expire,
             "group's offsets expired": self._expire_offsets,
             "group's offsets went back": self._offsets_back,
-            "changelog made again": self._make_again,
-            "changelog made again in use": self._make_again_in_use,
+            "changelog recreated": self._recreate,
+            "changelog recreated in use": self._recreate_in_use,
             "old snapshot put back": self._bounce,
             "disk lost": self._bounce,
             "store corrupt": self._bounce,
@@ -224,7 +224,7 @@ class Storm:
             self._world.effects["group's offsets went back"] += back > 0
         self._world.sleep(self._world.between(5.0, 15.0))
 
-    def _make_again(self) -> None:
+    def _recreate(self) -> None:
         """Delete a changelog and make it again, while the disks hold everything that was in it."""
         fleet, broker = self._fleet, self._broker
         if (
@@ -235,16 +235,16 @@ class Storm:
         ):
             for table in self._world.random.choice(((USERS,), (SEEN,), (USERS, SEEN))):
                 broker.make_topic(table.changelog)
-            self._world.effects["changelog made again"] += 1
+            self._world.effects["changelog recreated"] += 1
         self._resume(fleet.slots)
         self._world.sleep(self._world.between(8.0, 15.0))
 
-    def _make_again_in_use(self) -> None:
+    def _recreate_in_use(self) -> None:
         """The same under the workers, while every partition is open somewhere."""
         fleet, broker = self._fleet, self._broker
         if self._wait(fleet.has_all_open, 60.0):
             for table in self._world.random.choice(((USERS,), (SEEN,), (USERS, SEEN))):
                 broker.make_topic(table.changelog)
-            self._world.effects["changelog made again in use"] += 1
+            self._world.effects["changelog recreated in use"] += 1
             self._world.sleep(self._world.between(0.5, 20.0))
             self._wait(fleet.has_all_open, 60.0)

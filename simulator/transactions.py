@@ -2,7 +2,7 @@
 
 Owns: epochs of transactional ids, and how their transactions begin, end and time out.
 Does not own: logs (log.py), group membership (group.py).
-Invariants: of each transactional id only the highest epoch that was given out may write; a
+Invariants: of each transactional id only the highest producer epoch that was given out may write; a
 transaction's outcome is decided once, and only then written to its partitions, one after another.
 
 | state | meaning | leaves it by |
@@ -12,7 +12,7 @@ transaction's outcome is decided once, and only then written to its partitions, 
 | prepared | decided; markers are being written | the last marker |
 | complete | decided, and seen everywhere | a first write |
 
-It speaks to clients as a broker does that serve clients without KIP-890: the epoch stays the same
+It speaks to clients as a broker does that serve clients without KIP-890: the producer epoch stays the same
 from transaction to transaction, so a late copy of a request to end one may end the next.
 
 A lone broker that is killed starts again without knowing its partitions' leaders for a moment. What
@@ -40,13 +40,13 @@ class _Id:
     """One transactional id.
 
     Attributes:
-        offsets_of: what was appended under this epoch, as sequence numbers tell it: by the
+        offsets_of: what was appended under this producer epoch, as sequence numbers tell it: by the
             producer's transaction and partition. What comes twice is appended once.
     """
 
     name: str
     timeout_s: float
-    epoch: int = -1
+    producer_epoch: int = -1
     state: str = "empty"
     number: int = 0
     transaction: Transaction = field(default_factory=lambda: Transaction(""))
@@ -95,12 +95,12 @@ class Transactions:
             for known in self._ids.values()
         )
 
-    def epoch(self, name: str) -> int:
-        """The epoch of a transactional id that may write now."""
-        return self._ids[name].epoch
+    def producer_epoch(self, name: str) -> int:
+        """The producer epoch of a transactional id that may write now."""
+        return self._ids[name].producer_epoch
 
     def init(self, name: str, timeout_s: float) -> int:
-        """Take the id over; returns the epoch that alone may write from now on.
+        """Take the id over; returns the producer epoch that alone may write from now on.
 
         Raises:
             RefusedError: the last transaction is not ended everywhere yet; ask again.
@@ -109,39 +109,39 @@ class Transactions:
         if known is None:
             known = self._ids[name] = _Id(name, timeout_s)
         if known.state == "ongoing":
-            known.epoch += 1
+            known.producer_epoch += 1
             self._decide(known, is_committed=False)
         if known.state == "prepared":
             raise RefusedError(CONCURRENT)
-        known.epoch += 1
+        known.producer_epoch += 1
         known.state = "empty"
         known.timeout_s = timeout_s
         known.number = 0
         known.offsets_of.clear()
-        return known.epoch
+        return known.producer_epoch
 
-    def add(self, name: str, epoch: int, number: int) -> None:
+    def add(self, name: str, producer_epoch: int, number: int) -> None:
         """Open a transaction, or go on with the one that is open.
 
-        Only the epoch is looked at, so a late request may open one that nobody wants.
+        Only the producer epoch is looked at, so a late request may open one that nobody wants.
         """
         known = self._ids[name]
-        if epoch != known.epoch:
+        if producer_epoch != known.producer_epoch:
             raise RefusedError(FENCED)
         if known.state == "prepared":
             raise RefusedError(CONCURRENT)
         known.number = max(known.number, number)
         if known.state != "ongoing":
             known.state = "ongoing"
-            known.transaction = Transaction(f"{name}/{epoch}/{number}", name)
+            known.transaction = Transaction(f"{name}/{producer_epoch}/{number}", name)
             known.began_at = self._world.now
             known.logs = {}
             known.is_group_in = False
 
-    def _open(self, name: str, epoch: int, number: int) -> _Id:
+    def _open(self, name: str, producer_epoch: int, number: int) -> _Id:
         """The id, with just this transaction open; records tell it by their sequence numbers."""
         known = self._ids[name]
-        if epoch != known.epoch:
+        if producer_epoch != known.producer_epoch:
             raise RefusedError(FENCED)
         if known.state != "ongoing" or number != known.number:
             raise RefusedError(BAD_STATE)
@@ -157,7 +157,7 @@ class Transactions:
         """Append records to a partition as part of a transaction; returns their offsets.
 
         Args:
-            producer: transactional id, epoch, and which of its transactions, counted by the client.
+            producer: transactional id, producer epoch, and which of its transactions, counted by the client.
             log: the partition.
             first: how many records of this transaction went to this partition before.
             contents: the records; those that were appended by an earlier try are not again.
@@ -183,10 +183,10 @@ class Transactions:
         self._group.check_member(*member)
         self._group.hold(known.transaction, offsets)
 
-    def end(self, name: str, epoch: int, is_commit: bool) -> None:
+    def end(self, name: str, producer_epoch: int, is_commit: bool) -> None:
         """Commit or abort the transaction that is open."""
         known = self._ids[name]
-        if epoch != known.epoch:
+        if producer_epoch != known.producer_epoch:
             raise RefusedError(FENCED)
         if known.state == "ongoing":
             self._decide(known, is_committed=is_commit)
@@ -233,7 +233,7 @@ class Transactions:
         now, hanging = self._world.now, 0
         for known in self._ids.values():
             if known.state == "ongoing" and now - known.began_at > known.timeout_s:
-                known.epoch += 1
+                known.producer_epoch += 1
                 known.transaction.is_committed = False
             elif not known.is_undelivered:
                 continue
@@ -260,7 +260,7 @@ class Transactions:
         now = self._world.now
         for known in () if self.is_killed else self._ids.values():
             if known.state == "ongoing" and now - known.began_at > known.timeout_s:
-                known.epoch += 1
+                known.producer_epoch += 1
                 self.timed_out += 1
                 self._world.tell("broker", f"time-out of {known.transaction.name}")
                 self._decide(known, is_committed=False)

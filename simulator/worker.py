@@ -57,8 +57,8 @@ class _Observer(EngineObserver):
     def refused(self, partition: int, reason: str) -> None:
         self._worker.witness.refused(self._worker, partition, reason)
 
-    def set_aside(self, partition: int, reason: str, path: str) -> None:
-        self._worker.process.world.tell(self._worker.process.name, f"set aside: {reason}")
+    def quarantined(self, partition: int, reason: str, path: str) -> None:
+        self._worker.process.world.tell(self._worker.process.name, f"quarantined: {reason}")
 
     def aborted(self, records: int, abort_s: float, reason: str) -> None:
         self._worker.process.world.tell(self._worker.process.name, f"aborted: {reason}")
@@ -96,7 +96,7 @@ class Worker:
             clock=lambda: world.now,
             slot_id=process.slot,
             bulk_records_min=world.random.choice((3, 20_000)),
-            unpacked_min=world.random.choice((1, 500)),
+            expanded_min=world.random.choice((1, 500)),
             standbys=world.random.choice((0, 1, 2)),
         )
         cluster, disk = SimCluster(process, broker), SimDisk(process, folder)
@@ -170,9 +170,9 @@ class Worker:
     def _linger(self, seconds: float) -> None:
         """Be slower than the transaction may be; it counts if that cost the transaction."""
         process, transactions = self.process, self.broker.transactions
-        epoch = transactions.epoch(process.slot)
+        producer_epoch = transactions.producer_epoch(process.slot)
         process.rest(seconds)
-        if transactions.epoch(process.slot) != epoch:
+        if transactions.producer_epoch(process.slot) != producer_epoch:
             process.world.effects["slow agent"] += 1
 
     def _retrying(self, step: Callable[[], None]) -> None:

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from pipeline.engine.errors import BatchFailedError
 from pipeline.engine.ports import Message, TopicPartition, TransactionalProducer
-from pipeline.engine.state.checkpoint import Marker
+from pipeline.engine.state.checkpoint import Checkpoint
 from pipeline.engine.state.store import PartitionStore, unreadable
 from pipeline.engine.state.table_spec import TableSpec
 
@@ -29,16 +29,16 @@ class TableView:
 
     Attributes:
         prefix: the byte that the table's local keys start with. Who looks up and writes many keys
-            of one owner calls `look_at`, joins it with the rest once, and calls `get_local` and
+            of one owner calls `expand_owner`, joins it with the rest once, and calls `get_local` and
             `put_record`.
     """
 
     __slots__ = (
         "_disk_get",
         "_expand",
+        "_lazy",
         "_overlay",
         "_owner",
-        "_packed",
         "_partition",
         "_produce",
         "_spec",
@@ -55,14 +55,14 @@ class TableView:
         self.prefix = spec.prefix
         self._expand = spec.expand
         self._owner = spec.owner
-        self._packed = store.packed
+        self._lazy = store.lazy
         self._topic = spec.changelog
         self._partition = store.partition
         self._overlay = store.overlay
         self._disk_get = store.disk.get
         self._produce = producer.produce
 
-    def look_at(self, owner: bytes) -> None:
+    def expand_owner(self, owner: bytes) -> None:
         """Make sure that all entries of an owner can be found, and none is replaced by an older.
 
         Raises:
@@ -70,16 +70,16 @@ class TableView:
             UnreadableRecordError: see there.
         """
         # equivalent (True): a short cut; where nothing is packed, nothing is found
-        if self._packed.is_any:
-            self._packed.unpack(self._spec, owner)
+        if self._lazy.is_any:
+            self._lazy.expand_owner(self._spec, owner)
 
-    def _look_at_owner_of(self, key: bytes) -> None:
-        if self._packed.is_any and self._owner is not None:
-            self._packed.unpack(self._spec, self._owner(key))
+    def _expand_owner_of(self, key: bytes) -> None:
+        if self._lazy.is_any and self._owner is not None:
+            self._lazy.expand_owner(self._spec, self._owner(key))
 
     def get(self, key: bytes) -> bytes | None:
         """The value of a key, with what this transaction wrote."""
-        self._look_at_owner_of(key)
+        self._expand_owner_of(key)
         return self.get_local(self.prefix + key)
 
     def get_local(self, local: bytes) -> bytes | None:
@@ -98,7 +98,7 @@ class TableView:
 
     def put(self, key: bytes, value: bytes | None) -> None:
         """Write one changelog record and the local entries that it stands for; None deletes."""
-        self._look_at_owner_of(key)
+        self._expand_owner_of(key)
         self._produce(self._topic, self._partition, key, value)
         prefix, overlay = self.prefix, self._overlay
         for local, content in self._expand(key, value):
@@ -116,7 +116,7 @@ class TableView:
 
     def forget(self, key: bytes) -> None:
         """Delete a local entry whose changelog record expires by itself."""
-        self._look_at_owner_of(key)
+        self._expand_owner_of(key)
         self._overlay[self.prefix + key] = None
 
     def committed(self, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
@@ -131,7 +131,7 @@ class Batch:
     Attributes:
         topic, partition: where the records came from.
         records: at least one.
-        ledger: the application's bytes of this partition, as the previous batch left them.
+        attachment: the application's bytes of this partition, as the previous batch left them.
     """
 
     __slots__ = (
@@ -162,13 +162,13 @@ class Batch:
         self._finished: Callable[[], None] = _nobody
 
     @property
-    def ledger(self) -> bytes:
-        """The application's bytes that the partition's marker carries; empty at the start."""
-        return self.store.ledger
+    def attachment(self) -> bytes:
+        """The application's bytes that the partition's checkpoint carries; empty at the start."""
+        return self.store.attachment
 
-    @ledger.setter
-    def ledger(self, value: bytes) -> None:
-        self.store.ledger = value
+    @attachment.setter
+    def attachment(self, value: bytes) -> None:
+        self.store.attachment = value
 
     def table(self, spec: TableSpec) -> TableView:
         """The partition's part of a table."""
@@ -201,29 +201,31 @@ class OpenPartition:
     Attributes:
         state: the tables.
         next_offsets: by input topic, the offset after the last one that was applied.
-        ledger: the application's bytes inside the current transaction.
-        unrecorded: inputs of which the group has no offset, because this is the first start or
+        attachment: the application's bytes inside the current transaction.
+        inputs_to_repair: inputs of which the group has no offset, because this is the first start or
             they expired, or has one that is too old; the next transaction records them.
     """
 
-    __slots__ = ("ledger", "next_offsets", "state", "unrecorded")
+    __slots__ = ("attachment", "inputs_to_repair", "next_offsets", "state")
 
-    def __init__(self, state: PartitionStore, marker: Marker, unrecorded: set[str]) -> None:
+    def __init__(
+        self, state: PartitionStore, checkpoint: Checkpoint, inputs_to_repair: set[str]
+    ) -> None:
         self.state = state
-        self.unrecorded = unrecorded
-        self.next_offsets = dict(marker.next_offsets)
-        self.ledger = marker.ledger
+        self.inputs_to_repair = inputs_to_repair
+        self.next_offsets = dict(checkpoint.next_offsets)
+        self.attachment = checkpoint.attachment
 
-    def apply(self, marker: Marker, next_offsets: dict[str, tuple[str, int]]) -> None:
+    def apply(self, checkpoint: Checkpoint, next_offsets: dict[str, tuple[str, int]]) -> None:
         """Make a committed transaction's effects the partition's state."""
-        self.state.apply(marker, next_offsets)
-        self.next_offsets = dict(marker.next_offsets)
-        self.unrecorded.clear()
+        self.state.apply(checkpoint, next_offsets)
+        self.next_offsets = dict(checkpoint.next_offsets)
+        self.inputs_to_repair.clear()
 
-    def discard(self, marker: Marker) -> None:
-        """Go back to the last committed transaction, whose marker this is."""
+    def discard(self, checkpoint: Checkpoint) -> None:
+        """Go back to the last committed transaction, whose checkpoint this is."""
         self.state.discard()
-        self.ledger = marker.ledger
+        self.attachment = checkpoint.attachment
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,13 +236,13 @@ class Poll:
         batches: one for each input partition that had records; none when only offsets are to be
             recorded.
         next_offsets: of the inputs, once they are dealt with.
-        epoch: of the assignment that they were polled under.
+        assignment_epoch: of the assignment that they were polled under.
         started_at: monotonic seconds.
     """
 
     batches: list[Batch]
     next_offsets: dict[TopicPartition, int]
-    epoch: int
+    assignment_epoch: int
     started_at: float
 
     @property

@@ -33,7 +33,7 @@ class EngineConfig:
         outputs: the other topics that its transactions write to.
         bulk_records_min: with so many changelog records to be read, opening a store for writing
             alone pays, and packing records.
-        unpacked_min: packed records that are expanded between two polls, or a quarter of the poll's
+        expanded_min: packed records that are expanded between two polls, or a quarter of the poll's
             records where that is more; 500 take some milliseconds.
     """
 
@@ -49,7 +49,7 @@ class EngineConfig:
     terms: str = ""
     outputs: tuple[str, ...] = ()
     bulk_records_min: int = 20_000
-    unpacked_min: int = 500
+    expanded_min: int = 500
 
     @property
     def written_topics(self) -> list[str]:

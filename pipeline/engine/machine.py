@@ -1,15 +1,15 @@
 """The exactly-once machine of one worker slot: a poll is a transaction is an apply.
 
 Owns: the order of every step between broker and disk, and what each failure leads to.
-Does not own: threads and Faust (thread.py, transport.py), the clients (kafka.py), restoring
+Does not own: threads and Faust (thread.py, transport.py), the clients (kafka/cluster.py), restoring
 (restore.py), what a batch means (the agents).
 
 One cycle:
 
-    poll → begin → batches out → each explicitly done → markers → send offsets → commit → apply
+    poll → begin → batches out → each explicitly done → checkpoints → send offsets → commit → apply
 
 Ordering and atomicity it relies on:
-- outputs, changelog records, markers and the inputs' offsets are in one Kafka transaction;
+- outputs, changelog records, checkpoints and the inputs' offsets are in one Kafka transaction;
 - nothing of a transaction is in the local store before its commit is known to have happened, and
   then in one atomic write together with the position that it stands for;
 - rebalance callbacks run only inside `GroupConsumer.poll`, where no transaction is open, and the
@@ -31,7 +31,7 @@ What a failure leads to:
 | partitions revoked or lost | drop the overlay, keep their stores as copies or close them |
 | a store cannot be read | abort, set it aside, restore; at the same place again: stop |
 | a store cannot be written | stop (StoreUnwritableError) |
-| a changelog was made again | write it anew from the stores |
+| a changelog was recreated | write it anew from the stores |
 """
 
 from collections.abc import Sequence
@@ -64,15 +64,15 @@ from pipeline.engine.ports import (
     TopicPartition,
     TransactionalProducer,
 )
-from pipeline.engine.recovery.changelog_identity import ChangelogWatch
+from pipeline.engine.recovery.changelog_identity import ChangelogIdentity
 from pipeline.engine.recovery.restore import Restorer
 from pipeline.engine.recovery.standby import Standbys
 from pipeline.engine.stall import StallWatch
-from pipeline.engine.state.checkpoint import Marker
-from pipeline.engine.state.opener import Stores
-from pipeline.engine.transactions.acquire import take_over
-from pipeline.engine.transactions.checkpoints import ChangelogPositions, produce_markers
-from pipeline.engine.transactions.hanging import LastEnd
+from pipeline.engine.state.checkpoint import Checkpoint
+from pipeline.engine.state.opener import StoreOpener
+from pipeline.engine.transactions.acquire import acquire_producer
+from pipeline.engine.transactions.checkpoints import ChangelogPositions, produce_checkpoints
+from pipeline.engine.transactions.hanging import HangingDetector
 
 RESTORE_AGAIN_S: Final = 0.5
 """After the broker did not answer about a restore; the open partitions go on meanwhile."""
@@ -88,21 +88,21 @@ class Engine:
         self._cluster = cluster
         self._disk = disk
         self._observer = observer
-        stores = Stores(disk, config.generation, observer)
-        standbys = Standbys(config, cluster, stores, observer)
-        self._restorer = Restorer(config, cluster, stores, observer)
-        self._partitions = Ownership(config, cluster, self._restorer, stores, standbys, observer)
+        opener = StoreOpener(disk, config.generation, observer)
+        standbys = Standbys(config, cluster, opener, observer)
+        self._restorer = Restorer(config, cluster, opener, observer)
+        self._partitions = Ownership(config, cluster, self._restorer, opener, standbys, observer)
         self._producer: TransactionalProducer | None = None
         self._consumer: GroupConsumer | None = None
-        self._epoch = 0
+        self._assignment_epoch = 0
         self._metadata: Any = None
         # equivalent (1): three times either number is less than what copies read at least
         self._records, self._restore_at = 0, 0.0
         self._pace = Pace(config.records_max, config.batch_s_target)
         self._stall = StallWatch(config, cluster)
-        self._changelogs = ChangelogWatch(config, cluster, observer)
+        self._changelogs = ChangelogIdentity(config, cluster, observer)
         self._rest = Rest()
-        self._last_end = LastEnd(cluster, config.clock)
+        self._hanging = HangingDetector(cluster, config.clock)
         self._now = config.clock
 
     @property
@@ -111,9 +111,9 @@ class Engine:
         return self._partitions
 
     @property
-    def epoch(self) -> int:
+    def assignment_epoch(self) -> int:
         """Number of assignments so far."""
-        return self._epoch
+        return self._assignment_epoch
 
     def start(self) -> None:
         """Check the topics, settle what an earlier run of this slot left open, join the group.
@@ -125,7 +125,9 @@ class Engine:
         """
         self._disk.claim()
         check_partition_counts(self._config, self._cluster)
-        self._producer = take_over(self._config, self._cluster, self._last_end, self._observer)
+        self._producer = acquire_producer(
+            self._config, self._cluster, self._hanging, self._observer
+        )
         self._consumer = self._cluster.consumer()
         self._consumer.subscribe(self._config.inputs, self)
 
@@ -136,11 +138,11 @@ class Engine:
         over meanwhile must not be fenced by it.
         """
         self._consumer_now().check_slot()
-        producer = take_over(self._config, self._cluster, self._last_end, self._observer)
-        if self._last_end.is_commit_lost:  # it was aborted, though the stores contain it
+        producer = acquire_producer(self._config, self._cluster, self._hanging, self._observer)
+        if self._hanging.is_commit_lost:  # it was aborted, though the stores contain it
             self._partitions.roll_forward()
             self._partitions.fetch(self._consumer_now())
-            self._last_end.is_commit_lost = False
+            self._hanging.is_commit_lost = False
         return producer
 
     def _leave_spent_producer(self) -> None:
@@ -165,7 +167,7 @@ class Engine:
     def on_assigned(self, partitions: Sequence[TopicPartition]) -> None:
         """Take over partitions; they are restored before anything of them is processed."""
         numbers = assigned_numbers(partitions, self._config.inputs)
-        self._epoch += 1
+        self._assignment_epoch += 1
         self._metadata = self._consumer_now().group_metadata()
         self._partitions.take(numbers)
         self._observer.assigned(numbers)
@@ -195,7 +197,7 @@ class Engine:
         """
         self._observer.at("poll")
         consumer = self._consumer_now()
-        if self._last_end.is_forgotten():
+        if self._hanging.is_hanging():
             self._recover(ProducerLostError("the broker forgot to end the last transaction"), 0)
         self._leave_spent_producer()
         if self._producer is None:
@@ -217,8 +219,8 @@ class Engine:
         by_source = self._partitions.ready(records)
         # equivalent (True): asking for offsets while there is work costs a few requests more
         if not records:
-            self._partitions.record_again(consumer)
-        next_offsets = self._partitions.unrecorded()
+            self._partitions.find_offsets_to_repair(consumer)
+        next_offsets = self._partitions.offsets_to_repair()
         next_offsets |= {source: group[-1].offset() + 1 for source, group in by_source.items()}
         if not next_offsets:
             return None
@@ -232,7 +234,7 @@ class Engine:
             self._recover(error, len(records))
             return None
         batches = self._partitions.batches(by_source, self._producer)
-        return Poll(batches, next_offsets, self._epoch, self._now())
+        return Poll(batches, next_offsets, self._assignment_epoch, self._now())
 
     def _is_resting(self, consumer: GroupConsumer) -> bool:
         """Whether to wait after failures; at the end of that the inputs are fetched again."""
@@ -248,7 +250,7 @@ class Engine:
 
         Trouble with them never keeps the consumer from being polled: it has others as well.
         """
-        if self._changelogs.made_again(self._partitions.topic_ids):
+        if self._changelogs.recreated(self._partitions.topic_ids):
             self._partitions.restore_anew()
             self._partitions.fetch(consumer)
         if not self._partitions.restoring:
@@ -282,36 +284,36 @@ class Engine:
                 return
         started = self._now()
         try:
-            markers, positions = self._end_transaction(poll)
+            checkpoints, positions = self._end_transaction(poll)
         except BrokerError as error:
             self._pace.took(started - poll.started_at, self._now() - started)
             self._recover(error, poll.records)
             return
         self._rest.committed()
-        self._last_end.committed(positions, started)
+        self._hanging.committed(positions, started)
         committed = self._now()
         self._observer.at("apply")
-        is_mending = False
-        for number, marker in markers.items():
+        is_recovering = False
+        for number, checkpoint in checkpoints.items():
             try:
-                self._partitions.open[number].apply(marker, positions[number])
+                self._partitions.open[number].apply(checkpoint, positions[number])
             except CorruptStoreError as error:
-                self._partitions.mend(number, error)
-                is_mending = True
-        if is_mending:  # only now do the others stand behind what they were given
+                self._partitions.recover_store(number, error)
+                is_recovering = True
+        if is_recovering:  # only now do the others stand behind what they were given
             self._partitions.fetch(self._consumer_now())
         applied = self._now()
         self._observer.committed(poll.records, committed - started, applied - committed)
         self._observer.positions(poll.next_offsets)
         self._pace.took(started - poll.started_at, applied - started)
 
-    def _end_transaction(self, poll: Poll) -> tuple[dict[int, Marker], ChangelogPositions]:
+    def _end_transaction(self, poll: Poll) -> tuple[dict[int, Checkpoint], ChangelogPositions]:
         """Markers, offsets, commit; returns what is to be applied, by partition."""
         producer = self._producer_now()
-        if poll.epoch != self._epoch:
+        if poll.assignment_epoch != self._assignment_epoch:
             raise TransactionAbortedError("the partitions were assigned anew during the batch")
         self._observer.at("produce")
-        markers, positions = produce_markers(
+        checkpoints, positions = produce_checkpoints(
             self._config,
             producer,
             poll.next_offsets,
@@ -319,17 +321,17 @@ class Engine:
             self._restorer.topic_ids,
         )
         producer.flush()
-        self._last_end.check()
+        self._hanging.check()
         self._observer.at("send_offsets")
         producer.send_offsets(poll.next_offsets, self._metadata)
         self._observer.at("commit")
         producer.commit()
-        return markers, positions
+        return checkpoints, positions
 
     def _rejoin(self, error: ConsumerLostError) -> None:
         """Join the group anew; the partitions come back with an assignment."""
         self._stall = StallWatch(self._config, self._cluster)
-        self._partitions.give_up({number for _, number in self._partitions.places})
+        self._partitions.give_up({number for _, number in self._partitions.input_partitions})
         self._consumer_now().close()
         self._consumer = self._cluster.consumer()
         self._consumer.subscribe(self._config.inputs, self)
@@ -345,13 +347,13 @@ class Engine:
             self._pace.took(self._now() - poll.started_at, 0.0)
             self._recover(error, poll.records)
             return
-        mended = False
+        recovered = False
         if isinstance(error, CorruptStoreError):
             with suppress(CorruptStoreError):  # at the same place again
-                self._partitions.mend(batch.partition, error)
-                mended = True
+                self._partitions.recover_store(batch.partition, error)
+                recovered = True
         self._recover(TransactionAbortedError(str(error)), poll.records)
-        if mended:
+        if recovered:
             return
         if isinstance(error, (BatchPostponedError, StoreUnwritableError)):
             raise error
@@ -362,10 +364,10 @@ class Engine:
         started = self._now()
         if not isinstance(error, ProducerLostError):
             try:
-                self._last_end.check()
+                self._hanging.check()
                 self._observer.at("abort")
                 self._producer_now().abort()
-                self._last_end.aborted(self._config.written(self._partitions.open), started)
+                self._hanging.aborted(self._config.written(self._partitions.open), started)
             except BrokerError as worse:
                 error = ProducerLostError(f"{error}; aborting failed too: {worse}")
         self._partitions.discard()

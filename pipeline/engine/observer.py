@@ -23,10 +23,10 @@ class EngineObserver:
         """A transaction was aborted; its inputs will come again."""
 
     def producer_renewed(self, reason: str) -> None:
-        """The producer was made again under the same transactional id."""
+        """The producer was recreated under the same transactional id."""
 
     def rejoined(self, reason: str) -> None:
-        """The consumer was made again and joins the group."""
+        """The consumer was recreated and joins the group."""
 
     def stalled(self, reason: str) -> None:
         """A client said nothing although there should be something; it is asked anew."""
@@ -55,21 +55,21 @@ class EngineObserver:
         """The group's offsets of a partition went back; it goes on after what its state contains,
         and records that."""
 
-    def set_aside(self, partition: int, reason: str, path: str) -> None:
-        """A local store did not fit and was moved to `path`."""
+    def quarantined(self, partition: int, reason: str, path: str) -> None:
+        """A local store did not fit and was quarantined in `path`."""
 
     def changelogs_lost(self, changelogs: list[str], is_back: bool) -> None:
-        """Changelogs were deleted under this worker, and maybe made again: then they are written
+        """Changelogs were deleted under this worker, and maybe recreated: then they are written
         anew from its disk."""
 
     def standbys(self, partitions: list[int]) -> None:
-        """Just these partitions are copied from now on."""
+        """Just these partitions are kept as standbys from now on."""
 
-    def copied(self, partition: int, behind: int) -> None:
-        """A copy was written; it is `behind` changelog offsets behind."""
+    def standby_lag(self, partition: int, behind: int) -> None:
+        """A standby was written; it is `behind` changelog offsets behind."""
 
     def standbys_wait(self, reason: str) -> None:
-        """The broker did not answer; the copies wait."""
+        """The broker did not answer; the standbys wait."""
 
     def positions(self, next_offsets: dict[TopicPartition, int]) -> None:
         """Where the inputs are read on from, after a commit."""

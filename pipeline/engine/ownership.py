@@ -31,15 +31,15 @@ from pipeline.engine.ports import (
     TransactionalProducer,
     Watermarks,
 )
-from pipeline.engine.recovery.offset_repair import Recorded
+from pipeline.engine.recovery.offset_repair import OffsetRepair
 from pipeline.engine.recovery.restore import Restorer
 from pipeline.engine.recovery.rewrite import Rewrite
 from pipeline.engine.recovery.standby import Standbys
-from pipeline.engine.state.checkpoint import FORMAT, Marker
-from pipeline.engine.state.opener import Stores
+from pipeline.engine.state.checkpoint import FORMAT, Checkpoint
+from pipeline.engine.state.opener import StoreOpener
 from pipeline.engine.state.store import PartitionStore
 
-COPY_RECORDS_MIN: Final = 2_000
+STANDBY_RECORDS_MIN: Final = 2_000
 """Changelog records read for copies in a poll, at least: three for each input of the one before."""
 
 
@@ -56,21 +56,21 @@ class Ownership:
         config: EngineConfig,
         cluster: Cluster,
         restorer: Restorer,
-        stores: Stores,
+        opener: StoreOpener,
         standbys: Standbys,
         observer: EngineObserver,
     ) -> None:
         self._cluster = cluster
         self._restorer = restorer
-        self._stores = stores
+        self._opener = opener
         self._standbys = standbys
         self._inputs = config.inputs
         self._tables = config.tables
-        self._unpacked_min = config.unpacked_min
+        self._expanded_min = config.expanded_min
         self._generation = config.generation
         self._terms = config.terms
         self._observer = observer
-        self._recorded = Recorded(cluster, config.clock)
+        self._offset_repair = OffsetRepair(cluster, config.clock)
         self._rewrites: dict[int, Rewrite] = {}
         self._broke_at: dict[int, dict[str, int]] = {}
         self._waiting: dict[int, PartitionStore | None] = {}
@@ -88,11 +88,11 @@ class Ownership:
         return self._restorer.topic_ids
 
     @property
-    def places(self) -> set[TopicPartition]:
+    def input_partitions(self) -> set[TopicPartition]:
         """Every input partition that belongs to this worker."""
-        return self._places(set(self.open) | self.restoring | set(self.refused))
+        return self._inputs_of(set(self.open) | self.restoring | set(self.refused))
 
-    def _places(self, numbers: Iterable[int]) -> set[TopicPartition]:
+    def _inputs_of(self, numbers: Iterable[int]) -> set[TopicPartition]:
         return {TopicPartition(topic, number) for number in numbers for topic in self._inputs}
 
     def take(self, numbers: Iterable[int]) -> None:
@@ -128,34 +128,36 @@ class Ownership:
         Raises:
             StoreUnwritableError, StoreKeepsBreakingError, UnreadableRecordError: see there.
         """
-        is_unpacking = self._unpack(consumer, records)
-        owned = {place.partition for place in self.places}
+        is_expanding = self._expand_some(consumer, records)
+        owned = {place.partition for place in self.input_partitions}
         # equivalent (number): how much copies read for each input is a choice
-        return self._standbys.step(owned, max(COPY_RECORDS_MIN, 3 * records)) or is_unpacking
+        return self._standbys.step(owned, max(STANDBY_RECORDS_MIN, 3 * records)) or is_expanding
 
-    def _unpack(self, consumer: GroupConsumer, records: int) -> bool:
+    def _expand_some(self, consumer: GroupConsumer, records: int) -> bool:
         for number, opened in self.open.items():
             store = opened.state
-            if store.packed.is_any:
+            if store.lazy.is_any:
                 try:
                     # equivalent (number): how much is unpacked at once is a choice
-                    store.packed.unpack_some(self._tables, max(self._unpacked_min, records // 4))
+                    store.lazy.expand_some(self._tables, max(self._expanded_min, records // 4))
                 except CorruptStoreError as error:
                     del self.open[number]
-                    self._waiting[number] = self._stores.replace_broken(store, error)
+                    self._waiting[number] = self._opener.replace_broken(store, error)
                     self.fetch(consumer)
                 else:
-                    self._stores.held(store)
+                    self._opener.restored_whole(store)
                 return True
         return False
 
     def discard(self) -> None:
         """Go back to the last committed transaction in every open partition."""
         for opened in self.open.values():
-            stored = opened.state.marker
-            ledger = b"" if stored is None else stored.ledger
-            marker = Marker(FORMAT, self._generation, opened.next_offsets, ledger, self._terms)
-            opened.discard(marker)
+            stored = opened.state.checkpoint
+            attachment = b"" if stored is None else stored.attachment
+            checkpoint = Checkpoint(
+                FORMAT, self._generation, opened.next_offsets, attachment, self._terms
+            )
+            opened.discard(checkpoint)
 
     def roll_forward(self) -> None:
         """How the last transaction ended is not known: restore every open partition up to it.
@@ -167,7 +169,7 @@ class Ownership:
         self.open.clear()
 
     def restore_anew(self) -> None:
-        """A changelog was made again: look at everything from the start, with what is on the disk.
+        """A changelog was recreated: look at everything from the start, with what is on the disk.
 
         Open partitions have their whole state there, so their changelogs are written from it.
         """
@@ -180,18 +182,18 @@ class Ownership:
         self.refused.clear()
         self._standbys.reconsider()
 
-    def unrecorded(self) -> dict[TopicPartition, int]:
+    def offsets_to_repair(self) -> dict[TopicPartition, int]:
         """Positions of open partitions that the group has no offset of, or an older one."""
         return {
             TopicPartition(topic, number): opened.next_offsets[topic]
             for number, opened in self.open.items()
-            for topic in opened.unrecorded
+            for topic in opened.inputs_to_repair
         }
 
-    def record_again(self, consumer: GroupConsumer) -> None:
+    def find_offsets_to_repair(self, consumer: GroupConsumer) -> None:
         """Nothing is to be done: have the next transaction record what the group has not."""
-        for place in self._recorded.behind(consumer, self.next_offsets()):
-            self.open[place.partition].unrecorded.add(place.topic)
+        for place in self._offset_repair.behind(consumer, self.next_offsets()):
+            self.open[place.partition].inputs_to_repair.add(place.topic)
 
     def ready(self, records: Sequence[Message]) -> dict[TopicPartition, list[Message]]:
         """The records of open partitions, by input partition and in offset order.
@@ -240,7 +242,7 @@ class Ownership:
         """Fetch the open partitions, each from after what is applied."""
         consumer.fetch(self.next_offsets())
 
-    def mend(self, number: int, error: CorruptStoreError) -> None:
+    def recover_store(self, number: int, error: CorruptStoreError) -> None:
         """A store could not be read: set it aside and restore the partition.
 
         Raises:
@@ -252,7 +254,7 @@ class Ownership:
             raise error
         self._broke_at[number] = dict(opened.next_offsets)
         del self.open[number]
-        self._waiting[number] = self._stores.replace(opened.state, str(error))
+        self._waiting[number] = self._opener.replace(opened.state, str(error))
 
     def advance(
         self,
@@ -268,7 +270,7 @@ class Ownership:
             GenerationTermsError, StoreKeepsBreakingError: see there.
         """
         if self._waiting:
-            committed = consumer.committed(sorted(self._places(self._waiting)))
+            committed = consumer.committed(sorted(self._inputs_of(self._waiting)))
             if not self._restorer.start(self._waiting, committed):
                 self.restore_anew()
                 return
@@ -280,7 +282,7 @@ class Ownership:
             self.restore_anew()
             return
         marks = self._cluster.watermarks(
-            sorted(self._places(store.partition for store in complete))
+            sorted(self._inputs_of(store.partition for store in complete))
         )
         for store in complete:
             if not self._rewritten(store, producer, group_metadata):
@@ -313,9 +315,9 @@ class Ownership:
             self._observer.refused(number, f"{error}. {error.fix}")
             return
         except CorruptStoreError as error:
-            self._waiting[number] = self._stores.replace_broken(store, error)
+            self._waiting[number] = self._opener.replace_broken(store, error)
             return
-        self._stores.held(opened.state)
+        self._opener.restored_whole(opened.state)
         self.open[number] = opened
         self._observer.ready(number, records, took_s)
 

@@ -59,7 +59,7 @@ class Rest:
 
     There is no end to it: a worker that stopped could do no more than the same after its next
     start, and what refuses them all (rights, a topic that is gone, a broker that drops every
-    answer) may be mended at any time. The worker is not ready meanwhile (observability/health.py).
+    answer) may pass at any time. The worker is not ready meanwhile (observability/health.py).
 
     Attributes:
         until: in monotonic seconds; 0 when there is no rest.

@@ -1,7 +1,7 @@
 """What the engine needs of the world, as small interfaces.
 
 Owns: the protocols for broker and disk, and the plain values that cross them.
-Does not own: their implementations (kafka.py for the real broker, rocks.py for the real disk).
+Does not own: their implementations (kafka/cluster.py for the real broker, rocks.py for the real disk).
 Invariant: nothing here imports a client library, so that the same engine runs against a real
 cluster, or against one that a test can crash between any two calls.
 """
@@ -165,7 +165,7 @@ class Cluster(Protocol):
     def consumer(self) -> GroupConsumer: ...
     def changelog_reader(self) -> ChangelogReader: ...
     def topic_ids(self, topics: Sequence[str]) -> dict[str, str]:
-        """The UUID of each topic; a topic that is deleted and made again has another one."""
+        """The UUID of each topic; a topic that is deleted and recreated has another one."""
         ...
 
     def topic_ids_soon(self, topics: Sequence[str]) -> dict[str, str] | None:
@@ -268,6 +268,6 @@ class Disk(Protocol):
         """
         ...
 
-    def set_aside(self, partition: int, reason: str) -> str:
+    def quarantine(self, partition: int, reason: str) -> str:
         """Move a closed store out of the way, never delete it; returns where it is now."""
         ...

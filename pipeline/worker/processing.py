@@ -26,6 +26,7 @@ from pipeline.codec.headers import dead_letter_headers, read_headers
 from pipeline.codec.inputs import check_key
 from pipeline.codec.state import StateDecodeError, decode_state, encode_state
 from pipeline.core.audit import AuditIds, ChainHead, genesis
+from pipeline.core.enumerations import Action, Stage
 from pipeline.core.fold import Outcome
 from pipeline.core.progress import progress_standing
 from pipeline.core.records import (
@@ -151,7 +152,9 @@ class _BatchWork:
         self.users: TableView = batch.table(processor.users)
         generation = self.world.generation
         self.head = (
-            _decode_head(batch.ledger) if batch.ledger else genesis(generation, batch.partition)
+            _decode_head(batch.attachment)
+            if batch.attachment
+            else genesis(generation, batch.partition)
         )
         self.audit_ids = AuditIds(generation, batch.partition)
         self.stats = BatchStats(batch.topic, batch.partition)
@@ -166,7 +169,7 @@ class _BatchWork:
         self,
         decode: Callable[[bytes | None], Input],
         fold: Callable[[Input], Outcome],
-        action: str,
+        action: Action,
     ) -> None:
         """Process every record of the batch.
 
@@ -211,13 +214,13 @@ class _BatchWork:
         # 4. Hand over the chain's new head and the counts, and ask the breaker.
         self.stats.outcomes.update(self.verdicts)
         self.stats.fields_ignored = decoder.ignored_fields - ignored_before
-        self.batch.ledger = _encode_head(self.head)
+        self.batch.attachment = _encode_head(self.head)
         self.stats.fold_s = time.perf_counter() - started
         self.processor.breaker.count(len(self.batch.records), self.failures)
         self.processor.folded(self.stats)
 
     def _apply(
-        self, record: Message, event: Input, fold: Callable[[Input], Outcome], action: str
+        self, record: Message, event: Input, fold: Callable[[Input], Outcome], action: Action
     ) -> None:
         # Whatever can fail comes before the first write.
         try:
@@ -276,19 +279,19 @@ class _BatchWork:
 
     # --- audit and dead letters ------------------------------------------------------------------
 
-    def _fail(self, record: Message, stage: str, error: Exception, action: str) -> None:
+    def _fail(self, record: Message, stage: Stage, error: Exception, action: Action) -> None:
         """Reject an event that meets a bug of this program, and count it for the breaker."""
         self.failures += 1
         self._reject(record, action, fault_of(stage, error))
 
-    def _skip(self, record: Message, skip: Skip, action: str) -> None:
+    def _skip(self, record: Message, skip: Skip, action: Action) -> None:
         """Make an input a dead letter without decoding it, as an operator asked."""
         self.cause = Cause(self.topic, self.partition, self.offset)
         detail = readable(f"{skip.actor} had it put aside ({skip.ticket}): {skip.reason}")
         self._reject(record, action, Rejection("operator", "skipped", detail), skip)
 
     def _reject(
-        self, record: Message, action: str, rejection: Rejection, skip: Skip | None = None
+        self, record: Message, action: Action, rejection: Rejection, skip: Skip | None = None
     ) -> None:
         self._dead_letter(record, rejection)
         self._audit(

@@ -159,7 +159,7 @@ class Telemetry(EngineObserver):
             " restarted (docs/adr/0018)",
         )
 
-    def set_aside(self, partition: int, reason: str, path: str) -> None:
+    def quarantined(self, partition: int, reason: str, path: str) -> None:
         self._metrics.store_quarantined()
         _log.warning("local store quarantined", partition=partition, reason=reason, path=path)
 
@@ -184,7 +184,7 @@ class Telemetry(EngineObserver):
             self._standbys = partitions
             _log.info("standbys kept", partitions=partitions)
 
-    def copied(self, partition: int, behind: int) -> None:
+    def standby_lag(self, partition: int, behind: int) -> None:
         self._metrics.standby_measured(partition, behind)
 
     def restores_wait(self, reason: str) -> None:

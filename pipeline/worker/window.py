@@ -90,9 +90,9 @@ class Window:
 
     __slots__ = (
         "_covers",
+        "_expand_owner",
         "_get",
         "_ids",
-        "_look_at",
         "_prefix",
         "_put",
         "_sessions",
@@ -103,7 +103,7 @@ class Window:
 
     def __init__(self, table: TableView, window_ms: int) -> None:
         self._get = table.get_local
-        self._look_at = table.look_at
+        self._expand_owner = table.expand_owner
         self._put = table.put_record
         self._prefix = table.prefix
         self._window_ms = window_ms
@@ -115,7 +115,7 @@ class Window:
         and writes of an event.
         """
         user = user_id.encode() + b"\0"
-        self._look_at(user)
+        self._expand_owner(user)
         self._user_id = user_id
         self._ids = self._prefix + b"i" + user
         self._sessions = self._prefix + b"s" + user

@@ -1,4 +1,4 @@
-"""Changelogs and stores in memory, for what restores and copies do step by step.
+"""Changelogs and stores in memory, for what restores and standby do step by step.
 
 Owns: a cluster of which only topics, ends, slots and changelog records are asked; a disk of
 dictionaries. Both keep what they made.
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from pipeline.engine.errors import BrokerError, CorruptStoreError
 from pipeline.engine.ports import TopicPartition, Watermarks
-from pipeline.engine.state.checkpoint import FORMAT, MARKER_KEY, Marker, encode_marker
+from pipeline.engine.state.checkpoint import CHECKPOINT_KEY, FORMAT, Checkpoint, encode_checkpoint
 from pipeline.engine.state.table_spec import TableSpec
 
 USERS = TableSpec("users", "users-changelog", b"u")
@@ -127,10 +127,10 @@ class Changelogs:
             self.logs[place].append(Record(place, self.end(place), key, value))
 
     def mark(self, number: int, offsets: dict[str, int]) -> None:
-        """Append a marker to both changelogs of a partition."""
-        raw = encode_marker(Marker(FORMAT, "blue", offsets, b"ledger"))
-        self.write(USERS, number, (MARKER_KEY, raw))
-        self.write(SEEN, number, (MARKER_KEY, raw))
+        """Append a checkpoint to both changelogs of a partition."""
+        raw = encode_checkpoint(Checkpoint(FORMAT, "blue", offsets, b"attachment"))
+        self.write(USERS, number, (CHECKPOINT_KEY, raw))
+        self.write(SEEN, number, (CHECKPOINT_KEY, raw))
 
     def end(self, place: TopicPartition) -> int:
         """The offset after a partition's last record."""
@@ -210,12 +210,12 @@ class Dictionaries:
 
     Attributes:
         stores: of each partition, the present one last.
-        aside: what was set aside: (partition, reason).
+        quarantined: what was set quarantined: (partition, reason).
     """
 
     def __init__(self) -> None:
         self.stores: defaultdict[int, list[Store]] = defaultdict(list)
-        self.aside: list[tuple[int, str]] = []
+        self.quarantined: list[tuple[int, str]] = []
         self.breaking: dict[int, int] = {}
 
     def claim(self) -> None: ...
@@ -231,12 +231,12 @@ class Dictionaries:
 
     @property
     def _moved(self) -> set[tuple[int, int]]:
-        return set(self._aside_at)
+        return set(self._quarantined_at)
 
-    _aside_at: tuple[tuple[int, int], ...] = ()
+    _quarantined_at: tuple[tuple[int, int], ...] = ()
 
-    def set_aside(self, partition: int, reason: str) -> str:
+    def quarantine(self, partition: int, reason: str) -> str:
         assert not self.stores[partition][-1].is_open
-        self.aside.append((partition, reason))
-        self._aside_at = (*self._aside_at, (partition, len(self.stores[partition])))
-        return f"aside-{len(self.aside)}"
+        self.quarantined.append((partition, reason))
+        self._quarantined_at = (*self._quarantined_at, (partition, len(self.stores[partition])))
+        return f"aside-{len(self.quarantined)}"

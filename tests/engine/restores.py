@@ -13,11 +13,11 @@ from pipeline.engine.config import EngineConfig
 from pipeline.engine.errors import PartitionRefusedError
 from pipeline.engine.ports import Cluster, Disk, TopicPartition, Watermarks
 from pipeline.engine.recovery.restore import Restorer
-from pipeline.engine.state.checkpoint import FORMAT, Marker
-from pipeline.engine.state.opener import Stores
+from pipeline.engine.state.checkpoint import FORMAT, Checkpoint
+from pipeline.engine.state.opener import StoreOpener
 from pipeline.engine.state.store import PartitionStore
 from tests.engine.changelogs import SEEN, USERS, Changelogs, Dictionaries
-from tests.engine.told import Told
+from tests.engine.recording_observer import RecordingObserver
 
 ALL = Watermarks(0, 1_000)
 
@@ -29,7 +29,7 @@ class Restores:
         self.inputs = inputs or ("in",)
         self.cluster = Changelogs(partitions=2)
         self.disk = Dictionaries()
-        self.told = Told()
+        self.observed = RecordingObserver()
         config = EngineConfig(
             "blue",
             self.inputs,
@@ -38,8 +38,8 @@ class Restores:
             terms=terms,
             bulk_records_min=bulk_records_min,
         )
-        self.stores = Stores(cast(Disk, self.disk), "blue", self.told)
-        self.restorer = Restorer(config, cast(Cluster, self.cluster), self.stores, self.told)
+        self.opener = StoreOpener(cast(Disk, self.disk), "blue", self.observed)
+        self.restorer = Restorer(config, cast(Cluster, self.cluster), self.opener, self.observed)
 
     def write(self, number: int, at: int) -> None:
         """A transaction in the changelogs, after which the input's next offset is `at`."""
@@ -88,7 +88,7 @@ class Restores:
 
     def state(self, number: int, at: int) -> PartitionStore:
         """A store that an owner left, which stands at the changelogs' ends."""
-        store = self.stores.open(number)
+        store = self.opener.open(number)
         store.overlay[b"ua"] = b"%d" % at
         ends = {
             table.changelog: (
@@ -97,7 +97,7 @@ class Restores:
             )
             for table in (USERS, SEEN)
         }
-        store.apply(Marker(FORMAT, "blue", {"in": at}, b"own"), ends)
+        store.apply(Checkpoint(FORMAT, "blue", {"in": at}, b"own"), ends)
         return store
 
 

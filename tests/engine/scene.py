@@ -16,7 +16,7 @@ from pipeline.engine.ports import (
     TopicPartition,
     TransactionalProducer,
 )
-from pipeline.engine.transactions.hanging import START_S
+from pipeline.engine.transactions.hanging import BROKER_RESTART_S_MIN
 from simulator.agent import INPUTS, OUTPUTS, TABLES, TOPICS, fold
 from simulator.broker import Broker
 from simulator.cluster import SimCluster
@@ -24,7 +24,7 @@ from simulator.disk import Folder, SimDisk
 from simulator.faults import Dice
 from simulator.process import Process
 from simulator.world import World
-from tests.engine.told import Told
+from tests.engine.recording_observer import RecordingObserver
 from tests.simulated import run_task
 
 PLAY_S_MAX: Final = 300.0
@@ -137,7 +137,7 @@ class Scene:
         for topic in TOPICS:
             self.broker.make_topic(topic)
         self.folder = Folder()
-        self.told = Told()
+        self.observed = RecordingObserver()
         self.process = Process(self.world, Dice(self.world.random, ()), "w", "blue-0")
         self.cluster = Cluster(self.process, self.broker)
         self.disk = Client(SimDisk(self.process, self.folder))
@@ -151,7 +151,7 @@ class Scene:
             "slot_id": "blue-0",
         }
         self.config = EngineConfig(**(settings | options))
-        self.engine = Engine(self.config, self.cluster, self.disk, self.told)
+        self.engine = Engine(self.config, self.cluster, self.disk, self.observed)
 
     def feed(self, *events: bytes, partition: int = 0, topic: str = INPUTS[0]) -> None:
         """Append inputs of one user, as of now."""
@@ -162,13 +162,13 @@ class Scene:
     def play(self, act: Callable[[], object]) -> None:
         """Run a task to its end, in the simulated world; raises what it raises.
 
-        The watch for stalled consumers, which would mend a forgotten fetch, must not be needed.
+        The watch for stalled consumers, which would recover_store a forgotten fetch, must not be needed.
 
         After it the broker has the time to end what was committed.
         """
         run_task(self.world, act, PLAY_S_MAX)
         self.world.run(lambda: False, self.world.now + SETTLE_S)
-        assert self.may_stall or not self.told.of("stalled"), "only a look at the log helped"
+        assert self.may_stall or not self.observed.of("stalled"), "only a look at the log helped"
 
     def polled(self) -> Poll:
         """The next poll that has records, not folded."""
@@ -202,7 +202,7 @@ class Scene:
         """Poll until every assigned partition is open or refused, committing what comes."""
         partitions = self.engine.partitions
         for _ in range(500):
-            if partitions.places and not partitions.restoring:
+            if partitions.input_partitions and not partitions.restoring:
                 return
             self.once()
         raise AssertionError("the partitions do not open")
@@ -242,7 +242,7 @@ def killed_after(scene: Scene, end: Callable[[], None]) -> None:
     """Have the broker forget the end of the transaction that `end` asks to end."""
     end()
     scene.broker.transactions.is_killed = True
-    scene.world.sleep(START_S + 0.5)
+    scene.world.sleep(BROKER_RESTART_S_MIN + 0.5)
     assert scene.broker.transactions.lose_markers() == 1
     scene.broker.transactions.is_killed = False
 

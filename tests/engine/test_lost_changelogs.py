@@ -31,8 +31,8 @@ def test_a_lost_changelog_is_written_anew_a_transaction_at_a_time(
         scene.caught_up(3)
 
     scene.play(act)
-    assert scene.told.of("set_aside") == []
-    assert scene.told.steps.count("rewrite") == (1 if chunk_records > 1 else 2)
+    assert scene.observed.of("quarantined") == []
+    assert scene.observed.steps.count("rewrite") == (1 if chunk_records > 1 else 2)
     records = scene.broker.log(USERS.changelog, 0).committed()
     assert [r.value() for r in records if r.key() == b"ann"] == [b"2", b"3"]
     assert len(scene.values(AUDIT)) == 3
@@ -47,7 +47,7 @@ def test_a_rewrite_that_fails_is_recovered_from_and_begun_again() -> None:
         scene.broker.make_topic(USERS.changelog)
         scene.cluster.producers[0].failing_after["flush"] = TransactionAbortedError("planted")
         scene.engine.on_assigned(places([0]))
-        while not scene.told.of("aborted"):
+        while not scene.observed.of("aborted"):
             scene.engine.poll()
         scene.cluster.producers[0].failing_after.clear()
         scene.settled()
@@ -55,7 +55,7 @@ def test_a_rewrite_that_fails_is_recovered_from_and_begun_again() -> None:
         scene.caught_up(2)
 
     scene.play(act)
-    assert [(records, reason) for records, _, reason in scene.told.of("aborted")] == [
+    assert [(records, reason) for records, _, reason in scene.observed.of("aborted")] == [
         (0, "planted")
     ]
     records = scene.broker.log(USERS.changelog, 0).committed()
@@ -81,13 +81,13 @@ def test_while_a_restore_reads_the_broker_is_asked_nothing_else() -> None:
         scene.cluster.failing["topic_ids"] = BrokerError("asked too often")
         scene.rounds(4)
         assert scene.cluster.consumers[0].count("committed") == asked
-        assert scene.told.of("restores_wait") == []
+        assert scene.observed.of("restores_wait") == []
 
     scene.play(act)
 
 
 def half_rewritten(scene: Scene) -> None:
-    """Two users' changelog was made again, and one of them is in it again."""
+    """Two users' changelog was recreated, and one of them is in it again."""
     scene.started()
     for user in (b"ann", b"bob"):
         scene.broker.log(INPUTS[0], 0).append((user, b"1", None), int(scene.world.now * 1000))
@@ -95,7 +95,7 @@ def half_rewritten(scene: Scene) -> None:
     scene.engine.on_revoked(places([0]))
     scene.broker.make_topic(USERS.changelog)
     scene.engine.on_assigned(places([0]))
-    while not scene.told.steps.count("rewrite"):
+    while not scene.observed.steps.count("rewrite"):
         scene.engine.poll()
 
 
@@ -148,12 +148,12 @@ def test_lost_changelogs_are_written_anew_one_after_the_other_and_again_when_los
                 scene.broker.make_topic(table.changelog)
             scene.engine.on_assigned(places([0]))
             scene.settled()
-            assert scene.told.steps.count("rewrite") == rewrites
+            assert scene.observed.steps.count("rewrite") == rewrites
         scene.feed(b"3")
         scene.caught_up(3)
 
     scene.play(act)
-    assert scene.told.of("set_aside") == []
+    assert scene.observed.of("quarantined") == []
     for table in TABLES:
         assert scene.broker.log(table.changelog, 0).committed()[0].key() == REWRITING_KEY
 
@@ -176,7 +176,7 @@ def test_a_changelog_that_is_made_again_while_it_is_read_is_written_anew_from_th
             scene.once()
             reader.instead.clear()
         scene.settled()
-        assert scene.told.steps.count("rewrite") == 1
+        assert scene.observed.steps.count("rewrite") == 1
         scene.feed(b"2")
         scene.caught_up(2)
 

@@ -9,7 +9,7 @@ from pipeline.engine.errors import (
     TransactionAbortedError,
 )
 from pipeline.engine.ports import TopicPartition
-from pipeline.engine.transactions.hanging import LATE_S
+from pipeline.engine.transactions.hanging import MARKER_DELAY_S_MAX
 from simulator.agent import AUDIT, INPUTS, USERS
 from tests.engine.scene import WAIT_S, Scene, commit_lost, killed_after, silent
 
@@ -42,7 +42,7 @@ def test_a_lost_commit_behind_a_spent_producer_is_done_again_and_seen_once() -> 
 
     scene.play(act)
     assert inputs_in(scene) == [b"0", b"1"]
-    assert [number for number, _, _ in scene.told.of("set_aside")] == [0]
+    assert [number for number, _, _ in scene.observed.of("quarantined")] == [0]
 
 
 def test_what_is_restored_after_a_lost_commit_is_not_fetched_meanwhile() -> None:
@@ -81,11 +81,11 @@ def test_a_lost_commit_is_looked_for_in_the_stores_once() -> None:
         lost_with_a_spent_producer(scene)
         scene.caught_up(1)
         scene.settled()
-        restored = len(scene.told.of("ready"))
+        restored = len(scene.observed.of("ready"))
         scene.cluster.producers[-1].real.is_spent = True
         scene.rounds(3)
         assert len(scene.cluster.producers) == 3
-        assert len(scene.told.of("ready")) == restored
+        assert len(scene.observed.of("ready")) == restored
 
     scene.play(act)
 
@@ -95,10 +95,10 @@ def test_a_lost_end_that_is_noticed_while_nothing_is_open_costs_no_record() -> N
 
     def act() -> None:
         commit_lost(scene)
-        scene.rounds(int(LATE_S / WAIT_S) + 2)
+        scene.rounds(int(MARKER_DELAY_S_MAX / WAIT_S) + 2)
 
     scene.play(act)
-    assert [records for records, _, _ in scene.told.of("aborted")] == [0]
+    assert [records for records, _, _ in scene.observed.of("aborted")] == [0]
 
 
 def aborted(scene: Scene) -> None:
@@ -120,7 +120,7 @@ def test_before_an_abort_it_is_seen_whether_the_commit_before_it_ended() -> None
 
     scene.play(act)
     assert inputs_in(scene) == [b"0", b"1"]
-    ((_, _, reason),) = scene.told.of("aborted")
+    ((_, _, reason),) = scene.observed.of("aborted")
     assert reason.startswith("planted; aborting failed too: the broker forgot")
 
 
@@ -168,7 +168,7 @@ def test_a_lost_producer_is_replaced_at_once_or_it_is_told_why_not(error: Except
 
     with pytest.raises(type(error), match=str(error)):
         scene.play(act)
-    assert scene.told.of("producer_renewed") == []
+    assert scene.observed.of("producer_renewed") == []
 
 
 def test_while_a_changelog_that_was_made_again_is_looked_at_nothing_is_fetched() -> None:
@@ -193,10 +193,10 @@ def test_a_forgotten_end_costs_no_records() -> None:
 
     def act() -> None:
         commit_lost(scene)
-        scene.world.sleep(LATE_S + 1)
+        scene.world.sleep(MARKER_DELAY_S_MAX + 1)
         scene.once()
 
     scene.play(act)
-    assert [(records, reason) for records, _, reason in scene.told.of("aborted")] == [
+    assert [(records, reason) for records, _, reason in scene.observed.of("aborted")] == [
         (0, "the broker forgot to end the last transaction")
     ]

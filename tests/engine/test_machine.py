@@ -9,7 +9,7 @@ from pipeline.engine.errors import (
     SlotTakenError,
     TransactionAbortedError,
 )
-from pipeline.engine.state.checkpoint import MARKER_KEY
+from pipeline.engine.state.checkpoint import CHECKPOINT_KEY
 from simulator.agent import AUDIT, INPUTS, TABLES, USERS
 from tests.engine.scene import FIRST, WAIT_S, Client, Scene, places, silent
 
@@ -22,7 +22,7 @@ def test_start_claims_the_folder_and_joins_with_one_producer_and_one_consumer() 
     assert [client.last("subscribe") for client in scene.cluster.consumers] == [
         (INPUTS, scene.engine)
     ]
-    assert scene.engine.epoch == 0
+    assert scene.engine.assignment_epoch == 0
 
 
 def test_start_is_refused_when_a_changelog_is_not_there() -> None:
@@ -102,7 +102,7 @@ def test_it_tells_what_was_assigned_opened_committed_and_taken() -> None:
         scene.engine.on_lost(places([0]))
 
     scene.play(act)
-    told = scene.told
+    told = scene.observed
     assert told.of("assigned") == [([0, 1],)]
     assert sorted(number for number, _, _ in told.of("ready")) == [0, 1]
     committed = [records for records, _, _ in told.of("committed")]
@@ -110,7 +110,7 @@ def test_it_tells_what_was_assigned_opened_committed_and_taken() -> None:
     assert told.of("positions")[-1] == ({(INPUTS[0], 1): 2},)
     assert told.of("revoked") == [([1], False), ([0], True)]
     assert told.steps[-1] == "revoke" or "revoke" in told.steps
-    assert scene.engine.epoch == 1
+    assert scene.engine.assignment_epoch == 1
 
 
 def test_a_commit_that_goes_well_seeks_nowhere_and_says_how_far_the_changelogs_are() -> None:
@@ -127,7 +127,7 @@ def test_a_commit_that_goes_well_seeks_nowhere_and_says_how_far_the_changelogs_a
     positions = scene.engine.partitions.open[0].state.positions
     for table in TABLES:
         records = scene.broker.log(table.changelog, 0).committed()
-        assert records[-1].key() == MARKER_KEY
+        assert records[-1].key() == CHECKPOINT_KEY
         assert positions[table.changelog].next_offset == records[-1].offset() + 1
         assert positions[table.changelog].topic_id == scene.broker.topic_ids([table.changelog]).get(
             table.changelog
@@ -197,8 +197,8 @@ def test_a_consumer_that_delivers_nothing_of_what_is_there_is_replaced() -> None
         scene.caught_up(1)
 
     scene.play(act)
-    assert len(scene.told.of("stalled")) == 1
-    assert len(scene.told.of("rejoined")) == 1
+    assert len(scene.observed.of("stalled")) == 1
+    assert len(scene.observed.of("rejoined")) == 1
     assert [consumer.count("close") for consumer in scene.cluster.consumers] == [1, 0]
 
 
@@ -234,7 +234,7 @@ def test_times_of_a_commit_are_those_of_the_clock() -> None:
         scene.engine.commit(scene.folded())
 
     scene.play(act)
-    records, commit_s, apply_s = scene.told.of("committed")[-1]
+    records, commit_s, apply_s = scene.observed.of("committed")[-1]
     assert records == 1
     assert 0.0 < commit_s < 1.0
     assert 0.0 <= apply_s < 1.0
@@ -265,7 +265,7 @@ def test_a_spent_producer_is_left_before_the_next_transaction() -> None:
     assert first.count("close") == 1
     assert first.count("begin") == second.count("begin") == FIRST + 1
     assert scene.cluster.consumers[0].count("check_slot") == 1
-    assert len(scene.told.of("producer_renewed")) == 1
+    assert len(scene.observed.of("producer_renewed")) == 1
     assert len(scene.values(AUDIT)) == 1
 
 
@@ -291,7 +291,7 @@ def test_a_lost_consumer_is_replaced_and_its_partitions_come_back() -> None:
         first = scene.cluster.consumers[0]
         first.failing["poll"] = ConsumerLostError("gone")
         assert scene.engine.poll() is None
-        assert scene.engine.partitions.places == set()
+        assert scene.engine.partitions.input_partitions == set()
         scene.feed(b"1")
         scene.caught_up(1)
 
@@ -299,6 +299,6 @@ def test_a_lost_consumer_is_replaced_and_its_partitions_come_back() -> None:
     first, second = scene.cluster.consumers
     assert (first.count("close"), second.count("close")) == (1, 0)
     assert second.last("subscribe") == (INPUTS, scene.engine)
-    assert [str(reason) for (reason,) in scene.told.of("rejoined")] == ["gone"]
+    assert [str(reason) for (reason,) in scene.observed.of("rejoined")] == ["gone"]
     assert len(scene.values(AUDIT)) == 1
-    assert scene.engine.epoch == 2
+    assert scene.engine.assignment_epoch == 2

@@ -43,7 +43,7 @@ def test_a_transaction_that_must_be_aborted_is_and_comes_again(method: str) -> N
     scene = Scene()
     fails_in(scene, method, TransactionAbortedError("planted"))
     assert [client.count("abort") for client in scene.cluster.producers] == [FIRST + 1]
-    (told,) = scene.told.of("aborted")
+    (told,) = scene.observed.of("aborted")
     assert (told[0], told[2]) == (1, "planted")
     assert told[1] >= 0.0
 
@@ -55,8 +55,8 @@ def test_a_lost_producer_is_not_asked_to_abort_but_replaced(method: str) -> None
     first, second = scene.cluster.producers
     assert (first.count("abort"), first.count("close")) == (FIRST, 1)
     assert second.count("init_transactions") == 1
-    assert [str(reason) for (reason,) in scene.told.of("producer_renewed")] == ["planted"]
-    assert [said[0] for said in scene.told.of("aborted")] == [1]
+    assert [str(reason) for (reason,) in scene.observed.of("producer_renewed")] == ["planted"]
+    assert [said[0] for said in scene.observed.of("aborted")] == [1]
 
 
 def test_a_producer_that_cannot_even_abort_is_replaced() -> None:
@@ -72,13 +72,13 @@ def test_a_transaction_that_cannot_begin_leaves_nothing() -> None:
         scene.started()
         scene.feed(b"1")
         scene.cluster.producers[0].failing["begin"] = BrokerError("no")
-        while not scene.told.of("aborted"):
+        while not scene.observed.of("aborted"):
             assert scene.engine.poll() is None
         scene.cluster.producers[0].failing.clear()
         scene.caught_up(1)
 
     scene.play(act)
-    assert scene.told.of("aborted")[0][0] == 1
+    assert scene.observed.of("aborted")[0][0] == 1
     assert len(scene.values(AUDIT)) == 1
 
 
@@ -144,7 +144,7 @@ def test_a_broker_error_in_an_agent_is_recovered_from() -> None:
         scene.caught_up(1)
 
     scene.play(act)
-    assert [(said[0], said[2]) for said in scene.told.of("aborted")] == [(1, "planted")]
+    assert [(said[0], said[2]) for said in scene.observed.of("aborted")] == [(1, "planted")]
     assert len(scene.values(AUDIT)) == 1
 
 
@@ -154,7 +154,7 @@ def test_restores_wait_while_the_broker_does_not_answer_and_others_go_on() -> No
     def act() -> None:
         scene.engine.start()
         scene.cluster.failing["watermarks"] = BrokerError("away")
-        while not scene.told.of("restores_wait"):
+        while not scene.observed.of("restores_wait"):
             scene.engine.poll()
         assert scene.cluster.consumers[0].last("poll")[1] == scene.config.wait_s
         asked = scene.cluster.consumers[0].count("committed")
@@ -170,4 +170,4 @@ def test_restores_wait_while_the_broker_does_not_answer_and_others_go_on() -> No
 
     scene.play(act)
     assert scene.engine.partitions.open.keys() == {0}
-    assert scene.told.of("restores_wait")[0] == ("away",)
+    assert scene.observed.of("restores_wait")[0] == ("away",)

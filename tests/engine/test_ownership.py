@@ -22,14 +22,14 @@ def test_partitions_are_restored_then_open_and_belong_to_the_worker_all_the_time
         scene.started()
         partitions = scene.engine.partitions
         assert partitions.open.keys() == {0, 1}
-        assert partitions.places == set(places([0, 1]))
+        assert partitions.input_partitions == set(places([0, 1]))
         scene.feed(b"1")
         scene.caught_up(1)
         scene.engine.on_revoked(places([0, 1]))
-        assert partitions.places == set()
+        assert partitions.input_partitions == set()
         scene.engine.on_assigned(places([0]))
         assert partitions.restoring == {0}
-        assert partitions.places == set(places([0]))
+        assert partitions.input_partitions == set(places([0]))
         assert not partitions.open
         scene.settled()
         assert partitions.open.keys() == {0}
@@ -52,7 +52,7 @@ def test_a_partition_that_is_restoring_is_given_up_with_its_store() -> None:
         scene.feed(b"2")
         scene.engine.poll()
         scene.engine.on_revoked(places([0]))
-        assert scene.engine.partitions.places == set()
+        assert scene.engine.partitions.input_partitions == set()
         scene.cluster.readers[-1].instead.clear()
         scene.engine.on_assigned(places([0]))
         scene.settled()
@@ -84,7 +84,7 @@ def test_what_was_not_committed_is_forgotten_when_a_partition_is_given_up() -> N
 @pytest.mark.parametrize(
     "error", [TransactionAbortedError("planted"), ProducerLostError("planted")]
 )
-def test_the_ledger_goes_on_from_what_was_committed(error: Exception) -> None:
+def test_the_attachment_goes_on_from_what_was_committed(error: Exception) -> None:
     scene = Scene()
 
     def act() -> None:
@@ -112,14 +112,14 @@ def test_a_refused_partition_is_told_kept_and_not_fetched() -> None:
         partitions = scene.engine.partitions
         assert partitions.open.keys() == {1}
         assert partitions.refused.keys() == {0}
-        assert partitions.places == set(places([0, 1]))
+        assert partitions.input_partitions == set(places([0, 1]))
         fetched = scene.cluster.consumers[0].last("fetch")[0]
         assert {number for _, number in fetched} == {1}
         scene.engine.on_revoked(places([0]))
         assert partitions.refused == {}
 
     scene.play(act)
-    ((number, reason),) = scene.told.of("refused")
+    ((number, reason),) = scene.observed.of("refused")
     assert number == 0
     assert "committed offsets are" in reason
     assert reason.endswith("start a new generation")
@@ -130,7 +130,7 @@ def corrupt(scene: Scene) -> None:
     scene.folder.databases[0].is_corrupt = True
 
 
-def test_a_store_that_breaks_in_an_apply_is_set_aside_and_restored() -> None:
+def test_a_store_that_breaks_in_an_apply_is_quarantined_and_restored() -> None:
     scene = Scene(partitions=2)
 
     def act() -> None:
@@ -151,11 +151,13 @@ def test_a_store_that_breaks_in_an_apply_is_set_aside_and_restored() -> None:
         scene.caught_up(4)
 
     scene.play(act)
-    assert [reason for _, reason, _ in scene.told.of("set_aside")] == ["the database is damaged"]
+    assert [reason for _, reason, _ in scene.observed.of("quarantined")] == [
+        "the database is damaged"
+    ]
     assert len(scene.values(AUDIT)) == 3
 
 
-def test_a_store_that_breaks_in_an_agents_hands_is_set_aside_and_restored_once() -> None:
+def test_a_store_that_breaks_in_an_agents_hands_is_quarantined_and_restored_once() -> None:
     scene = Scene()
 
     def act() -> None:
@@ -171,7 +173,9 @@ def test_a_store_that_breaks_in_an_agents_hands_is_set_aside_and_restored_once()
 
     with pytest.raises(BatchFailedError):
         scene.play(act)
-    assert [reason for _, reason, _ in scene.told.of("set_aside")] == ["the agent could not read"]
+    assert [reason for _, reason, _ in scene.observed.of("quarantined")] == [
+        "the agent could not read"
+    ]
 
 
 def test_a_store_that_breaks_again_at_another_place_is_restored_again() -> None:
@@ -188,7 +192,7 @@ def test_a_store_that_breaks_again_at_another_place_is_restored_again() -> None:
             scene.caught_up(count)
 
     scene.play(act)
-    assert len(scene.told.of("set_aside")) == 2
+    assert len(scene.observed.of("quarantined")) == 2
     assert len(scene.values(AUDIT)) == 2
 
 
@@ -217,26 +221,26 @@ def test_a_worker_that_leaves_has_no_partition_and_no_store_open() -> None:
         assert partitions.open.keys() == {0}
         assert partitions.restoring == {2}
         scene.engine.close()
-        assert partitions.places == set()
+        assert partitions.input_partitions == set()
         assert [database.holder for database in scene.folder.databases.values()] == [None] * 3
 
     scene.play(act)
 
 
-def test_each_assignment_has_the_copies_thought_over() -> None:
+def test_each_assignment_has_the_standbys_thought_over() -> None:
     scene = Scene()
 
     def act() -> None:
         scene.started()
         scene.rounds(3)
-        thought_over = len(scene.told.of("standbys"))
+        thought_over = len(scene.observed.of("standbys"))
         scene.engine.on_assigned([])
         scene.rounds(3)
-        assert len(scene.told.of("standbys")) == thought_over + 1
+        assert len(scene.observed.of("standbys")) == thought_over + 1
         scene.engine.partitions.restore_anew()
         scene.settled()
         scene.rounds(3)
-        assert len(scene.told.of("standbys")) == thought_over + 2
+        assert len(scene.observed.of("standbys")) == thought_over + 2
 
     scene.play(act)
 
@@ -281,20 +285,20 @@ def test_what_was_refused_is_looked_at_again_with_everything_else() -> None:
 
 
 def breaking_as_they_open(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Stores break where a restore ends, once for each reason in the list that is returned."""
+    """StoreOpener break where a restore ends, once for each reason in the list that is returned."""
     reasons: list[str] = []
-    settle = PartitionStore.settle
+    settle = PartitionStore.promote
 
     def broken(store: PartitionStore) -> None:
         if reasons:
             raise CorruptStoreError(reasons.pop())
         settle(store)
 
-    monkeypatch.setattr(PartitionStore, "settle", broken)
+    monkeypatch.setattr(PartitionStore, "promote", broken)
     return reasons
 
 
-def test_a_store_that_breaks_as_it_is_opened_is_set_aside_and_restored(
+def test_a_store_that_breaks_as_it_is_opened_is_quarantined_and_restored(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reasons = breaking_as_they_open(monkeypatch)
@@ -311,7 +315,7 @@ def test_a_store_that_breaks_as_it_is_opened_is_set_aside_and_restored(
             scene.settled()
 
     scene.play(act)
-    assert [reason for _, reason, _ in scene.told.of("set_aside")] == [
+    assert [reason for _, reason, _ in scene.observed.of("quarantined")] == [
         f"damaged {count}" for count in range(1, BREAKS_MAX + 3)
     ]
     assert len(scene.values(AUDIT)) == BREAKS_MAX + 2

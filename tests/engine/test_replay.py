@@ -1,4 +1,4 @@
-"""What a changelog says of itself while it is read: markers of another topic, rewriting marks."""
+"""What a changelog says of itself while it is read: checkpoints of another topic, rewriting marks."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,11 +9,11 @@ import pytest
 from pipeline.engine.ports import Message
 from pipeline.engine.recovery.replay import replay
 from pipeline.engine.state.checkpoint import (
+    CHECKPOINT_KEY,
     FORMAT,
-    MARKER_KEY,
     REWRITING_KEY,
-    Marker,
-    encode_marker,
+    Checkpoint,
+    encode_checkpoint,
 )
 from pipeline.engine.state.rocks import RocksDisk
 from pipeline.engine.state.store import PartitionStore
@@ -21,7 +21,7 @@ from pipeline.engine.state.table_spec import TableSpec
 
 USERS = TableSpec("users", "users-changelog", b"u")
 SEEN = TableSpec("seen", "seen-changelog", b"s", compacted_only=False)
-MARKER = Marker(FORMAT, "blue", {"inputs": 7}, b"ledger", "cycle_days=108")
+CHECKPOINT = Checkpoint(FORMAT, "blue", {"inputs": 7}, b"attachment", "cycle_days=108")
 
 
 class Record:
@@ -47,16 +47,16 @@ def store(tmp_path: Path) -> Iterator[PartitionStore]:
 def test_a_changelog_with_a_marker_of_another_topic_is_partial(
     store: PartitionStore, table: TableSpec
 ) -> None:
-    written = (b"ann", b"1"), (MARKER_KEY, encode_marker(MARKER, "old id"))
+    written = (b"ann", b"1"), (CHECKPOINT_KEY, encode_checkpoint(CHECKPOINT, "old id"))
     replay(store, table, stretch(*written), "new id")
     assert store.is_partial(table)
     again = stretch(
-        (MARKER_KEY, encode_marker(MARKER, "old id")),
+        (CHECKPOINT_KEY, encode_checkpoint(CHECKPOINT, "old id")),
         (REWRITING_KEY, b""),
         (b"ann", b"1"),
-        (MARKER_KEY, encode_marker(MARKER, "new id")),
+        (CHECKPOINT_KEY, encode_checkpoint(CHECKPOINT, "new id")),
         (REWRITING_KEY, None),
-        (MARKER_KEY, encode_marker(MARKER, "new id")),
+        (CHECKPOINT_KEY, encode_checkpoint(CHECKPOINT, "new id")),
     )
     replay(store, table, again[:-2], "new id")
     assert store.is_partial(table)
@@ -65,9 +65,12 @@ def test_a_changelog_with_a_marker_of_another_topic_is_partial(
 
 
 def test_a_changelog_with_markers_of_its_own_is_whole(store: PartitionStore) -> None:
-    written = (b"ann", b"1"), (MARKER_KEY, encode_marker(MARKER, "its id"))
+    written = (b"ann", b"1"), (CHECKPOINT_KEY, encode_checkpoint(CHECKPOINT, "its id"))
     replay(store, USERS, stretch(*written), "its id")
     assert not store.is_partial(USERS)
-    assert store.marker is not None
-    assert (store.marker.next_offsets, store.marker.ledger) == ({"inputs": 7}, b"ledger")
-    assert store.marker.terms == "cycle_days=108"
+    assert store.checkpoint is not None
+    assert (store.checkpoint.next_offsets, store.checkpoint.attachment) == (
+        {"inputs": 7},
+        b"attachment",
+    )
+    assert store.checkpoint.terms == "cycle_days=108"

@@ -16,21 +16,21 @@ def test_an_empty_disk_is_restored_to_the_changelogs_ends() -> None:
     restores.write(0, 7)
     restores.start(0, 7)
     assert restores.restorer.partitions == {0}
-    assert restores.told.of("restoring") == [(0, 0, 8)]
+    assert restores.observed.of("restoring") == [(0, 0, 8)]
     began = restores.cluster.now
     assert restores.step() == [0]
     opened, records, took_s = restores.restorer.finish(0, {TopicPartition("in", 0): ALL})
     assert opened.next_offsets == {"in": 7}
-    assert opened.ledger == b"ledger"
-    assert opened.unrecorded == set()
+    assert opened.attachment == b"attachment"
+    assert opened.inputs_to_repair == set()
     assert opened.state.scan(USERS).__next__() == (b"a", b"7")
-    assert not opened.state.is_copy
+    assert not opened.state.is_standby
     assert records == 8
     assert took_s == pytest.approx(restores.cluster.now - began)
-    assert restores.told.of("restoring")[-1] == (0, 8, 8)
+    assert restores.observed.of("restoring")[-1] == (0, 8, 8)
     assert restores.cluster.readers[0].waits == [0.5]
     assert restores.cluster.readers[0].is_closed
-    assert restores.told.steps.count("restore") == 2
+    assert restores.observed.steps.count("restore") == 2
 
 
 def test_progress_is_told_as_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +40,7 @@ def test_progress_is_told_as_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None
     restores.write(0, 7)
     restores.start(0, 7)
     restores.restored()
-    told = restores.told.of("restoring")
+    told = restores.observed.of("restoring")
     assert {total for _, _, total in told} == {8}
     done = [each for _, each, _ in told]
     assert done == sorted(done)
@@ -54,9 +54,9 @@ def test_a_disk_that_stands_at_the_ends_needs_no_reading() -> None:
     restores.write(0, 7)
     restores.state(0, 7).close()
     restores.start(0, 7)
-    assert restores.told.of("restoring") == [(0, 0, 0)]
+    assert restores.observed.of("restoring") == [(0, 0, 0)]
     assert restores.step() == [0]
-    assert restores.finish().ledger == b"own"
+    assert restores.finish().attachment == b"own"
     assert restores.cluster.readers[0].assigned == [{}]
     assert restores.cluster.readers[0].waits == []
 
@@ -67,7 +67,7 @@ def test_a_disk_that_is_behind_is_read_on_from_where_it_stands() -> None:
     restores.state(0, 3).close()
     restores.write(0, 7)
     restores.start(0, 7)
-    assert restores.told.of("restoring") == [(0, 0, 4)]
+    assert restores.observed.of("restoring") == [(0, 0, 4)]
     assert restores.cluster.readers[0].assigned == [{place(): 2, (SEEN.changelog, 0): 2}]
     restores.restored()
     assert restores.finish().next_offsets == {"in": 7}
@@ -78,7 +78,7 @@ def test_a_changelog_that_lost_its_start_counts_from_there() -> None:
     restores.write(0, 7)
     restores.cluster.lows[place()] = 1
     restores.start(0, 7)
-    assert restores.told.of("restoring") == [(0, 0, 3)]
+    assert restores.observed.of("restoring") == [(0, 0, 3)]
 
 
 def test_open_transactions_are_waited_for() -> None:
@@ -143,7 +143,7 @@ def test_a_store_that_breaks_is_begun_again(writes: int) -> None:
         {0: None, 1: None}, {TopicPartition("in", 0): 7, TopicPartition("in", 1): 9}
     )
     restores.restored()
-    assert restores.disk.aside == [(0, "damaged")]
+    assert restores.disk.quarantined == [(0, "damaged")]
     assert restores.finish().next_offsets == {"in": 7}
     restores.restored(1)
     assert restores.finish(1).next_offsets == {"in": 9}
@@ -156,7 +156,7 @@ def test_a_store_that_breaks_at_an_end_is_read_whole_again(monkeypatch: pytest.M
     restores.disk.breaking[0] = 2
     restores.start(0, 7)
     restores.step()
-    assert restores.disk.aside == [(0, "damaged")]
+    assert restores.disk.quarantined == [(0, "damaged")]
     monkeypatch.setattr(restore, "READ_RECORDS_MAX", 1)
     restores.restored()
     assert restores.finish().next_offsets == {"in": 7}
@@ -205,7 +205,7 @@ def test_a_silent_reader_is_replaced_with_more_and_more_patience() -> None:
             began = restores.cluster.now
     assert replaced == pytest.approx([SILENCE_S, 10.0, 20.0, 40.0, SILENCE_S_MAX, 60.0], abs=0.3)
     assert all(reader.is_closed for reader in restores.cluster.readers[:-1])
-    assert restores.told.of("stalled")[0] == ("nothing of the changelogs came for 5 s",)
+    assert restores.observed.of("stalled")[0] == ("nothing of the changelogs came for 5 s",)
     restores.cluster.is_silent = False
     restores.restored()
     assert restores.finish().next_offsets == {"in": 7}
@@ -217,7 +217,7 @@ def test_an_open_transaction_is_named_with_more_and_more_patience() -> None:
     restores.cluster.ends[place()] = 9
     restores.start(0, 7)
     restores.cluster.ends[place()] = 0
-    began, told = restores.cluster.now, restores.told
+    began, told = restores.cluster.now, restores.observed
     while len(told.of("stalled")) < 2:
         assert restores.step() == []
     assert restores.cluster.now - began == pytest.approx(3 * SILENCE_S, abs=0.3)
@@ -241,9 +241,9 @@ def test_once_its_end_is_told_a_changelog_is_not_named_any_more() -> None:
         restores.cluster.ends[changelog] = 0
     restores.step()
     restores.cluster.ends[TopicPartition(SEEN.changelog, 0)] = 9
-    while not restores.told.of("stalled"):
+    while not restores.observed.of("stalled"):
         assert restores.step() == []
-    assert f"open in {USERS.changelog}[0]" in restores.told.of("stalled")[0][0]
+    assert f"open in {USERS.changelog}[0]" in restores.observed.of("stalled")[0][0]
 
 
 def test_a_reader_that_brings_records_is_never_replaced() -> None:
@@ -257,7 +257,7 @@ def test_a_reader_that_brings_records_is_never_replaced() -> None:
         began = restores.cluster.now
         while restores.cluster.now < began + 0.6 * SILENCE_S:
             assert restores.step() == []
-    assert restores.told.of("stalled") == []
+    assert restores.observed.of("stalled") == []
 
 
 def test_patience_is_short_again_after_something_was_heard() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.engine.errors import PartitionRefusedError
 from pipeline.engine.ports import TopicPartition, Watermarks
-from pipeline.engine.state.checkpoint import FORMAT, REWRITING_KEY, Marker
+from pipeline.engine.state.checkpoint import FORMAT, REWRITING_KEY, Checkpoint
 from tests.engine.changelogs import SEEN, USERS
 from tests.engine.restores import Restores, place
 
@@ -23,8 +23,8 @@ def test_at_the_very_first_start_inputs_begin_at_the_earliest_there_is() -> None
     restores.restored()
     opened = restores.finish(0, {"in": Watermarks(4, 9), "also": Watermarks(0, 0)})
     assert opened.next_offsets == {"in": 4, "also": 0}
-    assert opened.unrecorded == {"in", "also"}
-    assert opened.ledger == b""
+    assert opened.inputs_to_repair == {"in", "also"}
+    assert opened.attachment == b""
 
 
 def test_an_input_that_the_state_does_not_know_begins_at_its_start() -> None:
@@ -34,7 +34,7 @@ def test_an_input_that_the_state_does_not_know_begins_at_its_start() -> None:
     restores.restored()
     opened = restores.finish(0)
     assert opened.next_offsets == {"in": 7, "also": 0}
-    assert opened.unrecorded == {"also"}
+    assert opened.inputs_to_repair == {"also"}
 
 
 def test_an_input_that_the_state_does_not_know_and_lost_its_start_is_refused() -> None:
@@ -84,7 +84,7 @@ def beside(committed: dict[str, int | None]) -> Restores:
 
 
 @pytest.mark.parametrize(
-    ("committed", "unrecorded"),
+    ("committed", "inputs_to_repair"),
     [
         ({"in": 4, "also": 9}, {"in"}),
         ({"in": 0, "also": 8}, {"in", "also"}),
@@ -93,13 +93,13 @@ def beside(committed: dict[str, int | None]) -> Restores:
     ],
 )
 def test_offsets_that_went_back_are_recorded_anew(
-    committed: dict[str, int | None], unrecorded: set[str]
+    committed: dict[str, int | None], inputs_to_repair: set[str]
 ) -> None:
     restores = beside(committed)
     opened = restores.finish()
     assert opened.next_offsets == {"in": 7, "also": 9}
-    assert opened.unrecorded == unrecorded
-    assert restores.told.of("offsets_forgotten") == [(0, committed, {"in": 7, "also": 9})]
+    assert opened.inputs_to_repair == inputs_to_repair
+    assert restores.observed.of("offsets_forgotten") == [(0, committed, {"in": 7, "also": 9})]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_offsets_of_which_one_is_ahead_of_the_state_are_refused(
     restores = beside(committed)
     with pytest.raises(PartitionRefusedError, match="committed offsets are"):
         restores.finish()
-    assert restores.told.of("offsets_forgotten") == []
+    assert restores.observed.of("offsets_forgotten") == []
 
 
 def test_an_offset_of_an_input_that_the_state_does_not_know_is_refused() -> None:
@@ -141,7 +141,7 @@ def test_a_store_that_lacks_an_input_of_the_group_is_not_ahead_of_it() -> None:
     restores.restored()
     with pytest.raises(PartitionRefusedError, match="committed offsets are"):
         restores.finish()
-    assert restores.disk.aside == []
+    assert restores.disk.quarantined == []
 
 
 def test_a_state_from_before_terms_were_recorded_is_opened_under_any() -> None:
@@ -155,8 +155,8 @@ def test_offsets_that_expired_are_the_states() -> None:
     restores.write(0, 7)
     opened = restores.opened(None)
     assert opened.next_offsets == {"in": 7}
-    assert opened.unrecorded == {"in"}
-    assert restores.told.of("offsets_forgotten") == []
+    assert opened.inputs_to_repair == {"in"}
+    assert restores.observed.of("offsets_forgotten") == []
 
 
 def test_a_changelog_that_is_being_written_anew_is_refused() -> None:
@@ -164,7 +164,7 @@ def test_a_changelog_that_is_being_written_anew_is_refused() -> None:
     restores.cluster.write(USERS, 0, (REWRITING_KEY, b""))
     restores.write(0, 7)
     said = restores.refusal(7)
-    assert said.startswith(f"partition 0: {USERS.changelog} was made again")
+    assert said.startswith(f"partition 0: {USERS.changelog} was recreated")
     assert SEEN.changelog not in said
 
 
@@ -190,13 +190,13 @@ def test_a_store_whose_changelog_was_made_again_is_what_it_is_written_anew_from(
     restores = Restores()
     users_made_again(restores)
     restores.start(0, 7)
-    assert restores.disk.aside == []
+    assert restores.disk.quarantined == []
     assert restores.step() == [0]
     assert restores.restorer.rewrites(0) == [USERS]
     assert restores.restorer.topic_ids[USERS.changelog] == "users-2"
     restores.restorer.rewritten(0, USERS)
     assert restores.restorer.rewrites(0) == []
-    assert restores.finish().ledger == b"own"
+    assert restores.finish().attachment == b"own"
 
 
 def test_a_store_that_is_not_at_the_groups_offsets_writes_no_changelog() -> None:
@@ -205,20 +205,20 @@ def test_a_store_that_is_not_at_the_groups_offsets_writes_no_changelog() -> None
     restores.state(0, 7).close()
     restores.cluster.ids[USERS.changelog] = "users-2"
     restores.start(0, 8)
-    assert [number for number, _ in restores.disk.aside] == [0]
+    assert [number for number, _ in restores.disk.quarantined] == [0]
     assert restores.restorer.rewrites(0) == []
-    assert restores.told.of("restoring") == [(0, 0, 4)]
+    assert restores.observed.of("restoring") == [(0, 0, 4)]
 
 
-def test_a_store_that_fits_one_changelog_and_not_the_other_is_set_aside() -> None:
+def test_a_store_that_fits_one_changelog_and_not_the_other_is_quarantined() -> None:
     restores = Restores()
     restores.write(0, 7)
     store = restores.state(0, 7)
-    store.apply(Marker(FORMAT, "blue", {"in": 7}, b""), {SEEN.changelog: ("seen-1", 99)})
+    store.apply(Checkpoint(FORMAT, "blue", {"in": 7}, b""), {SEEN.changelog: ("seen-1", 99)})
     store.close()
     restores.cluster.ids[USERS.changelog] = "users-2"
     restores.start(0, 7)
-    ((number, reason),) = restores.disk.aside
+    ((number, reason),) = restores.disk.quarantined
     assert (number, "offset 99" in reason) == (0, True)
     assert restores.restorer.rewrites(0) == []
 
@@ -228,10 +228,10 @@ def test_of_several_reasons_the_last_is_told() -> None:
     restores.write(0, 7)
     store = restores.state(0, 7)
     ahead = {USERS.changelog: ("users-1", 88), SEEN.changelog: ("seen-1", 99)}
-    store.apply(Marker(FORMAT, "blue", {"in": 7}, b""), ahead)
+    store.apply(Checkpoint(FORMAT, "blue", {"in": 7}, b""), ahead)
     store.close()
     restores.start(0, 7)
-    assert ["99" in reason for _, reason in restores.disk.aside] == [True]
+    assert ["99" in reason for _, reason in restores.disk.quarantined] == [True]
 
 
 def test_of_two_lost_changelogs_and_expired_offsets_the_one_that_is_there_is_read() -> None:
@@ -239,7 +239,7 @@ def test_of_two_lost_changelogs_and_expired_offsets_the_one_that_is_there_is_rea
     users_made_again(restores)
     restores.cluster.write(SEEN, 0, (b"t", b"later"))
     restores.start(0, None)
-    assert restores.told.of("restoring") == [(0, 0, 1)]
+    assert restores.observed.of("restoring") == [(0, 0, 1)]
     restores.restored()
     assert restores.restorer.rewrites(0) == [USERS]
 
@@ -252,7 +252,7 @@ def test_a_store_that_breaks_beside_a_lost_changelog_writes_none_anew() -> None:
     restores.start(0, None)
     assert restores.restorer.rewrites(0) == [USERS]
     restores.step()
-    assert [number for number, _ in restores.disk.aside] == [0]
+    assert [number for number, _ in restores.disk.quarantined] == [0]
     assert restores.restorer.rewrites(0) == []
 
 
@@ -261,7 +261,7 @@ def test_a_store_that_is_the_state_reads_nothing_on() -> None:
     users_made_again(restores)
     restores.cluster.ends[TopicPartition(SEEN.changelog, 0)] = 9
     restores.start(0, 7)
-    assert restores.told.of("restoring") == [(0, 0, 0)]
+    assert restores.observed.of("restoring") == [(0, 0, 0)]
     assert restores.step() == [0]
     assert restores.restorer.rewrites(0) == [USERS]
 
@@ -273,24 +273,24 @@ def test_with_expired_offsets_nobody_knows_whether_a_store_or_a_new_changelog_is
     restores.cluster.ends[place()] = 1
     restores.cluster.write(SEEN, 0, (b"t", b"later"))
     restores.start(0, None)
-    assert restores.told.of("restoring") == [(0, 0, 0)]
+    assert restores.observed.of("restoring") == [(0, 0, 0)]
     assert restores.restorer.rewrites(0) == []
     restores.restored()
-    with pytest.raises(PartitionRefusedError, match=r"offsets expired.*made again.*\{'in': 7\}"):
+    with pytest.raises(PartitionRefusedError, match=r"offsets expired.*recreated.*\{'in': 7\}"):
         restores.finish()
-    assert restores.disk.aside == []
+    assert restores.disk.quarantined == []
     assert not restores.disk.stores[0][-1].is_open
     assert b"st" not in restores.disk.stores[0][-1].entries
 
 
-def test_a_store_that_its_owner_left_ahead_of_the_group_is_set_aside() -> None:
+def test_a_store_that_its_owner_left_ahead_of_the_group_is_quarantined() -> None:
     restores = Restores()
     restores.write(0, 7)
     store = restores.state(0, 7)
     ends = {name: (at.topic_id, at.next_offset) for name, at in store.positions.items()}
-    store.apply(Marker(FORMAT, "blue", {"in": 8}, b"own"), ends)
+    store.apply(Checkpoint(FORMAT, "blue", {"in": 8}, b"own"), ends)
     restores.start(0, 7, store)
-    ((number, reason),) = restores.disk.aside
+    ((number, reason),) = restores.disk.quarantined
     assert number == 0
     assert reason == (
         "it contains more than the group's offsets {'in': 7}: the broker lost a transaction that"
@@ -305,18 +305,20 @@ def test_each_input_without_an_offset_is_named() -> None:
     restores.write(0, 7)
     restores.state(0, 7).close()
     restores.start(0, None)
-    assert restores.disk.aside == [(0, "the group has no offset of in, more to compare it with")]
+    assert restores.disk.quarantined == [
+        (0, "the group has no offset of in, more to compare it with")
+    ]
 
 
-def test_a_store_that_no_offset_can_be_compared_with_is_set_aside() -> None:
+def test_a_store_that_no_offset_can_be_compared_with_is_quarantined() -> None:
     restores = Restores()
     restores.write(0, 7)
     restores.state(0, 7).close()
     restores.start(0, None)
-    assert restores.disk.aside == [(0, "the group has no offset of in to compare it with")]
+    assert restores.disk.quarantined == [(0, "the group has no offset of in to compare it with")]
     restores.restored()
     assert restores.finish().next_offsets == {"in": 7}
-    assert [number for number, _ in restores.disk.aside] == [0]
+    assert [number for number, _ in restores.disk.quarantined] == [0]
 
 
 def test_offsets_that_went_back_cost_one_store_and_not_one_at_each_start() -> None:
@@ -328,7 +330,7 @@ def test_offsets_that_went_back_cost_one_store_and_not_one_at_each_start() -> No
         restores.restored()
         (store,) = restores.restorer.drop([0])
         store.close()
-    assert [number for number, _ in restores.disk.aside] == [0]
+    assert [number for number, _ in restores.disk.quarantined] == [0]
 
 
 def test_a_changelog_that_is_another_since_the_last_start_begins_everything_anew() -> None:
@@ -339,7 +341,7 @@ def test_a_changelog_that_is_another_since_the_last_start_begins_everything_anew
     restores.cluster.ids[USERS.changelog] = "users-2"
     places = {TopicPartition("in", 1): 9}
     assert not restores.restorer.start({1: None}, places)
-    assert restores.told.of("changelogs_lost") == [([USERS.changelog], True)]
+    assert restores.observed.of("changelogs_lost") == [([USERS.changelog], True)]
     assert restores.restorer.partitions == set()
     assert restores.restorer.topic_ids[USERS.changelog] == "users-1"
     restores.restorer.forget()

@@ -10,14 +10,14 @@ from pipeline.engine.ports import Message, TopicPartition, TransactionalProducer
 from pipeline.engine.recovery import rewrite
 from pipeline.engine.recovery.replay import replay
 from pipeline.engine.recovery.rewrite import Rewrite
-from pipeline.engine.state.checkpoint import FORMAT, MARKER_KEY, REWRITING_KEY, Marker
+from pipeline.engine.state.checkpoint import CHECKPOINT_KEY, FORMAT, REWRITING_KEY, Checkpoint
 from pipeline.engine.state.rocks import RocksDisk
 from pipeline.engine.state.store import PartitionStore
 from pipeline.engine.state.table_spec import TableSpec
 from tests.engine.changelogs import Record
 
 TABLE = TableSpec("users", "users-changelog", b"u")
-MARKER = Marker(FORMAT, "blue", {"inputs": 7}, b"ledger")
+CHECKPOINT = Checkpoint(FORMAT, "blue", {"inputs": 7}, b"attachment")
 CHUNK = 3
 
 
@@ -66,7 +66,7 @@ def source(tmp_path: Path) -> Iterator[PartitionStore]:
     store = opened(tmp_path / "source")
     for number in range(8):
         store.overlay[b"u%d" % number] = b"value %d" % number
-    store.apply(MARKER, {TABLE.changelog: ("lost", 40)})
+    store.apply(CHECKPOINT, {TABLE.changelog: ("lost", 40)})
     yield store
     store.close()
 
@@ -95,7 +95,7 @@ def test_cut_off_it_is_seen_to_be_partial(
     assert source.positions[TABLE.changelog].topic_id == "lost"
     store = restored(tmp_path / "other", log.records)
     assert store.is_partial(TABLE)
-    assert store.marker is None
+    assert store.checkpoint is None
     store.close()
 
 
@@ -114,7 +114,7 @@ def test_begun_again_it_ends_in_the_same_state(
     assert (position.topic_id, position.next_offset) == ("new", len(log.records))
     store = restored(tmp_path / "other", log.records)
     assert not store.is_partial(TABLE)
-    assert store.marker == MARKER
+    assert store.checkpoint == CHECKPOINT
     assert list(store.scan(TABLE)) == list(source.scan(TABLE))
     assert {metadata for _, metadata in log.offsets} == {"metadata"}
     assert all(offsets == {("inputs", 0): 7} for offsets, _ in log.offsets)
@@ -153,7 +153,7 @@ def test_it_is_opened_once_before_everything_and_closed_once_after_the_marker(
     assert names == [
         REWRITING_KEY,
         *[b"%d" % number for number in range(8)],
-        MARKER_KEY,
+        CHECKPOINT_KEY,
         REWRITING_KEY,
     ]
     assert (log.records[0].value(), log.records[-1].value()) == (b"", None)
@@ -167,17 +167,19 @@ def test_of_a_store_that_stands_nowhere_there_is_nothing_to_write(tmp_path: Path
     store.close()
 
 
-def test_a_copy_is_known_as_one_until_it_is_checked(source: PartitionStore, tmp_path: Path) -> None:
-    assert not source.is_copy
+def test_a_standby_is_known_as_one_until_it_is_checked(
+    source: PartitionStore, tmp_path: Path
+) -> None:
+    assert not source.is_standby
     store = restored(
         tmp_path / "other", [Record(TopicPartition(TABLE.changelog, 0), 0, b"1", b"value")]
     )
-    assert store.is_copy
+    assert store.is_standby
     store.close()
     store = opened(tmp_path / "other")
-    assert store.is_copy
-    store.settle()
+    assert store.is_standby
+    store.promote()
     store.close()
     store = opened(tmp_path / "other")
-    assert not store.is_copy
+    assert not store.is_standby
     store.close()

@@ -62,7 +62,7 @@ def test_a_database_is_closed_under_a_scan_that_somebody_holds(tmp_path: Path) -
     scan = store.scan(b"")
     assert next(scan) == ENTRIES[0]
     store.close()
-    disk.set_aside(0, "a test")
+    disk.quarantine(0, "a test")
     disk.open(0).close()
     with pytest.raises(RuntimeError, match="closed during a scan"):
         next(scan)
@@ -90,7 +90,7 @@ def test_a_damaged_database_can_be_replaced_while_its_error_is_held(tmp_path: Pa
     with pytest.raises(CorruptStoreError, match="damaged") as held:
         list(store.scan(b""))
     store.close()
-    disk.set_aside(0, str(held.value))
+    disk.quarantine(0, str(held.value))
     disk.open(0).close()
 
 

@@ -1,9 +1,9 @@
-"""Which partitions are copied where: the range assignor's answer, computed before it is asked."""
+"""Which partitions are standby_lag where: the range assignor's answer, computed before it is asked."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.engine.recovery.standby import copies_of, range_of
+from pipeline.engine.recovery.standby import range_of, standbys_of
 
 SLOTS = st.integers(1, 12).map(lambda count: [f"ledger.blue-{slot}" for slot in range(count)])
 PARTITIONS = st.integers(1, 24)
@@ -23,7 +23,7 @@ def test_after_any_loss_everything_is_owned_or_copied(
     lost = data.draw(st.sampled_from(slots))
     left = [slot for slot in slots if slot != lost]
     for slot in left:
-        had = range_of(slot, slots, partitions) | copies_of(slot, slots, partitions, 1)
+        had = range_of(slot, slots, partitions) | standbys_of(slot, slots, partitions, 1)
         assert range_of(slot, left, partitions) <= had
 
 
@@ -33,13 +33,13 @@ def test_slots_are_ordered_by_their_bytes() -> None:
 
 
 def test_what_is_owned_is_not_copied_and_a_stranger_has_nothing() -> None:
-    assert copies_of("b-0", ["b-0", "b-1"], 4, 1) == {2, 3}
-    assert copies_of("b-0", ["b-0"], 4, 1) == frozenset()
-    assert copies_of("b-0", ["b-0", "b-1"], 4, 0) == frozenset()
-    assert copies_of("b-9", ["b-0", "b-1"], 4, 1) == frozenset()
+    assert standbys_of("b-0", ["b-0", "b-1"], 4, 1) == {2, 3}
+    assert standbys_of("b-0", ["b-0"], 4, 1) == frozenset()
+    assert standbys_of("b-0", ["b-0", "b-1"], 4, 0) == frozenset()
+    assert standbys_of("b-9", ["b-0", "b-1"], 4, 1) == frozenset()
 
 
-def test_two_losses_need_more_copies_than_one() -> None:
+def test_two_losses_need_more_standbys_than_one() -> None:
     slots = ["b-0", "b-1", "b-2", "b-3"]
-    assert copies_of("b-0", slots, 8, 1) == {2}
-    assert copies_of("b-0", slots, 8, 2) == {2, 3}
+    assert standbys_of("b-0", slots, 8, 1) == {2}
+    assert standbys_of("b-0", slots, 8, 2) == {2, 3}

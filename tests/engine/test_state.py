@@ -14,17 +14,17 @@ from pipeline.engine.errors import (
 from pipeline.engine.ports import TopicPartition, TransactionalProducer
 from pipeline.engine.recovery.replay import by_source, note_end, replay
 from pipeline.engine.state.checkpoint import (
+    CHECKPOINT_KEY,
     FORMAT,
-    MARKER_KEY,
-    Marker,
-    decode_marker,
-    encode_marker,
+    Checkpoint,
+    decode_checkpoint,
+    encode_checkpoint,
 )
 from pipeline.engine.state.store import ChangelogPosition, PartitionStore
 from pipeline.engine.state.table_spec import TableSpec
 from tests.engine.changelogs import SEEN, USERS, Record, Store
 
-MARKER = Marker(FORMAT, "blue", {"in": 7}, b"ledger")
+CHECKPOINT = Checkpoint(FORMAT, "blue", {"in": 7}, b"attachment")
 PLACE = TopicPartition(USERS.changelog, 0)
 
 
@@ -50,7 +50,7 @@ def state(entries: dict[bytes, bytes] | None = None) -> PartitionStore:
 
 
 def batch(producer: Producer, store: PartitionStore | None = None) -> Batch:
-    opened = OpenPartition(store or state(), MARKER, set())
+    opened = OpenPartition(store or state(), CHECKPOINT, set())
     record = Record(TopicPartition("in", 3), 7, b"k", b"v")
     return Batch("in", [cast(Any, record)], opened, cast(TransactionalProducer, producer))
 
@@ -61,16 +61,16 @@ def batch(producer: Producer, store: PartitionStore | None = None) -> Batch:
 def test_what_was_applied_is_there_after_opening_again() -> None:
     entries: dict[bytes, bytes] = {b"uold": b"1"}
     store = state(entries)
-    assert (store.marker, store.positions, store.is_copy) == (None, {}, False)
+    assert (store.checkpoint, store.positions, store.is_standby) == (None, {}, False)
     store.overlay.update({b"unew": b"2", b"uold": None})
-    store.apply(MARKER, {USERS.changelog: ("id", 9)})
+    store.apply(CHECKPOINT, {USERS.changelog: ("id", 9)})
     assert store.overlay == {}
     again = state(entries)
-    assert again.marker == store.marker == MARKER
+    assert again.checkpoint == store.checkpoint == CHECKPOINT
     assert again.positions == store.positions
     assert again.positions[USERS.changelog].next_offset == 9
     assert list(again.scan(USERS)) == [(b"new", b"2")]
-    assert not again.is_copy
+    assert not again.is_standby
 
 
 def test_what_was_discarded_leaves_no_trace() -> None:
@@ -78,7 +78,7 @@ def test_what_was_discarded_leaves_no_trace() -> None:
     store = state(entries)
     store.overlay[b"ua"] = b"1"
     store.discard()
-    store.apply(MARKER, {})
+    store.apply(CHECKPOINT, {})
     assert b"ua" not in entries
 
 
@@ -108,19 +108,19 @@ def test_close_closes_the_disk() -> None:
     assert store.overlay == {}
 
 
-def test_only_a_copy_is_settled() -> None:
+def test_only_a_standby_is_settled() -> None:
     entries: dict[bytes, bytes] = {}
     disk = Store(entries)
     store = PartitionStore(3, disk, "blue")
     disk.breaks_in = 0
-    store.settle()
+    store.promote()
     disk.breaks_in = None
     replay(store, USERS, [cast(Any, Record(PLACE, 0, b"a", b"1"))], "id")
-    assert store.is_copy
-    assert state(entries).is_copy
-    store.settle()
-    assert not store.is_copy
-    assert not state(entries).is_copy
+    assert store.is_standby
+    assert state(entries).is_standby
+    store.promote()
+    assert not store.is_standby
+    assert not state(entries).is_standby
 
 
 def test_a_hint_reaches_the_disk_and_its_get_is_taken_anew() -> None:
@@ -130,26 +130,26 @@ def test_a_hint_reaches_the_disk_and_its_get_is_taken_anew() -> None:
     assert disk.bulk == [True]
 
 
-# --- marker ---------------------------------------------------------------------------------------
+# --- checkpoint ---------------------------------------------------------------------------------------
 
 
 def test_a_marker_is_read_back_as_it_was_written() -> None:
-    assert decode_marker(encode_marker(MARKER), generation="blue") == MARKER
-    old = msgspec.structs.replace(MARKER, format=FORMAT - 1)
-    assert decode_marker(encode_marker(old), generation="blue") == old
+    assert decode_checkpoint(encode_checkpoint(CHECKPOINT), generation="blue") == CHECKPOINT
+    old = msgspec.structs.replace(CHECKPOINT, format=FORMAT - 1)
+    assert decode_checkpoint(encode_checkpoint(old), generation="blue") == old
 
 
 @pytest.mark.parametrize(
     ("raw", "said"),
     [
-        (b"no marker", "cannot be read"),
-        (encode_marker(msgspec.structs.replace(MARKER, format=FORMAT + 1)), "of format 2"),
-        (encode_marker(msgspec.structs.replace(MARKER, generation="green")), "'green'"),
+        (b"no checkpoint", "cannot be read"),
+        (encode_checkpoint(msgspec.structs.replace(CHECKPOINT, format=FORMAT + 1)), "of format 2"),
+        (encode_checkpoint(msgspec.structs.replace(CHECKPOINT, generation="green")), "'green'"),
     ],
 )
 def test_a_marker_of_another_format_or_generation_is_refused(raw: bytes, said: str) -> None:
     with pytest.raises(StoreFormatError, match=said) as caught:
-        decode_marker(raw, generation="blue")
+        decode_checkpoint(raw, generation="blue")
     assert caught.value.fix
 
 
@@ -164,27 +164,27 @@ def said(*records: tuple[int, bytes | None, bytes | None], table: TableSpec = US
 def test_a_stretch_is_written_with_its_marker_and_position() -> None:
     store = state()
     stretch = said((4, b"a", b"1"), (5, None, b"no key"), (6, b"b", b"2"), (8, b"a", None))
-    stretch += said((9, MARKER_KEY, encode_marker(MARKER)))
+    stretch += said((9, CHECKPOINT_KEY, encode_checkpoint(CHECKPOINT)))
     assert replay(store, USERS, stretch, "id") == 10
     assert list(store.scan(USERS)) == [(b"b", b"2")]
-    assert store.marker == MARKER
+    assert store.checkpoint == CHECKPOINT
     position = store.positions[USERS.changelog]
     assert (position.topic_id, position.next_offset) == ("id", 10)
 
 
 def test_a_stretch_without_a_marker_leaves_the_last_one() -> None:
     store = state()
-    replay(store, USERS, said((0, MARKER_KEY, encode_marker(MARKER))), "id")
+    replay(store, USERS, said((0, CHECKPOINT_KEY, encode_checkpoint(CHECKPOINT))), "id")
     replay(store, USERS, said((1, b"a", b"1")), "id")
-    replay(store, USERS, said((2, MARKER_KEY, None)), "id")
-    assert store.marker == MARKER
+    replay(store, USERS, said((2, CHECKPOINT_KEY, None)), "id")
+    assert store.checkpoint == CHECKPOINT
 
 
 def test_a_marker_of_a_changelog_that_expires_is_no_witness() -> None:
     store = state()
-    stretch = said((0, b"s", b"1"), (1, MARKER_KEY, encode_marker(MARKER)), table=SEEN)
+    stretch = said((0, b"s", b"1"), (1, CHECKPOINT_KEY, encode_checkpoint(CHECKPOINT)), table=SEEN)
     assert replay(store, SEEN, stretch, "id") == 2
-    assert store.marker is None
+    assert store.checkpoint is None
     assert list(store.scan(SEEN)) == [(b"s", b"1")]
 
 
@@ -211,7 +211,7 @@ def test_the_engines_own_records_are_no_entries_of_a_table() -> None:
     assert not store.is_partial(SEEN)
     replay(store, USERS, said((3, b"\x00rewriting", None)), "i")
     assert not store.is_partial(USERS)
-    assert store.marker is None
+    assert store.checkpoint is None
 
 
 def test_an_end_moves_a_position_that_is_there_and_makes_none() -> None:
@@ -294,52 +294,52 @@ def test_who_waits_for_a_batch_is_told_once_it_is_done_or_failed(
 
 def test_a_ledger_is_the_partitions_until_it_is_discarded() -> None:
     made = batch(Producer())
-    assert made.ledger == b"ledger"
-    made.ledger = b"next"
-    assert made.store.ledger == b"next"
+    assert made.attachment == b"attachment"
+    made.attachment = b"next"
+    assert made.store.attachment == b"next"
     made.store.state.overlay[b"ua"] = b"1"
-    made.store.discard(MARKER)
-    assert made.ledger == b"ledger"
+    made.store.discard(CHECKPOINT)
+    assert made.attachment == b"attachment"
     assert made.store.state.overlay == {}
 
 
 def test_an_applied_transaction_moves_the_partition() -> None:
-    opened = OpenPartition(state(), MARKER, {"in"})
+    opened = OpenPartition(state(), CHECKPOINT, {"in"})
     opened.state.overlay[b"ua"] = b"1"
-    opened.apply(Marker(FORMAT, "blue", {"in": 9}, b""), {USERS.changelog: ("id", 4)})
+    opened.apply(Checkpoint(FORMAT, "blue", {"in": 9}, b""), {USERS.changelog: ("id", 4)})
     assert opened.next_offsets == {"in": 9}
-    assert opened.unrecorded == set()
+    assert opened.inputs_to_repair == set()
     assert list(opened.state.scan(USERS)) == [(b"a", b"1")]
 
 
 def test_a_marker_that_knows_less_inputs_is_behind_as_well() -> None:
     store = state()
-    store.apply(Marker(FORMAT, "blue", {"in": 1}, b""), {})
+    store.apply(Checkpoint(FORMAT, "blue", {"in": 1}, b""), {})
     with pytest.raises(CorruptStoreError):
-        store.restored(
-            {}, Marker(FORMAT, "blue", {}, b""), USERS.changelog, ChangelogPosition("id", 2)
+        store.apply_changelog(
+            {}, Checkpoint(FORMAT, "blue", {}, b""), USERS.changelog, ChangelogPosition("id", 2)
         )
 
 
 def test_a_changelog_that_is_behind_the_state_says_that_this_has_what_was_lost() -> None:
     entries: dict[bytes, bytes] = {}
     store = state(entries)
-    store.apply(MARKER, {USERS.changelog: ("id", 4)})
+    store.apply(CHECKPOINT, {USERS.changelog: ("id", 4)})
     position = ChangelogPosition("id", 6)
-    earlier = Marker(FORMAT, "blue", {"in": 6}, b"")
+    earlier = Checkpoint(FORMAT, "blue", {"in": 6}, b"")
     with pytest.raises(CorruptStoreError, match=r"has what its changelog has not: .*7.* 6"):
-        store.restored({}, earlier, USERS.changelog, position)
-    store.restored({}, MARKER, USERS.changelog, position)
+        store.apply_changelog({}, earlier, USERS.changelog, position)
+    store.apply_changelog({}, CHECKPOINT, USERS.changelog, position)
     for each in (store, state(entries)):
-        assert each.is_copy
+        assert each.is_standby
         assert each.positions[USERS.changelog] == position
 
 
 def test_an_end_without_a_record_leaves_a_state_a_state() -> None:
     entries: dict[bytes, bytes] = {}
     store = state(entries)
-    store.apply(MARKER, {USERS.changelog: ("id", 4)})
-    store.ended(USERS.changelog, ChangelogPosition("id", 6))
+    store.apply(CHECKPOINT, {USERS.changelog: ("id", 4)})
+    store.advance_to(USERS.changelog, ChangelogPosition("id", 6))
     for each in (store, state(entries)):
         assert each.positions == {USERS.changelog: ChangelogPosition("id", 6)}
-        assert not each.is_copy
+        assert not each.is_standby

@@ -7,10 +7,10 @@ import pytest
 from pipeline.engine.config import EngineConfig, assigned_numbers, check_partition_counts
 from pipeline.engine.errors import IncompatibleTopicsError, StoreLockedError
 from pipeline.engine.ports import Cluster, Disk, TopicPartition
-from pipeline.engine.state.opener import Stores
+from pipeline.engine.state.opener import StoreOpener
 from pipeline.engine.state.table_spec import TableSpec
 from tests.engine.changelogs import SEEN, USERS, Dictionaries, Store
-from tests.engine.told import Told
+from tests.engine.recording_observer import RecordingObserver
 
 
 class Broken(Store):
@@ -20,34 +20,34 @@ class Broken(Store):
         raise OSError("bad block")
 
 
-def test_a_store_that_cannot_be_read_is_closed_set_aside_and_opened_empty() -> None:
-    disk, told = Dictionaries(), Told()
+def test_a_store_that_cannot_be_read_is_closed_quarantined_and_opened_empty() -> None:
+    disk, observed = Dictionaries(), RecordingObserver()
     broken = Broken({})
     disk.stores[0].append(broken)
 
     class Again(Dictionaries):
         def open(self, partition: int) -> Store:
-            return super().open(partition) if self.aside else broken
+            return super().open(partition) if self.quarantined else broken
 
     again = Again()
     again.stores = disk.stores
-    store = Stores(cast(Disk, again), "blue", told).open(0)
+    store = StoreOpener(cast(Disk, again), "blue", observed).open(0)
     assert not broken.is_open
-    ((number, reason),) = again.aside
+    ((number, reason),) = again.quarantined
     assert (number, "partition 0 cannot be read" in reason) == (0, True)
-    assert told.of("set_aside") == [(0, reason, "aside-1")]
-    assert store.marker is None
+    assert observed.of("quarantined") == [(0, reason, "aside-1")]
+    assert store.checkpoint is None
 
 
-def test_a_store_in_use_is_not_set_aside() -> None:
+def test_a_store_in_use_is_not_quarantined() -> None:
     class Locked(Dictionaries):
         def open(self, partition: int) -> Store:
             raise StoreLockedError("another worker")
 
     disk = Locked()
     with pytest.raises(StoreLockedError):
-        Stores(cast(Disk, disk), "blue", Told()).open(0)
-    assert disk.aside == []
+        StoreOpener(cast(Disk, disk), "blue", RecordingObserver()).open(0)
+    assert disk.quarantined == []
 
 
 class Counts:

@@ -39,7 +39,7 @@ def test_requests_that_arrive_late_do_no_harm(copies: str) -> None:
 
 def test_a_changelog_made_again_under_restarts() -> None:
     for seed in range(6):
-        chosen = ("changelog made again", "agent fails", "frozen past the session")
+        chosen = ("changelog recreated", "agent fails", "frozen past the session")
         verdict = Run(seed, chosen=chosen).go()
         assert not verdict.complaints, f"--seed {seed} --faults '{','.join(chosen)}'"
 

@@ -154,7 +154,7 @@ def test_a_mere_copy_never_replaces_a_changelog() -> None:
         restorer.forget()
         restorer.start({0: store}, offsets)
         assert [table.name for table in restorer.rewrites(0)] == [USERS.name]
-        store.is_copy = True
+        store.is_standby = True
         restorer.start({0: store}, offsets)
         assert restorer.rewrites(0) == []
 

@@ -127,7 +127,7 @@ def test_checks_are_told_as_metrics(telemetry: Telemetry, metrics: WorkerMetrics
     telemetry.checked("assets", {"store": "x", "found": 1296})
     telemetry.checked("drawing", {"frames": 108, "seconds": 0.25})
     telemetry.checked("topics", {"topics": 10})
-    telemetry.set_aside(0, "corrupt", "/somewhere")
+    telemetry.quarantined(0, "corrupt", "/somewhere")
     seen = scraped(metrics)
     assert seen["awaway_assets_checked{}"] == 1296
     assert seen["awaway_assets_generated_total{}"] == 108

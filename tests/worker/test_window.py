@@ -61,7 +61,7 @@ class _Empty:
 
     def __init__(self) -> None:
         self.overlay: dict[bytes, bytes | None] = {}
-        self.disk = self.packed = self
+        self.disk = self.lazy = self
         self.is_any = False
 
     def get(self, _: bytes) -> None:
@@ -87,7 +87,7 @@ def restore(
     store.expect_bulk(is_bulk)
     replay(store, SEEN, cast(list[Message], stretch), "id")
     store.expect_bulk(False)
-    assert store.packed.is_any == is_bulk
+    assert store.lazy.is_any == is_bulk
 
 
 def seen_by(store: PartitionStore) -> Window:
@@ -118,7 +118,7 @@ def test_what_is_remembered_is_later_than_what_is_packed(store: PartitionStore) 
     seen_by(store).remember(ANN, update(3))
     store.disk.write(list(store.overlay.items()))
     store.discard()
-    store.packed.unpack(SEEN, b"")
+    store.lazy.expand_owner(SEEN, b"")
     assert seen_by(store).cover(ANN, CELL) == update(3).covers[0][1]
     assert seen_by(store).by_id(ANN, "completion-1") == update(1).entry
 

@@ -2,7 +2,7 @@
 
 Owns: the services that Faust wants of a transport, and the hand-over of
 batches between the engine's thread and the agents on the event loop.
-Does not own: Kafka (kafka.py), the order of steps (machine.py).
+Does not own: Kafka (kafka/cluster.py), the order of steps (machine.py).
 Invariants: the engine's thread waits while agents fold; a batch that could not be delivered to an
 agent fails, so its transaction aborts; offsets are committed by the engine alone.
 """
@@ -80,8 +80,8 @@ class Consumer(faust_consumer.Consumer):  # type: ignore[misc]
 
     async def _deliver(self, engine: Engine, poll: Poll) -> None:
         """Give each batch to the agent of its topic."""
-        if poll.epoch != self._epoch:
-            await self._rebalanced(engine, poll.epoch)
+        if poll.assignment_epoch != self._assignment_epoch:
+            await self._rebalanced(engine, poll.assignment_epoch)
         for batch in poll.batches:
             await self.callback(self._message(batch))
 
@@ -103,12 +103,14 @@ class Consumer(faust_consumer.Consumer):  # type: ignore[misc]
             generation_id=self.app.consumer_generation_id,
         )
 
-    async def _rebalanced(self, engine: Engine, epoch: int) -> None:
+    async def _rebalanced(self, engine: Engine, assignment_epoch: int) -> None:
         """Tell Faust's agents and conductor which partitions there are now."""
         before, app = self._assigned, self.app
-        assigned = frozenset(TP(topic, number) for topic, number in engine.partitions.places)
-        self._epoch, self._assigned = epoch, assigned
-        app.consumer_generation_id = epoch
+        assigned = frozenset(
+            TP(topic, number) for topic, number in engine.partitions.input_partitions
+        )
+        self._assignment_epoch, self._assigned = assignment_epoch, assigned
+        app.consumer_generation_id = assignment_epoch
         await app.agents.on_rebalance(set(before - assigned), set(assigned - before))
         await app.topics.on_partitions_assigned(set(assigned))
         app.flow_control.resume()

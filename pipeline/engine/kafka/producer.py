@@ -146,7 +146,7 @@ class KafkaProducer:
         """Return when every record was acknowledged."""
         remaining = self._serving(lambda: self._client.flush(self._timeout_s))
         if self._failed is not None:
-            raise TransactionAbortedError(f"a marker was not delivered: {self._failed}")
+            raise TransactionAbortedError(f"a record was not delivered: {self._failed}")
         if remaining:
             raise TransactionAbortedError(
                 f"{remaining} records were not acknowledged within {self._timeout_s:.0f} s"
@@ -243,7 +243,7 @@ class KafkaProducer:
     def _behind(self, error: KafkaException) -> KafkaException:
         """The fatal error of which producing says only that there was one.
 
-        A producer that was fenced must not be made again: that would fence whoever has the slot.
+        A producer that was fenced must not be recreated: that would fence whoever has the slot.
         """
         is_unnamed = error.args[0].code() == KafkaError._FATAL
         return (self._told() if is_unnamed else None) or error

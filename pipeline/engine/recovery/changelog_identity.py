@@ -3,8 +3,8 @@
 Owns: asking now and then, without waiting, and comparing.
 Does not own: what follows (ownership.py), what a restore makes of it (restore.py).
 
-Why: a topic that is deleted and made again under a running worker takes what the worker writes as
-if nothing had happened, and lacks all that came before. Each marker names the topic that its writer
+Why: a topic that is deleted and recreated under a running worker takes what the worker writes as
+if nothing had happened, and lacks all that came before. Each checkpoint names the topic that its writer
 meant, so nobody takes such a changelog for a whole one (replay.py); but until the worker notices, a
 partition whose disk is lost cannot be restored. So it looks often.
 """
@@ -23,7 +23,7 @@ GONE_LOOK_EVERY_S: Final = 0.5
 """One that is gone comes back as another, as a rule soon."""
 
 
-class ChangelogWatch:
+class ChangelogIdentity:
     """Watches the changelogs' UUIDs. Not thread-safe; the engine's thread drives it."""
 
     def __init__(self, config: EngineConfig, cluster: Cluster, observer: EngineObserver) -> None:
@@ -33,7 +33,7 @@ class ChangelogWatch:
         self._now = config.clock
         self._look_at = 0.0
 
-    def made_again(self, known: Mapping[str, str]) -> list[str]:
+    def recreated(self, known: Mapping[str, str]) -> list[str]:
         """Changelogs that are another topic than the known one; one that is gone may come back.
 
         Args:

@@ -26,7 +26,7 @@ PATIENCE_S: Final = 2.0
 """An answer takes milliseconds; one that is held back does not come."""
 
 
-class Recorded:
+class OffsetRepair:
     """The offsets of one worker's open partitions, as the group has them."""
 
     def __init__(self, cluster: Cluster, clock: Callable[[], float]) -> None:

@@ -3,9 +3,9 @@
 Owns: what a stretch of a changelog writes.
 Does not own: which stretch is read and when (restore.py, standby.py), how a store writes
 (store.py).
-Invariants: data, marker and position of a stretch are one atomic write; a stretch that is replayed
+Invariants: data, checkpoint and position of a stretch are one atomic write; a stretch that is replayed
 twice leaves the same state, so a crash between reading and writing costs nothing. Where a store
-packs, the records of a table with owners are written whole (lazy_records.py).
+stores_lazily, the records of a table with owners are written whole (lazy_records.py).
 """
 
 from collections import defaultdict
@@ -15,8 +15,13 @@ from msgspec.structs import replace
 
 from pipeline.engine.errors import unreadable_record
 from pipeline.engine.ports import Message, TopicPartition
-from pipeline.engine.state.checkpoint import MARKER_KEY, REWRITING_KEY, Marker, decode_marker
-from pipeline.engine.state.lazy_records import Writes, pack, region_of
+from pipeline.engine.state.checkpoint import (
+    CHECKPOINT_KEY,
+    REWRITING_KEY,
+    Checkpoint,
+    decode_checkpoint,
+)
+from pipeline.engine.state.lazy_records import Writes, lazy_entry, lazy_region
 from pipeline.engine.state.store import ChangelogPosition, PartitionStore, partial_key
 from pipeline.engine.state.table_spec import TableSpec, one_entry
 
@@ -43,12 +48,14 @@ def replay(
     Raises:
         CorruptStoreError, StoreFormatError, StoreUnwritableError, UnreadableRecordError: see there.
     """
-    owner = table.owner if store.packs else None
-    marker, entries = _entries(table, stretch, store.generation, topic_id, owner)
+    owner = table.owner if store.stores_lazily else None
+    checkpoint, entries = _entries(table, stretch, store.generation, topic_id, owner)
     next_offset = stretch[-1].offset() + 1
-    store.restored(entries, marker, table.changelog, ChangelogPosition(topic_id, next_offset))
+    store.apply_changelog(
+        entries, checkpoint, table.changelog, ChangelogPosition(topic_id, next_offset)
+    )
     if owner is not None:
-        store.packed.added()
+        store.lazy.added()
     return next_offset
 
 
@@ -56,13 +63,13 @@ def note_end(store: PartitionStore, changelog: str, topic_id: str, end: int) -> 
     """A changelog was read up to `end`, which may stand behind the last record and its control.
 
     One of which no record was ever read leaves no position: what aborted transactions left in a
-    changelog that was made again is not a state.
+    changelog that was recreated is not a state.
     """
     if changelog not in store.positions:
         return
     position = ChangelogPosition(topic_id, end)
     if store.positions.get(changelog) != position:
-        store.ended(changelog, position)
+        store.advance_to(changelog, position)
 
 
 def _entries(
@@ -71,18 +78,18 @@ def _entries(
     generation: str,
     topic_id: str,
     owner: Callable[[bytes], bytes] | None,
-) -> tuple[Marker | None, Writes]:
-    """Local entries of a stretch, and its last marker if the changelog keeps markers.
+) -> tuple[Checkpoint | None, Writes]:
+    """Local entries of a stretch, and its last checkpoint if the changelog keeps checkpoints.
 
-    A marker of another topic says that the changelog was made again under its writer. It lacks what
+    A checkpoint of another topic says that the changelog was recreated under its writer. It lacks what
     came before, until it was written anew: only the close mark of that takes the entry away.
 
     Args:
         owner: of a key, where records are packed; None where they are expanded.
     """
-    marker: Marker | None = None
+    checkpoint: Checkpoint | None = None
     entries: Writes = {}
-    prefix, expand, region = table.prefix, table.expand, region_of(table)
+    prefix, expand, region = table.prefix, table.expand, lazy_region(table)
     # equivalent (assignment): a short cut; `one_entry` makes the same of a record
     is_plain = expand is one_entry and owner is None
     for record in stretch:
@@ -92,21 +99,21 @@ def _entries(
         if key[:1] == b"\x00":
             found = _engines_own(table, key, value, generation, topic_id, entries)
             if table.compacted_only:
-                marker = found or marker
+                checkpoint = found or checkpoint
         # equivalent (False): a short cut; `one_entry` makes the same of a record
         elif is_plain:
             entries[prefix + key] = value
         else:
             try:
                 if owner is not None:
-                    local, content = pack(region, owner(key), record.offset(), key, value)
+                    local, content = lazy_entry(region, owner(key), record.offset(), key, value)
                     entries[local] = content
                 else:
                     for local, changed in expand(key, value):
                         entries[prefix + local] = changed
             except Exception as error:
                 raise unreadable_record(table.changelog, error, record.offset()) from error
-    return marker and replace(marker, changelog_id=""), entries
+    return checkpoint and replace(checkpoint, changelog_id=""), entries
 
 
 def _engines_own(
@@ -116,14 +123,14 @@ def _engines_own(
     generation: str,
     topic_id: str,
     entries: Writes,
-) -> Marker | None:
-    """Note in `entries` what a record of the engine says; returns it if it is a marker."""
+) -> Checkpoint | None:
+    """Note in `entries` what a record of the engine says; returns it if it is a checkpoint."""
     if key == REWRITING_KEY:
         entries[partial_key(table)] = value
-    elif key == MARKER_KEY and value is not None:
-        marker = decode_marker(value, generation=generation)
-        if marker.changelog_id not in ("", topic_id):
+    elif key == CHECKPOINT_KEY and value is not None:
+        checkpoint = decode_checkpoint(value, generation=generation)
+        if checkpoint.changelog_id not in ("", topic_id):
             # equivalent (string): only the presence of the entry counts
             entries[partial_key(table)] = b""
-        return marker
+        return checkpoint
     return None

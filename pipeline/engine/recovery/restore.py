@@ -1,14 +1,14 @@
 """Bringing a partition's local state to the last committed transaction.
 
 Owns: what is read of the changelogs, until when, and whether the result may be processed.
-Does not own: when partitions come and go (machine.py), Kafka clients (kafka.py).
+Does not own: when partitions come and go (machine.py), Kafka clients (kafka/cluster.py).
 
 Ordering it relies on: the group's stable offsets are read first; the changelogs' read_uncommitted
 end offsets after that. A transaction that is in the stable offsets has therefore all of its
 changelog records below those end offsets. A changelog is contained when the read_committed reader
 has seen its last stable offset pass that end: no transaction below it is open any more.
 
-Invariants: a partition becomes ready only when its marker agrees with the group's offsets for every
+Invariants: a partition becomes ready only when its checkpoint matches_offsets with the group's offsets for every
 input (validation.py); a store that does not fit its changelog is set aside, never deleted;
 restoring twice or being killed half-way ends in the same state, because positions move with the
 data.
@@ -20,7 +20,7 @@ changelogs is not.
 
 A restore begins again as often as a broker's trouble wants it, without an end: the partition is not
 ready meanwhile, each silence is told and counted, and a client that was silent is waited for twice
-as long the next time. A store that breaks is another matter: see `Stores.replace_broken`.
+as long the next time. A store that breaks is another matter: see `StoreOpener.replace_broken`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -43,8 +43,12 @@ from pipeline.engine.ports import (
     Watermarks,
 )
 from pipeline.engine.recovery.replay import by_source, note_end, replay
-from pipeline.engine.recovery.validation import agreed_marker, agrees, why_doubtful
-from pipeline.engine.state.opener import Stores, misfit
+from pipeline.engine.recovery.validation import (
+    matches_offsets,
+    reasons_to_quarantine,
+    validated_checkpoint,
+)
+from pipeline.engine.state.opener import StoreOpener, misfit
 from pipeline.engine.state.store import PartitionStore
 from pipeline.engine.state.table_spec import TableSpec
 
@@ -88,10 +92,10 @@ class Restorer:
     """Restores partitions side by side, a stretch of changelog at a time."""
 
     def __init__(
-        self, config: EngineConfig, cluster: Cluster, stores: Stores, observer: EngineObserver
+        self, config: EngineConfig, cluster: Cluster, opener: StoreOpener, observer: EngineObserver
     ) -> None:
         self._cluster = cluster
-        self._stores = stores
+        self._opener = opener
         self._config = config
         self._tables = {table.changelog: table for table in config.tables}
         self._inputs = config.inputs
@@ -146,7 +150,7 @@ class Restorer:
         )
         for partition, opened in partitions.items():
             begun = self._restoring.get(partition)
-            store = opened or (begun.store if begun else self._stores.open(partition))
+            store = opened or (begun.store if begun else self._opener.open(partition))
             offsets = {t: committed.get(TopicPartition(t, partition)) for t in self._inputs}
             self._restoring[partition] = item = _Restoring(store, offsets, now)
             self._plan(item, marks)
@@ -165,7 +169,7 @@ class Restorer:
         return found
 
     def is_outdated(self) -> bool:
-        """Whether a changelog was made again since `start`: what was read may be of either.
+        """Whether a changelog was recreated since `start`: what was read may be of either.
 
         Raises:
             BrokerError: it did not answer, or one is gone.
@@ -184,19 +188,23 @@ class Restorer:
             if reason is None:
                 continue
             is_other = position is not None and position.topic_id != self._topic_ids[changelog]
-            if is_other and not store.is_copy and agrees(store.marker, item.committed):
+            if (
+                is_other
+                and not store.is_standby
+                and matches_offsets(store.checkpoint, item.committed)
+            ):
                 item.rewrite.append(table)
                 if None in item.committed.values() and mark.high > 0:
                     item.refusal = _undecided(store, changelog)
             else:
                 reasons.append(reason)
-        if not (store.is_copy or item.rewrite or reasons):
+        if not (store.is_standby or item.rewrite or reasons):
             # equivalent (assignment): there are no reasons before this one
-            reasons += why_doubtful(store.marker, item.committed)
+            reasons += reasons_to_quarantine(store.checkpoint, item.committed)
         if reasons:
             item.rewrite.clear()
             item.refusal = None
-            item.store = self._stores.replace(store, reasons[-1])
+            item.store = self._opener.replace(store, reasons[-1])
         if item.refusal is not None:
             item.rewrite.clear()
             return
@@ -293,7 +301,7 @@ class Restorer:
 
     def _start_over(self, item: _Restoring, error: CorruptStoreError) -> None:
         """A store broke while it was restored: the same again into an empty one."""
-        item.store = self._stores.replace_broken(item.store, error)
+        item.store = self._opener.replace_broken(item.store, error)
         item.rewrite.clear()
         item.left = dict(item.targets)
         item.total = sum(item.left.values())
@@ -348,16 +356,20 @@ class Restorer:
                 for changelog, low in item.lows.items()
                 if low == 0 and changelog not in item.rewritten
             ]
-            marker = agreed_marker(self._config, item.store, item.committed, from_start, inputs)
+            checkpoint = validated_checkpoint(
+                self._config, item.store, item.committed, from_start, inputs
+            )
         except (PartitionRefusedError, GenerationTermsError):
             item.store.close()
             raise
-        item.store.settle()
-        at = marker.next_offsets
-        unrecorded = {topic for topic, offset in item.committed.items() if offset != at[topic]}
-        if any(item.committed[topic] is not None for topic in unrecorded):
+        item.store.promote()
+        at = checkpoint.next_offsets
+        inputs_to_repair = {
+            topic for topic, offset in item.committed.items() if offset != at[topic]
+        }
+        if any(item.committed[topic] is not None for topic in inputs_to_repair):
             self._observer.offsets_forgotten(partition, item.committed, at)
-        opened = OpenPartition(item.store, marker, unrecorded)
+        opened = OpenPartition(item.store, checkpoint, inputs_to_repair)
         return opened, item.records, self._now() - item.started_at
 
     def drop(self, partitions: Iterable[int]) -> list[PartitionStore]:
@@ -389,10 +401,10 @@ class Restorer:
 
 def _undecided(store: PartitionStore, changelog: str) -> PartitionRefusedError:
     """Neither the store nor the changelog is known to be the state: the offsets would tell."""
-    marker = store.marker
-    at = {} if marker is None else marker.next_offsets
+    checkpoint = store.checkpoint
+    at = {} if checkpoint is None else checkpoint.next_offsets
     return PartitionRefusedError(
-        f"partition {store.partition}: the group's offsets expired, {changelog} was made again, and"
+        f"partition {store.partition}: the group's offsets expired, {changelog} was recreated, and"
         f" the local store contains inputs up to {at}",
         fix="if this disk has the last state, set the group's offsets to those; if another worker"
         " wrote the changelog anew, move this worker's folder of the partition away",

@@ -5,7 +5,7 @@ Does not own: whether it may be done (restore.py), what a failed transaction lea
 
 A large state does not fit into the time of one transaction, so there are several:
 
-    open mark, records | records | … | records, marker, close mark
+    open mark, records | records | … | records, checkpoint, close mark
 
 Each also commits the offsets at which the store stands already, with the group metadata of the
 assignment: so a worker that no longer owns the partition cannot add to its changelog.
@@ -22,7 +22,12 @@ from itertools import islice
 from typing import Any
 
 from pipeline.engine.ports import TopicPartition, TransactionalProducer
-from pipeline.engine.state.checkpoint import MARKER_KEY, REWRITING_KEY, Marker, encode_marker
+from pipeline.engine.state.checkpoint import (
+    CHECKPOINT_KEY,
+    REWRITING_KEY,
+    Checkpoint,
+    encode_checkpoint,
+)
 from pipeline.engine.state.store import PartitionStore
 from pipeline.engine.state.table_spec import TableSpec
 
@@ -58,10 +63,10 @@ class Rewrite:
             CorruptStoreError: the store cannot be read.
             StoreUnwritableError: what is packed cannot be expanded.
         """
-        store, marker = self._store, self._store.marker
-        if marker is None:
+        store, checkpoint = self._store, self._store.checkpoint
+        if checkpoint is None:
             return True
-        store.packed.unpack(self.table, b"")
+        store.lazy.expand_owner(self.table, b"")
         if self._chunk is None:
             self._chunk = list(islice(self._records, CHUNK_RECORDS_MAX))
         is_last = len(self._chunk) < CHUNK_RECORDS_MAX
@@ -73,16 +78,18 @@ class Rewrite:
         for key, value in self._chunk:
             producer.produce(topic, number, key, value)
         if is_last:
-            producer.produce(topic, number, MARKER_KEY, encode_marker(marker, self._topic_id))
+            producer.produce(
+                topic, number, CHECKPOINT_KEY, encode_checkpoint(checkpoint, self._topic_id)
+            )
             producer.produce(topic, number, REWRITING_KEY, None, None, ends.append)
         producer.flush()
-        producer.send_offsets(_places(marker, number), group_metadata)
+        producer.send_offsets(_places(checkpoint, number), group_metadata)
         producer.commit()
         self._is_open, self._chunk = True, None
         if is_last:
-            store.apply(marker, {topic: (self._topic_id, ends[0] + 1)})
+            store.apply(checkpoint, {topic: (self._topic_id, ends[0] + 1)})
         return is_last
 
 
-def _places(marker: Marker, number: int) -> dict[TopicPartition, int]:
-    return {TopicPartition(topic, number): at for topic, at in marker.next_offsets.items()}
+def _places(checkpoint: Checkpoint, number: int) -> dict[TopicPartition, int]:
+    return {TopicPartition(topic, number): at for topic, at in checkpoint.next_offsets.items()}

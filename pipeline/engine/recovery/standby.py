@@ -1,6 +1,6 @@
 """Copies of partitions that this worker would own if other slots were lost.
 
-Owns: which partitions are copied, the reader that follows their changelogs, and open stores of
+Owns: which partitions are standby_lag, the reader that follows their changelogs, and open stores of
 partitions that are not owned.
 Does not own: owned partitions (ownership.py), what a changelog record writes (replay.py), how a
 copy is made the partition's state (restore.py, as for any other store).
@@ -17,9 +17,9 @@ on.
 Invariants:
 - a copy holds what committed transactions wrote, up to its position: it is read with
   read_committed, and data and position are one atomic write;
-- a partition is owned or copied, never both: `take` hands its store over, `keep` gives it back;
+- a partition is owned or standby_lag, never both: `take` hands its store over, `keep` gives it back;
 - a copy is marked as one on disk, so it never serves to write a changelog anew;
-- a copy is not used before it was restored to the end and agrees with the group's offsets, so a
+- a copy is not used before it was restored to the end and matches_offsets with the group's offsets, so a
   stale or cut-off one costs time and nothing else.
 """
 
@@ -33,7 +33,7 @@ from pipeline.engine.errors import BrokerError, CorruptStoreError, StoreKeepsBre
 from pipeline.engine.observer import EngineObserver
 from pipeline.engine.ports import ChangelogReader, Cluster, TopicPartition, Watermarks
 from pipeline.engine.recovery.replay import by_source, note_end, replay
-from pipeline.engine.state.opener import Stores, misfit
+from pipeline.engine.state.opener import StoreOpener, misfit
 from pipeline.engine.state.store import PartitionStore
 
 ASK_AGAIN_S: Final = 60.0
@@ -56,7 +56,7 @@ def range_of(slot: str, slots: Iterable[str], partitions: int) -> frozenset[int]
     return frozenset(range(start, start + each + (place < more)))
 
 
-def copies_of(slot: str, slots: Sequence[str], partitions: int, losses: int) -> frozenset[int]:
+def standbys_of(slot: str, slots: Sequence[str], partitions: int, losses: int) -> frozenset[int]:
     """What `slot` would own after the loss of up to `losses` others, and does not own now."""
     # equivalent (True): a short cut; without itself a slot would own nothing
     others = [other for other in slots if other != slot]
@@ -71,18 +71,18 @@ class Standbys:
     """The copies of one worker, and stores that wait to be owned again."""
 
     def __init__(
-        self, config: EngineConfig, cluster: Cluster, stores: Stores, observer: EngineObserver
+        self, config: EngineConfig, cluster: Cluster, opener: StoreOpener, observer: EngineObserver
     ) -> None:
         self._slot = config.slot_id
         self._losses = config.standbys
         self._bulk_records_min = config.bulk_records_min
-        self._unpacked_min = config.unpacked_min
+        self._expanded_min = config.expanded_min
         # equivalent (number, swap): where the turns begin is a choice
-        self._unpacked_last = -1
+        self._expanded_last = -1
         self._tables = {table.changelog: table for table in config.tables}
         self._now = config.clock
         self._cluster = cluster
-        self._stores = stores
+        self._opener = opener
         self._observer = observer
         self._reader: ChangelogReader | None = None
         self._topic_ids: dict[str, str] = {}
@@ -158,7 +158,7 @@ class Standbys:
             # equivalent (2): all changelogs have as many partitions, so it is enough to ask about
             # one
             count = self._cluster.partition_counts(changelogs[:1])[changelogs[0]]
-            wanted = copies_of(self._slot, slots, count, self._losses)
+            wanted = standbys_of(self._slot, slots, count, self._losses)
             wanted -= set(owned) | self._given_up
         if wanted:
             places = [TopicPartition(topic, n) for n in sorted(wanted) for topic in self._tables]
@@ -182,7 +182,7 @@ class Standbys:
         A store that was the partition's state when its changelog was still there may be the last to
         have it: it is left as it is, for the day on which this worker owns the partition.
         """
-        store = self._kept.get(number) or self._stores.open(number)
+        store = self._kept.get(number) or self._opener.open(number)
         for changelog in self._tables:
             mark = self._marks[TopicPartition(changelog, number)]
             position = store.positions.get(changelog)
@@ -191,11 +191,11 @@ class Standbys:
             if reason is None:
                 continue
             self._is_assigned = False
-            if position is not None and position.topic_id != topic_id and not store.is_copy:
+            if position is not None and position.topic_id != topic_id and not store.is_standby:
                 self._kept[number] = store
                 self._followed.discard(number)
                 return
-            store = self._stores.replace(store, reason)
+            store = self._opener.replace(store, reason)
         self._kept[number] = store
         if number not in self._followed:
             store.expect_bulk(self._behind(number) >= self._bulk_records_min)
@@ -219,7 +219,7 @@ class Standbys:
             except CorruptStoreError as error:
                 self._start_over(store, error)
                 return True
-            self._observer.at("copy")
+            self._observer.at("standby")
         for source, end in ends.items():
             if source.partition not in self._followed:
                 continue
@@ -234,28 +234,28 @@ class Standbys:
                 behind = self._behind(number)
                 if behind == 0:
                     self._kept[number].expect_bulk(False)
-                    self._stores.held(self._kept[number])
-                self._observer.copied(number, behind)
-        is_unpacking = self._unpack(len(records))
-        return len(records) >= records_max or is_unpacking
+                    self._opener.restored_whole(self._kept[number])
+                self._observer.standby_lag(number, behind)
+        is_expanding = self._expand_some(len(records))
+        return len(records) >= records_max or is_expanding
 
-    def _unpack(self, records: int) -> bool:
+    def _expand_some(self, records: int) -> bool:
         """Expand packed records of the next copy that can be read; more than came, to get on.
 
         Returns:
             Whether there was one.
         """
         kept = self._kept
-        ready = {n for n in self._followed if kept[n].packed.is_any and not kept[n].is_bulk}
+        ready = {n for n in self._followed if kept[n].lazy.is_any and not kept[n].is_bulk}
         if not ready:
             return False
-        later = {number for number in ready if number > self._unpacked_last}
-        number = self._unpacked_last = min(later or ready)
+        later = {number for number in ready if number > self._expanded_last}
+        number = self._expanded_last = min(later or ready)
         store = self._kept[number]
         try:
             # equivalent (number): how much is unpacked at once is a choice, as long as it is more
             # than comes in
-            store.packed.unpack_some(self._tables.values(), self._unpacked_min + 2 * records)
+            store.lazy.expand_some(self._tables.values(), self._expanded_min + 2 * records)
         except CorruptStoreError as error:
             self._start_over(store, error)
         return True
@@ -268,7 +268,7 @@ class Standbys:
         self._is_assigned = False
         number = store.partition
         try:
-            self._kept[number] = self._stores.replace_broken(store, error)
+            self._kept[number] = self._opener.replace_broken(store, error)
         except StoreKeepsBreakingError as final:
             del self._kept[number]
             self._followed.discard(number)

@@ -2,10 +2,10 @@
 
 Owns: what is compared with what, and what an operator is told where it differs.
 Does not own: restoring (restore.py), what becomes of a partition that is refused (ownership.py).
-Invariant: it returns a marker with a position for each input, all of them still in the inputs, or
+Invariant: it returns a checkpoint with a position for each input, all of them still in the inputs, or
 refuses; nothing is guessed.
 
-Which one counts where they differ (ADR 0018): the marker is in the log, committed by the same
+Which one counts where they differ (ADR 0018): the checkpoint is in the log, committed by the same
 transaction as the offsets, so where it is ahead the group forgot. Where it is behind, or there is
 none, the changelog was lost: that refuses the partition.
 """
@@ -15,28 +15,30 @@ from collections.abc import Collection, Mapping
 from pipeline.engine.config import EngineConfig
 from pipeline.engine.errors import GenerationTermsError, PartitionRefusedError
 from pipeline.engine.ports import TopicPartition, Watermarks
-from pipeline.engine.state.checkpoint import FORMAT, Marker
+from pipeline.engine.state.checkpoint import FORMAT, Checkpoint
 from pipeline.engine.state.store import PartitionStore
 
 
-def agrees(marker: Marker | None, committed: Mapping[str, int | None]) -> bool:
-    """Whether each committed offset, where there is one, is the marker's."""
-    return marker is not None and all(
-        offset is None or marker.next_offsets.get(topic) == offset
+def matches_offsets(checkpoint: Checkpoint | None, committed: Mapping[str, int | None]) -> bool:
+    """Whether each committed offset, where there is one, is the checkpoint's."""
+    return checkpoint is not None and all(
+        offset is None or checkpoint.next_offsets.get(topic) == offset
         for topic, offset in committed.items()
     )
 
 
-def why_doubtful(marker: Marker | None, committed: Mapping[str, int | None]) -> list[str]:
+def reasons_to_quarantine(
+    checkpoint: Checkpoint | None, committed: Mapping[str, int | None]
+) -> list[str]:
     """Why a store that was not read from the changelogs may have what was lost; none if it has not.
 
     A commit that was acknowledged can be lost with its broker (ADR 0017).
     """
-    if marker is None:
+    if checkpoint is None:
         return []
     if unknown := [topic for topic, offset in committed.items() if offset is None]:
         return [f"the group has no offset of {', '.join(unknown)} to compare it with"]
-    if any(marker.next_offsets.get(topic, 0) > (at or 0) for topic, at in committed.items()):
+    if any(checkpoint.next_offsets.get(topic, 0) > (at or 0) for topic, at in committed.items()):
         return [
             f"it contains more than the group's offsets {committed}: the broker lost a transaction"
             " that was committed, or someone reset them"
@@ -44,27 +46,27 @@ def why_doubtful(marker: Marker | None, committed: Mapping[str, int | None]) -> 
     return []
 
 
-def covers(marker: Marker, committed: Mapping[str, int | None]) -> bool:
-    """Whether the marker contains all that the group says is done.
+def covers(checkpoint: Checkpoint, committed: Mapping[str, int | None]) -> bool:
+    """Whether the checkpoint contains all that the group says is done.
 
-    The marker was committed by the same transaction as its offsets. So where those of the group are
+    The checkpoint was committed by the same transaction as its offsets. So where those of the group are
     behind it forgot them, or never heard of the end of the last transaction (ADR 0018).
     """
-    at = marker.next_offsets
+    at = checkpoint.next_offsets
     return all(
         offset is None or (topic in at and offset <= at[topic])
         for topic, offset in committed.items()
     )
 
 
-def agreed_marker(
+def validated_checkpoint(
     config: EngineConfig,
     store: PartitionStore,
     committed: Mapping[str, int | None],
     from_start: Collection[str],
     inputs: Mapping[TopicPartition, Watermarks],
-) -> Marker:
-    """The marker to go on from, made to contain a position for each input.
+) -> Checkpoint:
+    """The checkpoint to go on from, made to contain a position for each input.
 
     Args:
         config: of the engine.
@@ -77,8 +79,8 @@ def agreed_marker(
         PartitionRefusedError: they do not agree.
         GenerationTermsError: the state was made under other terms.
     """
-    partition, marker = store.partition, store.marker
-    if marker is None:
+    partition, checkpoint = store.partition, store.checkpoint
+    if checkpoint is None:
         if any(offset is not None for offset in committed.values()):
             raise PartitionRefusedError(
                 f"partition {partition}: the group has committed offsets {committed}, but its"
@@ -86,67 +88,67 @@ def agreed_marker(
                 fix="restore the changelog topics from a backup, or start a new generation"
                 " (AWAWAY_GENERATION), which rebuilds everything from the raw topics",
             )
-        marker = Marker(FORMAT, config.generation, {}, b"", config.terms)
-    elif not covers(marker, committed):
+        checkpoint = Checkpoint(FORMAT, config.generation, {}, b"", config.terms)
+    elif not covers(checkpoint, committed):
         raise PartitionRefusedError(
-            f"partition {partition}: the state contains inputs up to {marker.next_offsets},"
+            f"partition {partition}: the state contains inputs up to {checkpoint.next_offsets},"
             f" the group's committed offsets are {committed}",
             fix="someone set the group's offsets forward, or the changelogs lost their end: set the"
             " offsets to those of the state with the worker stopped, or start a new generation",
         )
-    _check_terms(config, partition, marker)
-    _check_whole(config, store, marker, from_start)
-    positions = _positions(config, marker, partition, inputs)
-    return Marker(FORMAT, config.generation, positions, marker.ledger, config.terms)
+    _check_terms(config, partition, checkpoint)
+    _check_whole(config, store, checkpoint, from_start)
+    positions = _positions(config, checkpoint, partition, inputs)
+    return Checkpoint(FORMAT, config.generation, positions, checkpoint.attachment, config.terms)
 
 
-def _check_terms(config: EngineConfig, partition: int, marker: Marker) -> None:
-    if marker.terms not in ("", config.terms):
+def _check_terms(config: EngineConfig, partition: int, checkpoint: Checkpoint) -> None:
+    if checkpoint.terms not in ("", config.terms):
         raise GenerationTermsError(
             f"partition {partition}: generation {config.generation!r} was begun with"
-            f" {marker.terms}, this worker has {config.terms}",
+            f" {checkpoint.terms}, this worker has {config.terms}",
             fix="set it back in the policy; or start a new generation (AWAWAY_GENERATION) with the"
             " new value, which rebuilds everything from the raw topics",
         )
 
 
 def _check_whole(
-    config: EngineConfig, store: PartitionStore, marker: Marker, from_start: Collection[str]
+    config: EngineConfig, store: PartitionStore, checkpoint: Checkpoint, from_start: Collection[str]
 ) -> None:
     partition = store.partition
     if unfinished := [t.changelog for t in config.tables if store.is_partial(t)]:
         raise PartitionRefusedError(
-            f"partition {partition}: {', '.join(unfinished)} was made again, and does not have the"
+            f"partition {partition}: {', '.join(unfinished)} was recreated, and does not have the"
             " whole state: it is written anew by the worker whose disk has it",
             fix="start the worker whose disk has the partition's state, alone if others get the"
             " partition; or restore the changelog from a backup, or start a new generation",
         )
     lost = [topic for topic in from_start if store.positions.get(topic) is None]
-    if marker.next_offsets and lost:
+    if checkpoint.next_offsets and lost:
         raise PartitionRefusedError(
             f"partition {partition}: there is state, but nothing was ever written to"
             f" {', '.join(lost)}",
-            fix="the changelog was made again: restore it from a backup, or start a new generation",
+            fix="the changelog was recreated: restore it from a backup, or start a new generation",
         )
 
 
 def _positions(
     config: EngineConfig,
-    marker: Marker,
+    checkpoint: Checkpoint,
     partition: int,
     inputs: Mapping[TopicPartition, Watermarks],
 ) -> dict[str, int]:
     """Next offsets of each input; at a generation's very first start the earliest there is."""
-    first_start = not marker.next_offsets
+    first_start = not checkpoint.next_offsets
     positions = {}
     for topic in config.inputs:
         low, high = inputs[TopicPartition(topic, partition)]
-        position = marker.next_offsets.get(topic, low if first_start else 0)
+        position = checkpoint.next_offsets.get(topic, low if first_start else 0)
         if not low <= position <= high:
             raise PartitionRefusedError(
                 f"partition {partition}: next offset of {topic} is {position}, the topic has"
                 f" {low} to {high}",
-                fix="raw records aged out unread or the topic was made again: restore it, or"
+                fix="raw records aged out unread or the topic was recreated: restore it, or"
                 " start a new generation",
             )
         positions[topic] = position

@@ -13,7 +13,7 @@ Invariants:
   they stand for are exchanged in one atomic write, which is part of no transaction;
 - an owner's packed records are later than all of the owner's entries. Whoever writes entries of an
   owner unpacks the owner first (`TableView`); a record that comes while others are packed is packed
-  as well (`PartitionStore.packs`). So they can be expanded at any time, in the order of offsets.
+  as well (`PartitionStore.stores_lazily`). So they can be expanded at any time, in the order of offsets.
 
 Local keys: `\\0packed` + table prefix (1 byte) + owner + changelog offset (8 bytes). No owner is
 the beginning of another. Content: length of the record's key (2 bytes; with all bits turned for a
@@ -31,26 +31,26 @@ from pipeline.engine.state.table_spec import TableSpec
 REGION: Final = b"\x00packed"
 """Begins the local keys of packed records."""
 
-UNPACKED_AT_ONCE: Final = 1_000
+EXPANDED_RECORDS_MAX: Final = 1_000
 """Records of one owner that are expanded in one write."""
 
 _TABLE_AT: Final = len(REGION)
 _OWNER_AT: Final = _TABLE_AT + 1
 _offset = struct.Struct(">Q").pack
 _length = struct.Struct(">h")
-_pack_length = _length.pack
+_encode_length = _length.pack
 _LENGTH_BYTES: Final = _length.size
 
 Writes = dict[bytes, bytes | None]
 """Local entries to be written; None deletes."""
 
 
-def region_of(table: TableSpec) -> bytes:
+def lazy_region(table: TableSpec) -> bytes:
     """The beginning of the local keys of a table's packed records."""
     return REGION + table.prefix
 
 
-def pack(
+def lazy_entry(
     region: bytes, owner: bytes, offset: int, key: bytes, value: bytes | None
 ) -> tuple[bytes, bytes]:
     """The local entry that keeps a changelog record whole.
@@ -63,8 +63,8 @@ def pack(
         value: of the record.
     """
     if value is None:
-        return region + owner + _offset(offset), _pack_length(~len(key)) + key
-    return region + owner + _offset(offset), _pack_length(len(key)) + key + value
+        return region + owner + _offset(offset), _encode_length(~len(key)) + key
+    return region + owner + _offset(offset), _encode_length(len(key)) + key + value
 
 
 def _record(content: bytes) -> tuple[bytes, bytes | None]:
@@ -75,7 +75,7 @@ def _record(content: bytes) -> tuple[bytes, bytes | None]:
     return content[_LENGTH_BYTES:end], content[end:] if is_kept else None
 
 
-def unpacked(entries: Mapping[bytes, bytes], tables: Iterable[TableSpec]) -> dict[bytes, bytes]:
+def all_expanded(entries: Mapping[bytes, bytes], tables: Iterable[TableSpec]) -> dict[bytes, bytes]:
     """All entries of a store as they are once nothing is packed."""
     specs = {table.prefix: table for table in tables}
     state = {key: value for key, value in entries.items() if not key.startswith(REGION)}
@@ -100,14 +100,14 @@ def _expanded(
         raise unreadable_record(table.changelog, error) from error
 
 
-class Packed:
+class LazyRecords:
     """The packed records of one partition's store.
 
     Attributes:
         is_any: whether there may be some.
     """
 
-    __slots__ = ("_cursor", "_disk", "_is_added", "_looked_at", "is_any")
+    __slots__ = ("_cursor", "_disk", "_expanded_owners", "_is_added", "is_any")
 
     def __init__(self, disk: KeyValueStore) -> None:
         """Find out whether there are any on `disk`.
@@ -116,33 +116,33 @@ class Packed:
             CorruptStoreError: it cannot be read.
         """
         self._disk = disk
-        self._looked_at: set[bytes] = set()
+        self._expanded_owners: set[bytes] = set()
         self._cursor = b""
         self._is_added = False
         self.is_any = next(iter(disk.scan(REGION, REGION)), None) is not None
 
     def added(self) -> None:
-        """Packed records were written."""
+        """LazyRecords records were written."""
         self.is_any = True
         self._is_added = bool(self._cursor)
-        self._looked_at.clear()
+        self._expanded_owners.clear()
 
-    def unpack(self, table: TableSpec, owner: bytes) -> None:
+    def expand_owner(self, table: TableSpec, owner: bytes) -> None:
         """Expand all records of one owner; of all owners for the empty one.
 
         Raises:
             CorruptStoreError, StoreUnwritableError: see `KeyValueStore`.
             UnreadableRecordError: see there.
         """
-        within = region_of(table) + owner
-        if within in self._looked_at:
+        within = lazy_region(table) + owner
+        if within in self._expanded_owners:
             return
         tables, start = {table.prefix: table}, within
         while start:
-            start = self._unpack(start, within, tables, UNPACKED_AT_ONCE)
-        self._looked_at.add(within)
+            start = self._expand_within(start, within, tables, EXPANDED_RECORDS_MAX)
+        self._expanded_owners.add(within)
 
-    def unpack_some(self, tables: Iterable[TableSpec], records_max: int) -> None:
+    def expand_some(self, tables: Iterable[TableSpec], records_max: int) -> None:
         """Expand the next records, whoever owns them.
 
         Args:
@@ -154,13 +154,13 @@ class Packed:
             UnreadableRecordError: see there.
         """
         specs = {table.prefix: table for table in tables}
-        self._cursor = self._unpack(self._cursor or REGION, REGION, specs, records_max)
+        self._cursor = self._expand_within(self._cursor or REGION, REGION, specs, records_max)
         if self._cursor:
             return
         self.is_any, self._is_added = self._is_added, False
-        self._looked_at.clear()
+        self._expanded_owners.clear()
 
-    def _unpack(
+    def _expand_within(
         self, start: bytes, within: bytes, tables: Mapping[bytes, TableSpec], records_max: int
     ) -> bytes:
         """Expand the next records within a prefix; returns where to go on, empty at the end.

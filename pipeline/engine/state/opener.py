@@ -18,7 +18,7 @@ BREAKS_MAX: Final = 3
 """So many stores of a partition may break one after the other; the disk of more is at fault."""
 
 
-class Stores:
+class StoreOpener:
     """Opens the stores of one worker."""
 
     def __init__(self, disk: Disk, generation: str, observer: EngineObserver) -> None:
@@ -36,7 +36,7 @@ class Stores:
         try:
             return self._opened(partition)
         except CorruptStoreError as error:
-            self._set_aside(partition, str(error))
+            self._quarantine(partition, str(error))
         return self._opened(partition)
 
     def _opened(self, partition: int) -> PartitionStore:
@@ -50,7 +50,7 @@ class Stores:
     def replace(self, store: PartitionStore, reason: str) -> PartitionStore:
         """Close a store, set it aside, and open an empty one in its place."""
         store.close()
-        self._set_aside(store.partition, reason)
+        self._quarantine(store.partition, reason)
         return self.open(store.partition)
 
     def replace_broken(self, store: PartitionStore, error: CorruptStoreError) -> PartitionStore:
@@ -75,14 +75,14 @@ class Stores:
             ) from error
         return self.replace(store, str(error))
 
-    def held(self, store: PartitionStore) -> None:
+    def restored_whole(self, store: PartitionStore) -> None:
         """A partition's store was restored whole; with something packed, it may still break."""
-        if not store.packed.is_any:
+        if not store.lazy.is_any:
             self._breaks.pop(store.partition, None)
 
-    def _set_aside(self, partition: int, reason: str) -> None:
-        path = self._disk.set_aside(partition, reason)
-        self._observer.set_aside(partition, reason, path)
+    def _quarantine(self, partition: int, reason: str) -> None:
+        path = self._disk.quarantine(partition, reason)
+        self._observer.quarantined(partition, reason, path)
 
 
 def misfit(
@@ -99,7 +99,7 @@ def misfit(
     if position is None:
         return None
     if position.topic_id != topic_id:
-        return f"changelog {changelog} was deleted and made again"
+        return f"changelog {changelog} was deleted and recreated"
     if position.next_offset > mark.high:
         return (
             f"local state is at offset {position.next_offset} of {changelog},"

@@ -278,7 +278,7 @@ class RocksDisk:
         """
         return RocksStore(self._root / str(partition), self._cache)
 
-    def set_aside(self, partition: int, reason: str) -> str:
+    def quarantine(self, partition: int, reason: str) -> str:
         """Move a closed database out of the way and note why; returns its new path."""
         path = self._root / str(partition)
         number = 0

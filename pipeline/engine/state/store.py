@@ -4,7 +4,7 @@ Owns: which value a read sees, and what one apply writes.
 Does not own: the bytes on disk (rocks.py), which changelog offset goes with it (machine.py),
 records that are not yet expanded (lazy_records.py).
 Invariants: until `apply` nothing of the overlay is on disk, and `discard` leaves no trace of it;
-`apply` is one atomic write of data, marker and changelog positions, so the disk is always at
+`apply` is one atomic write of data, checkpoint and changelog positions, so the disk is always at
 exactly one committed transaction, or on its way to one while a restore runs.
 
 Local keys: table prefix (1 byte) + key; the engine's own entries start with a zero byte.
@@ -17,13 +17,13 @@ import msgspec
 
 from pipeline.engine.errors import CorruptStoreError
 from pipeline.engine.ports import KeyValueStore
-from pipeline.engine.state.checkpoint import Marker, decode_marker, encode_marker
-from pipeline.engine.state.lazy_records import Packed, Writes
+from pipeline.engine.state.checkpoint import Checkpoint, decode_checkpoint, encode_checkpoint
+from pipeline.engine.state.lazy_records import LazyRecords, Writes
 from pipeline.engine.state.table_spec import TableSpec
 
-_MARKER: Final = b"\x00marker"
+_CHECKPOINT: Final = b"\x00marker"
 _POSITIONS: Final = b"\x00positions"
-_COPY: Final = b"\x00copy"
+_STANDBY: Final = b"\x00copy"
 _PARTIAL: Final = b"\x00partial"
 
 
@@ -51,7 +51,7 @@ class PartitionStore:
     Single-threaded: the engine's thread and the agents take turns (machine.py).
 
     Attributes:
-        is_copy: what was written last came from a changelog and was not checked against the group's
+        is_standby: what was written last came from a changelog and was not checked against the group's
             offsets since. Such a store can follow its changelogs, but never replace one.
         is_bulk: it is written, and not read.
         packed: changelog records that are not yet expanded.
@@ -61,11 +61,11 @@ class PartitionStore:
         "_disk",
         "_get",
         "_overlay",
+        "checkpoint",
         "generation",
         "is_bulk",
-        "is_copy",
-        "marker",
-        "packed",
+        "is_standby",
+        "lazy",
         "partition",
         "positions",
     )
@@ -83,14 +83,14 @@ class PartitionStore:
         self._get = disk.get
         self.is_bulk = False
         self._overlay: dict[bytes, bytes | None] = {}
-        raw = self._read(_MARKER)
-        self.marker: Marker | None = (
-            None if raw is None else decode_marker(raw, generation=generation)
+        raw = self._read(_CHECKPOINT)
+        self.checkpoint: Checkpoint | None = (
+            None if raw is None else decode_checkpoint(raw, generation=generation)
         )
         raw = self._read(_POSITIONS)
         self.positions: Positions = {} if raw is None else _decode_positions(raw)
-        self.is_copy = self._read(_COPY) is not None
-        self.packed = Packed(disk)
+        self.is_standby = self._read(_STANDBY) is not None
+        self.lazy = LazyRecords(disk)
 
     @property
     def overlay(self) -> dict[bytes, bytes | None]:
@@ -109,19 +109,19 @@ class PartitionStore:
             raise unreadable(self.partition, error) from error
 
     @property
-    def packs(self) -> bool:
+    def stores_lazily(self) -> bool:
         """Whether records of changelogs are to be packed: many are coming, or others are."""
-        return self.is_bulk or self.packed.is_any
+        return self.is_bulk or self.lazy.is_any
 
     def is_partial(self, table: TableSpec) -> bool:
         """Whether the table's changelog said that it is being written anew, and not yet the end."""
         return self._read(partial_key(table)) is not None
 
-    def apply(self, marker: Marker, next_offsets: Mapping[str, tuple[str, int]]) -> None:
-        """Write the overlay, the marker and the changelog positions: all of it or nothing.
+    def apply(self, checkpoint: Checkpoint, next_offsets: Mapping[str, tuple[str, int]]) -> None:
+        """Write the overlay, the checkpoint and the changelog positions: all of it or nothing.
 
         Args:
-            marker: the committed transaction's.
+            checkpoint: the committed transaction's.
             next_offsets: by changelog, the topic's UUID and the offset to read on from.
 
         Raises:
@@ -132,10 +132,10 @@ class PartitionStore:
             for changelog, (topic_id, offset) in next_offsets.items()
         }
         entries = list(self._overlay.items())
-        entries.append((_MARKER, encode_marker(marker)))
+        entries.append((_CHECKPOINT, encode_checkpoint(checkpoint)))
         entries.append((_POSITIONS, _encode_positions(positions)))
         self._disk.write(entries)
-        self.marker, self.positions = marker, positions
+        self.checkpoint, self.positions = checkpoint, positions
         self._overlay.clear()
 
     def expect_bulk(self, is_bulk: bool) -> None:
@@ -144,20 +144,20 @@ class PartitionStore:
         self._get = self._disk.get
         self.is_bulk = is_bulk
 
-    def settle(self) -> None:
+    def promote(self) -> None:
         """What was read from the changelogs is the group's state: this is no mere copy any more."""
-        if self.is_copy:
-            self._disk.write([(_COPY, None)])
-            self.is_copy = False
+        if self.is_standby:
+            self._disk.write([(_STANDBY, None)])
+            self.is_standby = False
 
     def discard(self) -> None:
         """Forget what is not committed."""
         self._overlay.clear()
 
-    def restored(
+    def apply_changelog(
         self,
         entries: Writes,
-        marker: Marker | None,
+        checkpoint: Checkpoint | None,
         changelog: str,
         position: ChangelogPosition,
     ) -> None:
@@ -167,26 +167,30 @@ class PartitionStore:
             CorruptStoreError: the changelog is behind what is here already, so this has something
                 that was never committed, or was lost by the broker.
         """
-        if marker is not None and self.marker is not None and _is_behind(marker, self.marker):
+        if (
+            checkpoint is not None
+            and self.checkpoint is not None
+            and _is_behind(checkpoint, self.checkpoint)
+        ):
             raise CorruptStoreError(
                 f"the local store of partition {self.partition} has what its changelog has not",
-                why=f"it stands at {self.marker.next_offsets}, {changelog} goes on with"
-                f" {marker.next_offsets}",
+                why=f"it stands at {self.checkpoint.next_offsets}, {changelog} goes on with"
+                f" {checkpoint.next_offsets}",
             )
         positions = self.positions | {changelog: position}
-        if marker is not None:
-            entries[_MARKER] = encode_marker(marker)
+        if checkpoint is not None:
+            entries[_CHECKPOINT] = encode_checkpoint(checkpoint)
         entries[_POSITIONS] = _encode_positions(positions)
         # equivalent (True): the same entry is written again
-        if not self.is_copy:
+        if not self.is_standby:
             # equivalent (string): only the presence of the entry counts
-            entries[_COPY] = b""
+            entries[_STANDBY] = b""
         self._disk.write(entries.items())
-        self.is_copy = True
-        self.marker = marker or self.marker
+        self.is_standby = True
+        self.checkpoint = checkpoint or self.checkpoint
         self.positions = positions
 
-    def ended(self, changelog: str, position: ChangelogPosition) -> None:
+    def advance_to(self, changelog: str, position: ChangelogPosition) -> None:
         """A changelog was read up to its end without a record: the state is what it was."""
         positions = self.positions | {changelog: position}
         self._disk.write([(_POSITIONS, _encode_positions(positions))])
@@ -207,9 +211,10 @@ class PartitionStore:
         self._disk.close()
 
 
-def _is_behind(marker: Marker, other: Marker) -> bool:
+def _is_behind(checkpoint: Checkpoint, other: Checkpoint) -> bool:
     return any(
-        marker.next_offsets.get(topic, 0) < offset for topic, offset in other.next_offsets.items()
+        checkpoint.next_offsets.get(topic, 0) < offset
+        for topic, offset in other.next_offsets.items()
     )
 
 

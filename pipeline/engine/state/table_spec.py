@@ -30,8 +30,8 @@ class TableSpec:
         name: as operators see it.
         changelog: the topic with one record for each change.
         prefix: one byte, unlike zero, that the local keys start with.
-        compacted_only: the changelog keeps the last record of each key for ever, its marker too; a
-            changelog that also expires by age may have lost its marker in a quiet time.
+        compacted_only: the changelog keeps the last record of each key for ever, its checkpoint too; a
+            changelog that also expires by age may have lost its checkpoint in a quiet time.
         expand: the local entries that one changelog record stands for.
         owner: the part of a key, of records and of local entries alike, that says whose it is; a
             record stands for entries of its owner alone, and no owner is the beginning of another.

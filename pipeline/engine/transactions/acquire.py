@@ -1,7 +1,7 @@
 """Taking a slot's transactional id over, and ending what hangs of it.
 
 Owns: the way from no producer to one before which nothing of the slot is open any more.
-Does not own: when a producer is needed (machine.py), clients (kafka.py).
+Does not own: when a producer is needed (machine.py), clients (kafka/cluster.py).
 
 A coordinator that starts again alone, after a kill, may take transactions for ended of which it has
 told no partition (docs/adr/0017). Such a transaction hangs: readers of committed records stop
@@ -29,24 +29,24 @@ from pipeline.engine.config import EngineConfig
 from pipeline.engine.errors import BrokerError
 from pipeline.engine.observer import EngineObserver
 from pipeline.engine.ports import Cluster, TopicPartition, TransactionalProducer
-from pipeline.engine.transactions.hanging import LastEnd, all_ends
+from pipeline.engine.transactions.hanging import HangingDetector, all_ends
 
-END_KEY: Final = b"\x00end"
+ABORTED_RECORD_KEY: Final = b"\x00end"
 """Key of a record that is never committed, as compacted topics want one; its value is null, which
 those who read uncommitted can decode."""
 
 
-TRIES: Final = 3
+TRIES_MAX: Final = 3
 """Two to find out which partitions take no record, one without them."""
 
 
-def take_over(
-    config: EngineConfig, cluster: Cluster, last_end: LastEnd, observer: EngineObserver
+def acquire_producer(
+    config: EngineConfig, cluster: Cluster, hanging: HangingDetector, observer: EngineObserver
 ) -> TransactionalProducer:
     """The slot's producer, before which everything of the slot is ended.
 
     Args:
-        last_end: told of the transaction that is aborted here.
+        hanging: told of the transaction that is aborted here.
 
     Raises:
         BrokerError: it did not answer; nothing is left of the try.
@@ -54,49 +54,49 @@ def take_over(
     """
     silent: list[set[TopicPartition]] = []
     while True:
-        left_out = set.intersection(*silent) if len(silent) > 1 else set()
+        excluded = set.intersection(*silent) if len(silent) > 1 else set()
         found: set[TopicPartition] = set()
         try:
-            return _tried(config, cluster, last_end, observer, left_out, found)
+            return _try_once(config, cluster, hanging, observer, excluded, found)
         except BrokerError as error:
             # equivalent (swap): the number of tries is a choice where other places are silent each
             # time
-            if not found or len(silent) == TRIES - 1:
+            if not found or len(silent) == TRIES_MAX - 1:
                 raise BrokerError(
                     "ending what the slot left open failed", why=str(error)
                 ) from error
             silent.append(found)
 
 
-def _tried(
+def _try_once(
     config: EngineConfig,
     cluster: Cluster,
-    last_end: LastEnd,
+    hanging: HangingDetector,
     observer: EngineObserver,
-    left_out: set[TopicPartition],
+    excluded: set[TopicPartition],
     found: set[TopicPartition],
 ) -> TransactionalProducer:
     """One try.
 
     Args:
-        left_out: places that take no record.
+        excluded: places that take no record.
         found: when it fails although some places took one, those that did not are added.
     """
-    producer = _initialised(cluster, observer)
+    producer = _fencing_producer(cluster, observer)
     try:
-        last_end.settle()
-        observer.at("end what hangs")
-        _end_what_hangs(config, cluster, producer, last_end, left_out, found)
+        hanging.producer_acquired()
+        observer.at("abort hanging")
+        _abort_hanging(config, cluster, producer, hanging, excluded, found)
     except BaseException:
         producer.close()
         raise
     if not producer.is_spent:
         return producer
     producer.close()
-    return _initialised(cluster, observer)
+    return _fencing_producer(cluster, observer)
 
 
-def _initialised(cluster: Cluster, observer: EngineObserver) -> TransactionalProducer:
+def _fencing_producer(cluster: Cluster, observer: EngineObserver) -> TransactionalProducer:
     observer.at("init_transactions")
     producer = cluster.producer()
     try:
@@ -107,19 +107,19 @@ def _initialised(cluster: Cluster, observer: EngineObserver) -> TransactionalPro
     return producer
 
 
-def _end_what_hangs(
+def _abort_hanging(
     config: EngineConfig,
     cluster: Cluster,
     producer: TransactionalProducer,
-    last_end: LastEnd,
-    left_out: set[TopicPartition],
+    hanging: HangingDetector,
+    excluded: set[TopicPartition],
     found: set[TopicPartition],
 ) -> None:
     counts = cluster.partition_counts(config.written_topics)
     places = [TopicPartition(topic, n) for topic, count in counts.items() for n in range(count)]
     ends = all_ends(cluster, places)
     chosen = [
-        place for place, end in ends.items() if end.stable < end.high and place not in left_out
+        place for place, end in ends.items() if end.stable < end.high and place not in excluded
     ]
     quiet = [place for place, end in ends.items() if end.stable == end.high]
     witness = quiet[-1:]
@@ -127,16 +127,16 @@ def _end_what_hangs(
     asked_at = config.clock()
     offsets: dict[TopicPartition, int] = {}
     try:
-        _abort_over([*chosen, *witness], config, outsider, producer, offsets)
+        _abort_transaction([*chosen, *witness], config, outsider, producer, offsets)
     except BrokerError:
         if offsets:
             found.update(set(chosen) - offsets.keys())
         raise
-    last_end.aborted({place: offsets[place] + 1 for place in witness}, asked_at)
-    last_end.left_out(left_out)
+    hanging.aborted({place: offsets[place] + 1 for place in witness}, asked_at)
+    hanging.excluded(excluded)
 
 
-def _abort_over(
+def _abort_transaction(
     places: Iterable[TopicPartition],
     config: EngineConfig,
     outsider: Any,
@@ -150,7 +150,7 @@ def _abort_over(
         def note(offset: int, at: TopicPartition = place) -> None:
             offsets[at] = offset
 
-        producer.produce(*place, END_KEY, None, None, note)
+        producer.produce(*place, ABORTED_RECORD_KEY, None, None, note)
     producer.flush()
     # Of a topic that the group does not consume: what is pending there keeps nobody waiting.
     producer.send_offsets({TopicPartition(config.written_topics[0], 0): 0}, outsider)

@@ -1,6 +1,6 @@
-"""The markers that end a transaction's part of each changelog partition.
+"""The checkpoints that end a transaction's part of each changelog partition.
 
-Owns: which markers a transaction writes, and what is known of their offsets.
+Owns: which checkpoints a transaction writes, and what is known of their offsets.
 Does not own: their bytes (checkpoint.py), the transaction (machine.py).
 Invariant: each changelog of each partition whose inputs moved gets one, the last of its part, so
 where it stands is where to read on after the transaction.
@@ -13,19 +13,19 @@ from typing import TypeAlias
 from pipeline.engine.batch import OpenPartition
 from pipeline.engine.config import EngineConfig
 from pipeline.engine.ports import TopicPartition, TransactionalProducer
-from pipeline.engine.state.checkpoint import FORMAT, MARKER_KEY, Marker, encode_marker
+from pipeline.engine.state.checkpoint import CHECKPOINT_KEY, FORMAT, Checkpoint, encode_checkpoint
 
 ChangelogPositions: TypeAlias = dict[int, dict[str, tuple[str, int]]]
 """By partition and changelog, the topic's UUID and the offset to read on from."""
 
 
-def produce_markers(
+def produce_checkpoints(
     config: EngineConfig,
     producer: TransactionalProducer,
     next_offsets: Mapping[TopicPartition, int],
     opened: Mapping[int, OpenPartition],
     topic_ids: Mapping[str, str],
-) -> tuple[dict[int, Marker], ChangelogPositions]:
+) -> tuple[dict[int, Checkpoint], ChangelogPositions]:
     """Produce them.
 
     Args:
@@ -34,20 +34,20 @@ def produce_markers(
         topic_ids: of the changelogs, as they were when the partitions were restored.
 
     Returns:
-        The markers by partition, and positions that are there once the producer was flushed.
+        The checkpoints by partition, and positions that are there once the producer was flushed.
     """
     moved: dict[int, dict[str, int]] = defaultdict(dict)
     for source, next_offset in next_offsets.items():
         moved[source.partition][source.topic] = next_offset
-    markers: dict[int, Marker] = {}
+    checkpoints: dict[int, Checkpoint] = {}
     positions: ChangelogPositions = defaultdict(dict)
     for number, offsets in moved.items():
         partition = opened[number]
-        markers[number] = marker = Marker(
+        checkpoints[number] = checkpoint = Checkpoint(
             FORMAT,
             config.generation,
             partition.next_offsets | offsets,
-            partition.ledger,
+            partition.attachment,
             config.terms,
         )
         for table in config.tables:
@@ -58,6 +58,6 @@ def produce_markers(
             ) -> None:
                 positions[of][topic] = (its, offset + 1)
 
-            raw = encode_marker(marker, topic_id)
-            producer.produce(table.changelog, number, MARKER_KEY, raw, None, note)
-    return markers, positions
+            raw = encode_checkpoint(checkpoint, topic_id)
+            producer.produce(table.changelog, number, CHECKPOINT_KEY, raw, None, note)
+    return checkpoints, positions

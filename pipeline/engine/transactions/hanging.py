@@ -9,7 +9,7 @@ to. So before the slot ends another transaction the ends of the last one are loo
 broker had the time to be killed and to start again meanwhile.
 
 It relies on this: a broker lets no transaction begin before the one before it has ended everywhere,
-as far as it knows. While they follow each other within `START_S` nothing is asked.
+as far as it knows. While they follow each other within `BROKER_RESTART_S_MIN` nothing is asked.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,13 +19,13 @@ from pipeline.engine.errors import BrokerError, ProducerLostError
 from pipeline.engine.ports import Cluster, Ends, TopicPartition
 from pipeline.engine.transactions.checkpoints import ChangelogPositions
 
-START_S: Final = 1.0
+BROKER_RESTART_S_MIN: Final = 1.0
 """No broker is killed and works again within this time: a Kafka takes several times as long."""
 
-AGAIN_S: Final = 15.0
+EXCLUDED_RETRY_S: Final = 15.0
 """Between two tries to end what hangs where no record was taken."""
 
-LATE_S: Final = 5.0
+MARKER_DELAY_S_MAX: Final = 5.0
 """Partitions are told within milliseconds, or when a broker is slow, within this time."""
 
 
@@ -41,7 +41,7 @@ def all_ends(cluster: Cluster, places: Sequence[TopicPartition]) -> dict[TopicPa
     return found
 
 
-class LastEnd:
+class HangingDetector:
     """The last transaction that was ended, until its end was seen in its partitions.
 
     Attributes:
@@ -56,12 +56,12 @@ class LastEnd:
         self._places: dict[TopicPartition, int | None] = {}
         # equivalent (name): nobody looks at it before there are places
         self._is_commit = False
-        self._left_out: list[TopicPartition] = []
+        self._excluded: list[TopicPartition] = []
         # equivalent (number): it is set together with what was left out, and not looked at before
         self._again_at = 0.0
         self.is_commit_lost = False
 
-    def settle(self) -> None:
+    def producer_acquired(self) -> None:
         """A new producer of the slot was made, so it has ended, or was forgotten.
 
         Whether a commit was forgotten is known now and not later: what follows aborts it.
@@ -72,15 +72,15 @@ class LastEnd:
             except BrokerError:
                 self.is_commit_lost = True  # maybe; who looks at the stores will see
         self._places = {}
-        self._left_out = []
+        self._excluded = []
 
-    def left_out(self, places: Iterable[TopicPartition]) -> None:
+    def excluded(self, places: Iterable[TopicPartition]) -> None:
         """What hangs in these could not be ended, as they took no record: look again later."""
-        self._left_out, self._again_at = sorted(places), self._now() + AGAIN_S
+        self._excluded, self._again_at = sorted(places), self._now() + EXCLUDED_RETRY_S
 
     @property
     def _is_in_doubt(self) -> bool:
-        return bool(self._places) and self._now() - self._asked_at > START_S
+        return bool(self._places) and self._now() - self._asked_at > BROKER_RESTART_S_MIN
 
     def committed(self, positions: ChangelogPositions, asked_at: float) -> None:
         """A commit was acknowledged.
@@ -115,7 +115,7 @@ class LastEnd:
         self, places: dict[TopicPartition, int | None], asked_at: float, *, is_commit: bool
     ) -> None:
         self._places, self._is_commit = places, is_commit
-        self._asked_at, self._look_at = asked_at, asked_at + START_S
+        self._asked_at, self._look_at = asked_at, asked_at + BROKER_RESTART_S_MIN
 
     def check(self) -> None:
         """Look, when in doubt, before the slot ends another transaction.
@@ -128,28 +128,28 @@ class LastEnd:
         if self._is_in_doubt and (None in self._places.values() or self._is_open()):
             raise ProducerLostError("the broker forgot to end the transaction before")
 
-    def is_forgotten(self) -> bool:
+    def is_hanging(self) -> bool:
         """The same while no transaction is open: looks once, or for some time if need be.
 
         Without an answer it is not; whoever needs one will say so.
         """
         now = self._now()
-        if self._left_out and now >= self._again_at:
-            self._again_at = now + AGAIN_S
+        if self._excluded and now >= self._again_at:
+            self._again_at = now + EXCLUDED_RETRY_S
             return self._is_still_open()
         if not self._places or now < self._look_at:
             return False
         try:
-            return self._is_open() and now - self._asked_at > LATE_S
+            return self._is_open() and now - self._asked_at > MARKER_DELAY_S_MAX
         except BrokerError:
             return False
         finally:
-            self._look_at = self._now() + START_S
+            self._look_at = self._now() + BROKER_RESTART_S_MIN
 
     def _is_still_open(self) -> bool:
         """Whether something hangs where nothing could be ended; no, where nobody answers."""
         try:
-            found = self._cluster.ends(self._left_out)
+            found = self._cluster.ends(self._excluded)
         except BrokerError:
             return False
         return any(end.stable < end.high for end in found.values())

@@ -11,10 +11,10 @@ from pipeline.engine.ports import Cluster
 from pipeline.engine.recovery.changelog_identity import (
     GONE_LOOK_EVERY_S,
     LOOK_EVERY_S,
-    ChangelogWatch,
+    ChangelogIdentity,
 )
 from tests.engine.changelogs import SEEN, USERS
-from tests.engine.told import Told
+from tests.engine.recording_observer import RecordingObserver
 
 KNOWN = {USERS.changelog: "users-1", SEEN.changelog: "seen-1"}
 
@@ -27,9 +27,9 @@ class Watched:
         self.ids = dict(KNOWN)
         self.is_away = False
         self.asked_at: list[float] = []
-        self.told = Told()
+        self.observed = RecordingObserver()
         config = EngineConfig("blue", ("in",), (USERS, SEEN), clock=lambda: self.now)
-        self.watch = ChangelogWatch(config, cast(Cluster, self), self.told)
+        self.watch = ChangelogIdentity(config, cast(Cluster, self), self.observed)
 
     def topic_ids_soon(self, topics: list[str]) -> dict[str, str]:
         self.asked_at.append(self.now)
@@ -39,7 +39,7 @@ class Watched:
 
     def look(self, known: dict[str, str], seconds: float = LOOK_EVERY_S) -> list[str]:
         self.now += seconds
-        return self.watch.made_again(known)
+        return self.watch.recreated(known)
 
 
 def test_one_that_is_another_is_told_and_returned() -> None:
@@ -47,7 +47,7 @@ def test_one_that_is_another_is_told_and_returned() -> None:
     assert watched.look(KNOWN) == []
     watched.ids[USERS.changelog] = "users-2"
     assert watched.look(KNOWN) == [USERS.changelog]
-    assert watched.told.said == [("changelogs_lost", ([USERS.changelog], True))]
+    assert watched.observed.said == [("changelogs_lost", ([USERS.changelog], True))]
 
 
 def test_one_that_is_gone_is_told_until_it_is_back() -> None:
@@ -57,7 +57,7 @@ def test_one_that_is_gone_is_told_until_it_is_back() -> None:
         assert watched.look(KNOWN, GONE_LOOK_EVERY_S) == []
     watched.ids[USERS.changelog] = "users-2"
     assert watched.look(KNOWN, GONE_LOOK_EVERY_S) == [USERS.changelog]
-    assert watched.told.said == [
+    assert watched.observed.said == [
         ("changelogs_lost", ([USERS.changelog], is_back)) for is_back in (False, False, True)
     ]
 
@@ -73,7 +73,7 @@ def test_nothing_is_asked_before_something_was_restored() -> None:
     watched = Watched()
     assert watched.look({}) == []
     assert watched.asked_at == []
-    assert watched.told.said == []
+    assert watched.observed.said == []
 
 
 @pytest.mark.parametrize("fate", ["there", "gone", "away"])

@@ -6,7 +6,12 @@ import pytest
 
 from pipeline.engine.errors import BrokerError, ProducerLostError
 from pipeline.engine.ports import Cluster, Ends, TopicPartition
-from pipeline.engine.transactions.hanging import AGAIN_S, LATE_S, START_S, LastEnd
+from pipeline.engine.transactions.hanging import (
+    BROKER_RESTART_S_MIN,
+    EXCLUDED_RETRY_S,
+    MARKER_DELAY_S_MAX,
+    HangingDetector,
+)
 
 PLACE: Final = TopicPartition("users-changelog", 3)
 OTHER: Final = TopicPartition("audit", 3)
@@ -23,7 +28,7 @@ class Broker:
         self.is_away = False
         self.silent = 0
         self.asked = 0
-        self.last_end = LastEnd(cast(Cluster, self), lambda: self.now)
+        self.hanging = HangingDetector(cast(Cluster, self), lambda: self.now)
 
     def ends(self, places: list[TopicPartition]) -> dict[TopicPartition, Ends]:
         self.asked += 1
@@ -33,24 +38,24 @@ class Broker:
 
     def committed(self) -> None:
         positions = {PLACE.partition: {PLACE.topic: ("id", END)}}
-        self.last_end.committed(positions, self.now)
+        self.hanging.committed(positions, self.now)
 
 
-def later(ends: Broker, seconds: float = START_S + 0.1) -> None:
+def later(ends: Broker, seconds: float = BROKER_RESTART_S_MIN + 0.1) -> None:
     ends.now += seconds
 
 
 def is_lost(ends: Broker) -> bool:
     """Whether a commit is, once there is a new producer."""
-    ends.last_end.settle()
-    return ends.last_end.is_commit_lost
+    ends.hanging.producer_acquired()
+    return ends.hanging.is_commit_lost
 
 
 def test_nothing_is_asked_before_the_first_end() -> None:
     ends = Broker()
     later(ends)
-    ends.last_end.check()
-    assert not ends.last_end.is_forgotten()
+    ends.hanging.check()
+    assert not ends.hanging.is_hanging()
     assert ends.asked == 0
     assert not is_lost(ends)
 
@@ -59,10 +64,10 @@ def test_nothing_is_asked_while_transactions_follow_each_other() -> None:
     ends = Broker()
     for _ in range(5):
         ends.committed()
-        later(ends, START_S)
-        ends.last_end.check()
+        later(ends, BROKER_RESTART_S_MIN)
+        ends.hanging.check()
     later(ends, -0.1)
-    assert not ends.last_end.is_forgotten()
+    assert not ends.hanging.is_hanging()
     assert ends.asked == 0
 
 
@@ -71,7 +76,7 @@ def test_a_commit_that_no_partition_was_told_of_costs_the_producer() -> None:
     ends.committed()
     later(ends)
     with pytest.raises(ProducerLostError):
-        ends.last_end.check()
+        ends.hanging.check()
     assert is_lost(ends)
 
 
@@ -81,7 +86,7 @@ def test_a_marker_takes_the_offset_after_the_last_record(stable: int, is_told: b
     ends.committed()
     later(ends)
     ends.stable = stable
-    assert not ends.last_end.is_forgotten()
+    assert not ends.hanging.is_hanging()
     assert is_lost(ends) != is_told
 
 
@@ -91,8 +96,8 @@ def test_an_end_that_was_seen_is_not_asked_for_again() -> None:
     ends.stable = END + 1
     later(ends)
     for _ in range(3):
-        ends.last_end.check()
-        assert not ends.last_end.is_forgotten()
+        ends.hanging.check()
+        assert not ends.hanging.is_hanging()
         later(ends)
     assert ends.asked == 1
 
@@ -100,33 +105,33 @@ def test_an_end_that_was_seen_is_not_asked_for_again() -> None:
 def test_partitions_have_some_time_to_be_told_while_nothing_is_open() -> None:
     ends = Broker()
     ends.committed()
-    while ends.now - 100.0 <= LATE_S:
+    while ends.now - 100.0 <= MARKER_DELAY_S_MAX:
         later(ends, 0.25)
-        if ends.now - 100.0 <= LATE_S:
-            assert not ends.last_end.is_forgotten()
-    assert ends.asked == LATE_S / START_S
-    later(ends, START_S)
-    assert ends.last_end.is_forgotten()
+        if ends.now - 100.0 <= MARKER_DELAY_S_MAX:
+            assert not ends.hanging.is_hanging()
+    assert ends.asked == MARKER_DELAY_S_MAX / BROKER_RESTART_S_MIN
+    later(ends, BROKER_RESTART_S_MIN)
+    assert ends.hanging.is_hanging()
 
 
 def test_an_abort_of_unknown_places_is_never_taken_for_ended_while_another_is_open() -> None:
     ends = Broker()
-    ends.last_end.aborted({PLACE: None, OTHER: None}, ends.now)
+    ends.hanging.aborted({PLACE: None, OTHER: None}, ends.now)
     ends.stable = ends.high
     later(ends)
     with pytest.raises(ProducerLostError):
-        ends.last_end.check()
-    assert not ends.last_end.is_forgotten()
-    ends.last_end.check()
+        ends.hanging.check()
+    assert not ends.hanging.is_hanging()
+    ends.hanging.check()
     assert not is_lost(ends)
 
 
 def test_an_abort_that_is_still_open_loses_no_commit() -> None:
     ends = Broker()
-    ends.last_end.aborted({PLACE: END}, ends.now)
+    ends.hanging.aborted({PLACE: END}, ends.now)
     later(ends)
     with pytest.raises(ProducerLostError):
-        ends.last_end.check()
+        ends.hanging.check()
     assert not is_lost(ends)
 
 
@@ -135,7 +140,7 @@ def test_a_commit_that_was_seen_is_not_lost_when_there_is_no_answer_later() -> N
     ends.committed()
     ends.stable = END + 1
     later(ends)
-    ends.last_end.check()
+    ends.hanging.check()
     ends.is_away = True
     assert not is_lost(ends)
     assert ends.asked == 1
@@ -144,9 +149,9 @@ def test_a_commit_that_was_seen_is_not_lost_when_there_is_no_answer_later() -> N
 def test_an_abort_leaves_the_doubt_about_the_commit_before() -> None:
     ends = Broker()
     ends.committed()
-    later(ends, START_S / 2)
-    ends.last_end.aborted({OTHER: None}, ends.now)
-    later(ends, START_S / 2 + 0.1)
+    later(ends, BROKER_RESTART_S_MIN / 2)
+    ends.hanging.aborted({OTHER: None}, ends.now)
+    later(ends, BROKER_RESTART_S_MIN / 2 + 0.1)
     assert is_lost(ends)
 
 
@@ -156,8 +161,8 @@ def test_no_answer_is_no_end() -> None:
     ends.is_away = True
     later(ends)
     with pytest.raises(BrokerError, match="no answer"):
-        ends.last_end.check()
-    assert not ends.last_end.is_forgotten()
+        ends.hanging.check()
+    assert not ends.hanging.is_hanging()
     assert is_lost(ends)
 
 
@@ -167,7 +172,7 @@ def test_a_partition_that_does_not_answer_has_not_ended() -> None:
     ends.stable, ends.silent = END + 1, 1
     later(ends)
     with pytest.raises(BrokerError, match="1 partitions"):
-        ends.last_end.check()
+        ends.hanging.check()
     assert is_lost(ends)
 
 
@@ -177,40 +182,40 @@ def test_what_was_lost_stays_lost_until_the_stores_were_looked_at() -> None:
     assert is_lost(ends)
     ends.stable = END + 1
     assert is_lost(ends)
-    ends.last_end.is_commit_lost = False
+    ends.hanging.is_commit_lost = False
     assert not is_lost(ends)
 
 
 def test_after_an_abort_of_unknown_places_it_is_looked_before_the_next() -> None:
     ends = Broker()
-    ends.last_end.aborted({PLACE: None}, ends.now)
-    assert not ends.last_end.is_forgotten()
+    ends.hanging.aborted({PLACE: None}, ends.now)
+    assert not ends.hanging.is_hanging()
     later(ends)
-    ends.last_end.check()
+    ends.hanging.check()
     assert ends.asked == 1
 
 
 def test_what_was_left_out_is_looked_at_every_so_often() -> None:
     ends = Broker()
-    ends.last_end.left_out([OTHER])
+    ends.hanging.excluded([OTHER])
     ends.high = END + 1
-    later(ends, AGAIN_S - 0.1)
-    assert not ends.last_end.is_forgotten()
+    later(ends, EXCLUDED_RETRY_S - 0.1)
+    assert not ends.hanging.is_hanging()
     assert ends.asked == 0
     later(ends, 0.1)
-    assert ends.last_end.is_forgotten()
-    assert not ends.last_end.is_forgotten()
+    assert ends.hanging.is_hanging()
+    assert not ends.hanging.is_hanging()
     assert ends.asked == 1
-    later(ends, AGAIN_S)
-    assert ends.last_end.is_forgotten()
+    later(ends, EXCLUDED_RETRY_S)
+    assert ends.hanging.is_hanging()
 
 
 @pytest.mark.parametrize("is_away", [False, True])
 def test_what_was_left_out_and_hangs_no_more_is_forgotten_by_nobody(is_away: bool) -> None:
     ends = Broker()
-    ends.last_end.left_out([OTHER])
+    ends.hanging.excluded([OTHER])
     ends.is_away = is_away
     ends.high = END + is_away
-    later(ends, AGAIN_S)
-    assert not ends.last_end.is_forgotten()
+    later(ends, EXCLUDED_RETRY_S)
+    assert not ends.hanging.is_hanging()
     assert ends.asked == 1

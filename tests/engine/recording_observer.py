@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.engine.observer import EngineObserver
 
 
-class Told(EngineObserver):
+class RecordingObserver(EngineObserver):
     """Writes down what it is told, the steps apart.
 
     Attributes:

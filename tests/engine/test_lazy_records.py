@@ -12,8 +12,8 @@ from pipeline.engine.errors import UnreadableRecordError
 from pipeline.engine.ports import Message, TopicPartition
 from pipeline.engine.recovery.replay import replay
 from pipeline.engine.recovery.rewrite import Rewrite
-from pipeline.engine.state import lazy_records as packed
-from pipeline.engine.state.checkpoint import FORMAT, Marker
+from pipeline.engine.state import lazy_records
+from pipeline.engine.state.checkpoint import FORMAT, Checkpoint
 from pipeline.engine.state.rocks import RocksDisk
 from pipeline.engine.state.store import PartitionStore
 from pipeline.engine.state.table_spec import Entries, TableSpec
@@ -37,7 +37,7 @@ def owner(key: bytes) -> bytes:
 EVENTS = TableSpec(
     "events", "events-changelog", b"e", compacted_only=False, expand=expand, owner=owner
 )
-MARKER = Marker(FORMAT, "blue", {"in": 7}, b"ledger")
+CHECKPOINT = Checkpoint(FORMAT, "blue", {"in": 7}, b"attachment")
 
 
 class Counting:
@@ -67,11 +67,13 @@ def restore(store: PartitionStore, start: int, *records: tuple[bytes, bytes | No
 
 
 def raw(store: PartitionStore) -> dict[bytes, bytes]:
-    return {key: value for key, value in store.disk.scan(b"") if key.startswith(packed.REGION)}
+    return {
+        key: value for key, value in store.disk.scan(b"") if key.startswith(lazy_records.REGION)
+    }
 
 
 def table_of(store: PartitionStore) -> Any:
-    opened = OpenPartition(store, MARKER, set())
+    opened = OpenPartition(store, CHECKPOINT, set())
     batch = Batch("in", said(0, (b"i", b"")), opened, cast(Any, Counting()))
     return batch.table(EVENTS)
 
@@ -87,11 +89,11 @@ def test_only_many_records_are_packed_and_what_follows_them(store: PartitionStor
     assert table.get(b"lann/") == b"4"
     assert table.get(b"iann/2") == b"2"
     assert [key[7:12] for key in raw(store)] == [b"eben/"]
-    assert store.packed._looked_at
-    store.packed.unpack_some([EVENTS], 10)
+    assert store.lazy._expanded_owners
+    store.lazy.expand_some([EVENTS], 10)
     assert not raw(store)
-    assert not store.packed.is_any
-    assert not store.packed._looked_at, "one entry for each owner, kept for good"
+    assert not store.lazy.is_any
+    assert not store.lazy._expanded_owners, "one entry for each owner, kept for good"
     replay(store, EVENTS, said(4, (b"iann/5", b"5")), "id")
     assert not raw(store)
     assert table.get(b"lann/") == b"5"
@@ -102,7 +104,7 @@ def test_records_of_a_table_without_owners_are_never_packed(store: PartitionStor
     replay(store, USERS, said(0, (b"a", b"1")), "id")
     store.expect_bulk(False)
     assert list(store.scan(USERS)) == [(b"a", b"1")]
-    assert not store.packed.is_any
+    assert not store.lazy.is_any
 
 
 @pytest.mark.parametrize("write", ["put", "put_record", "forget"])
@@ -117,11 +119,11 @@ def test_what_an_owner_writes_is_later_than_what_was_packed(
         table.forget(b"lann/")
         table.put(b"iann/2", b"new")
     else:
-        table.look_at(ANN)
+        table.expand_owner(ANN)
         table.put_record(b"iann/2", b"new", {b"eiann/2": b"new", b"elann/": b"new"})
-    store.apply(MARKER, {})
-    while store.packed.is_any:
-        store.packed.unpack_some([EVENTS], 1)
+    store.apply(CHECKPOINT, {})
+    while store.lazy.is_any:
+        store.lazy.expand_some([EVENTS], 1)
     assert table.get(b"lann/") == b"new"
     assert table.get(b"iann/2") == b"new"
     assert table.get(b"iann/1") == b"1"
@@ -131,16 +133,19 @@ def test_what_is_forgotten_does_not_come_back_with_what_was_packed(store: Partit
     restore(store, 0, (b"iann/1", b"1"))
     table = table_of(store)
     table.forget(b"lann/")
-    store.apply(MARKER, {})
-    store.packed.unpack(EVENTS, b"")
+    store.apply(CHECKPOINT, {})
+    store.lazy.expand_owner(EVENTS, b"")
     assert table.get(b"lann/") is None
     assert table.get(b"iann/1") == b"1"
 
 
 def test_an_empty_key_is_kept_as_any_other() -> None:
-    kept = [packed.pack(packed.region_of(EVENTS), ANN, 0, b"", value) for value in (b"1", None)]
-    assert packed.unpacked(dict(kept[:1]), [EVENTS]) == {b"e": b"1"}
-    assert packed.unpacked(dict(kept[1:]) | {b"e": b"old"}, [EVENTS]) == {}
+    kept = [
+        lazy_records.lazy_entry(lazy_records.lazy_region(EVENTS), ANN, 0, b"", value)
+        for value in (b"1", None)
+    ]
+    assert lazy_records.all_expanded(dict(kept[:1]), [EVENTS]) == {b"e": b"1"}
+    assert lazy_records.all_expanded(dict(kept[1:]) | {b"e": b"old"}, [EVENTS]) == {}
 
 
 def test_an_abort_leaves_what_was_unpacked(store: PartitionStore) -> None:
@@ -174,7 +179,7 @@ def test_records_are_expanded_by_offset_however_they_came(store: PartitionStore)
 def test_an_owner_of_more_than_is_written_at_once(
     store: PartitionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packed, "UNPACKED_AT_ONCE", 7)
+    monkeypatch.setattr(lazy_records, "EXPANDED_RECORDS_MAX", 7)
     count = 7 * 3
     restore(store, 0, *[(b"iann/%02d" % at, b"%d" % at) for at in range(count)])
     restore(store, count, (b"iben/1", b"ben's"))
@@ -188,15 +193,15 @@ def test_an_owner_of_more_than_is_written_at_once(
 
 def test_an_owner_is_looked_at_once_until_more_is_packed(store: PartitionStore) -> None:
     restore(store, 0, (b"iann/1", b"1"), (b"iben/1", b"2"))
-    store.packed.unpack(EVENTS, ANN)
+    store.lazy.expand_owner(EVENTS, ANN)
     scans: list[bytes] = []
     scan = store.disk.scan
-    store.packed._disk = cast(Any, Spy(store, scans))
-    store.packed.unpack(EVENTS, ANN)
+    store.lazy._disk = cast(Any, Spy(store, scans))
+    store.lazy.expand_owner(EVENTS, ANN)
     assert scans == []
     replay(store, EVENTS, said(2, (b"iann/2", b"3")), "id")
-    store.packed.unpack(EVENTS, ANN)
-    assert scans == [packed.region_of(EVENTS) + ANN]
+    store.lazy.expand_owner(EVENTS, ANN)
+    assert scans == [lazy_records.lazy_region(EVENTS) + ANN]
     assert dict(scan(b"elann/"))[b"elann/"] == b"3"
 
 
@@ -216,18 +221,18 @@ def test_some_go_on_where_the_last_ended_and_begin_again_when_more_came(
 ) -> None:
     restore(store, 0, *[(b"i%s%d" % (who, at), b"1") for who in (BEN, b"eve/") for at in range(3)])
     scans: list[bytes] = []
-    store.packed._disk = cast(Any, Spy(store, scans))
-    store.packed.unpack_some([EVENTS], 4)
+    store.lazy._disk = cast(Any, Spy(store, scans))
+    store.lazy.expand_some([EVENTS], 4)
     assert len(raw(store)) == 2
     replay(store, EVENTS, said(6, (b"iann/1", b"before the others")), "id")
-    store.packed.unpack_some([EVENTS], 4)
+    store.lazy.expand_some([EVENTS], 4)
     assert [key[7:12] for key in raw(store)] == [b"eann/"]
-    assert store.packed.is_any
-    store.packed.unpack_some([EVENTS], 4)
+    assert store.lazy.is_any
+    store.lazy.expand_some([EVENTS], 4)
     assert not raw(store)
-    assert not store.packed.is_any
-    assert scans[1].startswith(packed.region_of(EVENTS) + b"eve/")
-    assert (scans[0], scans[2]) == (packed.REGION, packed.REGION)
+    assert not store.lazy.is_any
+    assert scans[1].startswith(lazy_records.lazy_region(EVENTS) + b"eve/")
+    assert (scans[0], scans[2]) == (lazy_records.REGION, lazy_records.REGION)
     assert dict(store.scan(EVENTS, b"l")) == {
         b"lann/": b"before the others",
         b"lben/": b"1",
@@ -239,12 +244,12 @@ def test_a_look_does_not_walk_over_what_was_unpacked_behind_it(store: PartitionS
     count = 20_000
     restore(store, 0, *[(b"iuser-%05d/1" % at, b"1") for at in range(count)])
     while len(raw(store)) > count // 10:
-        store.packed.unpack_some([EVENTS], count // 10)
+        store.lazy.expand_some([EVENTS], count // 10)
 
     def looks_s(first: int) -> float:
         started = time.process_time()
         for at in range(first, first + 20):
-            store.packed.unpack(EVENTS, b"user-%05d/" % at)
+            store.lazy.expand_owner(EVENTS, b"user-%05d/" % at)
         return time.process_time() - started
 
     behind, ahead = looks_s(0), looks_s(count - 20)
@@ -253,26 +258,26 @@ def test_a_look_does_not_walk_over_what_was_unpacked_behind_it(store: PartitionS
 
 def test_just_as_many_as_at_once_are_all(store: PartitionStore) -> None:
     restore(store, 0, (b"iann/1", b"1"), (b"iben/1", b"2"))
-    store.packed.unpack_some([EVENTS], 2)
+    store.lazy.expand_some([EVENTS], 2)
     assert not raw(store)
-    assert not store.packed.is_any
+    assert not store.lazy.is_any
 
 
 def test_a_store_that_is_opened_again_knows_of_its_packed_records(tmp_path: Path) -> None:
     disk = RocksDisk(tmp_path)
     first = PartitionStore(0, disk.open(0), "blue")
-    assert not first.packed.is_any
+    assert not first.lazy.is_any
     restore(first, 0, (b"iann/1", b"1"))
     first.close()
     again = PartitionStore(0, disk.open(0), "blue")
-    assert again.packed.is_any
-    assert again.packs
+    assert again.lazy.is_any
+    assert again.stores_lazily
     assert table_of(again).get(b"lann/") == b"1"
-    again.packed.unpack_some([EVENTS], 1)
-    assert not again.packed.is_any
+    again.lazy.expand_some([EVENTS], 1)
+    assert not again.lazy.is_any
     again.close()
     last = PartitionStore(0, disk.open(0), "blue")
-    assert not last.packed.is_any
+    assert not last.lazy.is_any
     last.close()
 
 
@@ -280,9 +285,9 @@ def test_entries_of_a_disk_can_be_told_without_writing_to_it(store: PartitionSto
     replay(store, EVENTS, said(0, (b"iann/1", b"1"), (b"iben/1", b"2")), "id")
     restore(store, 2, (b"iann/2", b"3"), (b"iben/1", None), (b"iben/2", b"4"), (b"lben/", None))
     before = dict(store.disk.scan(b""))
-    told = packed.unpacked(before, [USERS, EVENTS])
+    told = lazy_records.all_expanded(before, [USERS, EVENTS])
     assert dict(store.disk.scan(b"")) == before
-    store.packed.unpack(EVENTS, b"")
+    store.lazy.expand_owner(EVENTS, b"")
     assert told == dict(store.disk.scan(b""))
     assert told[b"elann/"] == b"3"
     assert b"elben/" not in told
@@ -298,7 +303,7 @@ BROKEN = TableSpec("events", EVENTS.changelog, b"e", expand=_fails, owner=owner)
 def test_a_record_that_cannot_be_expanded_is_not_the_stores_fault(store: PartitionStore) -> None:
     restore(store, 0, (b"iann/1", b"1"))
     with pytest.raises(UnreadableRecordError, match="events-changelog") as caught:
-        store.packed.unpack(BROKEN, ANN)
+        store.lazy.expand_owner(BROKEN, ANN)
     assert "not a record" in caught.value.why
     assert len(raw(store)) == 1
 
@@ -317,7 +322,7 @@ def test_a_changelog_is_written_anew_with_what_is_packed(
     store: PartitionStore, tmp_path: Path
 ) -> None:
     restore(store, 0, (b"iann/1", b"1"), (b"iann/2", b"2"), (b"iben/1", b"3"))
-    store.apply(MARKER, {})
+    store.apply(CHECKPOINT, {})
     log = Log()
     under_way = Rewrite(EVENTS, store, "new")
     while not step(under_way, log):

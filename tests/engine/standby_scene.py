@@ -1,6 +1,6 @@
-"""The copies of one worker, over changelogs and stores in memory.
+"""The standby of one worker, over changelogs and stores in memory.
 
-Owns: the surroundings of the copies for a test. Does not own: what has to hold (the tests).
+Owns: the surroundings of the standby for a test. Does not own: what has to hold (the tests).
 """
 
 from collections.abc import Sequence
@@ -9,19 +9,19 @@ from typing import Final, cast
 from pipeline.engine.config import EngineConfig
 from pipeline.engine.ports import Cluster, Disk, TopicPartition
 from pipeline.engine.recovery.standby import Standbys
-from pipeline.engine.state.checkpoint import FORMAT, Marker
-from pipeline.engine.state.opener import Stores
+from pipeline.engine.state.checkpoint import FORMAT, Checkpoint
+from pipeline.engine.state.opener import StoreOpener
 from pipeline.engine.state.store import PartitionStore
 from tests.engine.changelogs import SEEN, USERS, Changelogs, Dictionaries
-from tests.engine.told import Told
+from tests.engine.recording_observer import RecordingObserver
 
 SLOTS: Final = ("b-0", "b-1")
 MANY: Final = 1_000
 OWNED: Final = frozenset({0, 1})
 
 
-class Copies:
-    """The copies of slot b-0, which owns 0 and 1 of four partitions and would get 2 and 3."""
+class StandbyScene:
+    """The standby of slot b-0, which owns 0 and 1 of four partitions and would get 2 and 3."""
 
     def __init__(
         self,
@@ -29,11 +29,11 @@ class Copies:
         slots: Sequence[Sequence[str] | None] = (SLOTS,),
         losses: int = 1,
         bulk_records_min: int = 20_000,
-        unpacked_min: int = 500,
+        expanded_min: int = 500,
     ) -> None:
         self.cluster = Changelogs(partitions=4, slots=slots)
         self.disk = Dictionaries()
-        self.told = Told()
+        self.observed = RecordingObserver()
         config = EngineConfig(
             "blue",
             ("in",),
@@ -42,11 +42,11 @@ class Copies:
             slot_id="b-0",
             standbys=losses,
             bulk_records_min=bulk_records_min,
-            unpacked_min=unpacked_min,
+            expanded_min=expanded_min,
         )
-        stores = Stores(cast(Disk, self.disk), "blue", self.told)
-        self.stores = stores
-        self.standbys = Standbys(config, cast(Cluster, self.cluster), stores, self.told)
+        opener = StoreOpener(cast(Disk, self.disk), "blue", self.observed)
+        self.opener = opener
+        self.standbys = Standbys(config, cast(Cluster, self.cluster), opener, self.observed)
         for number in range(4):
             self.cluster.write(USERS, number, (b"a", b"%d" % number))
             self.cluster.mark(number, {"in": 1})
@@ -72,7 +72,7 @@ class Copies:
 
     def state(self, number: int) -> PartitionStore:
         """A partition's state, as its owner would leave it, up to the changelogs' ends."""
-        store = self.stores.open(number)
+        store = self.opener.open(number)
         store.overlay[b"ua"] = b"owner's"
         ends = {
             table.changelog: (
@@ -81,5 +81,5 @@ class Copies:
             )
             for table in (USERS, SEEN)
         }
-        store.apply(Marker(FORMAT, "blue", {"in": 1}, b""), ends)
+        store.apply(Checkpoint(FORMAT, "blue", {"in": 1}, b""), ends)
         return store

@@ -64,7 +64,7 @@ def test_as_long_as_they_are_right_they_are_looked_at_now_and_then() -> None:
     def act() -> None:
         scene.one_committed()
         before = looks(scene)
-        commits = len(scene.told.of("committed"))
+        commits = len(scene.observed.of("committed"))
         idle(scene, LOOK_AFTER_S - 1)
         assert looks(scene) == before
         idle(scene, 2)
@@ -73,7 +73,7 @@ def test_as_long_as_they_are_right_they_are_looked_at_now_and_then() -> None:
         assert looks(scene) == before + 1
         idle(scene, 4)
         assert looks(scene) == before + 2
-        assert len(scene.told.of("committed")) == commits
+        assert len(scene.observed.of("committed")) == commits
 
     scene.play(act)
 
@@ -98,12 +98,12 @@ def test_while_the_broker_is_away_nothing_is_recorded() -> None:
 
     def act() -> None:
         scene.one_committed()
-        commits = len(scene.told.of("committed"))
+        commits = len(scene.observed.of("committed"))
         scene.cluster.consumers[0].failing["committed"] = BrokerError("away")
         scene.cluster.failing["ends"] = BrokerError("away")
         idle(scene, LOOK_AFTER_S + 2)
-        assert len(scene.told.of("committed")) == commits
-        assert not scene.told.of("aborted")
+        assert len(scene.observed.of("committed")) == commits
+        assert not scene.observed.of("aborted")
 
     scene.play(act)
 

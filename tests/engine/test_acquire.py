@@ -9,7 +9,11 @@ import pytest
 from pipeline.engine.errors import BrokerError, SlotTakenError, TransactionAbortedError
 from pipeline.engine.machine import Engine
 from pipeline.engine.ports import Disk, TopicPartition
-from pipeline.engine.transactions.hanging import AGAIN_S, LATE_S, START_S
+from pipeline.engine.transactions.hanging import (
+    BROKER_RESTART_S_MIN,
+    EXCLUDED_RETRY_S,
+    MARKER_DELAY_S_MAX,
+)
 from simulator.agent import AUDIT, DEAD_LETTERS, INPUTS, USERS
 from simulator.group import NOBODY
 from tests.engine.scene import WAIT_S, Client, Scene, commit_lost, killed_after
@@ -18,11 +22,11 @@ from tests.engine.scene import WAIT_S, Client, Scene, commit_lost, killed_after
 def hang(scene: Scene, topic: str, number: int = 0) -> int:
     """A transaction of this slot that is decided, and nobody was told of; returns its offset."""
     transactions, slot = scene.broker.transactions, scene.process.slot
-    epoch = transactions.init(slot, 5.0)
-    transactions.add(slot, epoch, 1)
+    producer_epoch = transactions.init(slot, 5.0)
+    transactions.add(slot, producer_epoch, 1)
     log = scene.broker.log(topic, number)
-    (offset,) = transactions.write((slot, epoch, 1), log, 0, [(b"ann", b"hanging", None)])
-    transactions.end(slot, epoch, is_commit=False)
+    (offset,) = transactions.write((slot, producer_epoch, 1), log, 0, [(b"ann", b"hanging", None)])
+    transactions.end(slot, producer_epoch, is_commit=False)
     assert transactions.lose_markers() == 1
     assert log.last_stable_offset == offset
     return offset
@@ -38,7 +42,7 @@ def test_with_nothing_open_one_record_and_offsets_of_nobody_are_aborted() -> Non
     assert (topic, number, value) == (DEAD_LETTERS, 0, None)
     assert key  # a compacted topic takes no record without one
     assert producer.last("send_offsets") == ({(USERS.changelog, 0): 0}, NOBODY)
-    assert scene.told.steps == ["init_transactions", "end what hangs"]
+    assert scene.observed.steps == ["init_transactions", "abort hanging"]
     assert scene.values(DEAD_LETTERS) == []
     assert scene.offsets() == {}
 
@@ -126,7 +130,7 @@ def test_a_commit_that_the_broker_lost_is_done_again_and_seen_once() -> None:
         [b"0", b"accepted"],
         [b"1", b"accepted"],
     ]
-    ((number, reason, _),) = scene.told.of("set_aside")
+    ((number, reason, _),) = scene.observed.of("quarantined")
     assert number == 0
     assert "more than the group's offsets" in reason
     for log in scene.broker.every_log():
@@ -152,9 +156,9 @@ def test_an_end_that_is_seen_costs_no_further_producer() -> None:
     def act() -> None:
         scene.started()
         scene.engine.close()
-        scene.engine = Engine(scene.config, scene.cluster, cast(Disk, scene.disk), scene.told)
+        scene.engine = Engine(scene.config, scene.cluster, cast(Disk, scene.disk), scene.observed)
         scene.started()  # its offsets are recorded, so nothing follows the takeover
-        scene.rounds(int(3 * LATE_S / WAIT_S))
+        scene.rounds(int(3 * MARKER_DELAY_S_MAX / WAIT_S))
 
     scene.play(act)
     assert len(scene.cluster.producers) == 2
@@ -171,14 +175,14 @@ def test_a_slow_first_transaction_keeps_its_producer(elsewhere: str | None) -> N
         scene.feed(b"1")
         while not (poll := scene.engine.poll()):
             pass
-        scene.world.sleep(START_S + 0.5)
+        scene.world.sleep(BROKER_RESTART_S_MIN + 0.5)
         for batch in poll.batches:
             batch.done()
         scene.engine.commit(poll)
 
     scene.play(act)
     assert len(scene.cluster.producers) == 1
-    assert scene.told.of("aborted") == []
+    assert scene.observed.of("aborted") == []
 
 
 def test_the_takeovers_own_abort_may_be_lost_too() -> None:
@@ -199,9 +203,9 @@ def hang_elsewhere(scene: Scene, topic: str) -> None:
     """A transaction of another slot that stays open."""
     other = "blue-9"
     transactions, log = scene.broker.transactions, scene.broker.log(topic, 0)
-    epoch = transactions.init(other, 1e9)
-    transactions.add(other, epoch, 1)
-    transactions.write((other, epoch, 1), log, 0, [(b"ann", b"hanging", None)])
+    producer_epoch = transactions.init(other, 1e9)
+    transactions.add(other, producer_epoch, 1)
+    transactions.write((other, producer_epoch, 1), log, 0, [(b"ann", b"hanging", None)])
 
 
 def test_a_hanging_transaction_of_another_slot_stops_nobody() -> None:
@@ -213,12 +217,12 @@ def test_a_hanging_transaction_of_another_slot_stops_nobody() -> None:
         for number in range(8):
             scene.feed(b"%d" % number)
             poll = scene.folded()
-            scene.world.sleep(START_S + 0.5)
+            scene.world.sleep(BROKER_RESTART_S_MIN + 0.5)
             scene.engine.commit(poll)
 
     scene.play(act)
     assert len(scene.cluster.producers) == 1
-    assert scene.told.of("aborted") == []
+    assert scene.observed.of("aborted") == []
     assert scene.offsets()[INPUTS[0], 0] == 8
 
 
@@ -300,7 +304,7 @@ def test_what_was_left_out_is_ended_once_it_takes_records() -> None:
     def act() -> None:
         scene.engine.start()
         assert len(failed) == 2
-        scene.rounds(round((AGAIN_S - 1) / WAIT_S))
+        scene.rounds(round((EXCLUDED_RETRY_S - 1) / WAIT_S))
         assert log.last_stable_offset == 0
         scene.rounds(round(5 / WAIT_S))
         assert log.last_stable_offset == log.next_offset
