@@ -1,11 +1,11 @@
-"""The ASGI application, from its deps.
+"""The ASGI application.
 
-Owns: which modules have routes, in which order they are matched, what every request passes.
-Does not own: the routes, the parts (wiring.py), the server (server.py).
-Invariant: routes are matched in order, so what is called most comes first.
+Owns: which modules have routes, the order in which they are matched, the middleware around them.
+Does not own: the routes, what they are given (wiring.py), the server (server.py).
+Invariant: routes are matched in order, so the one that is called most comes first.
 
-Starlette's router and exception middleware are used without its application object, whose outermost
-layer we would only replace: timing.py is ours.
+Starlette's router and exception middleware are used without its application object, as we would
+only replace its outermost layer by timing.py.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from pipeline.api.routes.fast_path import FastPath
 
 
 def described_routes(deps: Dependencies) -> list[BaseRoute]:
-    """What docs/openapi.json describes, the one that is called most first."""
+    """Return the routes that docs/openapi.json describes."""
     return [
         *users.routes(deps),
         *assets.routes(deps),
@@ -36,7 +36,7 @@ def described_routes(deps: Dependencies) -> list[BaseRoute]:
 
 
 def routes(deps: ConsoleDependencies) -> list[BaseRoute]:
-    """Every route there is."""
+    """Return all routes."""
     described = described_routes(deps)
     return [*described, *probes.routes(deps, described), *console_routes(deps)]
 
@@ -45,8 +45,8 @@ class Application:
     """The ASGI application.
 
     Args:
-        middleware: around the routes, outermost first.
-        headers: that it adds to every answer.
+        middleware: goes around the routes, outermost first.
+        headers: the headers that the middleware adds to every answer.
     """
 
     def __init__(

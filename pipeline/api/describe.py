@@ -1,8 +1,8 @@
-"""docs/openapi.json: the API's description as a file.
+"""Writes docs/openapi.json, the API's description.
 
-Owns: writing it. Does not own: its content (openapi.py and the routes).
-Invariant: the text is a function of the code alone, so that a test can compare it with what is
-committed. `python -m pipeline.api.describe docs` writes it.
+Owns: the file. Does not own: its content (openapi.py and the routes).
+Invariant: the text depends on the code alone, so a test can compare it with the committed file.
+`python -m pipeline.api.describe docs` writes it.
 """
 
 import sys
@@ -18,16 +18,16 @@ from pipeline.api.routes.probes import encode_document
 FILE: Final = "openapi.json"
 
 
-class _NoPart:
-    """Stands in for every part: routes keep their deps, and use them when a request comes."""
+class _Unused:
+    """Stands in for every dependency, as routes use theirs only when a request comes."""
 
     def __getattr__(self, name: str) -> Any:
         return self
 
 
 def openapi_page() -> str:
-    """The text of docs/openapi.json."""
-    described = described_routes(cast(Dependencies, _NoPart()))
+    """Return the text of docs/openapi.json."""
+    described = described_routes(cast(Dependencies, _Unused()))
     return encode_document(document(described, version("awaway"))).decode()
 
 

@@ -1,12 +1,12 @@
-"""The drawn frames as bytes: SVG, and PNG from it.
+"""Draws the frames as bytes: SVG, and PNG from it.
 
-Owns: the processes that rasterise, the memory of what was drawn, the bound on what waits.
-Does not own: drawing (core/geometry/), ids (the golden list), HTTP (assets.py).
-Invariants: an SVG has the bytes that its id says, or it is not given; memory and the number of
-pictures in work are bounded; one picture is drawn once, however many ask for it at a time.
+Owns: the processes that rasterise, the cache of pictures, the bound on pictures in work.
+Does not own: drawing (core/geometry/), ids (the golden list), HTTP (routes/assets.py).
+Invariants: an SVG is served only if its SHA-256 is its id; the bytes in the cache and the number of
+pictures in work are bounded; a picture is drawn once, however many requests wait for it.
 
-SVGs are drawn here, from the golden list's own rules, and need no object store. The processes start
-with the first PNG, and are a spawned pool: nothing of this process's threads is in them.
+SVGs are drawn here by the rules of the golden list, without an object store. The processes start
+with the first PNG; they are spawned, so they inherit no thread of this process.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from collections import OrderedDict
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
-from typing import Final
+from typing import Final, Literal
 
 from pipeline.api.http.problems import ProblemError
 from pipeline.core.geometry.catalogue import GoldenCatalogue
@@ -25,16 +25,19 @@ from pipeline.observability import api_metrics as m
 from pipeline.observability.api_prometheus import ApiMetrics
 
 PNG_SIZE_PX: Final = 1_024
-"""Side of a PNG."""
+"""Side of a PNG, pixels."""
 
 IN_WORK_MAX: Final = 32
-"""Pictures being drawn or waiting for it; more are told to come again."""
+"""Max pictures that are drawn or wait for it; further requests are told to come again."""
 
 _PNG_S_MAX: Final = 20.0
+"""Max seconds that a PNG may take."""
+
+PictureResult = Literal["reused", "refused", "drawn"]
 
 
 def png_of(svg: str, size_px: int) -> bytes:
-    """Rasterise; runs in a process of the pool."""
+    """Rasterise an SVG; it runs in a process of the pool."""
     import resvg_py  # noqa: PLC0415 - only there
 
     png: bytes = resvg_py.svg_to_bytes(svg_string=svg, width=size_px, skip_system_fonts=True)
@@ -42,20 +45,21 @@ def png_of(svg: str, size_px: int) -> bytes:
 
 
 class Pictures:
-    """A service.
+    """A service that draws the frames.
 
     Args:
-        processes: that rasterise, 1 and up. cache_bytes: of pictures kept.
+        processes: number of processes that rasterise, 1 and up.
+        cache_bytes: max bytes of pictures in the cache.
     """
 
     def __init__(
         self, catalogue: GoldenCatalogue, processes: int, cache_bytes: int, metrics: ApiMetrics
     ) -> None:
         rows = enumerate(catalogue.golden.frames, start=1)
-        self._places = {
+        self._frames = {
             asset.id: (frame, variant) for frame, row in rows for variant, asset in enumerate(row)
         }
-        if len(self._places) % VARIANTS:
+        if len(self._frames) % VARIANTS:
             raise ValueError("the golden list has a row that is not full")
         self._processes = processes
         self._cache_bytes = cache_bytes
@@ -67,7 +71,7 @@ class Pictures:
         self._in_work: dict[str, asyncio.Future[bytes]] = {}
 
     async def start(self) -> None:
-        """Nothing: the first picture starts the pool."""
+        """Do nothing: the first PNG starts the pool."""
 
     async def stop(self) -> None:
         """End the pool."""
@@ -76,22 +80,22 @@ class Pictures:
             self._pool = None
 
     def knows(self, asset_id: str) -> bool:
-        """Whether there is such a frame."""
-        return asset_id in self._places
+        """Tell whether there is such a frame."""
+        return asset_id in self._frames
 
     async def svg(self, asset_id: str) -> bytes:
-        """The SVG of a frame; `knows` it.
+        """Return the SVG of a frame that `knows` confirms.
 
         Raises:
-            ProblemError: 503, too many at once.
+            ProblemError: 503, too many pictures are in work.
         """
         return await self._have(f"{asset_id}.svg", asset_id)
 
     async def png(self, asset_id: str) -> bytes:
-        """The PNG of a frame, `PNG_SIZE_PX` wide; `knows` it.
+        """Return the PNG of a frame that `knows` confirms, `PNG_SIZE_PX` wide.
 
         Raises:
-            ProblemError: 503, too many at once, or the pool died.
+            ProblemError: 503, too many pictures are in work, or the pool died.
         """
         return await self._have(f"{asset_id}.png", asset_id)
 
@@ -99,26 +103,29 @@ class Pictures:
         kept = self._kept.get(name)
         if kept is not None:
             self._kept.move_to_end(name)
-            self._metrics.add(m.PICTURES, 1, "reused")
+            self._count("reused")
             return kept
         later = self._in_work.get(name)
         if later is None:
             if len(self._in_work) >= IN_WORK_MAX:
-                self._metrics.add(m.PICTURES, 1, "refused")
+                self._count("refused")
                 raise _busy("too many pictures are being drawn")
             draw = self._draw_png if name.endswith("png") else self._draw_svg
             later = asyncio.ensure_future(draw(asset_id))
             self._in_work[name] = later
             later.add_done_callback(lambda done: self._drawn(name, done))
-        # Who goes away does not take the picture from those who wait with them.
+        # A client that goes away must not cancel the picture for the others that wait for it.
         return await asyncio.shield(later)
+
+    def _count(self, result: PictureResult) -> None:
+        self._metrics.add(m.PICTURES, 1, result)
 
     def _drawn(self, name: str, done: "asyncio.Future[bytes]") -> None:
         del self._in_work[name]
         if done.cancelled() or done.exception() is not None:
             return
         picture = done.result()
-        self._metrics.add(m.PICTURES, 1, "drawn")
+        self._count("drawn")
         self._kept[name] = picture
         self._kept_bytes += len(picture)
         while self._kept_bytes > self._cache_bytes and self._kept:
@@ -130,7 +137,7 @@ class Pictures:
 
     def _svg(self, asset_id: str) -> bytes:
         renderer = self._renderer = self._renderer or Renderer()
-        data = renderer.svg(*self._places[asset_id])
+        data = renderer.svg(*self._frames[asset_id])
         if hashlib.sha256(data).hexdigest() != asset_id:
             raise ValueError(f"{asset_id} is drawn differently from the golden list")
         return data

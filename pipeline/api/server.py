@@ -1,14 +1,14 @@
-"""The API's process: serve until told to stop.
+"""The API's process, which serves until it is told to stop.
 
-Owns: the HTTP server and its settings, the order of start and stop, signals, the way out.
-Does not own: the application (app.py), its parts (wiring.py).
-Invariants: it listens before anything is connected, so that probes are answered; at a stop no new
-request is taken, those in hand end first, then the services stop in the reverse order; after a
-signal it is gone within `api_stop_timeout_s` and a little.
+Owns: the HTTP server and its settings, the order of start and stop, signals.
+Does not own: the application (app.py), what it is made of (wiring.py).
+Invariants: the process listens before anything is connected, so probes are answered; at a stop it
+accepts no new request, the current requests end first, then the services stop in reverse order;
+after a signal it ends within `api_stop_timeout_s` and a little.
 
-granian serves in this process, on this event loop, so that one store is open once. Its embedded
-server is the one of its own workers, without their supervisor. It says that it is experimental:
-what we use of it, start, stop and ASGI, is held by the tests of this project.
+granian serves in this process, on this event loop, so that the store is open once. Its embedded
+server is that of its own workers, without their supervisor. It is called experimental; the tests of
+this project cover what we use of it: start, stop and ASGI.
 """
 
 import asyncio
@@ -29,23 +29,27 @@ from pipeline.errors import AwawayError
 from pipeline.settings.api import ApiSettings
 
 HEADERS_MS_MAX: Final = 10_000
+"""Max ms in which a client must send the headers of a request."""
+
 _BACKLOG: Final = 1_024
 _HEAD_BYTES_MAX: Final = 65_536
+"""Max bytes of a request's line and headers."""
+
 _log = structlog.get_logger("awaway.api")
 
 
 class ApiServerError(AwawayError):
-    """The API cannot listen where it was told to.
+    """The API cannot listen on its address.
 
     **Operator action**: free the port, or set `AWAWAY_API_HOST` and `AWAWAY_API_PORT` to others.
     """
 
 
 def find_port(host: str, port: int) -> int:
-    """The port itself, or a free one for 0.
+    """Return the port, or a free one for 0.
 
     Raises:
-        ApiServerError: it is taken, or the host is not ours.
+        ApiServerError: the port is taken, or the host is not an address of this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -75,8 +79,8 @@ async def serve(
 
     Args:
         services: in the order in which they start.
-        stopping: set when the first signal comes.
-        listening: told the address when it listens.
+        stopping: is set when the first signal comes.
+        listening: is called with the address once the server listens.
 
     Raises:
         ApiServerError: it cannot listen.
@@ -106,7 +110,7 @@ async def serve(
     finally:
         stopping.set()
         server.stop()  # type: ignore[no-untyped-call]
-        # Those who did not end within their time are cut off.
+        # Requests that do not end in time are cut off.
         with suppress(TimeoutError):
             await serving
         for service in reversed(started):

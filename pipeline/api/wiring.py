@@ -1,7 +1,7 @@
-"""The API's process, put together: the only place that knows every part of it.
+"""Puts the API's process together.
 
-Owns: which part gets which, in which order they start.
-Does not own: the deps, the server (server.py).
+Owns: which object gets which, the order in which services start.
+Does not own: the objects, the server (server.py).
 Invariant: nothing is connected here; the store on disk is opened, as reads begin with it.
 """
 
@@ -25,7 +25,7 @@ from pipeline.api.reads.progress_topic import ProgressTopic
 from pipeline.api.reads.store import ProgressStore
 from pipeline.api.reads.user_read import Reads
 from pipeline.api.reads.views import Views
-from pipeline.api.wiring_topics import Codecs, live_services, make_live, make_taking
+from pipeline.api.wiring_topics import Codecs, live_services, make_ingest, make_live
 from pipeline.codec.registry import SchemaResolver, connect
 from pipeline.codec.schemas import load_schemas
 from pipeline.core.geometry.catalogue import GoldenCatalogue
@@ -38,10 +38,11 @@ from pipeline.settings.load import read_policy
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What serves.
+    """A process that is ready to serve.
 
     Attributes:
-        services: in the order in which they start; they stop in the other.
+        deps: what the routes are given.
+        services: in the order in which they start; they stop in reverse order.
     """
 
     app: ASGIApp
@@ -50,10 +51,10 @@ class Built:
 
 
 def build(settings: ApiSettings, now_ms: Callable[[], int]) -> Built:
-    """Put the process together.
+    """Make everything that serves.
 
     Raises:
-        ConfigError, PolicyError, SchemaFileError: a file that a setting names is wrong.
+        ConfigError, PolicyError, SchemaFileError: a file that a setting names is invalid.
         ReadStoreError: the store on disk cannot be opened.
     """
     access = make_access(settings, now_ms)
@@ -80,12 +81,12 @@ def build(settings: ApiSettings, now_ms: Callable[[], int]) -> Built:
     views = Views(policies, catalogue)
     stopping = asyncio.Event()
     codecs = Codecs(schemas, resolver.writer_schema)
-    taking = make_taking(settings, codecs, metrics, now_ms)
+    ingest = make_ingest(settings, codecs, metrics, now_ms)
     reads = Reads(settings, source, policies, views, metrics, now_ms)
     live = make_live(settings, codecs, policies, source, reads, metrics)
     watch = Watch(settings.topic_prefix, live.texts, now_ms)
-    watch.begin(taking.outcomes.latest())
-    taking.outcomes.listeners.append(watch.indexed)
+    watch.begin(ingest.outcomes.latest())
+    ingest.outcomes.listeners.append(watch.indexed)
     live.hub.watchers.append(watch.streamed)
     live.hub.at_end.append(watch.streamed_to_end)
     deps = ConsoleDependencies(
@@ -100,8 +101,8 @@ def build(settings: ApiSettings, now_ms: Callable[[], int]) -> Built:
         pictures=pictures,
         stopping=stopping,
         access=access,
-        completions=taking.completions,
-        outcomes=taking.outcomes,
+        completions=ingest.completions,
+        outcomes=ingest.outcomes,
         live=live,
         watch=watch,
         sampler=Sampler(metrics, settings.api_console_worker_urls),
@@ -109,5 +110,5 @@ def build(settings: ApiSettings, now_ms: Callable[[], int]) -> Built:
     )
     metrics.put(m.BUILD_INFO, 1, version("awaway"), catalogue.generator_version)
     app = Application(deps, middleware(settings, access), headers_of(access.headers))
-    topics = [*taking.services, *live_services(settings, live, stopping)]
+    topics = [*ingest.services, *live_services(settings, live, stopping)]
     return Built(app, deps, [access.keys, source, pictures, *topics, deps.sampler])

@@ -1,6 +1,6 @@
-"""The parts that take completions in and follow topics, put together.
+"""Puts together what produces completions and what tails topics.
 
-Owns: the producer, the index of outcomes, the live streams, and which settings each gets.
+Owns: making the producer, the index of outcomes and the live streams, and which settings each gets.
 Does not own: the rest of the process (wiring.py).
 Invariant: nothing is connected here; the index on disk is opened.
 """
@@ -30,15 +30,15 @@ from pipeline.settings.api import ApiSettings
 
 @dataclass(frozen=True, slots=True)
 class Codecs:
-    """What decodes: our schemas by record name, and the registry's by id."""
+    """The schemas to decode with: ours by record name, and the registry's by id."""
 
     schemas: Mapping[str, Schema]
     writer_schema: WriterSchemas
 
 
 @dataclass(frozen=True, slots=True)
-class Taking:
-    """What takes completions in. `services`: in the order in which they start."""
+class Ingest:
+    """What the ingest of completions needs; `services` are in the order in which they start."""
 
     completions: CompletionProducer
     outcomes: Outcomes
@@ -46,26 +46,26 @@ class Taking:
 
 
 class OutcomesService:
-    """Follows the topics of outcomes, and closes the index at the end."""
+    """Tails the topics of outcomes, and closes the index at the end."""
 
     def __init__(self, outcomes: Outcomes, thread: TopicThread) -> None:
         self._outcomes = outcomes
         self._thread = thread
 
     async def start(self) -> None:
-        """Begin to follow."""
+        """Begin to tail."""
         await self._thread.start()
 
     async def stop(self) -> None:
-        """Stop following, and close."""
+        """Stop tailing, and close the index."""
         await self._thread.stop()
         self._outcomes.close()
 
 
-def make_taking(
+def make_ingest(
     settings: ApiSettings, codecs: Codecs, metrics: ApiMetrics, now_ms: Callable[[], int]
-) -> Taking:
-    """The producer and the index.
+) -> Ingest:
+    """Make the producer and the index.
 
     Raises:
         OutcomeStoreError: the index on disk cannot be opened.
@@ -93,12 +93,12 @@ def make_taking(
         lag_ms = float("inf") if complete_at_ms is None else max(0, now_ms() - complete_at_ms)
         metrics.put(m.OUTCOMES_LAG, lag_ms / 1000)
         metrics.put(m.IN_FLIGHT_COMPLETIONS, completions.in_flight)
-        for outcome, count in completions.told.items():
+        for outcome, count in completions.results.items():
             metrics.put(m.COMPLETIONS, count, outcome)
 
     metrics.before_scrape.append(measure)
     thread = TopicThread(Followed(client, "outcomes", outcomes.topics), outcomes)
-    return Taking(completions, outcomes, [OutcomesService(outcomes, thread), completions])
+    return Ingest(completions, outcomes, [OutcomesService(outcomes, thread), completions])
 
 
 def make_live(
@@ -109,7 +109,7 @@ def make_live(
     reads: Reads,
     metrics: ApiMetrics,
 ) -> Live:
-    """What streams need."""
+    """Make what streams need."""
 
     def counted(clients: int) -> None:
         metrics.put(m.STREAM_CLIENTS, clients)
@@ -125,7 +125,7 @@ def make_live(
 
 
 def live_services(settings: ApiSettings, live: Live, stopping: asyncio.Event) -> list[Service]:
-    """What runs for the streams, in the order in which it starts."""
+    """Return the services of the streams, in the order in which they start."""
     hub = live.hub
     followed = Followed(settings.kafka_client(), "streams", hub.topics)
     return [HubService(hub, stopping), TopicThread(followed, hub)]

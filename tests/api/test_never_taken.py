@@ -103,7 +103,7 @@ async def test_a_record_that_is_too_large_for_the_topic_is_413_and_not_send_it_a
     assert (item["status"], item["error"]["reason"]) == ("refused", "too_large")
     again = await small.post(completion("small"))
     assert (again.status, again.json["items"][0]["position"]["offset"]) == (202, 0)
-    assert small.producer.told == {"acknowledged": 1, "refused": 1, "failed": 0}
+    assert small.producer.results == {"acknowledged": 1, "refused": 1, "failed": 0}
 
 
 async def test_neighbours_of_a_record_that_is_too_large_are_recorded_once(small: Api) -> None:
@@ -180,7 +180,7 @@ async def test_what_was_refused_with_others_is_taken_alone(mocked: Api) -> None:
     say(mocked.producer._producer, KafkaError.INVALID_RECORD)
     answer = await mocked.post(*(completion(f"c{n}") for n in range(5)))
     assert (answer.status, answer.json["recorded"]) == (202, 5)
-    assert mocked.producer.told["refused"] == 0
+    assert mocked.producer.results["refused"] == 0
 
 
 async def test_a_record_larger_than_a_batch_was_alone_the_first_time(mocked: Api) -> None:
@@ -189,7 +189,7 @@ async def test_a_record_larger_than_a_batch_was_alone_the_first_time(mocked: Api
     with pytest.raises(RecordRefusedError, match="never take"):
         await asyncio.wait_for(mocked.producer.send(b"ann", value, []), 30)
     assert mocked.producer._one_by_one is None
-    assert mocked.producer.told["refused"] == 1
+    assert mocked.producer.results["refused"] == 1
 
 
 def test_a_batch_larger_than_a_burst_is_too_large_and_not_too_soon() -> None:

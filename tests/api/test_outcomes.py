@@ -9,12 +9,13 @@ import pytest
 from confluent_kafka import Message
 
 from pipeline.api.outcomes import index as module
-from pipeline.api.outcomes import recent
+from pipeline.api.outcomes import latest_rows
 from pipeline.api.outcomes.index import OutcomeReaders, Outcomes, Receipt
 from pipeline.api.outcomes.rows import Entry
 from pipeline.api.outcomes.statuses import PARTS_MS_MAX, status_of
 from pipeline.codec.avro import AvroEncoder
 from pipeline.codec.schemas import load_schemas
+from pipeline.core.enumerations import AlertVerdict
 from pipeline.core.records import (
     AuditEntry,
     Cause,
@@ -117,7 +118,7 @@ def letter(number: int, **changed: Any) -> DeadLetter:
     return DeadLetter(**(given | changed))
 
 
-def alert(number: int, verdict: str) -> ReconciliationAlert:
+def alert(number: int, verdict: AlertVerdict) -> ReconciliationAlert:
     return ReconciliationAlert(
         alert_id=f"alert-{number}-{verdict}",
         user_id="ana",
@@ -235,7 +236,7 @@ def test_it_reads_on_where_it_stopped_and_begins_anew_with_other_topics(
 def test_what_came_last_and_the_counts_of_verdicts_outlive_a_restart(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recent, "LATEST_MAX", 5)
+    monkeypatch.setattr(latest_rows, "LATEST_MAX", 5)
     first = opened(tmp_path / "index", clock)
     early = NOW_MS - 59 * 60_000
     for number in range(4):
@@ -250,17 +251,17 @@ def test_what_came_last_and_the_counts_of_verdicts_outlive_a_restart(
     assert [(user, entry.offset) for user, entry in told] == [
         ("ana", 5), ("ana", 6), ("ana", 7), ("ana", 8), ("ana", 0),
     ]  # fmt: skip
-    counts = [count for _, count in first.recent.minutes() if count]
+    counts = [count for _, count in first.latest_rows.minutes() if count]
     assert counts == [{"exact": 4}, {"accepted": 4}]
     first.close()
     again = opened(tmp_path / "index", clock)
     assert again.latest() == told
-    assert [count for _, count in again.recent.minutes() if count] == counts
+    assert [count for _, count in again.latest_rows.minutes() if count] == counts
     follow(again, Read("audit", 10, audit(10)))
     assert [entry.offset for _, entry in again.latest()] == [6, 7, 8, 0, 10]
     clock.ms += 30 * 60_000
-    assert [count for _, count in again.recent.minutes() if count] == [{"accepted": 5}]
-    assert len(again.recent.minutes()) == recent.MINUTES_MAX
+    assert [count for _, count in again.latest_rows.minutes() if count] == [{"accepted": 5}]
+    assert len(again.latest_rows.minutes()) == latest_rows.MINUTES_MAX
 
 
 def test_a_status_waits_for_all_that_its_audit_entry_speaks_of(index: Outcomes) -> None:

@@ -134,7 +134,7 @@ async def test_a_post_that_is_not_acknowledged_ends_in_503_within_its_bound(slow
     assert (answer.status, answer.json["type"].rpartition(":")[2]) == (503, "not-acknowledged")
     assert int(answer.headers["retry-after"]) >= 1
     assert [item["status"] for item in answer.json["items"]] == ["failed", "failed"]
-    assert slow.producer.told["failed"] == 2
+    assert slow.producer.results["failed"] == 2
     assert slow.producer.in_flight == 0
     slow.answer_after(0)
     assert (await slow.post_until_recorded()).json["recorded"] == 1

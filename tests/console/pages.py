@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from pipeline.api.console.sampling import Sampler
 from pipeline.api.console.watch import Watch
-from pipeline.api.outcomes.recent import Recent
+from pipeline.api.outcomes.latest_rows import LatestRows
 from pipeline.api.outcomes.rows import Entry
 from pipeline.core.records import AuditEntry, Cause
 from pipeline.observability.api_prometheus import ApiMetrics
@@ -60,7 +60,7 @@ class Index:
     """Outcomes of a test's own."""
 
     complete_at_ms = NOON
-    recent = Recent(cast(Any, Empty()), lambda: NOON)
+    latest_rows = LatestRows(cast(Any, Empty()), lambda: NOON)
 
     def __init__(self, entries: Sequence[Entry] = ()) -> None:
         self.entries = list(entries)

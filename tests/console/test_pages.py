@@ -190,7 +190,7 @@ def test_the_watch_is_bounded_and_tells_what_is_gone() -> None:
     assert watch.last(frozenset({"portal"}), "", 9) == []
     assert watch.number_of(watch.place(7)) == 7
     assert watch.number_of("other-7") == watch.number_of("") == 0
-    row = watch.tell(found[-1])
+    row = watch.line_of(found[-1])
     assert row is not None and row.source == f"awaway.completions[0]@{EVENTS_MAX + 9}"
 
 

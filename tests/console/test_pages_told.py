@@ -9,6 +9,7 @@ import pytest
 from pipeline.api.console.history import row_of
 from pipeline.api.console.people import PAGE
 from pipeline.api.outcomes.rows import Entry
+from pipeline.core.enumerations import AlertVerdict, Severity
 from pipeline.core.records import Cause, OriginalCompletion, ReconciliationAlert
 from tests.api.scene import DAY, HOUR_MS, NOON, person
 from tests.console.pages import audited, scene
@@ -89,11 +90,20 @@ async def test_the_search_reads_everybody_in_one_zone(tmp_path: Path) -> None:
     assert "3 days, not yet today" in rest.body.decode()
 
 
-def alert(verdict: str, severity: str, own: int, original: int | None) -> ReconciliationAlert:
+def alert(
+    verdict: AlertVerdict, severity: Severity, own: int, original: int | None
+) -> ReconciliationAlert:
     return ReconciliationAlert(
-        *("a1", "ann", verdict, severity, "c9"),
-        OriginalCompletion("c1", "awaway.completions", 0, 7),
-        *(("tz",), own, original, Cause("awaway.completions", 0, 9, "c9")),
+        alert_id="a1",
+        user_id="ann",
+        verdict=verdict,
+        severity=severity,
+        completion_id="c9",
+        original=OriginalCompletion("c1", "awaway.completions", 0, 7),
+        differing_fields=("tz",),
+        local_date=own,
+        original_local_date=original,
+        cause=Cause("awaway.completions", 0, 9, "c9"),
     )
 
 

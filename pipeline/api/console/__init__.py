@@ -1,4 +1,4 @@
 """The console: pages for the people who look after users and for those who run the pipeline.
 
-It only reads. Pages are rendered here from the same store, index and topics as the API's answers.
+It only reads. Its pages are rendered from the same store, index and topics as the API's answers.
 """

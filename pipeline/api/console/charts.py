@@ -1,9 +1,9 @@
 """Charts as inline SVG.
 
-Owns: shapes: columns, a line, bars.
+Owns: their shapes: columns, a line, a bar.
 Does not own: what they show (health.py), colours (static/console.css).
-Invariants: a chart is shapes alone and stretches to any width; its words stand beside it as text,
-so that they are read at any size, and by those who do not see it.
+Invariants: a chart has only shapes and stretches to any width; its words are text beside it, so
+that people can read them at any size, or without seeing the chart.
 """
 
 from collections.abc import Sequence
@@ -13,19 +13,22 @@ from markupsafe import Markup
 
 WIDTH: Final = 600
 HEIGHT: Final = 120
+"""Size of a chart's drawing, in units of its own."""
+
 _GAP: Final = 0.18
+"""Share of a column's width that stays empty."""
 
 
 def columns(
     stacks: Sequence[Sequence[float]], tones: Sequence[str], label: str, mark: float | None = None
 ) -> Markup:
-    """Columns side by side, each a stack from the bottom up.
+    """Draw columns side by side, each a stack from the bottom up.
 
     Args:
-        stacks: as many values each as there are tones.
+        stacks: for each column one value for each tone.
         tones: class names.
-        label: what is to be seen, in words.
-        mark: where a line crosses, in columns from the left; None: there is none.
+        label: the chart in words.
+        mark: columns from the left to a vertical line; None: no line.
     """
     highest = max((sum(stack) for stack in stacks), default=0) or 1
     wide = WIDTH / max(1, len(stacks))
@@ -46,10 +49,10 @@ def columns(
 
 
 def line(values: Sequence[float | None], label: str, highest: float = 0.0) -> Markup:
-    """A line with the area below it; a gap where there is no value.
+    """Draw a line with the area below it; there is a gap where a value is missing.
 
     Args:
-        highest: of the axis; 0: the highest value.
+        highest: top of the axis; 0: the highest value.
     """
     top = highest or max((value for value in values if value is not None), default=0) or 1
     step = WIDTH / max(1, len(values) - 1)
@@ -69,7 +72,7 @@ def line(values: Sequence[float | None], label: str, highest: float = 0.0) -> Ma
 
 
 def bar(share: float, tone: str, label: str) -> Markup:
-    """One bar of a row.
+    """Draw one horizontal bar.
 
     Args:
         share: 0 to 1 of the width.

@@ -1,8 +1,8 @@
-"""Explanations from the API's own index.
+"""Makes explanations from the API's own index.
 
-Owns: the index and the store as evidence, bounds on how many explanations are made at once.
+Owns: the index and the store as evidence, the bound on explanations at the same time.
 Does not own: the explanation (ops/explain/explanation.py), the index (index.py).
-Invariant: it runs on a thread, and what it reads is bounded, so no explanation slows the reads.
+Invariant: an explanation runs on a thread and reads a bounded amount, so it never slows reads.
 """
 
 import asyncio
@@ -19,17 +19,20 @@ from pipeline.ops.explain.explanation import explain
 from pipeline.ops.explain.records import Explanation, Findings, Looked, Place, RawInput
 
 ENTRIES_MAX: Final = 5_000
+"""Max entries of a user that an explanation reads."""
+
 AT_ONCE: Final = 2
+"""Max explanations at the same time."""
 
 
 class IndexEvidence:
-    """What the API has of a user; the inputs themselves are read from Kafka."""
+    """The API's evidence about a user; the inputs themselves are read from Kafka."""
 
     def __init__(self, deps: Dependencies) -> None:
         self._deps = deps
 
     def findings(self, user_id: str) -> Findings:
-        """Everything about a user within the history, the latest `ENTRIES_MAX` at most."""
+        """Return everything about a user within the history, at most the latest `ENTRIES_MAX`."""
         deps = self._deps
         found = Findings()
         before, read = b"", 0
@@ -58,7 +61,7 @@ class IndexEvidence:
         return found
 
     def inputs(self, places: Sequence[Place]) -> Mapping[Place, RawInput]:
-        """Inputs by their places."""
+        """Read inputs by their places."""
         return self._deps.inputs.read(places)
 
     def _looked(self, is_cut: bool) -> list[Looked]:
@@ -79,11 +82,11 @@ class Explainer:
         self._turn = asyncio.Semaphore(AT_ONCE)
 
     async def explain(self, user_id: str, day: date | None) -> Explanation:
-        """As ops/explain/explanation.py.
+        """Explain a user's days, see ops/explain/explanation.py.
 
         Raises:
             UnreadableLogError: the brokers do not answer.
-            RegistryUnavailableError: a schema could not be asked for.
+            RegistryUnavailableError: the registry does not answer.
         """
         deps = self._deps
         partitions = max(1, deps.source.freshness.partitions)

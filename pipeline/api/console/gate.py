@@ -1,11 +1,11 @@
-"""Who may see the console.
+"""Decides who may see the console.
 
-Owns: the sign-in page's cookie, what becomes of somebody who may not see a page.
-Does not own: what a token says and who may what (auth.py).
-Invariants: a page is for those who may read everybody's progress and history: support and
-operators. The cookie is HttpOnly, SameSite=Strict and for the console alone, and is taken for GET
-only, so no other site can make a browser do or show anything. Nothing here keeps a token. It is
-Secure, but on this machine's own addresses, where there is no TLS.
+Owns: the sign-in page's cookie, the answer to somebody who may not see a page.
+Does not own: what a token says, and what a principal may do (auth.py).
+Invariants: a page is for those who may read the progress and history of all users: support and
+operators. The cookie is HttpOnly, SameSite=Strict and for the console alone, and is accepted for
+GET only, so no other site can make a browser do or show anything. It is Secure, except on the
+loopback addresses, where there is no TLS. Nothing here stores a token.
 """
 
 from collections.abc import Awaitable, Callable
@@ -34,10 +34,10 @@ _SIGN_IN_CHARS_MAX: Final = 2 * TOKEN_CHARS_MAX
 
 
 class Gate:
-    """Lets people in.
+    """Guards the pages.
 
     Args:
-        pages: renders what is said to those who stay outside.
+        pages: renders the sign-in page and the problems.
     """
 
     def __init__(self, deps: Dependencies, pages: Pages) -> None:
@@ -45,7 +45,7 @@ class Gate:
         self._pages = pages
 
     def guarded(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
-        """A page for those who may see it; the others are told how to."""
+        """Wrap a page: those who may not see it get the sign-in page or a problem."""
 
         async def answer(request: Request) -> Response:
             principal: Principal | None = None
@@ -78,12 +78,12 @@ class Gate:
         return shown
 
     async def show_sign_in(self, request: Request) -> Response:
-        """The page on which a token is pasted."""
+        """Answer with the page into which a token is pasted."""
         wanted = _local(request.query_params.get("next", ""))
         return self._pages.render("sign_in.html", request, None, next=wanted, complaint="")
 
     async def sign_in(self, request: Request) -> Response:
-        """Keep a token in the browser, if it lets somebody in."""
+        """Put a token into the browser's cookie, if it opens the console."""
         _check_own_form(request)
         form = await _form(request)
         token, wanted = form.get("token", "").strip(), _local(form.get("next", ""))
@@ -114,7 +114,7 @@ class Gate:
         return answer
 
     async def sign_out(self, request: Request) -> Response:
-        """Let the browser forget the token."""
+        """Delete the cookie."""
         _check_own_form(request)
         answer = RedirectResponse(link("sign-in"), 303)
         answer.delete_cookie(COOKIE.decode(), path=AT, httponly=True, samesite="strict")
@@ -137,7 +137,7 @@ async def _form(request: Request) -> dict[str, str]:
 
 
 def _local(address: str) -> str:
-    """An address of the console; empty for any other, so that nobody is sent away from here."""
-    parts = urlsplit(address)
-    is_ours = not parts.scheme and not parts.netloc and "\\" not in address
-    return address if is_ours and (parts.path + "/").startswith(f"{AT}/") else ""
+    """Return an address if it is one of the console, else the empty text: no redirect elsewhere."""
+    split = urlsplit(address)
+    is_ours = not split.scheme and not split.netloc and "\\" not in address
+    return address if is_ours and (split.path + "/").startswith(f"{AT}/") else ""

@@ -1,20 +1,21 @@
-"""How the pipeline does, as a page shows it.
+"""The page of figures and charts about the pipeline.
 
 Owns: which figures and charts are shown, and the words beside them.
 Does not own: samples (sampling.py), shapes (charts.py), alerts (deploy/prometheus).
-Invariant: every figure says over which time it is; what is not known is said to be so.
+Invariant: every figure names the time that it covers; an unknown figure is shown as unknown.
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 from markupsafe import Markup
 
 from pipeline.api.console.charts import bar, columns, line
 from pipeline.api.console.dependencies import ConsoleDependencies
+from pipeline.api.console.history import Tone
 from pipeline.api.console.sampling import (
     EVERY_S,
     Reading,
@@ -30,26 +31,27 @@ from pipeline.observability.api_prometheus import READ_RESULTS
 from pipeline.observability.metrics import LATENCY_OBJECTIVE_S
 
 TARGET_SHARE: Final = 0.999
-"""Of inputs, readable within LATENCY_OBJECTIVE_S."""
+"""Target share of the inputs that are readable within LATENCY_OBJECTIVE_S."""
 
-_TONES: Final[Mapping[str, str]] = {
+ColumnTone = Tone | Literal["good2"]
+_TONES: Final[Mapping[str, ColumnTone]] = {
     "accepted": "good", "applied": "good2", "overlap": "notice", "exact": "quiet", "twin": "quiet",
     "repeated": "quiet", "collision": "bad", "dead_letter": "bad",
 }  # fmt: skip
-_ORDER: Final = ("good", "good2", "quiet", "notice", "bad")
+_ORDER: Final[tuple[ColumnTone, ...]] = ("good", "good2", "quiet", "notice", "bad")
 
 
 class Figure(msgspec.Struct, frozen=True):
-    """One figure: its name, value, what it is over, and whether it is well (good, bad, quiet)."""
+    """One figure: its name, its value, the time that it covers, and its tone."""
 
     name: str
     value: str
     over: str
-    tone: str = "quiet"
+    tone: Tone = "quiet"
 
 
 class Chart(msgspec.Struct, frozen=True):
-    """A chart with its words. `ends`: what stands below its left and right end."""
+    """A chart with its words; `ends` are the labels below its left and right end."""
 
     title: str
     said: str
@@ -67,7 +69,7 @@ class Lag(msgspec.Struct, frozen=True):
 
 
 class Worker(msgspec.Struct, frozen=True):
-    """One worker, as its own metrics have it."""
+    """One worker, by its own metrics."""
 
     url: str
     trouble: str
@@ -92,13 +94,13 @@ class Health(msgspec.Struct, frozen=True):
 
 
 def health_of(deps: ConsoleDependencies) -> Health:
-    """How it does now."""
+    """Make the page as of now."""
     if not deps.sampler.samples:
         deps.sampler.sample()
     samples = list(deps.sampler.samples)
     first, last = samples[0], samples[-1]
     over_s = (len(samples) - 1) * EVERY_S
-    minutes = deps.outcomes.recent.minutes()
+    minutes = deps.outcomes.latest_rows.minutes()
     verdicts: dict[str, int] = {}
     for _, counts in minutes:
         for verdict, count in counts.items():
@@ -160,7 +162,7 @@ def _figures(
 def _inputs(minutes: Sequence[tuple[int, Mapping[str, int]]]) -> Chart:
     stacks = []
     for _, counts in minutes:
-        by_tone = dict.fromkeys(_ORDER, 0.0)
+        by_tone: dict[ColumnTone, float] = dict.fromkeys(_ORDER, 0.0)
         for verdict, count in counts.items():
             by_tone[_TONES.get(verdict, "quiet")] += count
         stacks.append([by_tone[tone] for tone in _ORDER])
@@ -257,7 +259,7 @@ def _worker(one: WorkerSeen) -> Worker:
 
 
 def seconds(length_s: float) -> str:
-    """A length of time, short."""
+    """Write a length of time, short."""
     if length_s == float("inf"):
         return "an unknown time"
     if length_s < 1:

@@ -1,9 +1,9 @@
 """A user's calendar as a heat map.
 
-Owns: which cell each date has, what it is called, which years are drawn.
-Does not own: what a date is (core/reading.py), how a cell looks (static/console.css).
-Invariant: a year has a column for each week and a row for each weekday, Monday first; every date of
-the year from the user's first to today is a cell, and no other.
+Owns: the cell of each date, its name, which years are drawn.
+Does not own: the kind of a date (core/reading.py), how a cell looks (static/console.css).
+Invariant: a year has a column for each week and a row for each weekday, Monday first; the cells are
+the dates of the year from the user's first date to today.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,20 +20,20 @@ MONTHS: Final = (
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 )  # fmt: skip
 LEVELS: Final = (7, 21, 51)
-"""Days of a run from which a cell is a shade deeper."""
+"""Days of a run from which on a cell is one shade deeper."""
 
 
 OUTSIDE: Final = "outside"
-"""Stands for a date of the year that is before the first date or after today."""
+"""Stands for a date of the year before the first date or after today."""
 
 
 class Cell(msgspec.Struct, frozen=True):
     """One date.
 
     Attributes:
-        name: what it says to those who point at it, or do not see it.
-        level: 0 where it does not count, else 1 to 4 by its day of the run.
-        portal: title of the portal that was reached on it; empty without one.
+        name: the text for people who point at it or cannot see it.
+        level: 0 if the date does not count, else 1 to 4 by its day of the run.
+        portal: title of the portal that was reached on the date; empty without one.
     """
 
     date: date
@@ -55,8 +55,8 @@ class Year(msgspec.Struct, frozen=True):
     """One year.
 
     Attributes:
-        rows: a weekday each; None where the year has no date.
-        counts: dates by kind, those with nothing left out.
+        rows: one for each weekday; None where the year has no date.
+        counts: number of dates by kind, without those on which nothing happened.
     """
 
     year: int
@@ -66,22 +66,22 @@ class Year(msgspec.Struct, frozen=True):
 
     @property
     def summary(self) -> str:
-        """The year in one sentence."""
+        """Return the year in one sentence."""
         said = [f"{count} {kind}" for kind, count in self.counts.items()]
         return f"{self.year}: {', '.join(said)}" if said else f"{self.year}: nothing"
 
 
 def spelled_date(day: date) -> str:
-    """A date as people write it, the same everywhere."""
+    """Write a date for people, the same everywhere."""
     return f"{WEEKDAYS[day.weekday()]} {day.day} {MONTHS[day.month - 1]} {day.year}"
 
 
 def years_of(days: Sequence[Day], portals: Mapping[date, str], today: date) -> list[Year]:
-    """The years of some days, the latest first.
+    """Return the years of some days, the latest first.
 
     Args:
         days: consecutive dates, at least one.
-        portals: titles by the date on which each was reached.
+        portals: titles of portals by the date on which each was reached.
     """
     by_date = {day.local_date: day for day in days}
     first, last = days[0].local_date.year, days[-1].local_date.year

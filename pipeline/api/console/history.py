@@ -1,14 +1,14 @@
-"""What happened to a person's inputs, as rows.
+"""What happened to a person's inputs, as rows of a table.
 
-Owns: how an audit entry, an alert, a dead letter and a portal are told in a line, and where each
-lies in the log.
+Owns: the words for an audit entry, an alert, a dead letter and a portal, and their places in the
+log.
 Does not own: the index (index.py), why a day counts (ops/explain/explanation.py).
 Invariant: every row names the place of its input and its own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -25,32 +25,40 @@ from pipeline.core.records import (
 )
 
 PAGE: Final = 12
+"""Rows of a page."""
+
 TOPICS: Final = {
     "alerts": "reconciliation", "dead-letters": "deadletters", "audit": "audit",
 }  # fmt: skip
-"""What is listed on a person's page, by its name there."""
+"""The topics that are listed on a person's page, by the name of the list."""
 
-TONES: Final = {
+Tone = Literal["good", "quiet", "notice", "bad"]
+TONES: Final[Mapping[str, Tone]] = {
     "accepted": "good", "applied": "good", "overlap": "notice", "dead_letter": "bad",
     "collision": "bad",
 }  # fmt: skip
-"""How a verdict is coloured; others are quiet."""
+"""The tones of verdicts; other verdicts are quiet."""
+
+
+RowKind = Literal["audit", "alert", "dead-letter", "portal"]
 
 
 class Row(msgspec.Struct, frozen=True):
     """One record.
 
     Attributes:
-        kind: audit, alert, dead-letter or portal.
-        word: the verdict, reason or title. tone: good, quiet, notice or bad.
-        text: what a person wants to know. date: that it is about, where it is about one.
-        source: place of the input. published: its own.
+        word: the verdict, reason or title.
+        tone: decides the colour.
+        text: what a person wants to know.
+        date: the date that the record is about, if any.
+        source: the place of the input.
+        published: the place of the record itself.
     """
 
-    kind: str
+    kind: RowKind
     time_ms: Instant
     word: str
-    tone: str
+    tone: Tone
     text: str
     date: date | None
     source: str
@@ -58,26 +66,26 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Rows(msgspec.Struct, frozen=True):
-    """A page of rows; `before` begins the next, empty when there is none."""
+    """A page of rows; `before` begins the next page, and is empty on the last."""
 
     rows: Sequence[Row]
     before: str
 
 
 def place(topic: str, partition: int, offset: int) -> str:
-    """Where a record is in the log."""
+    """Return the place of a record in the log."""
     return f"{topic}[{partition}]@{offset}"
 
 
 def rows_of(
     outcomes: Outcomes, prefix: str, user_id: str, name: str, before: str = "", limit: int = PAGE
 ) -> Rows:
-    """What concerns a person, the newest first.
+    """Return the rows about a person, the newest first.
 
     Args:
-        prefix: of the topics.
-        name: one of TOPICS.
-        before: of the page before, hexadecimal; what is none begins at the newest.
+        prefix: the prefix of the topics.
+        name: the name of a list in TOPICS.
+        before: that of the previous page, hexadecimal; anything else begins at the newest row.
     """
     try:
         since = bytes.fromhex(before)
@@ -88,8 +96,8 @@ def rows_of(
 
 
 def row_of(entry: Entry, prefix: str) -> Row:
-    """An indexed record as a row."""
-    kind, word, tone, text, at = _told(entry.record, prefix)
+    """Put an indexed record into words."""
+    kind, word, tone, text, at = _words_of(entry.record, prefix)
     cause = entry.cause
     return Row(
         kind,
@@ -103,9 +111,9 @@ def row_of(entry: Entry, prefix: str) -> Row:
     )
 
 
-def _told(
+def _words_of(
     record: AuditEntry | ReconciliationAlert | DeadLetter | PortalUnlocked, prefix: str
-) -> tuple[str, str, str, str, date | None]:
+) -> tuple[RowKind, str, Tone, str, date | None]:
     if isinstance(record, AuditEntry):
         return (
             "audit",
@@ -115,12 +123,20 @@ def _told(
             _day(record.local_date),
         )
     if isinstance(record, ReconciliationAlert):
-        tone = {"error": "bad", "notice": "notice"}.get(record.severity, "quiet")
-        return "alert", record.verdict, tone, _alerted(record, prefix), _day(record.local_date)
+        return (
+            "alert",
+            record.verdict,
+            _SEVERITIES.get(record.severity, "quiet"),
+            _alerted(record, prefix),
+            _day(record.local_date),
+        )
     if isinstance(record, DeadLetter):
         return "dead-letter", record.reason, "bad", f"{record.stage}: {record.detail}", None
     text = f"day {record.cycle_day}, lap {record.lap + 1}; {len(record.field_keys)} Field Keys"
     return "portal", record.title, "good", text, day_of(record.reached_on)
+
+
+_SEVERITIES: Final[Mapping[str, Tone]] = {"error": "bad", "notice": "notice"}
 
 
 def _alerted(record: ReconciliationAlert, prefix: str) -> str:
@@ -141,8 +157,8 @@ def _alerted(record: ReconciliationAlert, prefix: str) -> str:
     return "; ".join(said)
 
 
-def _tone(record: AuditEntry) -> str:
-    """Of an entry; what looks well and is not, or rests on a guess, is to be noticed."""
+def _tone(record: AuditEntry) -> Tone:
+    """Return the tone of an entry: `notice` for a good one that was revoked or rests on a guess."""
     tone = TONES.get(record.verdict, "quiet")
     is_noticed = record.tz_assumed or (record.revoked_by and record.action != "revoke")
     return "notice" if tone == "good" and is_noticed else tone

@@ -1,9 +1,9 @@
-"""Finding people.
+"""Finds people.
 
 Owns: the search by id or its beginning, what a list of people shows of each.
 Does not own: the store (store.py), one person's page (person.py).
-Invariant: a search looks at no more than a page of users, however many the store has: users lie in
-it in the order of their ids.
+Invariant: a search reads at most a page of users, however many the store has, as the store has them
+in the order of their ids.
 """
 
 from collections.abc import Iterable
@@ -18,14 +18,15 @@ from pipeline.core.reading import today
 from pipeline.core.texts import ID_CHARS_MAX
 
 PAGE: Final = 24
+"""People of a page."""
 
 
 class Found(msgspec.Struct, frozen=True):
     """A page of people.
 
     Attributes:
-        exact: the person of that very id, who is the first of `people`.
-        next_after: the id after which the next page begins; empty when there is none.
+        exact: the person with exactly that id, who is the first of `people`.
+        next_after: the id after which the next page begins; empty on the last page.
     """
 
     people: list[Progress]
@@ -36,12 +37,12 @@ class Found(msgspec.Struct, frozen=True):
 def find(
     deps: Dependencies, wanted: str, after: str = "", limit: int = PAGE, tz: str | None = None
 ) -> Found:
-    """People whose id begins so, in the order of their ids.
+    """Find the people whose id begins with a text, in the order of their ids.
 
     Args:
-        wanted: an id or its beginning; empty: everybody.
-        after: where the page before ended.
-        tz: as `user_at_now`.
+        wanted: an id or its beginning; empty: all people.
+        after: `next_after` of the previous page.
+        tz: as in `user_at_now`.
     """
     if len(wanted) > ID_CHARS_MAX or len(after) > ID_CHARS_MAX:
         return Found([], None, "")
@@ -65,11 +66,11 @@ def find(
 def known(
     deps: Dependencies, user_ids: Iterable[str], limit: int = PAGE, tz: str | None = None
 ) -> list[Progress]:
-    """These people, those left out of whom nothing was published.
+    """Return the progress of some people; those about whom nothing was published are left out.
 
     Args:
         user_ids: may repeat.
-        tz: as `user_at_now`.
+        tz: as in `user_at_now`.
     """
     found: dict[str, Progress] = {}
     for user_id in user_ids:
@@ -83,13 +84,13 @@ def known(
 
 
 def user_at_now(deps: Dependencies, value: bytes, tz: str | None = None) -> UserNow:
-    """A user's record as it is to be read at this instant.
+    """Read a user's record as of now.
 
     Args:
-        tz: the zone that it is read in, by its canonical name; None: the user's own.
+        tz: canonical name of the zone in which it is read; None: the user's own.
 
     Raises:
-        NotPublishedError: the store holds what it should not.
+        NotPublishedError: the store has something that is not a progress record.
     """
     now_ms = deps.now_ms()
     record = deps.source.decode(value)

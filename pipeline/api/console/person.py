@@ -1,14 +1,14 @@
 """One person's page.
 
-Owns: what it shows, and from where: the calendar, the portals as a time line, the gallery.
-Does not own: the views themselves (views.py), what happened to their inputs (history.py).
-Invariant: a page of somebody with decades of practice is bounded: `YEARS` are drawn at once, and
-what is long is paged.
+Owns: what it shows: the calendar, the portals as a time line, the gallery.
+Does not own: the views themselves (views.py), what happened to the person's inputs (history.py).
+Invariant: the page is bounded even after decades of practice: it shows `YEARS` of the calendar, and
+long lists have pages.
 """
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -25,7 +25,7 @@ from pipeline.core.geometry.cycle import SPANS
 from pipeline.core.records import PortalUnlocked
 
 YEARS: Final = 2
-"""Years of the calendar that are drawn at once."""
+"""Years of the calendar on a page."""
 
 
 class Passed(msgspec.Struct, frozen=True):
@@ -33,7 +33,8 @@ class Passed(msgspec.Struct, frozen=True):
 
     Attributes:
         source: place of the input that unlocked it; empty where the history no longer has it.
-        published: place of the record that told it.
+        published: place of the record that published it.
+        keys: number of Field Keys that it granted.
     """
 
     portal: PortalSeen
@@ -50,17 +51,21 @@ class Grant(msgspec.Struct, frozen=True):
     keys: Sequence[FieldKey]
 
 
+DrawnState = Literal["complete", "begun", "ahead"]
+
+
 class Drawn(msgspec.Struct, frozen=True):
     """A figure of the gallery.
 
     Attributes:
-        state: complete, begun or ahead. frame: the furthest that was reached; 0 for none.
-        days: of a run that complete it. svg: address of the frame; empty for none.
+        frame: the furthest frame that was reached; 0 for none.
+        days: days of a run that complete the figure.
+        svg: address of the frame; empty without one.
     """
 
     slug: str
     title: str
-    state: str
+    state: DrawnState
     frame: int
     days: int
     svg: str
@@ -70,9 +75,9 @@ class Person(msgspec.Struct, frozen=True):
     """Everything on a page.
 
     Attributes:
-        record_place: of the published progress.
-        own: zone of the person, where the page reads in another.
-        older_year: the latest before those that are drawn; None when there is none.
+        record_place: place of the published progress.
+        own: the person's own zone, where the page reads in another.
+        older_year: the latest year before those on the page; None without one.
     """
 
     progress: Progress
@@ -91,11 +96,11 @@ class Person(msgspec.Struct, frozen=True):
 def person_of(
     deps: Dependencies, user_id: str, until_year: int, tz: str | None = None
 ) -> Person | None:
-    """A person; None of whom nothing was published.
+    """Make a person's page; None where nothing was published about them.
 
     Args:
-        tz: the zone that they are read in, by its canonical name; None: their own.
-        until_year: the calendar's latest year; one that is still to come is this year.
+        until_year: the calendar's latest year; a year in the future stands for this year.
+        tz: canonical name of the zone in which the person is read; None: their own.
     """
     held = deps.source.store.get(user_id)
     if held is None:
@@ -124,7 +129,7 @@ def person_of(
 def _calendar(
     deps: Dependencies, user: UserNow, portals: Sequence[Passed], until_year: int
 ) -> tuple[list[Year], int | None]:
-    """Some years, and the latest that is before them."""
+    """Return the years of a page, and the latest year before them."""
     dates = user.record.dates
     starts = [
         runs[0].start
@@ -147,7 +152,7 @@ def _calendar(
 
 def _passed(deps: Dependencies, user: UserNow) -> list[Passed]:
     entries, _ = deps.outcomes.of_user(user.record.user_id, ("portals",), limit=PAGE_MAX)
-    told = {
+    published_by_portal = {
         (entry.record.lap, entry.record.portal): (entry, entry.record)
         for entry in entries
         if isinstance(entry.record, PortalUnlocked)
@@ -156,8 +161,8 @@ def _passed(deps: Dependencies, user: UserNow) -> list[Passed]:
     for portal in deps.reads.views.portals(user).portals:
         source = published = ""
         keys = 0
-        if (portal.lap, portal.slug) in told:
-            entry, record = told[portal.lap, portal.slug]
+        if (portal.lap, portal.slug) in published_by_portal:
+            entry, record = published_by_portal[portal.lap, portal.slug]
             source = place(record.cause.topic, record.cause.partition, record.cause.offset)
             published = place(deps.settings.topic("portals"), entry.partition, entry.offset)
             keys = len(record.field_keys)
@@ -166,7 +171,7 @@ def _passed(deps: Dependencies, user: UserNow) -> list[Passed]:
 
 
 def _grants(keys: Keys, portals: Sequence[Passed]) -> list[Grant]:
-    """Keys by the portal that granted them, in the order in which portals were told."""
+    """Group keys by the portal that granted them, in the order of the portals."""
     by_portal: dict[tuple[int | None, str | None], list[FieldKey]] = {}
     for key in keys.granted:
         by_portal.setdefault((key.lap, key.portal), []).append(key)
@@ -179,13 +184,13 @@ def _grants(keys: Keys, portals: Sequence[Passed]) -> list[Grant]:
 
 
 def gallery_of(deps: Dependencies, user: UserNow) -> list[Drawn]:
-    """The thirteen figures as far as the user's longest run has drawn them."""
+    """Return the thirteen figures as far as the user's longest run has drawn them."""
     longest = user.now.standing.longest_days
     titles = {portal.figure: portal.title for portal in user.policy.portals}
     found, before = [], 0
     for slug, last in SPANS:
         frame = min(last, longest) if longest > before else 0
-        state = "ahead" if not frame else "complete" if longest >= last else "begun"
+        state: DrawnState = "ahead" if not frame else "complete" if longest >= last else "begun"
         svg = asset(deps.catalogue.asset_id(frame, user.record.variant)).svg if frame else ""
         title = titles.get(slug, slug.replace("-", " ").title())
         found.append(Drawn(slug, title, state, frame, last, svg))

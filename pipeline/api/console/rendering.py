@@ -1,10 +1,10 @@
-"""Templates to answers.
+"""Renders templates to answers.
 
-Owns: the template environment, what every page is given, how values are written, static files.
+Owns: the template environment, what every template can use, how values are written, static files.
 Does not own: what a page shows (the modules beside this one), who may see it (gate.py).
-Invariants: everything in a page is escaped; nothing in it is inline script or style, as the content
-security policy of the API allows neither; a static file's address changes with its bytes, so it may
-be kept for ever.
+Invariants: everything in a page is escaped; there is no inline script or style, as the API's
+content security policy allows neither; a static file's address changes with its bytes, so it may be
+cached for ever.
 """
 
 import hashlib
@@ -24,9 +24,13 @@ from pipeline.api.http.auth import ANYBODY, Principal
 from pipeline.core.texts import ID_CHARS_MAX
 
 HERE: Final = "pipeline.api.console"
+"""The package that has the templates and the static files."""
+
 AT: Final = "/console"
+"""Path of the console's root."""
+
 HTMX_VERSION: Final = "2.0.11"
-"""Of static/htmx.min.js, as it was released; its licence is beside it."""
+"""Version of static/htmx.min.js, which is unchanged; its licence is beside it."""
 
 _MEDIA: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _KEPT: Final = "public, max-age=31536000, immutable"
@@ -37,7 +41,8 @@ class StaticFile:
     """One file that pages name.
 
     Attributes:
-        address: path of its URL. content: its bytes.
+        address: path of its URL.
+        content: its bytes.
     """
 
     def __init__(self, name: str, content: bytes) -> None:
@@ -47,12 +52,12 @@ class StaticFile:
         self.media = next(m for end, m in _MEDIA.items() if name.endswith(end))
 
     def response(self) -> Response:
-        """The file."""
+        """Answer with the file."""
         return Response(self.content, headers={"Cache-Control": _KEPT}, media_type=self.media)
 
 
 def static_files() -> dict[str, StaticFile]:
-    """Every static file of the package, by name."""
+    """Read every static file of the package, by name."""
     found = {}
     for each in (files(HERE) / "static").iterdir():
         if any(each.name.endswith(end) for end in _MEDIA):
@@ -64,8 +69,8 @@ class Pages:
     """Renders pages.
 
     Args:
-        prefix: of the topics; places are shown without it.
-        now_ms: the time of day.
+        prefix: the prefix of the topics; places are shown without it.
+        now_ms: the time of day, ms since the epoch.
     """
 
     def __init__(self, prefix: str, now_ms: Callable[[], int]) -> None:
@@ -103,11 +108,11 @@ class Pages:
         status: int = 200,
         **shown: Any,
     ) -> Response:
-        """A page, or a part of one.
+        """Render a page, or a part of one.
 
         Args:
-            principal: who looks; None on the pages that anybody may see.
-            shown: what the template names.
+            principal: the viewer; None on the pages that anybody may see.
+            shown: the values that the template uses.
         """
         text = self._templates.get_template(template).render(
             principal=principal,
@@ -124,16 +129,16 @@ class Pages:
 
 
 def instant(instant_ms: int) -> str:
-    """An instant for a person, in UTC."""
+    """Write an instant for a person, in UTC."""
     moment = datetime.fromtimestamp(instant_ms / 1000, UTC)
     return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def ago(past_ms: int) -> str:
-    """How long ago, roughly.
+    """Write roughly how long ago something was.
 
     Args:
-        past_ms: negative is now.
+        past_ms: ms since then; a negative number is now.
     """
     for size_ms, unit in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")):
         if past_ms >= size_ms:
@@ -142,11 +147,11 @@ def ago(past_ms: int) -> str:
 
 
 def link(page: str, **query: str | int | date | None) -> str:
-    """The address of a page.
+    """Return the address of a page.
 
     Args:
-        page: below the console's root; empty: the root itself.
-        query: what is None or empty is left out.
+        page: its path below the console's root; empty: the root itself.
+        query: the parameters; None and empty values are left out.
     """
     given = {name: str(value) for name, value in query.items() if value not in (None, "")}
     address = f"{AT}/{page}" if page else AT

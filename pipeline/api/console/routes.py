@@ -1,8 +1,8 @@
 """The console's pages.
 
 Owns: which address shows which page.
-Does not own: what is on them (the modules beside this one), who may see them (gate.py).
-Invariants: every page is a GET that changes nothing; what a script asks for has the same address as
+Does not own: what the pages show (the modules beside this one), who may see them (gate.py).
+Invariants: every page is a GET that changes nothing; a script asks for parts at the same address as
 the page that works without scripts.
 """
 
@@ -42,15 +42,20 @@ _EVENTS: Final = Operation(
 _HOME: Final = Operation("home", "To the console", "console", {303: Answer("Elsewhere.", media="")})
 _AGAIN: Final = {"Retry-After": "2"}
 LATELY: Final = 6
+"""Max people who practised last that are shown."""
+
 LATELY_ENTRIES: Final = 500
-"""Of the audit, in which they are looked for."""
+"""Audit entries in which they are looked for."""
 
 DATE_MIN: Final = date_of(date(1, 1, 9))
+"""An explanation is of a later date than this."""
+
 DATE_MAX: Final = date_of(date(9999, 12, 1))
+"""An explanation is of an earlier date than this."""
 
 
 def console_routes(deps: ConsoleDependencies) -> list[ApiRoute]:
-    """Every page, and what pages need."""
+    """Return the routes of all pages, and of the files and streams that they use."""
     pages = Pages(deps.settings.topic_prefix, deps.now_ms)
     gate = Gate(deps, pages)
     shown = Console(deps, pages)
@@ -85,7 +90,7 @@ def console_routes(deps: ConsoleDependencies) -> list[ApiRoute]:
 
 
 class Console:
-    """The pages for those who may see them."""
+    """Answers with the pages."""
 
     def __init__(self, deps: ConsoleDependencies, pages: Pages) -> None:
         self._deps = deps
@@ -94,7 +99,7 @@ class Console:
         self._explainer = Explainer(deps)
 
     async def people(self, request: Request, principal: Principal) -> Response:
-        """The search."""
+        """Answer with the search for people."""
         deps = self._deps
         wanted = request.query_params.get("q", "").strip()
         after = request.query_params.get("after", "")
@@ -119,7 +124,7 @@ class Console:
         )
 
     async def person(self, request: Request, principal: Principal) -> Response:
-        """One person's page."""
+        """Answer with one person's page."""
         deps = self._deps
         user_id = user_of(request, "id")
         query = {"until": request.query_params.get("until", "9999")}
@@ -152,7 +157,7 @@ class Console:
         )
 
     async def history(self, request: Request, principal: Principal) -> Response:
-        """More of a list on a person's page."""
+        """Answer with more rows of a list on a person's page."""
         user_id = user_of(request, "user")
         name = request.query_params.get("name", "")
         if name not in TOPICS:
@@ -172,7 +177,7 @@ class Console:
         )
 
     async def live(self, request: Request, principal: Principal) -> Response:
-        """The tail."""
+        """Answer with the page of the live tail."""
         wanted = filter_of(request)
         after = self._deps.watch.end
         rows = self.tail.rows(wanted)
@@ -188,12 +193,12 @@ class Console:
         )
 
     async def health(self, request: Request, principal: Principal) -> Response:
-        """How it does."""
+        """Answer with the page of figures and charts."""
         template = "health_part.html" if "hx-request" in request.headers else "health.html"
         return self._pages.render(template, request, principal, health=health_of(self._deps))
 
     async def explain(self, request: Request, principal: Principal) -> Response:
-        """Why a day counts or not."""
+        """Answer with the page that explains why a day counts or not."""
         given = request.query_params.get("date", "")
         user_id = user_of(request, "user") if request.query_params.get("user") else ""
         day = self._day(given)
@@ -222,7 +227,7 @@ class Console:
             ) from error
 
     def _frame(self, user_id: str, day: date | None) -> Frame | None:
-        """The figure of a date."""
+        """Return the figure of a date."""
         held = self._deps.source.store.get(user_id) if user_id and day is not None else None
         if held is None or day is None:
             return None
@@ -246,10 +251,10 @@ class Console:
 
 
 def user_of(request: Request, name: str) -> str:
-    """The user id of a query.
+    """Read the user id of a query.
 
     Raises:
-        ProblemError: 400, there is none, or it cannot be one.
+        ProblemError: 400, there is none, or it is invalid.
     """
     user_id = request.query_params.get(name, "")
     if not is_id(user_id):
@@ -263,7 +268,7 @@ def user_of(request: Request, name: str) -> str:
 
 
 def _lately(deps: ConsoleDependencies, tz: str | None) -> list[Progress]:
-    """Those who practised last."""
+    """Return the people who practised last."""
     return known(deps, islice(deps.watch.people(), LATELY_ENTRIES), LATELY, tz)
 
 

@@ -1,9 +1,9 @@
-"""Metrics over the last minutes, of this process and of workers.
+"""Metrics of the last minutes, of this process and of workers.
 
-Owns: the samples in memory, asking workers for theirs, rates and ratios between samples.
+Owns: the samples in memory, scraping the workers, rates and ratios between samples.
 Does not own: the metrics (api_prometheus.py, metrics.py), how they are drawn (health.py,
 charts.py).
-Invariants: memory is bounded; a worker that does not answer is said to, and delays nothing else.
+Invariants: memory is bounded; a worker that does not answer is shown as such, and delays nothing.
 """
 
 import asyncio
@@ -19,9 +19,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from pipeline.observability.api_prometheus import ApiMetrics
 
 EVERY_S: Final = 5.0
+"""Seconds between two samples."""
+
 SAMPLES_MAX: Final = 180
+"""Max samples in memory."""
+
 _ANSWER_S_MAX: Final = 2.0
+"""Max seconds that a worker may take to answer."""
+
 _BYTES_MAX: Final = 4 << 20
+"""Max bytes of a worker's answer."""
+
 
 Labels = tuple[tuple[str, str], ...]
 Reading = Mapping[str, Mapping[Labels, float]]
@@ -32,7 +40,7 @@ class WorkerSeen:
     """A worker's latest answer.
 
     Attributes:
-        reading: empty while it does not answer; then `trouble` says why.
+        reading: empty while the worker does not answer; then `trouble` says why.
     """
 
     def __init__(self, url: str) -> None:
@@ -46,7 +54,7 @@ class Sampler:
     """A service: samples this process, and workers, every `EVERY_S`.
 
     Args:
-        worker_urls: of their /metrics; may be empty.
+        worker_urls: addresses of the workers' /metrics; may be empty.
     """
 
     def __init__(self, metrics: ApiMetrics, worker_urls: Sequence[str]) -> None:
@@ -93,7 +101,7 @@ async def _ask(client: httpx2.AsyncClient, worker: WorkerSeen) -> None:
 
 
 def reading_of(families: Iterable[Family]) -> Reading:
-    """Values by sample name and labels; ours only."""
+    """Return our metrics by sample name and labels."""
     found: dict[str, dict[Labels, float]] = {}
     for family in families:
         if not family.name.startswith("awaway_"):
@@ -105,21 +113,21 @@ def reading_of(families: Iterable[Family]) -> Reading:
 
 
 def total(reading: Reading, name: str, **labels: str) -> float:
-    """The sum over the series that have these labels; 0 without any."""
+    """Return the sum of the series that have these labels; 0 without any."""
     wanted = set(labels.items())
     series = reading.get(name, {})
     return sum(value for given, value in series.items() if wanted.issubset(given))
 
 
 def grown(before: Reading, after: Reading, name: str, **labels: str) -> float:
-    """By how much a counter grew; from 0 where it began anew."""
+    """Return by how much a counter grew; a counter that was reset grew from 0."""
     now = total(after, name, **labels)
     was = total(before, name, **labels)
     return now - was if now >= was else now
 
 
 def buckets(reading: Reading, name: str) -> list[tuple[float, float]]:
-    """A histogram's upper bounds and cumulative counts, ascending; infinity is last."""
+    """Return a histogram's upper bounds and cumulative counts, ascending; infinity is last."""
     sums: dict[float, float] = {}
     for labels, value in reading.get(f"{name}_bucket", {}).items():
         bound = float(dict(labels)["le"])
@@ -128,7 +136,7 @@ def buckets(reading: Reading, name: str) -> list[tuple[float, float]]:
 
 
 def quantile(cumulative: Sequence[tuple[float, float]], share: float) -> float | None:
-    """The bound below which a share of the values lies; None without values."""
+    """Return the bound below which a share of the values is; None without values."""
     if not cumulative or not cumulative[-1][1]:
         return None
     wanted = share * cumulative[-1][1]

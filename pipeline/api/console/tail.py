@@ -1,10 +1,10 @@
-"""The live tail, as server-sent events.
+"""The live tail of all events, as server-sent events.
 
 Owns: the stream of rows to a browser, its filter, when it ends.
-Does not own: the events (watch.py), the page (routes.py), a user's own stream (live.py).
-Invariants: a browser that resumes gets what is still in memory and is told how much is not; what
-is sent at once is bounded, so no page drowns. A stream ends with its token, with the process, and
-after `api_stream_s_max`; the number of tails is bounded.
+Does not own: the events (watch.py), the page (routes.py), a user's own stream (api/live/).
+Invariants: a browser that resumes gets the events that are still in memory, and the number of those
+that are not; what is sent at once is bounded, so no page is flooded. A stream ends with its token,
+with the process, and after `api_stream_s_max`; the number of tails is bounded.
 """
 
 import asyncio
@@ -27,10 +27,20 @@ from pipeline.api.http.problems import ProblemError
 from pipeline.core.texts import is_id
 
 TAILS_MAX: Final = 100
+"""Max tails at the same time."""
+
 ROWS_AT_ONCE: Final = 100
+"""Max rows of one event."""
+
 PAGE_ROWS: Final = 60
+"""Rows that the page begins with."""
+
 _EVERY_S: Final = 0.5
+"""Seconds between two looks for new events."""
+
 _SEND_S_MAX: Final = 10.0
+"""Max seconds that one write to a browser may take."""
+
 _RETRY: Final = b"retry: 2000\n\n"
 _HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -41,24 +51,24 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Filter(msgspec.Struct, frozen=True):
-    """Which events are shown; `user` is empty for everybody's."""
+    """Which events are shown; `user` is empty for all users."""
 
     kinds: frozenset[str]
     user: str
 
     @property
     def query(self) -> str:
-        """As a query, so that the address of a page can be passed on."""
+        """Return the filter as a query, so that people can share the address of a page."""
         kinds = [kind for kind in KINDS if kind in self.kinds]
         given = [("kind", kind) for kind in kinds] if len(kinds) < len(KINDS) else []
         return urlencode([*given, *([("user", self.user)] if self.user else [])])
 
 
 def filter_of(request: Request) -> Filter:
-    """The filter of a query; every kind where none is named.
+    """Read the filter of a query; without a kind, every kind is shown.
 
     Raises:
-        ProblemError: 400, a kind or an id that cannot be one.
+        ProblemError: 400, there is no such kind, or the id is invalid.
     """
     given = frozenset(request.query_params.getlist("kind"))
     user = request.query_params.get("user", "").strip()
@@ -77,12 +87,12 @@ class Tail:
         self._count = 0
 
     def rows(self, wanted: Filter) -> list[dict[str, Any]]:
-        """The latest rows, the newest first."""
+        """Return the latest rows, the newest first."""
         events = self._watch.last(wanted.kinds, wanted.user, PAGE_ROWS)
         return list(reversed(_rows(self._watch, events)))
 
     async def events(self, request: Request, principal: Principal) -> Response:
-        """The stream."""
+        """Answer with the stream."""
         wanted = filter_of(request)
         if self._count >= TAILS_MAX or self._deps.stopping.is_set():
             raise ProblemError(503, "too-many-streams", "Too many streams", "try again later")
@@ -93,7 +103,7 @@ class Tail:
         return _Answer(self, wanted, since, max(1.0, min(settings.api_stream_s_max, left_s)))
 
     async def send(self, wanted: Filter, since: int, send: Send) -> None:
-        """Send rows until it is cancelled."""
+        """Send rows until the task is cancelled."""
         self._count += 1
         try:
             await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS]})
@@ -155,7 +165,6 @@ async def _send(send: Send, text: bytes, *, more: bool = True) -> None:
 
 
 def _rows(watch: Watch, events: list[Event]) -> list[dict[str, Any]]:
-    told = (watch.tell(event) for event in events)
     return [
         {
             "number": one.number,
@@ -168,11 +177,10 @@ def _rows(watch: Watch, events: list[Event]) -> list[dict[str, Any]]:
             "text": one.text,
             "source": one.source.removeprefix(watch.prefix),
         }
-        for one in told
-        if one is not None
+        for one in map(watch.line_of, events)
     ]
 
 
 def kinds_shown(wanted: Filter) -> Mapping[str, bool]:
-    """Every kind, and whether it is shown."""
+    """Return for every kind whether it is shown."""
     return {kind: kind in wanted.kinds for kind in KINDS}

@@ -1,36 +1,39 @@
-"""What has happened lately, to whomever.
+"""The latest events of all users.
 
-Owns: the last events in memory, what it begins with after a restart.
-Does not own: reading the topics (index.py, hub.py), what is kept on disk (recent.py), the
+Owns: the latest events in memory, and which events they begin with after a restart.
+Does not own: reading the topics (index.py, hub.py), what is kept on disk (latest_rows.py), the
 stream to a browser (tail.py).
-Invariants: memory is bounded, and what comes from the index cannot push out what comes from the
-streamed topics, nor the other way round. Events have numbers that only grow; who reads on from a
-number gets every later event that is still there, and learns how many are not.
+Invariants: memory is bounded, and events of the index never push out events of the streamed topics,
+nor the other way round. The number of an event only grows; a reader that goes on from a number gets
+every later event that is still in memory, and learns how many are not.
 
-Threads: the one that indexes outcomes and the event loop add, each to a deque of its own; the event
-loop reads. One lock keeps numbers in the order in which they can be seen, so nobody reads past one.
+Threads: the thread that indexes outcomes and the event loop each add to a deque of their own; the
+event loop reads. One lock makes events visible in the order of their numbers, so no reader skips
+one.
 """
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import count, takewhile
 from operator import attrgetter
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, get_args
 
-from pipeline.api.console.history import place, row_of
+from pipeline.api.console.history import Tone, place, row_of
 from pipeline.api.live.events import EventTexts, Streamed
 from pipeline.api.outcomes.rows import Entry
 from pipeline.core.records import GeometryUpdated, Instant, ProgressUpdated
 
 EVENTS_MAX: Final = 2_000
-"""Of the index, and as many of the streamed topics."""
+"""Max events of the index in memory, and as many of the streamed topics."""
 
-_STREAMED: Final = {0: "progress", 2: "geometry"}
-"""What is taken from the streamed topics; portals come from the index."""
+EventKind = Literal["audit", "portal", "progress", "geometry", "alert", "dead-letter"]
 
-KINDS: Final = ("audit", "portal", "progress", "geometry", "alert", "dead-letter")
-_KIND_OF_TOPIC: Final = {
+_STREAMED: Final[Mapping[int, EventKind]] = {0: "progress", 2: "geometry"}
+"""Kinds of events by streamed topic; portals come from the index."""
+
+KINDS: Final[tuple[EventKind, ...]] = get_args(EventKind)
+_KIND_OF_TOPIC: Final[Mapping[str, EventKind]] = {
     "audit": "audit", "portals": "portal", "reconciliation": "alert", "deadletters": "dead-letter",
 }  # fmt: skip
 
@@ -43,36 +46,37 @@ class Event(NamedTuple):
     """
 
     number: int
-    kind: str
+    kind: EventKind
     user: str
     partition: int
     content: Entry | Streamed
 
     @property
     def time_ms(self) -> Instant:
+        """Return the time of the record, ms since the epoch."""
         return self.content.time_ms
 
 
-class Told(NamedTuple):
-    """An event for a person; as rows of history.py have it."""
+class Line(NamedTuple):
+    """An event in words for a person, like a row of history.py."""
 
     number: int
-    kind: str
+    kind: EventKind
     user: str
     time_ms: Instant
     word: str
-    tone: str
+    tone: Tone
     text: str
     source: str
 
 
 class Watch:
-    """The last events.
+    """The latest events.
 
     Args:
-        prefix: of the topics.
+        prefix: the prefix of the topics.
         texts: decodes streamed records.
-        now_ms: the time of day.
+        now_ms: the time of day, ms since the epoch.
     """
 
     def __init__(self, prefix: str, texts: EventTexts, now_ms: Callable[[], int]) -> None:
@@ -87,17 +91,17 @@ class Watch:
         self._before: list[Event] | None = []
 
     def begin(self, entries: Iterable[tuple[str, Entry]]) -> None:
-        """Begin with what was indexed before the start, the newest last."""
+        """Add what was indexed before the start, the newest last."""
         for user, entry in entries:
             self.indexed(user, entry)
 
     def indexed(self, user: str, entry: Entry) -> None:
-        """A record of the outcomes was indexed."""
+        """Add a record of the outcomes that was indexed."""
         kind = _KIND_OF_TOPIC[entry.topic]
         self._add(self._indexed, Event(0, kind, user, entry.partition, entry))
 
     def streamed(self, key: bytes, partition: int, one: Streamed) -> None:
-        """A record of the streamed topics came."""
+        """Add a record of the streamed topics."""
         kind = _STREAMED.get(one.topic)
         if kind is None:
             return
@@ -109,7 +113,7 @@ class Watch:
         self._add(self._streamed, event)
 
     def streamed_to_end(self) -> None:
-        """What was streamed before the start has come, partition by partition: put it in order."""
+        """Put the records from before the start in order, as they came partition by partition."""
         before, self._before = self._before or [], None
         for one in sorted(before, key=attrgetter("time_ms"))[-EVENTS_MAX:]:
             self._add(self._streamed, one)
@@ -119,25 +123,26 @@ class Watch:
             events.append(event._replace(number=next(self._numbers)))
 
     def place(self, number: int) -> str:
-        """A number as it is told to a browser: another process's numbers are others."""
+        """Return the name of a number for a browser; another process has other names."""
         return f"{self._epoch}-{number}"
 
     @property
     def end(self) -> str:
-        """The place after everything that came."""
+        """Return the place after all events."""
         return self.place(max((one.number for one in self._after(0)), default=0))
 
     def number_of(self, given: str) -> int:
-        """The number of a place; 0 of what is none of ours: then everything is later."""
+        """Return the number of a place; 0 for a foreign place, so that every event is later."""
         epoch, _, number = given.partition("-")
         is_ours = epoch == self._epoch and number.isascii() and number.isdigit()
         return int(number) if is_ours and len(number) < 19 else 0
 
     def last(self, kinds: frozenset[str], user: str, limit: int) -> list[Event]:
-        """The latest events by their time, the newest last.
+        """Return the latest events by their time, the newest last.
 
         Args:
-            kinds: of KINDS. user: an id; empty: everybody's.
+            kinds: the kinds that are wanted, of KINDS.
+            user: the id of a user; empty: all users.
         """
         found = [one for one in self._after(0) if _fits(one, kinds, user)]
         return sorted(found, key=attrgetter("time_ms"))[-limit:]
@@ -145,10 +150,10 @@ class Watch:
     def since(
         self, number: int, kinds: frozenset[str], user: str, limit: int
     ) -> tuple[list[Event], int, int]:
-        """Events above a number, the newest last, at most `limit`.
+        """Return the events above a number, the newest last, at most `limit`.
 
         Returns:
-            The events, the number to read on from, and how many are left out.
+            The events, the number to go on from, and how many events are left out.
         """
         later = self._after(number)
         if not later:
@@ -159,19 +164,19 @@ class Watch:
         return found[-limit:], last, max(0, len(found) - limit) + gone
 
     def people(self) -> Iterator[str]:
-        """Users of the latest audit entries, the newest first; they repeat."""
+        """Return the users of the latest audit entries, the newest first; users repeat."""
         with self._lock:
             found = _above(0, self._indexed)
         for one in found:
             if one.kind == "audit" and one.user:
                 yield one.user
 
-    def tell(self, event: Event) -> Told | None:
-        """An event for a person; None of a record that is none of ours."""
+    def line_of(self, event: Event) -> Line:
+        """Put an event into words."""
         content = event.content
         if isinstance(content, Entry):
             row = row_of(content, self.prefix)
-            return Told(
+            return Line(
                 *(event.number, event.kind, event.user, row.time_ms, row.word, row.tone),
                 *(row.text, row.source),
             )
@@ -179,13 +184,13 @@ class Watch:
         word, text = _streamed(record)
         topic = f"{self.prefix}{event.kind}"
         source = place(topic, event.partition, content.offset)
-        tone = "quiet" if content.value is not None else "notice"
-        return Told(
+        tone: Tone = "quiet" if content.value is not None else "notice"
+        return Line(
             *(event.number, event.kind, event.user, content.time_ms, word, tone, text, source)
         )
 
     def _after(self, number: int) -> list[Event]:
-        """Events above a number, by their numbers."""
+        """Return the events above a number, in the order of their numbers."""
         with self._lock:
             found = [_above(number, events) for events in (self._indexed, self._streamed)]
         return sorted(found[0] + found[1], key=attrgetter("number"))

@@ -1,10 +1,9 @@
-"""In which zone a page reads people.
+"""The zone in which a page reads people.
 
-Owns: the viewer's choice, as the address has it, and what a page says of it.
-Does not own: what is understood as a zone (core/zones.py), what today is in one (core/reading.py).
-Invariants: the choice is in the address and nowhere else, so a link shows others what its sender
-saw; a page always says in which zone it reads, and one that nobody knows is complained of, never
-passed over.
+Owns: the viewer's choice, as the address has it, and what a page says about it.
+Does not own: which zones there are (core/zones.py), what today is in one (core/reading.py).
+Invariants: the choice is in the address alone, so a link shows others what its sender saw; a page
+always names the zone in which it reads, and complains about an unknown one.
 """
 
 from datetime import date
@@ -20,12 +19,12 @@ from pipeline.core.streak import today_of
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """The viewer's.
+    """The viewer's choice of a zone.
 
     Attributes:
-        tz: a zone's canonical name; None: each person is read in their own.
-        given: as it was typed; empty where it is `tz` or nothing.
-        complaint: why nobody knows what was typed; empty where that is not so.
+        tz: canonical name of the zone; None: each person is read in their own.
+        given: the text that was typed, if it is no zone; else empty.
+        complaint: why the text is no zone; else empty.
     """
 
     tz: str | None = None
@@ -34,7 +33,7 @@ class Choice(msgspec.Struct, frozen=True):
 
     @property
     def status(self) -> int:
-        """Of a page that is shown in spite of it."""
+        """Return the HTTP status of the page."""
         return 400 if self.complaint else 200
 
 
@@ -46,7 +45,7 @@ class Own(msgspec.Struct, frozen=True):
 
 
 def choice_of(request: Request) -> Choice:
-    """The choice that an address holds; an empty one is none, as a form sends it."""
+    """Read the choice from an address; an empty one, as forms send it, is no choice."""
     given = request.query_params.get("tz", "")
     if not given:
         return Choice()
@@ -57,7 +56,7 @@ def choice_of(request: Request) -> Choice:
 
 
 def own_of(deps: Dependencies, user: UserNow) -> Own | None:
-    """A person's own zone where it is known and another than the page reads in."""
+    """Return a person's own zone if it is known and not the one in which the page reads."""
     record = user.record
     if not record.tz_known or record.tz == user.now.tz:
         return None

@@ -1,1 +1,1 @@
-"""Completions on their way from a request to the log."""
+"""Takes completions from a request to the log."""

@@ -1,19 +1,19 @@
-"""Completions on their way from a request to the log.
+"""Sends the completions of a request to the log.
 
-Owns: sending each content of an id once, as far as this process knows; what is told of each item.
-Does not own: HTTP (ingest.py), what is refused at the door (receiving.py), the producer
-(producing.py), the index (index.py).
+Owns: sending each content of an id once, as far as this process knows; the answer for each item.
+Does not own: HTTP (routes/ingest.py), what is refused before it is sent (receiving.py), the
+producer (producing.py), the index (index.py).
 
 Invariants:
-- Records are keyed by their user, in the partition where every client's would be, with the bytes
-  that were sent; so it does not matter to the pipeline which way a completion came.
-- A repeat of what this process sent within the history is answered with the first answer and not
-  sent again, so a phone that tries twice raises no alert. What was sent with a warning is not
-  remembered: the log may have rejected it for its instant, and the same may count when it comes
-  again. Another process, or one that lost its
-  index, does not know: it sends the repeat on, and the pipeline calls it an exact duplicate, which
-  counts once and is reported at the lowest severity. The same id with other content is always sent
-  on: that is a collision, which somebody has to hear of.
+- A record has its user as key, the partition that every client would choose, and the bytes that
+were
+  sent; so the pipeline treats a completion the same whichever way it came.
+- A repeat of what this process sent within the history gets the first answer and is not sent again,
+  so a phone that tries twice raises no alert. A completion that was sent with a warning is not
+  remembered: the pipeline may have rejected it for its instant, and it may count when it comes
+  again. Another process, or one that lost its index, sends the repeat on; the pipeline calls that
+  an exact duplicate, which counts once and is reported at the lowest severity. The same id with
+  other content is always sent on: that is a collision, which somebody has to hear of.
 """
 
 import asyncio
@@ -44,9 +44,12 @@ from pipeline.core.rulebook import PolicyBook
 NOT_ACKNOWLEDGED: Final = "not_acknowledged"
 TOO_LARGE: Final = "too_large"
 FORBIDDEN: Final = "forbidden"
-"""Reasons that are told over HTTP only; the others are those of dead letters."""
+"""Reasons that only HTTP answers have; all others are those of dead letters."""
 
 _log: Final = structlog.get_logger("awaway.api.ingest")
+
+
+ItemStatus = Literal["recorded", "refused", "failed"]
 
 
 class CompletionIn(msgspec.Struct, frozen=True):
@@ -77,7 +80,7 @@ class Item(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     """
 
     index: int
-    status: Literal["recorded", "refused", "failed"]
+    status: ItemStatus
     completion_id: str | None = None
     user_id: str | None = None
     position: Position | None = None
@@ -128,7 +131,7 @@ class Intake:
         """Judge and send the items of a request.
 
         Raises:
-            ProblemError: 413, it is more than is ever taken at once; 429 or 503, nothing was sent.
+            ProblemError: 413, there are too many items; 429 or 503, nothing was sent.
         """
         now_ms = self._now_ms()
         policy = self._policies.at(now_ms)
@@ -157,11 +160,11 @@ class Intake:
 
     def _send(self, one: Received, headers: Headers) -> "asyncio.Future[Acknowledged] | Fault":
         completion = one.completion
-        place = (completion.user_id, completion.completion_id)
-        going = self._going.get((*place, one.digest))
+        ids = (completion.user_id, completion.completion_id)
+        going = self._going.get((*ids, one.digest))
         if going is not None:
             return going
-        receipt = self._outcomes.receipt(*place)
+        receipt = self._outcomes.receipt(*ids)
         if receipt is not None and receipt.digest == one.digest:
             known = asyncio.get_running_loop().create_future()
             known.set_result(Acknowledged(receipt.partition, receipt.offset))
@@ -172,18 +175,18 @@ class Intake:
             return Fault(NOT_ACKNOWLEDGED, f"{error}; send it again")
         except RecordRefusedError as error:
             return _refused(error)
-        self._going[(*place, one.digest)] = answer
-        answer.add_done_callback(lambda done: self._settled(place, one, done))
+        self._going[(*ids, one.digest)] = answer
+        answer.add_done_callback(lambda done: self._on_acknowledged(ids, one, done))
         return answer
 
-    def _settled(
-        self, place: tuple[str, str], one: Received, done: "asyncio.Future[Acknowledged]"
+    def _on_acknowledged(
+        self, ids: tuple[str, str], one: Received, done: "asyncio.Future[Acknowledged]"
     ) -> None:
-        self._going.pop((*place, one.digest), None)
+        self._going.pop((*ids, one.digest), None)
         if one.warning is not None or done.cancelled() or done.exception() is not None:
             return
         receipt = Receipt(one.digest, *done.result(), self._now_ms())
-        self._outcomes.remember(*place, receipt)
+        self._outcomes.remember(*ids, receipt)
 
     async def _item(
         self, index: int, one: Received | Fault, sent: "asyncio.Future[Acknowledged] | Fault"
@@ -191,34 +194,34 @@ class Intake:
         if isinstance(one, Fault):
             return Item(index=index, status="refused", error=one)
         completion = one.completion
-        told = Item(
+        item = Item(
             index=index,
             status="failed",
             completion_id=completion.completion_id,
             user_id=completion.user_id,
         )
         if isinstance(sent, Fault):
-            return _without_place(told, sent)
+            return _not_recorded(item, sent)
         try:
             at = await asyncio.shield(sent)
         except NotAcknowledgedError as error:
             fault = Fault(NOT_ACKNOWLEDGED, f"{error}; send it again, it counts once")
-            return _without_place(told, fault)
+            return _not_recorded(item, fault)
         except RecordRefusedError as error:
-            return _without_place(told, _refused(error))
+            return _not_recorded(item, _refused(error))
         position = Position(self._completions.topic, at.partition, at.offset)
         url = status_url(completion.user_id, completion.completion_id, position)
-        return replace(told, status="recorded", position=position, url=url, warning=one.warning)
+        return replace(item, status="recorded", position=position, url=url, warning=one.warning)
 
 
 def status_url(user_id: str, completion_id: str, position: Position) -> str:
-    """Where a completion's status is; the position tells every server that it was sent."""
+    """Return the address of a completion's status; with the position any server can look it up."""
     path = completion_path(user_id, completion_id)
     return f"{path}?position={position.partition}-{position.offset}"
 
 
 def _permitted(one: Received | Fault, principal: Principal) -> Received | Fault:
-    """What was judged, or the refusal of what is not for this principal to send."""
+    """Return what was judged, or the refusal of an item that this principal may not send."""
     if isinstance(one, Received):
         try:
             check(principal, one.completion.user_id, COMPLETIONS_WRITE)
@@ -232,11 +235,10 @@ def _refused(error: RecordRefusedError) -> Fault:
     return Fault(error.reason, f"{what} the brokers take, as it is sent: {error.why}")
 
 
-def _without_place(told: Item, error: Fault) -> Item:
-    """An item that is not in the log."""
-    status: Literal["failed", "refused"]
-    status = "failed" if error.reason == NOT_ACKNOWLEDGED else "refused"
-    return replace(told, status=status, error=error)
+def _not_recorded(item: Item, error: Fault) -> Item:
+    """Complete an item that is not in the log."""
+    status: ItemStatus = "failed" if error.reason == NOT_ACKNOWLEDGED else "refused"
+    return replace(item, status=status, error=error)
 
 
 def _busy(error: BusyError | NotAcknowledgedError) -> ProblemError:

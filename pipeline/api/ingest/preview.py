@@ -1,17 +1,16 @@
-"""What the pipeline would say of completions, if they were sent now.
+"""Tells what the pipeline would say of completions, if they were sent now.
 
-Owns: `POST /v1/completions?dry_run=true`: what is known of the users, put before the items.
-Does not own: the judgement (ops/validate/verdicts.py), which items there are and who may
-(ingest.py).
+Owns: `POST /v1/completions?dry_run=true`: the state of the users to which the items are applied.
+Does not own: the verdicts (ops/validate/verdicts.py), reading the request (routes/ingest.py).
 Invariant: nothing is sent, indexed or remembered.
 
-A user's state is what the store of progress has; the window is made again from the completions
+A user's state comes from the store of progress. The dedupe window is rebuilt from the completions
 that counted, by the index of outcomes and the log, as far as the latest `REMEMBERED_MAX` audit
-entries of a user tell. So an answer is as new as the store and the index, and a repeat of something
-older than they reach is not seen.
+entries of a user go. So an answer is as new as the store and the index, and a repeat of something
+older than the window that was rebuilt is not seen.
 
-The log is read once for a request, by a few requests at once; as many as `WAITING_MAX` wait for
-their turn, and who comes on top of them is told to come again.
+Each request reads the log once, and a few requests do so at once. Up to `WAITING_MAX` requests wait
+for their turn; further ones are told to come again.
 """
 
 import asyncio
@@ -33,6 +32,7 @@ from pipeline.api.reads.materialise import Materialiser
 from pipeline.api.reads.store import HEAD
 from pipeline.codec import json_inputs
 from pipeline.codec.errors import DecodeError, RegistryUnavailableError
+from pipeline.core.enumerations import COUNTED
 from pipeline.core.outcome import World
 from pipeline.core.records import (
     AuditEntry,
@@ -50,12 +50,19 @@ from pipeline.ops.validate.verdicts import Entry as Input
 from pipeline.ops.validate.verdicts import Said, Validator
 
 ITEMS_MAX: Final = 100
+"""Max completions of a dry run."""
+
 USERS_MAX: Final = 10
-"""Of one request: of each of them up to `REMEMBERED_MAX` inputs are read from the log."""
+"""Max users of a dry run."""
 
 REMEMBERED_MAX: Final = 200
+"""Max inputs of a user that are read from the log."""
+
 AT_ONCE: Final = 2
+"""Max dry runs that read the log at the same time."""
+
 WAITING_MAX: Final = 16
+"""Max dry runs that wait or read."""
 
 
 class DryRun(msgspec.Struct, frozen=True):
@@ -66,7 +73,7 @@ class DryRun(msgspec.Struct, frozen=True):
 
 
 class _Decoder:
-    """JSON alone, as it comes over HTTP."""
+    """Decodes JSON only, which is the form of a request."""
 
     def __init__(self) -> None:
         self.ignored_fields = 0
@@ -109,11 +116,11 @@ class Preview:
         self._waiting = 0
 
     async def judge(self, values: Sequence[bytes], principal: Principal) -> DryRun:
-        """What would be said of the items of a request.
+        """Judge the items of a request.
 
         Raises:
-            ProblemError: 403, one is another user's, or the token may not read what the answer
-                tells; 413, too many; 503, what is known of the users cannot be asked for.
+            ProblemError: 403, an item is another user's, or the token may not read what the answer
+                shows; 413, there are too many; 503, the state of the users cannot be read.
         """
         if len(values) > ITEMS_MAX:
             raise ProblemError(
@@ -134,9 +141,9 @@ class Preview:
                 f"a dry run may be about {USERS_MAX} users, not {len(users)}",
             )
         if not self._source.is_usable:
-            raise _away("the store of progress is not loaded yet")
+            raise _not_known("the store of progress is not loaded yet")
         if self._waiting >= WAITING_MAX:
-            raise _away("too many dry runs are waiting")
+            raise _not_known("too many dry runs are waiting")
         self._waiting += 1
         try:
             async with self._turn:
@@ -161,17 +168,17 @@ class Preview:
         return DryRun(True, tuple([validator.judge(one) for one in inputs]))
 
     def _audited(self, user_id: str) -> list[AuditEntry]:
-        """What was decided of a user, in its order, as far back as is known."""
+        """Return the latest audit entries of a user, the oldest first."""
         found, _ = self._outcomes.of_user(user_id, ("audit",), limit=REMEMBERED_MAX)
         records = [entry.record for entry in reversed(found)]
         return [record for record in records if isinstance(record, AuditEntry)]
 
     def _remember(self, validator: Validator, counted: Sequence[Cause]) -> None:
-        """Have the window hold what counted, of each user in its order."""
+        """Put the inputs that counted into the window, in the order of each user."""
         try:
             there = self._inputs.read([place_of(cause) for cause in counted])
         except (UnreadableLogError, RegistryUnavailableError) as error:
-            raise _away(f"what counted before cannot be read: {error}") from error
+            raise _not_known(f"what counted before cannot be read: {error}") from error
         for cause in counted:
             sent = there.get(place_of(cause))
             if sent is not None and isinstance(sent.record, PracticeCompleted):
@@ -187,7 +194,7 @@ def _users(values: Iterable[bytes]) -> Iterable[str]:
 
 
 def _revocations(entries: Iterable[AuditEntry]) -> dict[LocalDate, list[str]]:
-    """Requests that revoked a date; what was withdrawn of them is not told here."""
+    """Return the requests that revoked each date; the audit does not say which were withdrawn."""
     found: dict[LocalDate, list[str]] = {}
     for record in entries:
         is_carried_out = record.action == "revoke" and record.verdict == "applied"
@@ -198,11 +205,9 @@ def _revocations(entries: Iterable[AuditEntry]) -> dict[LocalDate, list[str]]:
 
 def _counted(record: AuditEntry, since: Instant) -> bool:
     return (
-        record.action == "completion"
-        and record.verdict in ("accepted", "overlap")
-        and record.append_time >= since
+        record.action == "completion" and record.verdict in COUNTED and record.append_time >= since
     )
 
 
-def _away(why: str) -> ProblemError:
+def _not_known(why: str) -> ProblemError:
     return ProblemError(503, "not-known", "Not known", why, headers={"Retry-After": "2"})

@@ -1,16 +1,16 @@
-"""Completions on their way to the brokers.
+"""Produces completions to the brokers.
 
-Owns: the producer, how many records may be in flight, how long the brokers may take, what an
-acknowledgement is.
-Does not own: what is a completion (ingest.py), HTTP.
+Owns: the producer, how many records may be in flight, how long the brokers may take, what counts as
+an acknowledgement.
+Does not own: what a completion is (receiving.py), HTTP.
 Invariants: a record counts as recorded only when all in-sync replicas have it (acks=all), and the
-producer is idempotent, so that its own retries append it once. Records and bytes in flight are
+producer is idempotent, so its own retries append the record once. Records and bytes in flight are
 bounded.
 A record that was not acknowledged may be in the log all the same: sending it again is safe, because
 the pipeline counts a completion once.
-A record is refused for good only when the brokers refused it by itself: they judge a whole batch,
-and one that is too large or invalid has its neighbours refused with it. Those are sent once more,
-each alone.
+A record is refused for good only when the brokers refused it alone: they judge a whole batch, so a
+record that is too large or invalid gets its neighbours refused with it. Each of those is sent once
+more, alone.
 """
 
 import asyncio
@@ -28,19 +28,22 @@ from confluent_kafka import KafkaError, KafkaException
 from pipeline.errors import AwawayError
 
 LINGER_MS: Final = 2
+"""Max ms that a record waits for others of its batch."""
+
 SLOW_S: Final = 2.0
-"""With records in flight and no acknowledgement for this long, no more are taken."""
+"""Seconds without an acknowledgement, while records are in flight, after which none is accepted."""
 
 BATCH_BYTES: Final = 1_000_000
-"""A record that is larger is a batch of its own (librdkafka's `batch.size`)."""
+"""Max bytes of a batch (librdkafka's `batch.size`); a larger record is a batch of its own."""
 
-_REFUSALS: Final[Mapping[int, Literal["too_large", "invalid_record"]]] = {
+RefusalReason = Literal["too_large", "invalid_record"]
+_REFUSALS: Final[Mapping[int, RefusalReason]] = {
     KafkaError.MSG_SIZE_TOO_LARGE: "too_large",
     KafkaError.RECORD_LIST_TOO_LARGE: "too_large",
     KafkaError.INVALID_RECORD: "invalid_record",
 }
 _OF_THE_BATCH: Final = frozenset({*_REFUSALS, KafkaError._INVALID_DIFFERENT_RECORD})
-"""What brokers say of every record of a batch, for the sake of one of them."""
+"""Errors that the brokers give for all records of a batch because of one of them."""
 
 _POLL_S: Final = 0.1
 _STOP_S: Final = 5.0
@@ -51,10 +54,10 @@ Headers = list[tuple[str, bytes]]
 
 
 class BusyError(AwawayError):
-    """As many records are in flight as may be.
+    """The max number of records is in flight.
 
-    **Operator action**: when it lasts, look at the brokers; raise `api_ingest_records_max` when
-    they keep up.
+    **Operator action**: if it lasts, look at the brokers; raise `api_ingest_records_max` if they
+    keep up.
     """
 
 
@@ -72,17 +75,17 @@ class RecordRefusedError(AwawayError):
     Args:
         reason: too_large or invalid_record.
 
-    **Operator action**: none while it is seldom; else compare `api_body_bytes_max` with the topic's
+    **Operator action**: none while it is rare; else compare `api_body_bytes_max` with the topic's
     `max.message.bytes`, which the record's key and headers count towards as well.
     """
 
-    def __init__(self, reason: Literal["too_large", "invalid_record"], why: str) -> None:
+    def __init__(self, reason: RefusalReason, why: str) -> None:
         super().__init__("the brokers never take this record", why=why, reason=reason)
         self.reason = reason
 
 
 class Acknowledged(NamedTuple):
-    """Where a record is in the log."""
+    """The position of an acknowledged record in the log."""
 
     partition: int
     offset: int
@@ -98,7 +101,7 @@ class TooLargeRequestError(AwawayError):
 
 @dataclass(slots=True)
 class _Sending:
-    """A record on its way. `is_alone`: in a batch of its own."""
+    """A record in flight. `is_alone`: whether it is a batch of its own."""
 
     key: bytes
     value: bytes
@@ -113,7 +116,11 @@ class _Sending:
 
 @dataclass(frozen=True, slots=True)
 class ProducerLimits:
-    """Bounds. `delivery_ms_max`: from a record's hand-over to its acknowledgement."""
+    """Bounds of the records in flight.
+
+    Attributes:
+        delivery_ms_max: max ms from a record's hand-over to its acknowledgement.
+    """
 
     records_max: int
     bytes_max: int
@@ -125,9 +132,9 @@ class CompletionProducer:
 
     Args:
         client: librdkafka settings that reach the cluster.
-        topic: full name.
-        limits: bounds.
-        monotonic_s: a clock that never goes back.
+        topic: full name of the topic.
+        limits: bounds of the records in flight.
+        monotonic_s: a monotonic clock, s.
     """
 
     def __init__(
@@ -143,8 +150,12 @@ class CompletionProducer:
         self._now_s = monotonic_s
         self._records = 0
         self._bytes = 0
-        self.told = {"acknowledged": 0, "refused": 0, "failed": 0}
-        """How many records the brokers took, will never take, or did not take in time."""
+        self.results: dict[Literal["acknowledged", "refused", "failed"], int] = {
+            "acknowledged": 0,
+            "refused": 0,
+            "failed": 0,
+        }
+        """Number of records that the brokers took, refused for good, or did not take in time."""
         self._moved_s = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="completions", daemon=True)
@@ -154,23 +165,23 @@ class CompletionProducer:
 
     @property
     def in_flight(self) -> int:
-        """Records that are not acknowledged yet."""
+        """Return the number of records that are not acknowledged yet."""
         return self._records
 
     @property
     def is_dead(self) -> bool:
-        """Whether acknowledgements are not served any more, and never will be; False at a stop."""
+        """Tell whether the thread that serves acknowledgements has died; False at a stop."""
         began = self._thread.ident is not None
         return began and not self._thread.is_alive() and not self._stopping.is_set()
 
     async def start(self) -> None:
-        """Connect, and serve acknowledgements."""
+        """Make the producer, and begin to serve acknowledgements."""
         self._loop = asyncio.get_running_loop()
         self._producer = self._make()
         self._thread.start()
 
     async def stop(self) -> None:
-        """Wait for what is in flight, for a few seconds."""
+        """Wait a few seconds for the records in flight."""
         deadline_s = self._now_s() + _STOP_S
         while self._records and self._now_s() < deadline_s:
             await asyncio.sleep(0.02)
@@ -179,11 +190,11 @@ class CompletionProducer:
             await asyncio.to_thread(self._thread.join, 1.0)
 
     def check_room(self, records: int, size_bytes: int) -> None:
-        """Whether some records may be sent now; so that a batch is taken whole or not at all.
+        """Check that some records may be sent now, so that a request is sent whole or not at all.
 
         Raises:
-            TooLargeRequestError: it is more than ever may.
-            BusyError: too much is in flight.
+            TooLargeRequestError: there are more than may ever be in flight.
+            BusyError: too many are in flight now.
             NotAcknowledgedError: the brokers do not answer.
         """
         limits = self._limits
@@ -199,16 +210,16 @@ class CompletionProducer:
             raise BusyError("too many completions are on their way to the brokers")
 
     def send(self, key: bytes, value: bytes, headers: Headers) -> "asyncio.Future[Acknowledged]":
-        """Hand one record over. Call it on the event loop.
+        """Hand one record over, on the event loop.
 
         Returns:
-            Its acknowledgement, or RecordRefusedError or NotAcknowledgedError, within
-            `delivery_ms_max` and a little; twice that when it is sent once more, alone.
+            The acknowledgement, or RecordRefusedError or NotAcknowledgedError, within
+            `delivery_ms_max` and a little; twice that when the record is sent once more, alone.
 
         Raises:
             BusyError: librdkafka's queue is full.
-            RecordRefusedError: it is larger than any broker takes.
-            NotAcknowledgedError: it cannot be produced.
+            RecordRefusedError: the record is larger than any broker accepts.
+            NotAcknowledgedError: the record cannot be produced.
         """
         if self._loop is None:
             raise NotAcknowledgedError("the producer was not started")
@@ -226,7 +237,7 @@ class CompletionProducer:
 
         def delivered(error: KafkaError | None, message: Any) -> None:
             if loop is not None:
-                loop.call_soon_threadsafe(self._settle, producer, sending, error, message)
+                loop.call_soon_threadsafe(self._on_delivery, producer, sending, error, message)
 
         try:
             producer.produce(
@@ -239,18 +250,18 @@ class CompletionProducer:
         except BufferError as error:
             raise BusyError("the queue to the brokers is full") from error
         except KafkaException as error:
-            told = error.args[0]
-            self._renew_if_dead(producer, told)
-            refusal = _REFUSALS.get(told.code())
+            cause = error.args[0]
+            self._recreate_if_dead(producer, cause)
+            refusal = _REFUSALS.get(cause.code())
             if refusal is not None:
-                raise RecordRefusedError(refusal, told.str()) from error
-            raise NotAcknowledgedError("it cannot be produced", why=told.str()) from error
+                raise RecordRefusedError(refusal, cause.str()) from error
+            raise NotAcknowledgedError("it cannot be produced", why=cause.str()) from error
 
-    def _settle(
+    def _on_delivery(
         self, producer: Any, sending: _Sending, error: KafkaError | None, message: Any
     ) -> None:
         if error is not None:
-            self._renew_if_dead(producer, error)
+            self._recreate_if_dead(producer, error)
             if error.code() in _OF_THE_BATCH and not sending.is_alone and self._is_sent(sending):
                 return
         self._records -= 1
@@ -258,7 +269,7 @@ class CompletionProducer:
         answer = sending.answer
         if error is None:
             self._moved_s = self._now_s()
-            self.told["acknowledged"] += 1
+            self.results["acknowledged"] += 1
             if not answer.done():
                 answer.set_result(Acknowledged(message.partition(), message.offset()))
             return
@@ -266,17 +277,17 @@ class CompletionProducer:
         failure: AwawayError
         if refusal is not None:
             self._moved_s = self._now_s()
-            self.told["refused"] += 1
+            self.results["refused"] += 1
             failure = RecordRefusedError(refusal, error.str())
         else:
-            self.told["failed"] += 1
+            self.results["failed"] += 1
             failure = NotAcknowledgedError("the brokers did not acknowledge it", why=error.str())
         if not answer.done():
             answer.set_exception(failure)
-            answer.exception()  # told, even when nobody waits any more
+            answer.exception()  # mark it as retrieved, even when nobody waits any more
 
     def _is_sent(self, sending: _Sending) -> bool:
-        """Send a record in a batch of its own; False when it cannot be."""
+        """Send a record in a batch of its own; returns False when that is impossible."""
         if self._one_by_one is None:
             self._one_by_one = self._make(records_at_once=1)
         try:
@@ -286,10 +297,10 @@ class CompletionProducer:
         sending.is_alone = True
         return True
 
-    def _renew_if_dead(self, producer: Any, error: KafkaError) -> None:
-        """An idempotent producer that may have lost its sequence is dead for good: make another.
+    def _recreate_if_dead(self, producer: Any, error: KafkaError) -> None:
+        """Replace an idempotent producer that may have lost its sequence: it never works again.
 
-        What the old one has in flight is answered by it, with this error.
+        The old one still answers its records in flight, with this error.
         """
         if not error.fatal() and error.code() != KafkaError._FATAL:
             return
@@ -313,7 +324,7 @@ class CompletionProducer:
                 "compression.type": "none",
                 "delivery.timeout.ms": self._limits.delivery_ms_max,
                 "queue.buffering.max.messages": self._limits.records_max,
-                # Keys, which check_room is not told, count here; it is check_room that bounds.
+                # This counts keys, which check_room does not know; check_room is the bound.
                 "queue.buffering.max.kbytes": 1024 + self._limits.bytes_max // 512,
                 "message.max.bytes": 2 * self._limits.bytes_max,
             },
@@ -334,6 +345,6 @@ class CompletionProducer:
     def _poll(self, producer: Any, wait_s: float) -> None:
         try:
             producer.poll(wait_s)
-        except KafkaException as error:  # how a fatal error is told
+        except KafkaException as error:  # a fatal error is raised here
             if self._loop is not None:
-                self._loop.call_soon_threadsafe(self._renew_if_dead, producer, error.args[0])
+                self._loop.call_soon_threadsafe(self._recreate_if_dead, producer, error.args[0])

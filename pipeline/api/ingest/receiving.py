@@ -1,12 +1,13 @@
-"""A body of completions, judged as far as it can be without state.
+"""Judges a body of completions as far as that needs no state.
 
-Owns: one object or an array; each item's bytes as they were sent; what is refused at the door.
-Does not own: the JSON form (codec/json_inputs.py) and the rules (core/completion.py), which are the
-worker's own; where an item ends (cutting.py); producing (producing.py).
-Invariants: what is refused here would be a dead letter whenever it arrived. What only the instant
-of arrival decides is left to the log, whose clock is the brokers': a completion that comes too late
-is taken, and becomes a dead letter that a person may review; the answer warns of it. What can be
-cut into items is, and each item is judged alone.
+Owns: splitting one object or an array into items, each item's bytes as they were sent, what is
+refused before it is sent.
+Does not own: the JSON form (codec/json_inputs.py) and the rules (core/completion.py), which are
+those of the worker; where an item ends (codec/json_array.py); producing (producing.py).
+Invariants: what is refused here would be a dead letter whenever it arrived. What depends on the
+instant of arrival is left to the pipeline, as that is the brokers' clock: a completion that comes
+too late is sent on with a warning in the answer, and becomes a dead letter that a person may
+review. Each item is judged alone.
 """
 
 import hashlib
@@ -27,6 +28,7 @@ from pipeline.core.rulebook import Policy
 DECIDED_BY_ARRIVAL: Final = frozenset(
     {"clock_too_far_ahead", "too_far_ahead", "too_late", "before_earliest_date"}
 )
+"""Reasons of rejections that depend on the instant of arrival."""
 
 _FIELD: Final = re.compile(
     r"`\$\.([a-z_]+)|field `([a-z_]+)`|^([a-z_]+)(?:\.\S+)? (?:is|has|must) |^field '([a-z_]+)'"
@@ -60,9 +62,9 @@ class Received(msgspec.Struct, frozen=True):
 
     Attributes:
         value: the item's own bytes.
-        digest: of its content and zone: the same for two that the pipeline calls exact duplicates
-            and of which neither puts a date at stake.
-        warning: what its arrival will probably decide.
+        digest: SHA-256 of its content and zone; two items with the same digest are exact duplicates
+            to the pipeline, and count for the same date.
+        warning: why it will probably be rejected when it arrives.
     """
 
     completion: PracticeCompleted
@@ -72,13 +74,14 @@ class Received(msgspec.Struct, frozen=True):
 
 
 def items_of(body: bytes, records_max: int) -> list[bytes]:
-    """The items of a body: one, or those of an array.
+    """Split a body into its items: one object, or those of an array.
 
     Returns:
-        The bytes of each, without space around them; they need not be JSON.
+        The bytes of each item without space around it; they need not be JSON.
 
     Raises:
-        ProblemError: 400, it is neither an object nor an array; 413, too many; 422, none.
+        ProblemError: 400, the body is neither an object nor an array; 413, there are too many
+            items; 422, there is none.
     """
     value = bare(body)
     if value[:1] != b"[":
@@ -114,12 +117,12 @@ def _not_json(why: str) -> ProblemError:
 
 
 def judge(value: bytes, now_ms: Instant, policy: Policy) -> Received | Fault:
-    """One item.
+    """Judge one item.
 
     Args:
-        value: JSON of any kind, without space around it.
-        now_ms: about when it will be appended.
-        policy: in force then.
+        value: any bytes, without space around them.
+        now_ms: about when the item will be appended.
+        policy: the rules in force then.
     """
     if not value:
         return Fault("malformed_json", "there is nothing between two commas; send one JSON object")
@@ -143,7 +146,7 @@ def judge(value: bytes, now_ms: Instant, policy: Policy) -> Received | Fault:
 
 
 def _zone(completion: PracticeCompleted, found: ValidCompletion | Rejection) -> str:
-    """The zone that decides the date: as it was understood, or as it was sent."""
+    """Return the zone that decides the date: its canonical name, else the text that was sent."""
     return found.zone.name if isinstance(found, ValidCompletion) else completion.tz
 
 

@@ -1,21 +1,21 @@
-"""What a live stream says, and how its place is named.
+"""The events of a live stream and their ids.
 
 Owns: the text of server-sent events, the JSON of each kind, event ids.
-Does not own: which events a client gets (hub.py), HTTP (live.py).
+Does not own: which events a client gets (hub.py), HTTP (routes/live.py).
 Invariants: an event's id names, for each streamed topic, the next offset of the user's partition:
-all below was sent. So whoever resumes from it, on any server, gets everything above. Events and
-what they say are functions of the published records, but for `progress`, which is as it stands now
-in the zone of whoever listens.
+everything below was sent. So a client that resumes from it, on any server, gets everything above.
+Events depend on the published records alone, except `progress`, which is as of now in the client's
+zone.
 
-An id is `<epoch>-<offset>-<offset>-<offset>`, in the order of TOPICS; the epoch changes when a
-topic is made again.
+An id is `<epoch>-<offset>-<offset>-<offset>`, in the order of TOPICS; the stream epoch changes when
+a topic is recreated.
 """
 
 import hashlib
 import re
 from collections.abc import Callable, Mapping
 from datetime import date
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
@@ -34,8 +34,9 @@ from pipeline.core.records import (
 from pipeline.core.rulebook import PolicyBook
 
 TOPICS: Final = ("progress", "portals", "geometry")
-KINDS: Final = ("progress", "portal", "geometry")
-"""The event of each topic."""
+EventKind = Literal["progress", "portal", "geometry", "erased", "snapshot", "end"]
+KINDS: Final[tuple[EventKind, ...]] = ("progress", "portal", "geometry")
+"""The kind of event of each topic."""
 
 _RECORDS: Final[tuple[type[Any], ...]] = (ProgressUpdated, PortalUnlocked, GeometryUpdated)
 _ID: Final = re.compile(r"([0-9a-f]{8})((?:-\d{1,18}){3})")
@@ -43,25 +44,25 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 class Place(NamedTuple):
-    """Where a stream stands: the epoch, and the next offset of each of TOPICS."""
+    """The place of a stream: the stream epoch, and the next offset of each of TOPICS."""
 
     epoch: str
     offsets: tuple[int, int, int]
 
     @property
     def id(self) -> str:
-        """As an event's id."""
+        """Return it as an event's id."""
         return "-".join([self.epoch, *map(str, self.offsets)])
 
     def after(self, topic: int, offset: int) -> "Place":
-        """When the record of a topic at an offset was sent, too."""
+        """Return the place after the record of a topic at an offset was sent."""
         offsets = list(self.offsets)
         offsets[topic] = max(offsets[topic], offset + 1)
         return Place(self.epoch, (offsets[0], offsets[1], offsets[2]))
 
 
 def place_of(event_id: str) -> Place | None:
-    """The place that an event's id names; None when it is none of ours."""
+    """Read the place from an event's id; None when it is not one of our ids."""
     found = _ID.fullmatch(event_id)
     if found is None:
         return None
@@ -70,7 +71,7 @@ def place_of(event_id: str) -> Place | None:
 
 
 def epoch_of(topic_ids: Mapping[str, str]) -> str:
-    """Eight hexadecimal digits that change with the topics' ids."""
+    """Return the stream epoch: eight hexadecimal digits that change with the topics' ids."""
     text = "/".join(topic_ids[name] for name in sorted(topic_ids))
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
@@ -79,7 +80,9 @@ class Streamed(NamedTuple):
     """A record of one of TOPICS, for one user.
 
     Attributes:
-        topic: its place in TOPICS. time_ms: of the record. value: None is a tombstone.
+        topic: the index of its topic in TOPICS.
+        time_ms: the record's timestamp, ms since the epoch.
+        value: None is a tombstone.
     """
 
     topic: int
@@ -130,13 +133,14 @@ class GeometryEvent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EventTexts:
-    """Records to events.
+    """Turns records into events.
 
     Args:
-        schemas: ours, by record name.
-        writer_schema: the schema of an id; asks nobody for long.
-        policies, views: for what progress is now.
-        now_ms: the time of day.
+        schemas: our schemas by record name.
+        writer_schema: returns the schema of an id, within a short time.
+        policies: the rules in force at each instant.
+        views: make the view of progress.
+        now_ms: the time of day, ms since the epoch.
     """
 
     def __init__(
@@ -155,10 +159,10 @@ class EventTexts:
         self._now_ms = now_ms
 
     def read(self, one: Streamed) -> Any:
-        """The record; None for a tombstone, and for what is no such record.
+        """Decode a record; None for a tombstone, and for a value that is not such a record.
 
         Raises:
-            RegistryError: its schema is not known.
+            RegistryError: its schema is unknown.
         """
         if one.value is None:
             return None
@@ -168,10 +172,10 @@ class EventTexts:
             return None
 
     def data(self, record: object, tz: str | None = None) -> bytes:
-        """The JSON of an event's record; `{}` of none.
+        """Make the JSON of an event; `{}` without a record.
 
         Args:
-            tz: as `progress`.
+            tz: as in `progress`.
         """
         if isinstance(record, ProgressUpdated):
             return _encode(self.progress(record, tz))
@@ -182,29 +186,29 @@ class EventTexts:
         return b"{}"
 
     def progress(self, record: ProgressUpdated, tz: str | None = None) -> object:
-        """A published progress as it stands now.
+        """Make the view of a published progress as of now.
 
         Args:
-            tz: the reader's zone, by its canonical name; None: the user's own (core/reading.py).
+            tz: canonical name of the reader's zone; None: the user's own (core/reading.py).
         """
         now_ms = self._now_ms()
         policy = self._policies.at(now_ms)
         return self._views.progress(UserNow(record, today(record, now_ms, policy, tz), policy))
 
 
-def event(kind: str, data: bytes, place: Place | None) -> bytes:
-    """One server-sent event.
+def event(kind: EventKind, data: bytes, place: Place | None) -> bytes:
+    """Make one server-sent event.
 
     Args:
         data: JSON, so it has no line breaks.
-        place: its id; None leaves the client's last one.
+        place: the place that its id names; None leaves the client's last id.
     """
     head = f"event: {kind}\n" if place is None else f"id: {place.id}\nevent: {kind}\n"
     return head.encode() + b"data: " + data + b"\n\n"
 
 
-def heartbeat(place: Place) -> bytes:
-    """A sign of life: it moves the client's last id, and is no event to it."""
+def heartbeat_of(place: Place) -> bytes:
+    """Make a heartbeat: it moves the client's last id, and the client sees no event."""
     return f": alive\nid: {place.id}\n\n".encode()
 
 

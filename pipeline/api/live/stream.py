@@ -1,18 +1,20 @@
-"""One client's stream: where it begins, what it missed, and the events of what comes.
+"""One client's stream: where it begins, what the client missed, and the events from now on.
 
-Owns: resuming from an id, the snapshot where that cannot be, the place of the client.
-Does not own: who gets which record (hub.py), reading a topic again (replay.py), what
-an event says (events.py), HTTP and when a stream ends (live.py).
+Owns: resuming from an id, the snapshot where that is impossible, the place of the client.
+Does not own: which client gets which record (hub.py), reading a topic again (replay.py), the text
+of an event (events.py), HTTP and when a stream ends (routes/live.py).
 
 Invariants:
-- A stream that resumes from an id sends every record of its user above it, once: from memory, else
-  from the topics, a page at a time and however many there are. Where the topics no longer have
-  them, a snapshot says why (`reason`), and the stream goes on from exactly where it stands.
-- While the brokers do not answer nothing is given up: a snapshot that moves no id says so, and what
-  was missed is sent when they do.
-- A user's progress never goes back within a stream: an older revision than was sent is left out.
-- An event's id says nothing of the zone: who resumes in another goes on from the same place.
-- The client's place is that of the last event that it was given; what it was not given is above.
+- A stream that resumes from an id sends every record of its user above that id, once: from memory,
+  else from the topics, page by page, however many there are. Where the topics no longer have them,
+  a snapshot says why (`reason`), and the stream goes on exactly from the snapshot.
+- While the brokers do not answer, nothing is lost: a snapshot that leaves the id says so, and what
+  the client missed is sent later.
+- A user's progress never goes back within a stream: a revision older than one already sent is left
+  out.
+- An event's id does not name the zone: a client that resumes in another zone goes on from the same
+  place.
+- The client's place is that of the last event sent to it; everything not sent is above it.
 """
 
 import asyncio
@@ -29,7 +31,7 @@ from pipeline.api.live.events import (
     Place,
     Streamed,
     event,
-    heartbeat,
+    heartbeat_of,
     place_of,
 )
 from pipeline.api.live.hub import Client, Hub
@@ -47,10 +49,10 @@ from pipeline.codec.partitioner import partition_of
 from pipeline.core.records import ProgressUpdated
 
 RETRY_MS: Final = 1_000
-"""How long a client waits before it resumes."""
+"""How long a client waits before it resumes, ms."""
 
 AGAIN_S: Final = 1.0
-"""Between two tries to read what was missed."""
+"""Seconds between two attempts to read what a client missed."""
 
 Reason = Literal["start", "gone", "reset", "unknown-id", "unavailable"]
 _encode: Final = msgspec.json.Encoder().encode
@@ -92,11 +94,11 @@ class Live:
 
 
 class Stream:
-    """One client's stream, and its text.
+    """Makes the text of one client's stream.
 
     Args:
-        client: has joined.
-        tz: the zone that progress is read in, by its canonical name; None: the user's own.
+        client: a client that has joined the hub.
+        tz: canonical name of the zone in which progress is read; None: the user's own.
     """
 
     def __init__(self, live: Live, client: Client, tz: str | None = None) -> None:
@@ -107,7 +109,7 @@ class Stream:
         self._is_unavailable = False
 
     def opening(self, given: str | None) -> bytes:
-        """What it begins with; the client is behind then.
+        """Make the first text; the client is behind afterwards.
 
         Args:
             given: the last id that the client has.
@@ -124,9 +126,9 @@ class Stream:
         return head
 
     async def catch_up(self) -> bytes:
-        """The next part of what was missed; once all of it is told, the client is not behind.
+        """Make the next part of what the client missed; after the last part it is not behind.
 
-        It may be cancelled at any time: the place moves when it returns.
+        It may be cancelled at any time, as the place moves only when it returns.
         """
         client, hub = self.client, self._live.hub
         records = hub.follow(client)
@@ -134,7 +136,7 @@ class Stream:
             now = hub.place(client.user)
             text = b"".join(self.texts(in_order(records)))
             client.place = _furthest(client.place, now.offsets)
-            return text + heartbeat(client.place)
+            return text + heartbeat_of(client.place)
         try:
             page = await self._page()
         except NotReplayedError as error:
@@ -146,10 +148,10 @@ class Stream:
         text = b"".join(self.texts(page.records))
         reached = [page.reached.get(n, offset) for n, offset in enumerate(client.place.offsets)]
         client.place = _furthest(client.place, (reached[0], reached[1], reached[2]))
-        return text + heartbeat(client.place)
+        return text + heartbeat_of(client.place)
 
     def _snapshot(self, reason: Reason) -> bytes:
-        """The user as the store has them; the stream goes on from where that stands."""
+        """Make a snapshot from the store; the stream goes on from the store's position."""
         source, hub = self._live.source, self._live.hub
         partition = partition_of(self.client.user, hub.partitions)
         stored = source.store.positions().get(partition, 0)
@@ -165,7 +167,7 @@ class Stream:
         return event("snapshot", _encode(Snapshot(reason, progress)), self.client.place)
 
     async def _unavailable(self) -> bytes:
-        """Say so once, then try again."""
+        """Send one snapshot that says so, then try again."""
         if not self._is_unavailable:
             self._is_unavailable = True
             return self._snapshot("unavailable")
@@ -191,7 +193,7 @@ class Stream:
                 unwanted.set()
 
     def texts(self, records: Sequence[Streamed]) -> Iterator[bytes]:
-        """The events of some records; the client's place moves with each."""
+        """Make the events of some records; the client's place moves with each."""
         client = self.client
         for one in records:
             if one.offset < client.place.offsets[one.topic]:
@@ -203,19 +205,19 @@ class Stream:
                     continue
                 self._revision = record.revision
             elif record is None and one.value is not None:
-                continue  # not one of ours; whoever reads the topic first has said so
+                continue  # not one of our records; the materialiser has logged it
             kind = KINDS[one.topic] if record is not None else "erased"
             yield event(kind, self._live.texts.data(record, self._tz), client.place)
 
-    def alive(self) -> bytes:
-        """A sign of life, for a client with nothing waiting: all that was passed on was sent."""
+    def heartbeat(self) -> bytes:
+        """Make a heartbeat for a client that was sent everything so far."""
         client, hub = self.client, self._live.hub
         if hub.epoch == client.place.epoch:
             client.place = _furthest(client.place, hub.place(client.user).offsets)
-        return heartbeat(client.place)
+        return heartbeat_of(client.place)
 
 
 def _furthest(place: Place, offsets: tuple[int, int, int]) -> Place:
-    """The place that has all that either has."""
+    """Return the place that is furthest in each topic."""
     first, second, third = (max(pair) for pair in zip(place.offsets, offsets, strict=True))
     return Place(place.epoch, (first, second, third))

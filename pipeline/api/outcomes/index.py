@@ -1,19 +1,18 @@
-"""What became of every input, by user and by completion.
+"""The index of what became of every input, by user and by completion.
 
-Owns: the index of audit entries, alerts, dead letters and portals in RocksDB, and what it answers.
-Does not own: what its rows are (rows.py), reading the topics (tail.py), how an outcome
-is told over HTTP (statuses.py).
+Owns: the index of audit entries, alerts, dead letters and portals in RocksDB, and its look-ups.
+Does not own: the form of its rows (rows.py), reading the topics (kafka/tail.py), how HTTP shows an
+outcome (statuses.py).
 
 Invariants:
-- Rows and the positions that they stand for are one write, so every record is indexed once; one
-  that comes again falls on its own row.
-- A topic that was made again empties the index: its positions mean nothing there. So does another
-  form of the rows.
+- Rows and the positions that they are about are in one write, so every record is indexed once; a
+  record that is read again writes its own row again.
+- A recreated topic empties the index, as old positions mean nothing there. So does another form of
+  the rows.
 - What is older than the history is not shown, whether or not RocksDB has dropped it yet; so the
-  index is bounded by what arrives within it. (RocksDB's TTL drops rows as it compacts.)
+  index is bounded by what arrives within the history. (RocksDB's TTL drops rows as it compacts.)
 
-One writer, the thread that follows, and the event loop, which writes receipts. Any thread reads.
-
+The thread that reads the topics writes, and the event loop writes receipts. Any thread reads.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +24,7 @@ import structlog
 from confluent_kafka import Message
 from rocksdict import AccessType, DBCompressionType, Options, Rdict, WriteBatch
 
-from pipeline.api.outcomes.recent import Recent
+from pipeline.api.outcomes.latest_rows import LatestRows
 from pipeline.api.outcomes.rows import (
     BY_INPUT,
     FORM,
@@ -55,9 +54,11 @@ from pipeline.kafka.reader import Partition
 from pipeline.kafka.tail import Log
 
 VALUE_BYTES_KEPT: Final = 4_096
-"""Of a dead letter's input; all of it is at its source offset."""
+"""Max bytes of a dead letter's input in the index; the whole input is at its source offset."""
 
 PAGE_MAX: Final = 1_000
+"""Max entries of one look-up."""
+
 INPUTS: Final = "completions"
 """The topic whose inputs can be found by their positions, without its prefix."""
 
@@ -71,7 +72,7 @@ class OutcomeStoreError(AwawayError):
     """The index of outcomes cannot be opened.
 
     **Operator action**: free space, correct the folder's permissions, or stop the other API process
-    that uses the same `AWAWAY_DATA_DIR`. The folder may be deleted: it is built anew from the
+    that uses the same `AWAWAY_DATA_DIR`. The folder may be deleted: the index is rebuilt from the
     topics, as far back as the history goes.
     """
 
@@ -80,8 +81,8 @@ class Receipt(msgspec.Struct, frozen=True):
     """A completion that this process sent, as the brokers acknowledged it.
 
     Attributes:
-        digest: of its content, as duplicates are told by it.
-        sent_ms: when, ms since the epoch.
+        digest: SHA-256 of its content, see `Received.digest`.
+        sent_ms: when it was sent, ms since the epoch.
     """
 
     digest: bytes
@@ -140,7 +141,7 @@ class Outcomes:
         self._keep_form()
         self.partitions = 0
         """Of the topics, which inputs have as many of; 0 while that is not known."""
-        self.recent = Recent(self._db, now_ms)
+        self.latest_rows = LatestRows(self._db, now_ms)
         self.complete_at_ms: int | None = None
         self.listeners: list[Callable[[str, Entry], None]] = []
         """Told the user and each record once it is indexed, on the thread that reads; quick."""
@@ -202,7 +203,7 @@ class Outcomes:
             for key, value in rows_of(kind, message, record, self._inputs):
                 batch.put(key, value)
             told.append((user_of(message, record), entry_of(kind, message, record)))
-        self.recent.add(
+        self.latest_rows.add(
             batch,
             [(user, row_of(entry)) for user, entry in told],
             [
@@ -266,7 +267,7 @@ class Outcomes:
     def latest(self) -> list[tuple[str, Entry]]:
         """Users and entries that were indexed last, the newest last; at most LATEST_MAX."""
         found = []
-        for one in self.recent.latest():
+        for one in self.latest_rows.latest():
             time_ms, kind, partition, offset = ROW.unpack(one.row)
             value = self._db.get(row_prefix(one.user) + one.row)
             if value is not None:

@@ -1,9 +1,9 @@
-"""What a rejected input says of itself although it could not be read.
+"""Finds ids in the bytes of a rejected input that could not be decoded.
 
-Owns: whether the bytes of a dead letter carry a certain completion id and user.
-Does not own: decoding what is sound (codec/), the index (index.py).
-Invariant: it says yes only of a dead letter that is the user's own: by the record's key, or, where
-the key names nobody, by the user id in the value. So nobody learns of another's record.
+Owns: whether the bytes of a dead letter name a certain completion and user.
+Does not own: decoding valid inputs (codec/), the index (index.py).
+Invariant: a dead letter belongs to a user only by the record's key or, where the key is no user id,
+by the user id in the value. So nobody learns of another user's record.
 """
 
 import json
@@ -24,17 +24,17 @@ _text_of: Final = {
 
 
 def names_completion(letter: DeadLetter, user_id: str, completion_id: str) -> bool:
-    """Whether a dead letter is this user's and of this completion.
+    """Tell whether a dead letter is this user's and names this completion.
 
     Args:
-        letter: of an input whose ids could not be read.
+        letter: the dead letter of an input whose ids could not be read.
     """
     value = letter.value or b""
     return is_of(letter, user_id) and _says(value, "completion_id", completion_id)
 
 
 def is_of(letter: DeadLetter, user_id: str) -> bool:
-    """Whether a dead letter is this user's."""
+    """Tell whether a dead letter is this user's."""
     owner = _owner(letter.key)
     return owner == user_id if owner else _says(letter.value or b"", "user_id", user_id)
 
@@ -48,7 +48,7 @@ def _owner(key: bytes | None) -> str:
 
 
 def _says(value: bytes, name: str, text: str) -> bool:
-    if value[:1] == bytes([MAGIC]):  # Avro: a text is its length and its bytes, wherever it stands
+    if value[:1] == bytes([MAGIC]):  # Avro: any text is its length and its bytes
         raw = text.encode()
         return zigzag(len(raw)) + raw in value
     return text in _texts(value, name)

@@ -1,10 +1,10 @@
-"""The rows of the index of outcomes: what their keys and values are.
+"""The rows of the index of outcomes: their keys and values.
 
-Owns: the bytes of each row, which user a record is filed under, its time.
-Does not own: the database (index.py), rows of what came last (recent.py).
-Invariant: a record has one row, whichever way and how often it comes.
+Owns: the bytes of each row, the user whose row a record is, a record's time.
+Does not own: the database (index.py), the rows of the latest entries (latest_rows.py).
+Invariant: a record has one row, however often it is read.
 
-With `u` the user id in UTF-8, which holds no zero byte, and numbers big endian:
+`u` is the user id in UTF-8, which has no zero byte; numbers are big endian:
 
 | key | value |
 |---|---|
@@ -15,7 +15,7 @@ With `u` the user id in UTF-8, which holds no zero byte, and numbers big endian:
 | `o` kind partition | the next offset |
 | `i` | ids of the topics |
 | `f` | FORM |
-| `t`, `v` | what was indexed last, see recent.py |
+| `t`, `v` | the latest entries, and counts of verdicts, see latest_rows.py |
 """
 
 import struct
@@ -38,8 +38,8 @@ from pipeline.core.texts import is_id
 Outcome = AuditEntry | ReconciliationAlert | DeadLetter | PortalUnlocked
 
 FORM: Final = b"2"
-"""Of the rows; it changes with any of them, and with the records in them. An index of another form
-is emptied and built anew from the topics."""
+"""Version of the rows' form; it changes with any row, and with the records in them. An index of
+another form is emptied and rebuilt from the topics."""
 
 KINDS: Final[tuple[tuple[str, type[Any]], ...]] = (
     ("audit", AuditEntry),
@@ -47,11 +47,11 @@ KINDS: Final[tuple[tuple[str, type[Any]], ...]] = (
     ("deadletters", DeadLetter),
     ("portals", PortalUnlocked),
 )
-"""Topics that are indexed; a kind is a place in this list, so the list only grows."""
+"""Topics that are indexed. A kind is an index of this list, so the list only grows."""
 
 TOPICS: Final = tuple(name for name, _ in KINDS)
 BY_INPUT: Final = (TOPICS.index("audit"), TOPICS.index("deadletters"))
-"""Kinds that are found by their input's position as well: one of each input, at most."""
+"""Kinds that are found by their input's position, too; an input has at most one of each."""
 
 ROW: Final = struct.Struct(">QBIQ")
 PLACE: Final = struct.Struct(">BIQ")
@@ -61,11 +61,11 @@ HIGHEST: Final = b"\xff" * ROW.size
 
 
 class Entry(NamedTuple):
-    """One indexed record and where it lies.
+    """One indexed record and its position.
 
     Attributes:
         topic: short name, one of TOPICS.
-        time_ms: append time of the input; of an alert, its own record's time.
+        time_ms: append time of the input; for an alert, the timestamp of its own record.
     """
 
     topic: str
@@ -76,17 +76,17 @@ class Entry(NamedTuple):
 
     @property
     def cause(self) -> Cause:
-        """The input."""
+        """Return the position and the id of the input."""
         return self.record.cause
 
 
 def rows_of(
     kind: int, message: Message, record: Outcome, inputs: str
 ) -> Iterator[tuple[bytes, bytes]]:
-    """The rows of a record.
+    """Make the rows of a record.
 
     Args:
-        inputs: the topic of completions, whose inputs can be found by their positions.
+        inputs: full name of the topic of completions, whose inputs can be found by position.
     """
     user = user_of(message, record)
     partition, offset = message.partition() or 0, message.offset() or 0
@@ -103,7 +103,7 @@ def rows_of(
 
 
 def user_of(message: Message, record: Outcome) -> str:
-    """Whose row it is; a dead letter's key is as its sender made it, so it may be anything."""
+    """Return whose row it is; the key of a dead letter is its sender's, so it may be anything."""
     if not isinstance(record, DeadLetter):
         return record.user_id or ""
     key = message.key()
@@ -115,6 +115,7 @@ def user_of(message: Message, record: Outcome) -> str:
 
 
 def time_of(message: Message, record: Outcome) -> int:
+    """Return the time of an entry, see `Entry.time_ms`."""
     if isinstance(record, PortalUnlocked):
         return max(0, record.unlocked_at)
     if isinstance(record, ReconciliationAlert):
@@ -123,17 +124,19 @@ def time_of(message: Message, record: Outcome) -> int:
 
 
 def entry_of(kind: int, message: Message, record: Outcome) -> Entry:
+    """Make the entry of a record that was read."""
     place = message.partition() or 0, message.offset() or 0
     return Entry(TOPICS[kind], *place, time_of(message, record), record)
 
 
 def entry_from(kind: int, partition: int, offset: int, time_ms: int, raw: bytes) -> Entry:
+    """Make the entry of a stored row."""
     name, record = KINDS[kind]
     return Entry(name, partition, offset, time_ms, msgspec.msgpack.decode(raw, type=record))
 
 
 def row_of(entry: Entry) -> bytes:
-    """The key of an entry's row after its user."""
+    """Return the key of an entry's row after its user."""
     kind = TOPICS.index(entry.topic)
     return ROW.pack(entry.time_ms, kind, entry.partition, entry.offset)
 

@@ -1,19 +1,18 @@
-"""What became of a completion, for somebody who has its id and maybe its position.
+"""Looks up the status of a completion by its id and, where the client has it, its position.
 
-Owns: which of index, receipt and log is asked, and the answer where the index has nothing of the
-id.
+Owns: which of index, receipt and log is asked, and the answer where the index does not know the id.
 Does not own: the index (index.py), the form of the answer (statuses.py), who may ask
-(ingest.py).
+(routes/ingest.py).
 
 Invariants:
-- `pending` is said of nothing but an input that waits: one that is in the log and has no audit
-  entry yet, or whose other records are still on their way. What was processed is told, and what is
-  not there is 404, or 410 where it is older than the history.
-- Nobody learns what an input is that is not their own, only that it is not the one they ask for.
+- Only an input that waits is `pending`: it is in the log and has no audit entry yet, or its other
+  records have not arrived yet. A processed input gets its status; what does not exist is 404, or
+  410 where it is older than the history.
+- Nobody learns what another user's input is, only that it is not the one they ask for.
 
-A position that the index does not have is looked up in the log itself, unless this process sent
-what is there. That takes a request to the brokers, so few are made at once; who comes on top of
-them is told what is known without, which is `pending` where the audit is not that far.
+A position that the index does not have is read from the log, unless this process sent the record
+there. That takes a request to the brokers, so only a few run at once; further look-ups answer
+without it, which is `pending` where the audit has not reached the position.
 """
 
 import asyncio
@@ -34,14 +33,21 @@ from pipeline.ops.explain.log import InputReader
 from pipeline.ops.explain.records import Place, RawInput
 
 AT_ONCE: Final = 2
+"""Max look-ups that read the log at the same time."""
+
 WAITING_MAX: Final = 16
+"""Max look-ups that wait or read the log."""
 
 _ANOTHER: Final = "the input at this position is not this completion"
 _UNKNOWN: Final = "unknown-completion", "Unknown completion"
 
 
 class Asked(NamedTuple):
-    """The question. `at`: partition and offset of the input, as the client has them."""
+    """What is looked up.
+
+    Attributes:
+        at: partition and offset of the input, if the client has them.
+    """
 
     user_id: str
     completion_id: str
@@ -69,11 +75,11 @@ class StatusLookup:
         self._waiting = 0
 
     async def find(self, asked: Asked) -> CompletionStatus:
-        """What is known.
+        """Return the status.
 
         Raises:
             ProblemError: 404, there is no such completion; 410, it is older than the history; 503,
-                it cannot be told at the moment.
+                the log cannot be read at the moment.
         """
         outcomes = self._outcomes
         user_id, completion_id, at = asked
@@ -101,7 +107,7 @@ class StatusLookup:
         outcomes = self._outcomes
         if 0 < outcomes.partitions <= partition:
             raise self._unknown(f"the topic has no partition {partition}, so nothing is there")
-        # In this order: what is audited in between must not seem to be passed and gone.
+        # In this order: an input that is audited in between must not look passed and missing.
         is_passed = outcomes.last_input(partition) >= offset
         entries = outcomes.of_input(partition, offset)
         if entries:
@@ -113,7 +119,7 @@ class StatusLookup:
     def _processed(
         self, asked: Asked, entries: Sequence[Entry], *, was_sent: bool
     ) -> CompletionStatus:
-        """Of an input whose outcome names other ids, or none."""
+        """Answer for an input whose audit entry or dead letter has other ids, or none."""
         user_id, completion_id, _ = asked
         as_of_ms = self._outcomes.complete_at_ms
         audit = next((e.record for e in entries if isinstance(e.record, AuditEntry)), None)
@@ -139,7 +145,7 @@ class StatusLookup:
     def _in_the_log(
         self, asked: Asked, found: RawInput | ProblemError | None, *, is_passed: bool
     ) -> CompletionStatus:
-        """Of an input without an outcome that is known."""
+        """Answer for an input without a known outcome."""
         user_id, completion_id, at = asked
         if isinstance(found, ProblemError):
             if is_passed:
@@ -162,7 +168,7 @@ class StatusLookup:
         return self._pending(asked, at)
 
     async def _read(self, partition: int, offset: int) -> RawInput | ProblemError | None:
-        """The input itself; None where there is none, the problem where nobody can tell."""
+        """Read the input; None without one, the problem where the log cannot be read."""
         place = Place(self._topic, partition, offset)
         cannot = self._problem(
             503,
@@ -203,5 +209,5 @@ class StatusLookup:
         headers: dict[str, str] | None = None,
     ) -> ProblemError:
         as_of_ms = self._outcomes.complete_at_ms
-        told = {"as_of": None if as_of_ms is None else rfc3339(as_of_ms)}
-        return ProblemError(status, *kind, detail, headers=headers, body=told)
+        body = {"as_of": None if as_of_ms is None else rfc3339(as_of_ms)}
+        return ProblemError(status, *kind, detail, headers=headers, body=body)

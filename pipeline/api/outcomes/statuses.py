@@ -1,16 +1,16 @@
-"""What became of a completion, as it is told over HTTP.
+"""The status of a completion, as HTTP shows it.
 
 Owns: the form of the answer, and which of several inputs of one id it is about.
-Does not own: the index (index.py), the route (ingest.py), verdicts (core).
-Invariant: an answer says only what was published; where nothing was yet, it says so and how far the
-index is.
+Does not own: the index (index.py), the route (routes/ingest.py), verdicts (core).
+Invariant: an answer has only what was published; where nothing was published yet, it says so, and
+how far the index is.
 
 A completion id may have arrived more than once. The answer is about the input that counts; without
 one, about the first. The others are listed as `repeats`.
 
-What one transaction published arrives by several topics, one after the other. Until all of it is
-here, the answer is pending; unless it has been so for `PARTS_MS_MAX`: then a part is older than its
-topic's retention, and the answer says what there is.
+The records of one transaction arrive by several topics, one after the other. Until all of them are
+indexed the status is pending; but after `PARTS_MS_MAX` the missing ones are taken to be older than
+their topic's retention, and the answer shows what there is.
 """
 
 from collections.abc import Iterable, Sequence
@@ -42,12 +42,13 @@ STATES: Final[dict[str, State]] = {
     "dead_letter": "rejected",
 }
 WITH_ALERT: Final = frozenset({"exact", "twin", "collision", "overlap"})
-"""Verdicts that an alert of their own goes with."""
+"""Verdicts that always have an alert."""
 
 ASSUMED: Final = "assumed_zone"
-"""The verdict of an alert that is about the completion alone, beside any other."""
+"""Verdict of an alert about the completion alone, which may come beside another alert."""
 
 PARTS_MS_MAX: Final = 60_000
+"""Max ms for which a processed completion is pending because records are missing."""
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -133,7 +134,8 @@ class _Input(msgspec.Struct):
     """What was published about one input.
 
     Attributes:
-        alert: that it repeats or crosses another. is_assumed: an alert says that its zone is.
+        alert: the alert that it repeats or overlaps another.
+        is_assumed: whether an alert says that its zone is assumed.
     """
 
     cause: Cause
@@ -153,7 +155,7 @@ class _Input(msgspec.Struct):
         return "dead_letter" if self.letter else "accepted"
 
     def is_whole(self, as_of_ms: int | None) -> bool:
-        """Whether everything that its audit entry speaks of is here, or will never be."""
+        """Tell whether all records that its audit entry names are indexed, or will never be."""
         record = self.audit.record if self.audit else None
         if not isinstance(record, AuditEntry):
             return self.letter is not None  # the audit entry of what had no sound ids names no user

@@ -25,7 +25,7 @@ from pipeline.api.http.openapi import Answer, ApiRoute, Operation, Parameter
 from pipeline.api.http.paths import USERS
 from pipeline.api.http.problems import ProblemError
 from pipeline.api.http.queries import tz_of_query
-from pipeline.api.live.events import event, heartbeat
+from pipeline.api.live.events import event, heartbeat_of
 from pipeline.api.live.hub import Client, End, Hub
 from pipeline.api.live.stream import Stream
 from pipeline.api.routes.users import TZ, USER_ID
@@ -106,7 +106,7 @@ class EventStream(Response):
                 if records:
                     await _send(send, b"".join(self._stream.texts(records)))
                 elif client.ended is None:
-                    await _send(send, self._stream.alive())
+                    await _send(send, self._stream.heartbeat())
             if client.ended is not End.GONE:
                 data = _encode({"reason": client.ended})
                 await _send(send, event("end", data, None), more=False)
@@ -135,7 +135,7 @@ class EventStream(Response):
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 if not waited:
-                    await _send(send, heartbeat(client.place))
+                    await _send(send, heartbeat_of(client.place))
             if reading.done() and (text := reading.result()):
                 await _send(send, text)
         finally:

@@ -1,15 +1,15 @@
-"""What was indexed last and how many inputs had which verdict, kept with the index on disk.
+"""The latest entries of the index, and the number of inputs by verdict and minute.
 
-Owns: the rows of that in the index's database, and their bounds.
-Does not own: the database and every other row (index.py), how it is shown (console/).
-Invariants: rows are in the same write as the entries and positions that they stand for, so a
-restart neither loses nor repeats a count. There are at most LATEST_MAX rows of entries, which take
-each other's place, and counts of MINUTES_MAX minutes.
+Owns: their rows in the index's database, and the bounds on them.
+Does not own: the database and every other row (index.py), how they are shown (console/).
+Invariants: these rows are in the same write as the entries and positions that they are about, so a
+restart neither loses nor repeats a count. There are at most LATEST_MAX rows of entries, of which
+each new one replaces the oldest, and counts of MINUTES_MAX minutes.
 
 | key | value |
 |---|---|
-| `t` number mod LATEST_MAX | number, user, and the place of the entry's own row, as msgpack |
-| `v` minute verdict | inputs that were appended in that minute |
+| `t` number mod LATEST_MAX | number, user, and the key of the entry's own row, as msgpack |
+| `v` minute verdict | number of inputs that were appended in that minute |
 """
 
 import struct
@@ -22,17 +22,22 @@ import msgspec
 from rocksdict import Rdict, WriteBatch
 
 LATEST_MAX: Final = 2_000
+"""Max entries that are kept as the latest."""
+
 MINUTES_MAX: Final = 60
+"""Minutes for which inputs are counted."""
+
 MINUTE_MS: Final = 60_000
 _SLOT: Final = struct.Struct(">I")
 _NUMBER: Final = struct.Struct(">Q")
 
 
 class Latest(NamedTuple):
-    """An entry's place in the index.
+    """Where an entry is in the index.
 
     Attributes:
-        number: grows with each entry. row: the key of the entry's row after its user.
+        number: grows with each entry.
+        row: the key of the entry's row after its user.
     """
 
     number: int
@@ -40,12 +45,12 @@ class Latest(NamedTuple):
     row: bytes
 
 
-class Recent:
-    """The rows.
+class LatestRows:
+    """Writes and reads these rows.
 
     Args:
         db: the index's database.
-        now_ms: the time of day.
+        now_ms: the time of day, ms since the epoch.
     """
 
     def __init__(self, db: Rdict, now_ms: Callable[[], int]) -> None:
@@ -59,11 +64,11 @@ class Recent:
         entries: Sequence[tuple[str, bytes]],
         verdicts: Sequence[tuple[int, str]],
     ) -> None:
-        """Put rows into the batch that indexes these entries.
+        """Put rows into the batch that indexes some entries.
 
         Args:
-            entries: user and row key of each.
-            verdicts: append time in ms and verdict of each input among them.
+            entries: user and row key of each entry.
+            verdicts: append time, ms since the epoch, and verdict of each input among them.
         """
         for user, row in entries[-LATEST_MAX:]:
             self._number += 1
@@ -81,16 +86,17 @@ class Recent:
             batch.delete_range(b"v", b"v" + _NUMBER.pack(max(0, first)))
 
     def latest(self) -> list[Latest]:
-        """The last entries, the newest last; any thread."""
+        """Return the latest entries, the newest last. Any thread."""
         found = []
         for _, value in self._rows(b"t", b"t"):
             found.append(msgspec.msgpack.decode(value, type=Latest))
         return sorted(found)
 
     def minutes(self) -> list[tuple[int, dict[str, int]]]:
-        """Inputs by verdict in each of the last MINUTES_MAX minutes, by append; oldest first.
+        """Count the inputs by verdict in each of the last MINUTES_MAX minutes. Any thread.
 
-        Each is the minute's first instant and its counts. Any thread.
+        Returns:
+            The first instant of each minute, ms since the epoch, and its counts; oldest first.
         """
         first = self._first_minute()
         found: dict[int, dict[str, int]] = {first + n: {} for n in range(MINUTES_MAX)}
