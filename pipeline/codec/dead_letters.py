@@ -17,6 +17,7 @@ from typing import Final
 import msgspec
 
 from pipeline.codec.errors import readable
+from pipeline.core.enumerations import Stage
 from pipeline.core.records import DeadLetter
 from pipeline.core.rejection import Rejection
 
@@ -26,7 +27,7 @@ EXTRA_BYTES: Final = 65_536
 _KEY_BYTES_KEPT: Final = 256
 
 
-def fault_of(stage: str, error: Exception) -> Rejection:
+def fault_of(stage: Stage, error: Exception) -> Rejection:
     """The rejection of an input that a fault of this program ended.
 
     Args:

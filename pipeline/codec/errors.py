@@ -5,6 +5,7 @@ Invariant: a `DecodeError` is about one record and costs only that record; every
 about the program's own schemas or the registry, and stops the worker or makes it wait.
 """
 
+from pipeline.core.enumerations import Stage
 from pipeline.errors import AwawayError
 
 DETAIL_CHARS_MAX = 600
@@ -62,7 +63,7 @@ class DecodeError(CodecError):
     letter.
     """
 
-    stage = "decode"
+    stage: Stage = "decode"
 
     def __init__(self, reason: str, detail: str, schema_id: int | None = None) -> None:
         detail = readable(detail)

@@ -9,6 +9,7 @@ Invariant: a refusal of a field begins with the field's name.
 from typing import Final
 
 from pipeline.codec.errors import DecodeError
+from pipeline.core.enumerations import REQUEST_KINDS
 from pipeline.core.texts import ID_CHARS_MAX, PRACTICE_CHARS_MAX
 
 TEXT_CHARS_MAX: Final = 256
@@ -21,9 +22,6 @@ _TAKEN_CHARS_MAX: Final = {
     ),
     "practice": PRACTICE_CHARS_MAX,
 }
-
-_KINDS: Final = "credit, revoke, withdraw, claim_key"
-"""Of commands, those that are carried out; the others that are known are for later releases."""
 
 REASON_CHARS_MAX: Final = 4_096
 """Longest `reason` of a command, in characters."""
@@ -63,11 +61,11 @@ def bounded(context: dict[str, str]) -> dict[str, str]:
 
 
 def unknown_kind(kind: str, schema_id: int | None) -> DecodeError:
-    """The refusal of a command that this release does not know."""
+    """The refusal of a command that this release does not know; it names those carried out."""
     return DecodeError(
         "unknown_kind",
         f"kind is {kind[:TEXT_CHARS_MAX]!r}, which is not known to this release; send one of"
-        f" {_KINDS}",
+        f" {', '.join(REQUEST_KINDS)}",
         schema_id,
     )
 

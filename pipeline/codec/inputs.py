@@ -16,7 +16,8 @@ from pipeline.codec.framed import FramedReader, WriterSchemas
 from pipeline.codec.instants import INSTANT_MAX, INSTANT_MIN, LOCAL_DATE_MAX, LOCAL_DATE_MIN
 from pipeline.codec.partitioner import partition_of
 from pipeline.codec.schemas import Schema
-from pipeline.core.records import COMMAND_KINDS, Command, PracticeCompleted
+from pipeline.core.enumerations import COMMAND_KINDS
+from pipeline.core.records import Command, PracticeCompleted
 
 REASONS: Final = (
     "null_value",

@@ -34,7 +34,8 @@ from pipeline.codec.json_object import (
     mended,
     wrong_type,
 )
-from pipeline.core.records import COMMAND_KINDS, Command, PracticeCompleted
+from pipeline.core.enumerations import COMMAND_KINDS
+from pipeline.core.records import Command, PracticeCompleted
 
 COMPLETION_REQUIRED: Final = PracticeCompleted.__struct_fields__[:7]
 _COMPLETION_NEEDED: Final = COMPLETION_REQUIRED[:6]

@@ -6,14 +6,19 @@ Invariant: a request id is taken once: asked again the same, it is repeated; ask
 rejected. A withdrawal may come before what it withdraws.
 """
 
-from typing import Final
-
 import msgspec
 
 from pipeline.core.calendar import utc_date
 from pipeline.core.completion import unknown_zone
+from pipeline.core.enumerations import (
+    COMMAND_KINDS,
+    DATED,
+    RequestKind,
+    is_command_kind,
+    is_request_kind,
+)
 from pipeline.core.keys import can_exist
-from pipeline.core.records import COMMAND_KINDS, Command, Instant, LocalDate
+from pipeline.core.records import Command, Instant, LocalDate
 from pipeline.core.rejection import Rejection, bad_id, quoted, rejected
 from pipeline.core.rulebook import PolicyBook
 from pipeline.core.sets import REQUESTS_MAX, Sets, request_count, request_of, with_request
@@ -21,21 +26,17 @@ from pipeline.core.state import UserState
 from pipeline.core.texts import NOTE_CHARS_MAX, is_blank, is_id, is_note
 from pipeline.core.zones import zone_of
 
-_LATER: Final = ("redrive", "erase")
-DATED: Final = ("credit", "revoke")
-
 
 class Request(msgspec.Struct, frozen=True, gc=False):
     """A sound command.
 
     Attributes:
-        kind: credit, revoke, withdraw or claim_key.
-        about: the date of the first two, the id that the others name.
-        tz: the user's zone, where the first two say one.
+        about: the date of a credit or revoke, the id that another kind names.
+        tz: the user's zone, where a credit or revoke names one.
     """
 
     request_id: str
-    kind: str
+    kind: RequestKind
     about: LocalDate | str
     tz: str | None = None
 
@@ -59,13 +60,14 @@ def examine_command(
     ):
         if not is_id(value):
             return bad_id(field, value)
-    if command.kind not in COMMAND_KINDS:
+    kind = command.kind
+    if not is_command_kind(kind):
         return rejected(
-            "unknown_kind", f"kind {quoted(command.kind)} is none of {', '.join(COMMAND_KINDS)}"
+            "unknown_kind", f"kind {quoted(kind)} is none of {', '.join(COMMAND_KINDS)}"
         )
-    if command.kind in _LATER:
+    if not is_request_kind(kind):
         return rejected(
-            "kind_not_supported", f"this version does not carry out {command.kind} commands yet"
+            "kind_not_supported", f"this version does not carry out {kind} commands yet"
         )
     for note in (command.reason, command.ticket):
         if note is not None and not is_note(note):
@@ -73,15 +75,17 @@ def examine_command(
                 "bad_note",
                 f"reason and ticket must have at most {NOTE_CHARS_MAX} characters of valid Unicode",
             )
-    if command.kind in DATED:
-        return _dated(command, append_time, book)
-    if command.kind == "withdraw":
+    if kind in DATED:
+        return _dated(command, kind, append_time, book)
+    if kind == "withdraw":
         return _withdrawal(command)
     return _claim(command, state, append_time, book)
 
 
-def _dated(command: Command, append_time: Instant, book: PolicyBook) -> Request | Rejection:
-    kind, date = command.kind, command.local_date
+def _dated(
+    command: Command, kind: RequestKind, append_time: Instant, book: PolicyBook
+) -> Request | Rejection:
+    date = command.local_date
     # guard (False): a credit is explained
     if not (command.reason and command.ticket):
         return rejected("unexplained", f"a {kind} needs a reason and a ticket, for the audit")
@@ -105,7 +109,7 @@ def _withdrawal(command: Command) -> Request | Rejection:
         return bad_id("withdraws", target)
     if target == command.request_id:
         return rejected("withdraws_itself", "a withdrawal cancels another request, not itself")
-    return Request(command.request_id, command.kind, target)
+    return Request(command.request_id, "withdraw", target)
 
 
 def _claim(
@@ -119,7 +123,7 @@ def _claim(
         return rejected(
             "unknown_key", f"no portal of this user can ever grant the key {quoted(key_id)}"
         )
-    return Request(command.request_id, command.kind, key_id)
+    return Request(command.request_id, "claim_key", key_id)
 
 
 def grown_by(sets: Sets, request: Request) -> Sets | Rejection | None:

@@ -1,4 +1,4 @@
-"""Whether a completion makes sense, and when and where it took place.
+"""The check that a completion makes sense, and when and where it took place.
 
 Owns: the bounds on a completion, the correction of a clock that is ahead, late and future verdicts.
 Does not own: whether it was seen before (dedupe.py), what it changes (fold.py).
@@ -20,13 +20,13 @@ _MINUTE_MS: Final = 60_000
 _HOUR_MS: Final = 3_600_000
 
 
-class Sitting(msgspec.Struct, frozen=True, gc=False):
-    """When and where a sound completion took place, its clock put right.
+class ValidCompletion(msgspec.Struct, frozen=True, gc=False):
+    """When and where a completion that makes sense took place, its clock put right.
 
     Attributes:
         zone: where the user was.
         local_date: the date that it counts for.
-        zone_assumed: nobody knows the zone that it names; the offset of its end stands in.
+        zone_assumed: nobody knows the zone that it names; the offset of its end is taken instead.
     """
 
     started_at: Instant
@@ -38,7 +38,7 @@ class Sitting(msgspec.Struct, frozen=True, gc=False):
 
 def examine(
     completion: PracticeCompleted, append_time: Instant, policy: Policy
-) -> Sitting | Rejection:
+) -> ValidCompletion | Rejection:
     """Check a completion.
 
     Args:
@@ -78,11 +78,11 @@ def examine(
         return rejected(
             "before_earliest_date", "it ended before the first date that the policy lets count"
         )
-    return Sitting(completion.started_at - shift_ms, completed_at, zone, date, zone_assumed)
+    return ValidCompletion(completion.started_at - shift_ms, completed_at, zone, date, zone_assumed)
 
 
 def unknown_zone(tz: str) -> Rejection:
-    """Return the rejection of a zone that nobody knows and for which nothing stands in."""
+    """Return the rejection of a zone that nobody knows, of a completion without an offset."""
     return rejected(
         "unknown_zone",
         f"tz {quoted(tz)} is no zone that is known; send an IANA name such as Europe/Berlin, or an "

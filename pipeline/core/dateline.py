@@ -1,4 +1,4 @@
-"""Dates that travel skipped.
+"""Dates that a journey over the date line skipped, and that are bridged therefore.
 
 Owns: what is kept of the completions of each recent date, and which single dates they bridge.
 Does not own: what a bridged date counts for (sets.py).
@@ -37,6 +37,8 @@ from pipeline.core.records import Instant, LocalDate
 from pipeline.core.zones import Zone
 
 BRIDGE_MS: Final = 23 * 3_600_000
+"""Completions on both sides of a date bridge it when they are less apart than this, in ms."""
+
 _BRIDGE_MINUTES: Final = 23 * 60
 _MINUTE_MS: Final = 60_000
 _DAY_MINUTES: Final = 1_440
@@ -55,11 +57,11 @@ Recent = tuple[Kept, ...]
 """By date."""
 
 
-class Crossing(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What bridging needs to remember.
+class DatelineWindow(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The recent completions that a bridge may need.
 
     Attributes:
-        recent: the dates of the late window.
+        recent: the dates of the late window, with the extremes of their completions.
         absent: dates of the late window that the zone of a completion next to them never had,
             sorted.
     """
@@ -79,13 +81,13 @@ def kept_from(append_time: Instant, late_ms: int) -> LocalDate:
 
 
 def observe(
-    crossing: Crossing,
+    dateline: DatelineWindow,
     date: LocalDate,
     completed_at: Instant,
     zone: Zone,
     keep_from: LocalDate,
     shift_counts: bool,
-) -> tuple[Crossing, tuple[LocalDate, ...]]:
+) -> tuple[DatelineWindow, tuple[LocalDate, ...]]:
     """Take in an accepted completion.
 
     Args:
@@ -95,11 +97,11 @@ def observe(
         shift_counts: as the policy in force has it.
 
     Returns:
-        What to remember from now on, and the dates, 0 to 2, that are bridged by now next to `date`;
-        they may have been before.
+        The window with it, and the dates, 0 to 2, that are bridged by now next to `date`; they may
+        have been before.
     """
     at = completed_at - date * DAY_MS
-    absent = crossing.absent
+    absent = dateline.absent
     # equivalent (True): a short cut; where no date is skipped, no neighbour is among the skipped
     if zone.skipped:
         new = zone.skipped & {date - 1, date + 1}
@@ -108,14 +110,14 @@ def observe(
     # equivalent (True, <=): a short cut; where no date is too old, all of them are kept
     if absent and absent[0] < keep_from:
         absent = tuple(x for x in absent if x >= keep_from)
-    recent, i = _with(crossing.recent, _kept(date, at, zone))
+    recent, i = _with(dateline.recent, _kept(date, at, zone))
     bridged = _bridged_beside(recent, i, absent, shift_counts)
-    if recent is crossing.recent and absent is crossing.absent:
-        return crossing, bridged  # perhaps by a rule that was not in force when it last changed
+    if recent is dateline.recent and absent is dateline.absent:
+        return dateline, bridged  # perhaps by a rule that was not in force when it last changed
     # equivalent (True, <=): a short cut; where no date is too old, all of them are kept
     if recent[0][0] < keep_from:
         recent = tuple(kept for kept in recent if kept[0] >= keep_from)
-    return Crossing(recent, absent), bridged
+    return DatelineWindow(recent, absent), bridged
 
 
 def _kept(date: LocalDate, at: int, zone: Zone) -> Kept:
@@ -132,7 +134,7 @@ def _kept(date: LocalDate, at: int, zone: Zone) -> Kept:
 
 
 def _with(recent: Recent, new: Kept) -> tuple[Recent, int]:
-    """Return the dates with one more completion, and the place of its date among them; the same
+    """Return the dates with one more completion, and the index of its date among them; the same
     object when it is no extreme of its date."""
     date = new[0]
     i = len(recent)
@@ -155,16 +157,16 @@ def _with(recent: Recent, new: Kept) -> tuple[Recent, int]:
 def _bridged_beside(
     recent: Recent, i: int, absent: tuple[LocalDate, ...], shift_counts: bool
 ) -> tuple[LocalDate, ...]:
-    """Return the dates just before and after that of place `i` that are bridged."""
+    """Return the dates that are bridged just before and after that of index `i`."""
     one = recent[i]
     date = one[0]
     bridged: tuple[LocalDate, ...] = ()
-    # equivalent (False, 3, >=): a short cut; a date two before is at one of the two places before
-    # this one, and earlier places do not match
+    # equivalent (False, 3, >=): a short cut; a date two before is at one of the two indexes before
+    # this one, and earlier ones do not match
     for other in recent[i - 2 if i > 2 else 0 : i]:
         if other[0] == date - 2 and (_is_short(other, one, shift_counts) or date - 1 in absent):
             bridged = (date - 1,)
-    # equivalent (4): a date two after is at one of the two places after this one, and later places
+    # equivalent (4): a date two after is at one of the two indexes after this one, and later ones
     # do not match
     for other in recent[i + 1 : i + 3]:
         if other[0] == date + 2 and (_is_short(one, other, shift_counts) or date + 1 in absent):

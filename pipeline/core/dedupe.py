@@ -2,20 +2,21 @@
 
 Owns: the verdict on a completion against what was accepted of the same user within the window, and
 what the window has to remember of an accepted one.
-Does not own: where that is kept and when it expires (engine), what a verdict leads to (fold.py).
+Does not own: where that is kept and when it expires (worker/window.py), what a verdict leads to
+(fold.py).
 Invariants: only accepted completions are remembered. The cost of a verdict is bounded, however many
-completions a user has in the window: two look-ups and a cover for each cell, and none
-for what left no traces (seen_filter.py).
+completions a user has in the window: two look-ups, and one cover for each cell. The user's filter
+spares the look-ups for what is new (seen_filter.py).
 
-A completion is told by its id and by its session. Content is (user, session, start, end, practice),
-so the same content implies the same session: there is nothing else to look for.
+A completion is known by its id and by its session. Content is (user, session, start, end,
+practice), so the same content implies the same session: there is nothing else to look for.
 
 | id known | session known | content | verdict |
 |---|---|---|---|
 | yes | any | same | exact |
 | yes | any | other | collision |
 | no | yes | any | twin |
-| no | no | | overlap when it crosses an accepted session, else accepted |
+| no | no | | overlap when it overlaps an accepted session, else accepted |
 
 **Cover.** Time is cut into cells. For each user and cell a few accepted sessions are kept whose
 union, within the cell, is that of all accepted ones: a session that adds nothing is left out, and
@@ -33,6 +34,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from pipeline.core.enumerations import AlertVerdict, DuplicateVerdict, Severity
 from pipeline.core.identity import uuid_of
 from pipeline.core.records import (
     Cause,
@@ -44,17 +46,17 @@ from pipeline.core.records import (
 )
 
 CELL_MS: Final = 21_600_000
-"""Six hours: the length of a cell."""
+"""Length of a cell in milliseconds: six hours."""
 
-SEVERITIES: Final = {
+SEVERITIES: Final[dict[AlertVerdict, Severity]] = {
     "exact": "info",
     "twin": "notice",
     "collision": "error",
     "overlap": "notice",
     "assumed_zone": "notice",
 }
-"""Of an alert; one of a completion that does not count although its date is another than its
-original's is an error, whatever the verdict: a day may have been lost."""
+"""Severity of an alert by its verdict. Where a completion does not count, and its date is another
+than its original's, the alert is an error whatever its verdict: a day may have been lost."""
 
 
 class SeenCompletion(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -112,7 +114,7 @@ class SeenView(Protocol):
 
 
 class SeenUpdate(msgspec.Struct, frozen=True, gc=False):
-    """What the window has to take in: `entry` under its id and its session, and whole covers.
+    """The entries to write to the window: `entry` under its id and its session, and whole covers.
 
     Attributes:
         covers: (cell, its new cover); only those that changed.
@@ -124,10 +126,10 @@ class SeenUpdate(msgspec.Struct, frozen=True, gc=False):
 
 def duplicate_of(
     seen: SeenView, completion: PracticeCompleted
-) -> tuple[str, SeenCompletion] | None:
-    """Return exact, twin or collision with the original; None for a completion that counts."""
+) -> tuple[DuplicateVerdict, SeenCompletion] | None:
+    """Return the verdict on a duplicate, with its original; None for a completion that counts."""
     user_id = completion.user_id
-    # guard (assignment): an id that is known counts no more
+    # guard (assignment): an id that is known does not count again
     original = seen.by_id(user_id, completion.completion_id)
     if original is not None:
         same = (
@@ -138,7 +140,7 @@ def duplicate_of(
         )
         # guard (True): an id with other content is a collision
         return ("exact" if same else "collision"), original
-    # guard (assignment): a session that is known counts no more
+    # guard (assignment): a session that is known does not count again
     original = seen.by_session(user_id, completion.session_id)
     return None if original is None else ("twin", original)
 
@@ -150,13 +152,13 @@ def admit(
 
     Args:
         session: longer than nothing, at most a day, so a few cells.
-        last_cell: cells after it are known to have no cover.
+        last_cell: cells after it are known to have no cover, and are not looked up.
 
     Returns:
         The earliest accepted session that it overlaps (touching is not overlapping), None without
         one; and the covers that changed.
     """
-    crossed: Session | None = None
+    overlapped: Session | None = None
     changed: list[tuple[int, Cover]] = []
     for cell in range(session.start // CELL_MS, (session.end - 1) // CELL_MS + 1):
         cover = seen.cover(user_id, cell) if cell <= last_cell else ()
@@ -166,18 +168,18 @@ def admit(
             changed.append((cell, (session,)))
             continue
         for other in cover:
-            # guard (False): sessions that cross are told
+            # guard (False): sessions that overlap are found
             if other.start < session.end and session.start < other.end:
                 # equivalent (<=): of sessions that start at the same instant, every cell keeps the
                 # same one
-                if crossed is None or other.start < crossed.start:
-                    crossed = other
+                if overlapped is None or other.start < overlapped.start:
+                    overlapped = other
                 break
         extended = with_session(cover, session, cell)
         if extended is not cover:
             # guard (removed): a cover takes a session in
             changed.append((cell, extended))
-    return crossed, tuple(changed)
+    return overlapped, tuple(changed)
 
 
 def with_session(cover: Cover, session: Session, cell: int) -> Cover:
@@ -215,7 +217,7 @@ def cover_size_max(session_ms_min: int) -> int:
 
 
 def alert_for(
-    verdict: str,
+    verdict: AlertVerdict,
     completion: PracticeCompleted,
     tz: str,
     local_date: LocalDate,
@@ -226,8 +228,8 @@ def alert_for(
 
     Args:
         tz, local_date: the completion's zone and date, as they were or would have been decided.
-        original: the accepted completion that it repeats or crosses; a session of a cover where the
-            window has forgotten the rest of it.
+        original: the accepted completion that it repeats or overlaps; a session of a cover where
+            the window has forgotten the rest of it.
     """
     known = original if isinstance(original, SeenCompletion) else None
     original_date = None if known is None else known.local_date

@@ -1,15 +1,17 @@
-"""The one way in: an input and what is known before it, to everything that follows from it.
+"""The fold: an input and what is known before it, to everything that follows from it.
 
 Owns: the order of the steps for a completion and for a command.
-Does not own: the steps (the modules it imports), what becomes of an outcome (engine).
+Does not own: the steps (the modules it imports), what becomes of an outcome (worker/).
 Invariants: pure, and total: bad data is an outcome, never an exception. The same input, state,
 view, append time and world always give the same outcome.
 """
 
-import msgspec
+from typing import Final
 
-from pipeline.core.commands import DATED, Request, examine_command, grown_by
-from pipeline.core.completion import Sitting, examine
+from msgspec.structs import replace
+
+from pipeline.core.commands import Request, examine_command, grown_by
+from pipeline.core.completion import ValidCompletion, examine
 from pipeline.core.dateline import kept_from, observe
 from pipeline.core.dedupe import (
     CELL_MS,
@@ -22,9 +24,15 @@ from pipeline.core.dedupe import (
     assumption_alert,
     duplicate_of,
 )
+from pipeline.core.enumerations import (
+    DATED,
+    CommandVerdict,
+    DuplicateVerdict,
+    Origin,
+    is_command_kind,
+)
 from pipeline.core.outcome import Outcome, World
 from pipeline.core.records import (
-    COMMAND_KINDS,
     Cause,
     Command,
     Instant,
@@ -34,17 +42,16 @@ from pipeline.core.records import (
 )
 from pipeline.core.rejection import Rejection
 from pipeline.core.runs import with_number
-from pipeline.core.seen_filter import Traces, may_be_seen, trace_of, with_trace
+from pipeline.core.seen_filter import SeenFilter, fingerprint_of, may_be_seen, with_fingerprint
 from pipeline.core.sets import Sets, revoking
 from pipeline.core.state import NEVER, UserState
 from pipeline.core.texts import is_id, is_note
-from pipeline.core.transition import Change, Grown, settle
+from pipeline.core.transition import StateDelta, Trigger, transition
 
 __all__ = ["Outcome", "Rejection", "World", "fold_command", "fold_completion"]
 
-_COMPLETION = "completion"
-_USER = "user"
-_UNKNOWN = "unknown"
+_USER: Final = "user"
+"""Actor of every completion, in the audit."""
 
 
 def fold_completion(
@@ -64,119 +71,117 @@ def fold_completion(
         append_time: of the event, within the years 2 to 9998.
 
     Returns:
-        Its outcome; the verdict is accepted, exact, twin, collision, overlap or dead_letter.
+        Its outcome, with one of `COMPLETION_VERDICTS`.
     """
     policy = world.policies.at(append_time)
-    sitting = examine(completion, append_time, policy)
-    if isinstance(sitting, Rejection):
-        return _aside(completion, state, sitting, policy.version)
+    # 1. Does it make sense, and when and where did it take place?
+    valid = examine(completion, append_time, policy)
+    if isinstance(valid, Rejection):
+        return _dead_letter(completion, state, valid, policy.version)
     user_id, completion_id = completion.user_id, completion.completion_id
-    traces = state.traces
-    trace = trace_of(completion_id, completion.session_id)
+    # 2. Was it seen before? The filter answers no for most, without a look-up in the window.
+    seen_filter = state.seen_filter
+    fingerprint = fingerprint_of(completion_id, completion.session_id)
     # guard (False): what may be seen is looked up
-    if may_be_seen(traces, trace):
+    if may_be_seen(seen_filter, fingerprint):
         duplicate = duplicate_of(seen, completion)
         if duplicate is not None:
-            return _duplicate(completion, state, sitting, duplicate, cause, policy.version)
+            return _duplicate(completion, state, valid, duplicate, cause, policy.version)
+    # 3. It counts. Take it into the window's covers, and see whether it overlaps another session.
     session = Session(
-        sitting.started_at,
-        sitting.completed_at,
-        completion_id,
-        cause.topic,
-        cause.partition,
-        cause.offset,
+        start=valid.started_at,
+        end=valid.completed_at,
+        completion_id=completion_id,
+        topic=cause.topic,
+        partition=cause.partition,
+        offset=cause.offset,
     )
-    crossed, covers = admit(seen, user_id, session, traces.last_cell)
-    keep_from = kept_from(append_time, world.policies.late_ms_max)
-    change = Change(user_id, completion.practice, world.origin, cause, append_time, policy)
+    overlapped, covers = admit(seen, user_id, session, seen_filter.last_cell)
     last_cell = (session.end - 1) // CELL_MS
-    traces = with_trace(traces, trace, last_cell, append_time, world.policies.window_ms)
-    grown = _grown(state, completion, sitting, keep_from, traces, policy.bridge_shift)
-    settled = settle(state, grown, change, world)
-    is_noticed = crossed is not None or sitting.zone_assumed
+    window_ms = world.policies.window_ms
+    seen_filter = with_fingerprint(seen_filter, fingerprint, last_cell, append_time, window_ms)
+    # 4. Take it into the user's sets, and derive what follows from that.
+    keep_from = kept_from(append_time, world.policies.late_ms_max)
+    delta = _delta(state, completion, valid, keep_from, seen_filter, policy.bridge_shift)
+    trigger = Trigger(user_id, completion.practice, world.origin, cause, append_time, policy)
+    new = transition(state, delta, trigger, world)
+    has_alert = overlapped is not None or valid.zone_assumed
+    # Positional, for each completion makes one: with keywords it costs 2.5 µs instead of 0.4.
     return Outcome(
-        _COMPLETION,
+        "completion",
         _USER,
         None,
         None,
-        "accepted" if crossed is None else "overlap",
+        "accepted" if overlapped is None else "overlap",
         user_id,
-        sitting.local_date,
-        settled.state,
-        settled.standing,
-        SeenUpdate(_remembered(completion, sitting, cause, append_time), covers),
-        settled.unlocks,
-        settled.geometry,
-        _noticed(seen, completion, sitting, crossed, cause) if is_noticed else (),
+        valid.local_date,
+        new.state,
+        new.standing,
+        SeenUpdate(_remembered(completion, valid, cause, append_time), covers),
+        new.unlocks,
+        new.geometry,
+        _alerts(seen, completion, valid, overlapped, cause) if has_alert else (),
         None,
         state.digest,
-        settled.state.digest,
+        new.state.digest,
         policy.version,
-        settled.state.revision,
-        sitting.zone.name,
-        sitting.zone_assumed,
-        revoking(state.sets, sitting.local_date),
+        new.state.revision,
+        valid.zone.name,
+        valid.zone_assumed,
+        revoking(state.sets, valid.local_date),
     )
 
 
-def _grown(
+def _delta(
     state: UserState,
     completion: PracticeCompleted,
-    sitting: Sitting,
+    valid: ValidCompletion,
     keep_from: LocalDate,
-    traces: Traces,
+    seen_filter: SeenFilter,
     shift_counts: bool,
-) -> Grown:
-    """Return the sets, zone and crossing with an accepted completion in them."""
-    sets, date = state.sets, sitting.local_date
-    crossing, bridges = observe(
-        state.crossing, date, sitting.completed_at, sitting.zone, keep_from, shift_counts
+) -> StateDelta:
+    """Return the sets, the zone and the dateline's window with an accepted completion in them."""
+    sets, date = state.sets, valid.local_date
+    dateline, bridges = observe(
+        state.dateline, date, valid.completed_at, valid.zone, keep_from, shift_counts
     )
     practised = with_number(sets.practised, date)
     bridged = sets.bridged
     for bridge in bridges:
         bridged = with_number(bridged, bridge)
     if practised is not sets.practised or bridged is not sets.bridged:
-        sets = Sets(
-            practised,
-            bridged,
-            sets.credits,
-            sets.revocations,
-            sets.withdrawals,
-            sets.claims,
-            sets.unlocked,
-        )
+        sets = replace(sets, practised=practised, bridged=bridged)
     tz, tz_at, tz_id = state.tz, state.tz_at, state.tz_id
-    if (sitting.completed_at, completion.completion_id) > (tz_at, tz_id):
-        tz, tz_at, tz_id = sitting.zone.name, sitting.completed_at, completion.completion_id
-    return Grown(sets, tz, tz_at, tz_id, crossing, traces)
+    if (valid.completed_at, completion.completion_id) > (tz_at, tz_id):
+        tz, tz_at, tz_id = valid.zone.name, valid.completed_at, completion.completion_id
+    return StateDelta(sets, tz, tz_at, tz_id, dateline, seen_filter)
 
 
 def _remembered(
-    completion: PracticeCompleted, sitting: Sitting, cause: Cause, append_time: Instant
+    completion: PracticeCompleted, valid: ValidCompletion, cause: Cause, append_time: Instant
 ) -> SeenCompletion:
     return SeenCompletion(
-        completion.completion_id,
-        completion.session_id,
-        completion.practice,
-        completion.started_at,
-        completion.completed_at,
-        cause.topic,
-        cause.partition,
-        cause.offset,
-        append_time,
-        sitting.zone.name,
-        sitting.local_date,
+        completion_id=completion.completion_id,
+        session_id=completion.session_id,
+        practice=completion.practice,
+        started_at=completion.started_at,
+        completed_at=completion.completed_at,
+        topic=cause.topic,
+        partition=cause.partition,
+        offset=cause.offset,
+        append_time=append_time,
+        tz=valid.zone.name,
+        local_date=valid.local_date,
     )
 
 
-def _aside(
+def _dead_letter(
     completion: PracticeCompleted, state: UserState, rejection: Rejection, policy_version: str
 ) -> Outcome:
     user_id = completion.user_id if is_id(completion.user_id) else None
     digest = None if user_id is None else state.digest
     return Outcome(
-        action=_COMPLETION,
+        action="completion",
         actor=_USER,
         reason=rejection.reason,
         verdict="dead_letter",
@@ -192,19 +197,19 @@ def _aside(
 def _duplicate(
     completion: PracticeCompleted,
     state: UserState,
-    sitting: Sitting,
-    duplicate: tuple[str, SeenCompletion],
+    valid: ValidCompletion,
+    duplicate: tuple[DuplicateVerdict, SeenCompletion],
     cause: Cause,
     policy_version: str,
 ) -> Outcome:
     verdict, original = duplicate
     return Outcome(
-        action=_COMPLETION,
+        action="completion",
         actor=_USER,
         verdict=verdict,
         user_id=completion.user_id,
         alerts=(
-            alert_for(verdict, completion, sitting.zone.name, sitting.local_date, original, cause),
+            alert_for(verdict, completion, valid.zone.name, valid.local_date, original, cause),
         ),
         digest_before=state.digest,
         digest_after=state.digest,
@@ -213,20 +218,20 @@ def _duplicate(
     )
 
 
-def _noticed(
+def _alerts(
     seen: SeenView,
     completion: PracticeCompleted,
-    sitting: Sitting,
-    crossed: Session | None,
+    valid: ValidCompletion,
+    overlapped: Session | None,
     cause: Cause,
 ) -> tuple[ReconciliationAlert, ...]:
     """Return the alerts of a completion that counts: an overlap, an assumed zone, or both."""
-    zone, date = sitting.zone.name, sitting.local_date
+    zone, date = valid.zone.name, valid.local_date
     alerts: tuple[ReconciliationAlert, ...] = ()
-    if crossed is not None:
-        original = seen.by_id(completion.user_id, crossed.completion_id) or crossed
+    if overlapped is not None:
+        original = seen.by_id(completion.user_id, overlapped.completion_id) or overlapped
         alerts = (alert_for("overlap", completion, zone, date, original, cause),)
-    if sitting.zone_assumed:
+    if valid.zone_assumed:
         alerts = (*alerts, assumption_alert(completion, date, cause))
     return alerts
 
@@ -242,30 +247,30 @@ def fold_command(
         append_time: of the command, within the years 2 to 9998.
 
     Returns:
-        Its outcome; the verdict is applied, repeated or dead_letter.
+        Its outcome, with a `CommandVerdict`.
     """
     policy = world.policies.at(append_time)
     request = examine_command(command, state, append_time, world.policies)
-    grown = grown_by(state.sets, request) if isinstance(request, Request) else request
-    if grown is None:
-        return _asked(command, state, "repeated", policy.version)
-    if isinstance(grown, Rejection):
-        return _asked(command, state, "dead_letter", policy.version, grown)
-    origin = "adjustment" if world.origin == "live" else world.origin
-    change = Change(command.user_id, None, origin, cause, append_time, policy)
+    sets = grown_by(state.sets, request) if isinstance(request, Request) else request
+    if sets is None:
+        return _unchanged(command, state, "repeated", policy.version)
+    if isinstance(sets, Rejection):
+        return _unchanged(command, state, "dead_letter", policy.version, sets)
+    origin: Origin = "adjustment" if world.origin == "live" else world.origin
+    trigger = Trigger(command.user_id, None, origin, cause, append_time, policy)
     tz = state.tz
     if isinstance(request, Request) and request.tz is not None and state.tz_at == NEVER:
         tz = request.tz
-    kept = Grown(grown, tz, state.tz_at, state.tz_id, state.crossing, state.traces)
-    settled = settle(state, kept, change, world)
-    return msgspec.structs.replace(
-        _asked(command, state, "applied", policy.version),
-        revision=settled.state.revision,
-        state=settled.state,
-        standing=settled.standing,
-        unlocks=settled.unlocks,
-        geometry=settled.geometry,
-        digest_after=settled.state.digest,
+    delta = StateDelta(sets, tz, state.tz_at, state.tz_id, state.dateline, state.seen_filter)
+    new = transition(state, delta, trigger, world)
+    return replace(
+        _unchanged(command, state, "applied", policy.version),
+        revision=new.state.revision,
+        state=new.state,
+        standing=new.standing,
+        unlocks=new.unlocks,
+        geometry=new.geometry,
+        digest_after=new.state.digest,
     )
 
 
@@ -277,19 +282,19 @@ def _revoked_by(command: Command, sets: Sets) -> tuple[str, ...]:
     return tuple([request for request in found if request != command.request_id])
 
 
-def _asked(
+def _unchanged(
     command: Command,
     state: UserState,
-    verdict: str,
+    verdict: CommandVerdict,
     policy_version: str,
     rejection: Rejection | None = None,
 ) -> Outcome:
-    """Return the outcome of a command that changes nothing, with only what can be told of it."""
+    """Return the outcome of a command that changes nothing; the audit names what can be named."""
     user_id = command.user_id if is_id(command.user_id) else None
     digest = None if user_id is None else state.digest
     return Outcome(
-        action=command.kind if command.kind in COMMAND_KINDS else _UNKNOWN,
-        actor=command.actor if is_id(command.actor) else _UNKNOWN,
+        action=command.kind if is_command_kind(command.kind) else "unknown",
+        actor=command.actor if is_id(command.actor) else "unknown",
         reason=_note(command.reason) or (None if rejection is None else rejection.reason),
         ticket=_note(command.ticket),
         verdict=verdict,

@@ -1,8 +1,8 @@
-"""What a fold is given besides the event, and what it gives back.
+"""The world that a fold is given besides the event, and the outcome that it returns.
 
-Owns: the world of a fold, its outcome, and a rejection as a value.
-Does not own: how an outcome comes about (fold.py), where it goes (engine).
-Invariant: an outcome is complete: everything the engine writes for an input follows from it and the
+Owns: the world of a fold, and its outcome.
+Does not own: how an outcome comes about (fold.py), where it goes (worker/).
+Invariant: an outcome is complete: everything the worker writes for an input follows from it and the
 input itself, and nothing else needs to be asked.
 """
 
@@ -10,6 +10,7 @@ import msgspec
 
 from pipeline.core.assets import AssetCatalogue
 from pipeline.core.dedupe import SeenUpdate
+from pipeline.core.enumerations import Action, Verdict, WorldOrigin
 from pipeline.core.records import (
     GeometryUpdated,
     LocalDate,
@@ -27,27 +28,27 @@ class World(msgspec.Struct, frozen=True):
     """What is the same for every event of a worker.
 
     Attributes:
-        generation: which one folds. origin: live or rebuild, as unlocks are to say.
+        generation: which lineage of state the fold belongs to.
+        origin: as portals that it unlocks are to say.
     """
 
     policies: PolicyBook
     assets: AssetCatalogue
     generation: str = "blue"
-    origin: str = "live"
+    origin: WorldOrigin = "live"
 
 
 class Outcome(Record, frozen=True, gc=False):
     """What became of one input.
 
     Attributes:
-        action: completion, the command's kind, or unknown. actor: who asked.
-        verdict: accepted, exact, twin, collision, overlap, dead_letter, applied or repeated.
+        actor: who asked.
         user_id: None when it could not be one.
         local_date: the date decided for a completion that counts, or named by a command; None
             without one.
         state: the user's new state; None when nothing of the user changed.
         standing: of the new state at the input's append; None without one.
-        seen: what the windowed table has to take in; None when nothing.
+        seen: the entries to write to the windowed table; None without any.
         unlocks: portals, in the order in which the run passes them.
         geometry: at most one for each frame and date.
         rejection: set exactly when the verdict is dead_letter.
@@ -58,11 +59,11 @@ class Outcome(Record, frozen=True, gc=False):
         revoked_by: requests, sorted, that revoke `local_date` and are not withdrawn.
     """
 
-    action: str
+    action: Action
     actor: str
     reason: str | None = None
     ticket: str | None = None
-    verdict: str = "accepted"
+    verdict: Verdict = "accepted"
     user_id: str | None = None
     local_date: LocalDate | None = None
     state: UserState | None = None

@@ -1,7 +1,7 @@
 """A user's whole readable state.
 
 Owns: the derivation of progress from the state at an instant.
-Does not own: when it is published (engine), how it changes (fold.py).
+Does not own: when it is published (worker/), how it changes (fold.py).
 Invariant: everything in it follows from the state, the policy in force and the instant.
 """
 
@@ -46,7 +46,7 @@ def progress_standing(
     append_time: Instant,
     world: World,
 ) -> ProgressUpdated:
-    """Return the progress of a user who is known to stand there.
+    """Return the progress of a user whose standing is known.
 
     Args:
         state: after the input that `cause` names.
@@ -61,6 +61,7 @@ def progress_standing(
     frame = standing.cycle_day
     variant = world.assets.variant_of(user_id)
     current = standing.current_end
+    # Positional, for each change of a user makes one: with keywords it costs 3.0 µs instead of 0.4.
     return ProgressUpdated(
         user_id,
         state.revision,

@@ -9,9 +9,16 @@ since 1970-01-01T00:00:00Z (Avro `timestamp-millis`); a local date is an integer
 hexadecimal or UUID string.
 """
 
-from typing import Final
-
 import msgspec
+
+from pipeline.core.enumerations import (
+    Action,
+    PublishedAlertVerdict,
+    PublishedOrigin,
+    PublishedSeverity,
+    PublishedStage,
+    PublishedVerdict,
+)
 
 Instant = int
 """Milliseconds since 1970-01-01T00:00:00Z."""
@@ -70,7 +77,7 @@ class Command(Record, frozen=True, gc=False):
     """What support or a service asks for. Flat, so that kinds can be added.
 
     Attributes:
-        kind: one of COMMAND_KINDS.
+        kind: a `CommandKind`; the codec refuses any other, here it may be any text.
         local_date: the date of a credit or revoke.
         key_id: the Field Key of a claim_key.
         withdraws: the request id that a withdraw cancels.
@@ -93,9 +100,6 @@ class Command(Record, frozen=True, gc=False):
     tz: str | None = None
 
 
-COMMAND_KINDS: Final = ("credit", "revoke", "withdraw", "claim_key", "redrive", "erase")
-
-
 class Run(Record, frozen=True, gc=False):
     """Consecutive local dates: `length` (1 and up) of them from `start`."""
 
@@ -113,10 +117,10 @@ class Dates(Record, frozen=True, gc=False):
 
 
 class PortalReached(Record, frozen=True, gc=False):
-    """A portal that was told, in a user's progress.
+    """A portal that was published, in a user's progress.
 
     Attributes:
-        asset_id: pinned when it was told, whatever is drawn later.
+        asset_id: pinned when it was published, whatever is drawn later.
     """
 
     lap: int
@@ -150,7 +154,6 @@ class PortalUnlocked(Record, frozen=True, gc=False):
         reached_on: the local date on which the run reached the portal's day.
         figure, frame, asset_id, asset_url: the portal's own, in the user's variant.
         field_keys: ids granted with it. field_keys_pending: count over all portals, after it.
-        origin: live, rebuild or adjustment.
         unlocked_at: append time of the cause.
     """
 
@@ -174,7 +177,7 @@ class PortalUnlocked(Record, frozen=True, gc=False):
     field_keys_pending: int
     next_portal: NextPortal | None
     policy_version: str
-    origin: str
+    origin: PublishedOrigin
     unlocked_at: Instant
     cause: Cause
 
@@ -235,7 +238,7 @@ class GeometryUpdated(Record, frozen=True, gc=False):
 
 
 class OriginalCompletion(Record, frozen=True, gc=False):
-    """The accepted completion that a duplicate repeats or an overlap crosses."""
+    """The accepted completion that another one repeats or overlaps."""
 
     completion_id: str
     topic: str
@@ -244,11 +247,9 @@ class OriginalCompletion(Record, frozen=True, gc=False):
 
 
 class ReconciliationAlert(Record, frozen=True, gc=False):
-    """A completion that repeats or crosses an accepted one, or that counts by an assumption.
+    """A completion that repeats or overlaps an accepted one, or that counts by an assumption.
 
     Attributes:
-        verdict: exact, twin, collision, overlap or assumed_zone.
-        severity: info, notice or error.
         original: the completion itself for assumed_zone.
         differing_fields: names of the fields that differ from the original's: of the content, and
             tz where another zone decided.
@@ -257,8 +258,8 @@ class ReconciliationAlert(Record, frozen=True, gc=False):
 
     alert_id: str
     user_id: str
-    verdict: str
-    severity: str
+    verdict: PublishedAlertVerdict
+    severity: PublishedSeverity
     completion_id: str
     original: OriginalCompletion
     differing_fields: tuple[str, ...]
@@ -278,14 +279,13 @@ class DeadLetter(Record, frozen=True, gc=False):
     """A rejected input, whole, with its reason.
 
     Attributes:
-        stage: transport, decode, validate, fold or operator.
         reason: a stable code in snake_case. detail: for a person, with the fix where there is one.
         key, value, headers: the input's own bytes, untouched.
         schema_id: of the Confluent framing, where there was one.
         append_time: of the input.
     """
 
-    stage: str
+    stage: PublishedStage
     reason: str
     detail: str
     key: bytes | None
@@ -302,8 +302,6 @@ class AuditEntry(Record, frozen=True, gc=False):
     Attributes:
         audit_id: uuid5 of generation, partition and sequence.
         sequence: 0 and up, without gaps, per generation and partition.
-        action: completion, or the command's kind.
-        verdict: accepted, exact, twin, collision, overlap, dead_letter, applied or repeated.
         reason: a command's own; of another rejected input, as `rejection`.
         digest_before, digest_after: of the user's sets, 16 hexadecimal digits; None without a user.
         revision: of the user, after, whether the input changed it or not; 0 without a user.
@@ -320,11 +318,11 @@ class AuditEntry(Record, frozen=True, gc=False):
     partition: int
     sequence: int
     user_id: str | None
-    action: str
+    action: Action
     actor: str
     reason: str | None
     ticket: str | None
-    verdict: str
+    verdict: PublishedVerdict
     local_date: LocalDate | None
     unlock_ids: tuple[str, ...]
     digest_before: str | None

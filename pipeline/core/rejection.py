@@ -1,4 +1,4 @@
-"""Why an input does not count.
+"""The reason why an input becomes a dead letter.
 
 Owns: the rejection as a value, and how it quotes what it rejects.
 Does not own: which checks there are (completion.py, commands.py, texts.py).
@@ -7,6 +7,7 @@ Invariant: bad input makes a rejection, never an exception; its detail quotes a 
 
 from typing import Final
 
+from pipeline.core.enumerations import Stage
 from pipeline.core.records import Record
 from pipeline.core.texts import ID_CHARS_MAX
 
@@ -14,14 +15,14 @@ _QUOTED_CHARS_MAX: Final = 80
 
 
 class Rejection(Record, frozen=True, gc=False):
-    """A reason to put an input aside.
+    """The reason why an input becomes a dead letter.
 
     Attributes:
-        stage: always validate here; other layers have their own.
+        stage: validate for the domain's checks; the worker makes rejections of the others.
         reason: a stable code in snake_case. detail: for a person, with the fix where there is one.
     """
 
-    stage: str
+    stage: Stage
     reason: str
     detail: str
 

@@ -1,4 +1,4 @@
-"""A user is a few grow-only sets.
+"""The grow-only sets that a user consists of.
 
 Owns: the sets, how each grows, what they cover, and their digest.
 Does not own: what makes them grow (fold.py), what is derived from the covered dates (streak.py).
@@ -12,11 +12,13 @@ from typing import Final
 
 import msgspec
 
+from pipeline.core.enumerations import RequestKind
 from pipeline.core.records import LocalDate
 from pipeline.core.runs import Runs, contains, difference, from_numbers, union, with_number
 
 REQUESTS_MAX: Final = 10_000
-"""Requests of one kind for one user; far above what support and rewards ever ask in a lifetime."""
+"""Most requests of one kind for one user; far above what support and rewards ever ask for in a
+lifetime."""
 
 Dated = tuple[tuple[str, LocalDate], ...]
 """(request id, date), sorted."""
@@ -93,7 +95,7 @@ def claimed_keys(sets: Sets) -> tuple[str, ...]:
     return tuple(sorted({key for request, key in sets.claims if request not in cancelled}))
 
 
-_FIELDS: Final = {
+_FIELDS: Final[dict[RequestKind, str]] = {
     "credit": "credits",
     "revoke": "revocations",
     "withdraw": "withdrawals",
@@ -101,7 +103,7 @@ _FIELDS: Final = {
 }
 
 
-def request_of(sets: Sets, request_id: str) -> tuple[str, LocalDate | str] | None:
+def request_of(sets: Sets, request_id: str) -> tuple[RequestKind, LocalDate | str] | None:
     """Return the kind of a request that was taken in, and its date or the id that it names."""
     for kind, field in _FIELDS.items():
         requests: tuple[tuple[str, LocalDate | str], ...] = getattr(sets, field)
@@ -111,18 +113,17 @@ def request_of(sets: Sets, request_id: str) -> tuple[str, LocalDate | str] | Non
     return None
 
 
-def request_count(sets: Sets, kind: str) -> int:
+def request_count(sets: Sets, kind: RequestKind) -> int:
     """Return how many requests of a kind were taken in."""
     return len(getattr(sets, _FIELDS[kind]))
 
 
-def with_request(sets: Sets, kind: str, request_id: str, about: LocalDate | str) -> Sets:
+def with_request(sets: Sets, kind: RequestKind, request_id: str, about: LocalDate | str) -> Sets:
     """Return the sets with one more request.
 
     Args:
-        kind: credit, revoke, withdraw or claim_key.
         request_id: that `request_of` does not know.
-        about: the date of the first two kinds, the id that the others name.
+        about: the date of a credit or revoke, the id that another kind names.
     """
     requests = getattr(sets, _FIELDS[kind])
     i = bisect_left(requests, request_id, key=_request_id)

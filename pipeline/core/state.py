@@ -1,4 +1,4 @@
-"""What is kept of a user between events.
+"""The state of a user that is kept between events.
 
 Owns: the state's shape.
 Does not own: its bytes (codec/state.py), how it changes (fold.py, commands.py).
@@ -10,9 +10,9 @@ from typing import Final
 
 import msgspec
 
-from pipeline.core.dateline import Crossing
+from pipeline.core.dateline import DatelineWindow
 from pipeline.core.records import Instant, PortalReached
-from pipeline.core.seen_filter import NO_TRACES, Traces
+from pipeline.core.seen_filter import NOTHING_SEEN, SeenFilter
 from pipeline.core.sets import Sets, digest_of
 
 NO_SETS: Final = Sets()
@@ -26,7 +26,7 @@ def shown_zone(tz: str) -> str:
 
 
 class Unlocked(PortalReached, frozen=True, array_like=True, gc=False):
-    """A portal that was told, as the state keeps it: progress shows the same objects."""
+    """A portal that was published, as the state keeps it: progress shows the same objects."""
 
 
 class UserState(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -34,15 +34,15 @@ class UserState(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
     Attributes:
         revision: 0 for nobody yet; one more with each accepted completion and applied command.
-        portals: in the order in which they were told.
+        portals: in the order in which they were published.
         granted: Field Key ids, sorted.
         tz, tz_at, tz_id: zone, end and id of the accepted completion with the greatest (end, id).
             Until there is one, tz is that of the last adjustment that said one; empty without one.
-        crossing: what bridging needs to remember.
-        frame_told: the current frame that geometry was last told of; 0 before the first.
+        dateline: the recent completions that a bridge may need.
+        frame_published: the current frame that was published last; 0 before the first.
         checked_days, checked_policy: up to this length of a run, the portals of that policy version
             are unlocked.
-        traces: of what the window may hold.
+        seen_filter: the completions that the dedupe window may hold.
     """
 
     revision: int = 0
@@ -53,12 +53,12 @@ class UserState(msgspec.Struct, frozen=True, array_like=True, gc=False):
     tz: str = ""
     tz_at: Instant = NEVER
     tz_id: str = ""
-    crossing: Crossing = Crossing()
-    frame_told: int = 0
+    dateline: DatelineWindow = DatelineWindow()
+    frame_published: int = 0
     checked_days: int = 0
     checked_policy: str = ""
-    traces: Traces = Traces()
+    seen_filter: SeenFilter = SeenFilter()
 
 
-EMPTY: Final = UserState(traces=NO_TRACES)
+EMPTY: Final = UserState(seen_filter=NOTHING_SEEN)
 """Nobody yet."""

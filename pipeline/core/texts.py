@@ -57,7 +57,7 @@ def is_id(text: str) -> bool:
     """
     if not 0 < len(text) <= ID_CHARS_MAX:
         return False
-    if text.isascii():  # what ASCII prints was settled long ago
+    if text.isascii():  # which ASCII characters are printable changes with no release
         return text.isprintable() and not text.isspace()
     return _not_in_id(text) is None and not is_blank(text)
 

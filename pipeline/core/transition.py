@@ -1,16 +1,18 @@
-"""What follows when a user's sets have grown.
+"""The transition that follows when a user's sets have grown.
 
-Owns: the new state, the portals that are told, and the frames that are told.
+Owns: the new state, and the portals and frames to publish with it.
 Does not own: what made the sets grow (fold.py, commands.py), which portals are due (portals.py).
-Invariant: each change is one revision; a portal is told in the change that puts it into the sets.
+Invariant: each trigger is one revision; a portal is published by the trigger that puts it into the
+sets.
 """
 
-from typing import Final
-
 import msgspec
+from msgspec.structs import replace
 
 from pipeline.core.assets import AssetCatalogue
-from pipeline.core.dateline import Crossing
+from pipeline.core.dateline import DatelineWindow
+from pipeline.core.enumerations import Origin
+from pipeline.core.geometry.cycle import FRAMES
 from pipeline.core.identity import uuid_of
 from pipeline.core.keys import key_ids
 from pipeline.core.outcome import World
@@ -23,44 +25,41 @@ from pipeline.core.records import (
     PortalUnlocked,
 )
 from pipeline.core.rulebook import Policy
-from pipeline.core.seen_filter import Traces
+from pipeline.core.seen_filter import SeenFilter
 from pipeline.core.sets import Sets, claimed_keys, covered, digest_of, with_unlocked
 from pipeline.core.state import Unlocked, UserState, shown_zone
 from pipeline.core.streak import Standing, standing_of
 
-FRAMES: Final = 108
-"""Frames that the catalogue draws."""
 
-
-class Change(msgspec.Struct, frozen=True, gc=False):
-    """What made the sets grow.
+class Trigger(msgspec.Struct, frozen=True, gc=False):
+    """The input that made the sets grow.
 
     Attributes:
         practice: of the completion; None for a command.
-        origin: live, rebuild or adjustment.
+        policy: the version in force at `append_time`.
     """
 
     user_id: str
     practice: str | None
-    origin: str
+    origin: Origin
     cause: Cause
     append_time: Instant
     policy: Policy
 
 
-class Grown(msgspec.Struct, frozen=True, gc=False):
-    """What of a user's state an input changes by itself, after it; as in `UserState`."""
+class StateDelta(msgspec.Struct, frozen=True, gc=False):
+    """The fields of `UserState` that an input sets by itself, with their new values."""
 
     sets: Sets
     tz: str
     tz_at: Instant
     tz_id: str
-    crossing: Crossing
-    traces: Traces
+    dateline: DatelineWindow
+    seen_filter: SeenFilter
 
 
-class Settled(msgspec.Struct, frozen=True, gc=False):
-    """The new state, where the user stands with it, and what to tell."""
+class Transition(msgspec.Struct, frozen=True, gc=False):
+    """The new state, where the user stands with it, and the records to publish."""
 
     state: UserState
     standing: Standing
@@ -68,7 +67,7 @@ class Settled(msgspec.Struct, frozen=True, gc=False):
     geometry: tuple[GeometryUpdated, ...]
 
 
-class _Opening(msgspec.Struct, frozen=True, gc=False):
+class _Grant(msgspec.Struct, frozen=True, gc=False):
     """A due portal with what it grants: its keys, and its asset in the user's variant."""
 
     due: Due
@@ -76,49 +75,55 @@ class _Opening(msgspec.Struct, frozen=True, gc=False):
     keys: tuple[str, ...]
 
 
-def settle(before: UserState, grown: Grown, change: Change, world: World) -> Settled:
-    """Derive everything that follows from a change."""
-    policy = change.policy
-    sets = grown.sets
+def transition(before: UserState, delta: StateDelta, trigger: Trigger, world: World) -> Transition:
+    """Derive everything that follows from an input that counts.
+
+    Args:
+        before: the state before the input.
+        delta: what the input sets by itself.
+    """
+    policy = trigger.policy
+    sets = delta.sets
     dates = covered(sets)
-    standing = standing_of(dates, grown.tz, change.append_time, policy)
+    standing = standing_of(dates, delta.tz, trigger.append_time, policy)
     checked_days = before.checked_days if before.checked_policy == policy.version else 0
     portals, granted = before.portals, before.granted
-    openings: tuple[_Opening, ...] = ()
+    grants: tuple[_Grant, ...] = ()
     # equivalent (>=): no portal is due between equal lengths
     if standing.longest_days > checked_days:
         due = due_portals(sets, dates, policy, checked_days, standing.longest_days)
         checked_days = standing.longest_days
         # equivalent (True): a short cut; nothing due adds nothing
         if due:
-            openings = tuple([_opening(each, change.user_id, world) for each in due])
-            # guard (assignment): a portal that is told is in the sets
+            grants = tuple([_grant(each, trigger.user_id, world) for each in due])
+            # guard (assignment): a portal that is published is in the sets
             sets = _with_all(sets, due)
-            portals = (*portals, *[_row(each, change.append_time) for each in openings])
-            granted = tuple(sorted([*granted, *[key for each in openings for key in each.keys]]))
-    state = UserState(
+            portals = (*portals, *[_row(each, trigger.append_time) for each in grants])
+            granted = tuple(sorted([*granted, *[key for each in grants for key in each.keys]]))
+    state = replace(
+        before,
         # guard (-): every change is a revision
-        before.revision + 1,
+        revision=before.revision + 1,
         # equivalent (False): a short cut; equal sets have equal digests
-        before.digest if sets is before.sets else digest_of(sets),
-        sets,
-        portals,
-        granted,
-        grown.tz,
-        grown.tz_at,
-        grown.tz_id,
-        grown.crossing,
-        standing.cycle_day or before.frame_told,
-        checked_days,
-        policy.version,
-        grown.traces,
+        digest=before.digest if sets is before.sets else digest_of(sets),
+        sets=sets,
+        portals=portals,
+        granted=granted,
+        tz=delta.tz,
+        tz_at=delta.tz_at,
+        tz_id=delta.tz_id,
+        dateline=delta.dateline,
+        frame_published=standing.cycle_day or before.frame_published,
+        checked_days=checked_days,
+        checked_policy=policy.version,
+        seen_filter=delta.seen_filter,
     )
-    return Settled(
+    return Transition(
         state,
         standing,
-        # equivalent (True): a short cut; nothing is told of no openings
-        _told(openings, state, standing, change, world) if openings else (),
-        _frames(openings, before.frame_told, standing, change, world.assets),
+        # equivalent (True): a short cut; no portal makes no record
+        _unlocks(grants, state, standing, trigger, world) if grants else (),
+        _geometry(grants, before.frame_published, standing, trigger, world.assets),
     )
 
 
@@ -128,48 +133,40 @@ def pending_keys(granted: tuple[str, ...], claimed: tuple[str, ...]) -> int:
     return len(granted) - len(set(claimed).intersection(granted)) if claimed else len(granted)
 
 
-def _opening(due: Due, user_id: str, world: World) -> _Opening:
+def _grant(due: Due, user_id: str, world: World) -> _Grant:
     variant = world.assets.variant_of(user_id)
-    return _Opening(
+    return _Grant(
         due,
         world.assets.asset_id(due.portal.day, variant),
         key_ids(user_id, due.lap, due.portal.slug, due.portal.keys),
     )
 
 
-def _row(opening: _Opening, append_time: Instant) -> Unlocked:
-    due = opening.due
-    return Unlocked(due.lap, due.portal.slug, due.reached_on, append_time, opening.asset_id)
+def _row(grant: _Grant, append_time: Instant) -> Unlocked:
+    due = grant.due
+    return Unlocked(due.lap, due.portal.slug, due.reached_on, append_time, grant.asset_id)
 
 
 def _with_all(sets: Sets, due: tuple[Due, ...]) -> Sets:
     unlocked = sets.unlocked
     for each in due:
         unlocked = with_unlocked(unlocked, each.lap, each.portal.slug)
-    return Sets(
-        sets.practised,
-        sets.bridged,
-        sets.credits,
-        sets.revocations,
-        sets.withdrawals,
-        sets.claims,
-        unlocked,
-    )
+    return replace(sets, unlocked=unlocked)
 
 
-def _told(
-    openings: tuple[_Opening, ...],
+def _unlocks(
+    grants: tuple[_Grant, ...],
     state: UserState,
     standing: Standing,
-    change: Change,
+    trigger: Trigger,
     world: World,
 ) -> tuple[PortalUnlocked, ...]:
-    ahead = next_portal(state.sets, change.policy, standing.streak_days)
+    ahead = next_portal(state.sets, trigger.policy, standing.streak_days)
     pending = pending_keys(state.granted, claimed_keys(state.sets))
     return tuple(
         PortalUnlocked(
-            unlock_id=uuid_of(f"{change.user_id}/{due.lap}/{due.portal.slug}"),
-            user_id=change.user_id,
+            unlock_id=uuid_of(f"{trigger.user_id}/{due.lap}/{due.portal.slug}"),
+            user_id=trigger.user_id,
             lap=due.lap,
             portal=due.portal.slug,
             title=due.portal.title,
@@ -179,48 +176,48 @@ def _told(
             lifetime_days=standing.lifetime_days,
             reached_on=due.reached_on,
             tz=shown_zone(state.tz),
-            practice=change.practice,
+            practice=trigger.practice,
             figure=due.portal.figure,
             frame=due.portal.day,
-            asset_id=opening.asset_id,
-            asset_url=world.assets.url(opening.asset_id),
-            field_keys=opening.keys,
+            asset_id=grant.asset_id,
+            asset_url=world.assets.url(grant.asset_id),
+            field_keys=grant.keys,
             field_keys_pending=pending,
             next_portal=ahead,
-            policy_version=change.policy.version,
-            origin=change.origin,
-            unlocked_at=change.append_time,
-            cause=change.cause,
+            policy_version=trigger.policy.version,
+            origin=trigger.origin,
+            unlocked_at=trigger.append_time,
+            cause=trigger.cause,
         )
-        for opening in openings
-        for due in (opening.due,)
+        for grant in grants
+        for due in (grant.due,)
     )
 
 
-def _frames(
-    openings: tuple[_Opening, ...],
-    frame_told: int,
+def _geometry(
+    grants: tuple[_Grant, ...],
+    frame_published: int,
     standing: Standing,
-    change: Change,
+    trigger: Trigger,
     assets: AssetCatalogue,
 ) -> tuple[GeometryUpdated, ...]:
-    """Return the frames to tell: those that complete a figure by a portal, then the current one.
+    """Return the frames to publish: those that complete a figure by a portal, then the current one.
 
-    The current frame is told when it is another than was told before, and no frame of a date is
-    told twice. Two laps that one change completes have the same frame, of two dates.
+    The current frame is published when it is not the one that was published last, and no frame of a
+    date is published twice. Two laps that one trigger completes have the same frame, of two dates.
     """
     current, current_end = standing.cycle_day, standing.current_end
-    # equivalent (False): a short cut; without an opening the code below tells the current frame on
-    # the same condition
-    if not openings:
-        if current_end is None or current == frame_told:
+    # equivalent (False): a short cut; without a portal the code below publishes the current frame
+    # on the same condition
+    if not grants:
+        if current_end is None or current == frame_published:
             return ()
-        # equivalent (removed): a short cut; without an opening the code below tells the current
+        # equivalent (removed): a short cut; without a portal the code below publishes the current
         # frame on the same condition
-        return (_frame(current, current_end, assets.variant_of(change.user_id), change, assets),)
+        return (_frame(current, current_end, assets.variant_of(trigger.user_id), trigger, assets),)
     frames = [
         (each.due.portal.day, each.due.reached_on)
-        for each in openings
+        for each in grants
         if _completes(each.due.portal.day, assets)
     ]
     if current_end is not None:
@@ -228,18 +225,18 @@ def _frames(
         if now in frames:
             frames.remove(now)
             frames.append(now)
-        elif current != frame_told:
+        elif current != frame_published:
             frames.append(now)
-    variant = assets.variant_of(change.user_id)
-    return tuple([_frame(frame, date, variant, change, assets) for frame, date in frames])
+    variant = assets.variant_of(trigger.user_id)
+    return tuple([_frame(frame, date, variant, trigger, assets) for frame, date in frames])
 
 
 def _frame(
-    frame: int, date: LocalDate, variant: int, change: Change, assets: AssetCatalogue
+    frame: int, date: LocalDate, variant: int, trigger: Trigger, assets: AssetCatalogue
 ) -> GeometryUpdated:
     asset_id = assets.asset_id(frame, variant)
     return GeometryUpdated(
-        user_id=change.user_id,
+        user_id=trigger.user_id,
         local_date=date,
         figure=assets.figure_of(frame),
         frame=frame,
@@ -248,7 +245,7 @@ def _frame(
         asset_id=asset_id,
         asset_url=assets.url(asset_id),
         generator_version=assets.generator_version,
-        cause=change.cause,
+        cause=trigger.cause,
     )
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from pipeline.core.enumerations import COMPLETION_VERDICTS, DEDUPE_VERDICTS
 from pipeline.observability import metrics as m
 from pipeline.observability.metrics import BatchStats, WorkerState
 from pipeline.observability.values import MetricValues
@@ -20,9 +21,6 @@ REASONS_MAX: Final = 64
 
 OTHER: Final = "other"
 """The reason under which all further pairs are counted."""
-
-_COMPLETION_VERDICTS: Final = ("accepted", "exact", "twin", "collision", "overlap", "dead_letter")
-_DEDUPE_VERDICTS: Final = ("exact", "twin", "collision", "overlap")
 
 
 class WorkerMetrics(MetricValues):
@@ -48,9 +46,9 @@ class WorkerMetrics(MetricValues):
         self.brokers_answer = True
         self._stepped_s = monotonic()
         self._failed_in_a_row = 0
-        for verdict in _COMPLETION_VERDICTS:
+        for verdict in COMPLETION_VERDICTS:
             self.add(m.EVENTS, 0, "completion", verdict)
-        for verdict in _DEDUPE_VERDICTS:
+        for verdict in DEDUPE_VERDICTS:
             self.add(m.DEDUPE_VERDICTS, 0, verdict)
         for outcome in ("committed", "aborted"):
             self.add(m.TRANSACTIONS, 0, outcome)
@@ -243,7 +241,7 @@ class WorkerMetrics(MetricValues):
     def _count(self, batch: BatchStats) -> None:
         for (action, verdict), count in batch.outcomes.items():
             self.add(m.EVENTS, count, action, verdict)
-            if verdict in _DEDUPE_VERDICTS:
+            if verdict in DEDUPE_VERDICTS:
                 self.add(m.DEDUPE_VERDICTS, count, verdict)
         for slug, count in batch.unlocks.items():
             self.add(m.PORTAL_UNLOCKS, count, slug)

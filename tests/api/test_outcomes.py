@@ -289,7 +289,7 @@ def test_a_status_waits_for_all_that_its_audit_entry_speaks_of(index: Outcomes) 
     ],
 )
 def test_an_assumed_zone_is_an_alert_to_wait_for_and_no_duplicate(
-    index: Outcomes, verdict: str, tz_assumed: bool, alerts: tuple[str, ...], state: str
+    index: Outcomes, verdict: str, tz_assumed: bool, alerts: tuple[AlertVerdict, ...], state: str
 ) -> None:
     entry = audit(1, verdict=verdict, tz="+05:30", tz_assumed=tz_assumed, revoked_by=("r1", "r2"))
     follow(index, Read("audit", 1, entry))

@@ -23,7 +23,8 @@ from pipeline.codec.instants import INSTANT_MAX, INSTANT_MIN, LOCAL_DATE_MAX, LO
 from pipeline.codec.json_array import bare
 from pipeline.codec.partitioner import partition_of
 from pipeline.codec.schemas import JsonSchema
-from pipeline.core.records import COMMAND_KINDS, Command, PracticeCompleted
+from pipeline.core.enumerations import COMMAND_KINDS
+from pipeline.core.records import Command, PracticeCompleted
 from tests.codec.inputs_scene import (
     COMMAND,
     COMPLETION,

@@ -13,7 +13,8 @@ from pipeline.codec.errors import DecodeError
 from pipeline.codec.inputs import REASONS
 from pipeline.codec.json_exact import exact_command, exact_completion
 from pipeline.codec.json_object import DEPTH_MAX
-from pipeline.core.records import COMMAND_KINDS, Command, PracticeCompleted
+from pipeline.core.enumerations import COMMAND_KINDS
+from pipeline.core.records import Command, PracticeCompleted
 from tests.codec.inputs_scene import (
     BASE,
     DECODER,

@@ -24,7 +24,7 @@ from pipeline.codec.schemas import (
     load_schemas,
     parse,
 )
-from pipeline.core.records import COMMAND_KINDS
+from pipeline.core.enumerations import COMMAND_KINDS
 from pipeline.ops.schemas.compatibility import changed_releases, problems, released_versions
 from tests.codec.samples import SAMPLES, SCHEMAS, SCHEMAS_DIR, TYPES, plain
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from pipeline.core.calendar import date_of, instant_of
+from pipeline.core.enumerations import WorldOrigin
 from pipeline.core.fold import Outcome, World, fold_command, fold_completion
 from pipeline.core.policy import PolicyBook, load_policy
 from pipeline.core.progress import progress_of
@@ -84,7 +85,7 @@ class Catalogue:
         return f"figure-{next(end for end in self.ends if end >= frame)}"
 
 
-def world(book: PolicyBook = BOOK, origin: str = "live") -> World:
+def world(book: PolicyBook = BOOK, origin: WorldOrigin = "live") -> World:
     """Return a world with the test's catalogue."""
     return World(book, Catalogue(), "blue", origin)
 

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.core.enumerations import COMMAND_KINDS
 from pipeline.core.identity import NAMESPACE
 from pipeline.core.keys import can_exist, key_ids
-from pipeline.core.records import COMMAND_KINDS, Command, Run
+from pipeline.core.records import Command, Run
 from pipeline.core.sets import REQUESTS_MAX, Sets, request_of
 from pipeline.core.state import UserState
 from tests.core.scenes import (

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.completion import Sitting, examine
+from pipeline.core.completion import ValidCompletion, examine
 from pipeline.core.records import PracticeCompleted
 from pipeline.core.rejection import Rejection, quoted
 from pipeline.core.texts import is_id, is_note
@@ -31,7 +31,7 @@ AHEAD = POLICY.clock_ahead_ms_max
 SHORTEST, LONGEST = POLICY.session_ms_min, POLICY.session_ms_max
 
 
-def examined(**fields: Any) -> Sitting | Rejection:
+def examined(**fields: Any) -> ValidCompletion | Rejection:
     base = completion(1, NOW)
     return examine(
         PracticeCompleted(**{**{f: getattr(base, f) for f in base.__struct_fields__}, **fields}),
@@ -86,10 +86,10 @@ def test_rejections(fields: dict[str, Any], reason: str) -> None:
 
 @pytest.mark.parametrize("length_ms", [SHORTEST, LONGEST])
 def test_lengths_at_the_bounds_count(length_ms: int) -> None:
-    assert isinstance(examined(**lasting(length_ms)), Sitting)
+    assert isinstance(examined(**lasting(length_ms)), ValidCompletion)
 
 
-def shifted(completed_at: int, sent_at: int | None) -> Sitting | Rejection:
+def shifted(completed_at: int, sent_at: int | None) -> ValidCompletion | Rejection:
     return examined(started_at=completed_at - HOUR, completed_at=completed_at, sent_at=sent_at)
 
 
@@ -126,13 +126,13 @@ def test_clocks(completed_at: int, sent_at: int | None, expected: int | str) -> 
         assert isinstance(found, Rejection)
         assert found.reason == expected
     else:
-        assert isinstance(found, Sitting)
+        assert isinstance(found, ValidCompletion)
         assert (found.started_at, found.completed_at) == (expected - HOUR, expected)
 
 
 def test_a_clock_put_right_decides_the_date() -> None:
     found = shifted(NOW + 18 * HOUR, NOW + 18 * HOUR)
-    assert isinstance(found, Sitting)
+    assert isinstance(found, ValidCompletion)
     assert found.local_date == NOW // DAY
 
 

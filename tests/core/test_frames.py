@@ -74,7 +74,7 @@ def test_no_frame_without_a_streak() -> None:
     log = practised(Log(), 0, 1)
     gone = log.take(completion(1, NOW - 3 * DAY), NOW + 5 * DAY)
     assert gone.geometry == ()
-    assert log.state.frame_told == 2
+    assert log.state.frame_published == 2
     progress = log.progress()
     assert (progress.figure, progress.frame, progress.asset_id) == (None, 0, None)
     assert (progress.streak_days, progress.lap, progress.cycle_day) == (0, 0, 0)

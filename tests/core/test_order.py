@@ -92,7 +92,7 @@ def test_any_order_and_any_repetition(log: list[Event], order: random.Random) ->
     assert straight.state.sets == mixed.state.sets
     assert straight.state.digest == mixed.state.digest
     assert comparable(straight.progress()) == comparable(mixed.progress())
-    assert straight.state.crossing == mixed.state.crossing
+    assert straight.state.dateline == mixed.state.dateline
     if straight.state.tz_id:
         assert straight.state.tz == mixed.state.tz == straight.progress().tz
     else:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.calendar import local_date
-from pipeline.core.dateline import BRIDGE_MS, Crossing, observe
+from pipeline.core.dateline import BRIDGE_MS, DatelineWindow, observe
 from pipeline.core.rulebook import PolicyBook
 from pipeline.core.zones import zone_names
 from tests.core.scenes import (
@@ -61,9 +61,9 @@ def test_a_zone_that_changes_its_own_offset_is_no_journey(
     befores, afters = _quarters(x - 1, tz), _quarters(x + 1, tz)
     for a in (*befores[:4], *befores[-4:]):
         for c in (*afters[:4], *afters[-4:]):
-            crossing, _ = observe(Crossing(), x - 1, a, where, 0, True)
-            with_shift = observe(crossing, x + 1, c, where, 0, True)
-            without = observe(crossing, x + 1, c, where, 0, False)
+            dateline, _ = observe(DatelineWindow(), x - 1, a, where, 0, True)
+            with_shift = observe(dateline, x + 1, c, where, 0, True)
+            without = observe(dateline, x + 1, c, where, 0, False)
             assert with_shift == without
             assert bool(without[1]) == (x in where.skipped or c - a < BRIDGE_MS)
 
@@ -108,9 +108,9 @@ def test_no_zone_gains_from_its_own_shift(tz: str, instant: int, passed: int) ->
 def gains_nothing(tz: str, instant: int, passed: int) -> None:
     where = zone(tz)
     dates = [local_date(t, where, THREE) for t in (instant, instant + passed)]
-    crossing, _ = observe(Crossing(), dates[0], instant, where, -(1 << 40), True)
+    dateline, _ = observe(DatelineWindow(), dates[0], instant, where, -(1 << 40), True)
     found = [
-        observe(crossing, dates[1], instant + passed, where, -(1 << 40), shift)[1]
+        observe(dateline, dates[1], instant + passed, where, -(1 << 40), shift)[1]
         for shift in (True, False)
     ]
     assert found[0] == found[1]

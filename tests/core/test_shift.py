@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.core.calendar import local_date
-from pipeline.core.dateline import BRIDGE_MS, Crossing, kept_from, observe
+from pipeline.core.dateline import BRIDGE_MS, DatelineWindow, kept_from, observe
 from pipeline.core.records import Run
 from pipeline.core.rulebook import PolicyBook
 from tests.core.scenes import (
@@ -207,7 +207,7 @@ def test_any_order_bridges_what_every_pair_says(
     events: list[tuple[int, str]], around: str, order: random.Random
 ) -> None:
     start = (day(around) - 6) * DAY
-    crossing = Crossing()
+    dateline = DatelineWindow()
     instants: dict[int, list[tuple[int, str]]] = {}
     bridged: set[int] = set()
     order.shuffle(events)
@@ -216,10 +216,10 @@ def test_any_order_bridges_what_every_pair_says(
         when = local_date(instant, zone(tz), THREE)
         instants.setdefault(when, []).append((instant, tz))
         keep_from = kept_from(start + 14 * DAY, 35 * DAY)
-        crossing, found = observe(crossing, when, instant, zone(tz), keep_from, True)
+        dateline, found = observe(dateline, when, instant, zone(tz), keep_from, True)
         bridged.update(found)
         assert bridged == naive(instants)
-    assert [row[0] for row in crossing.recent] == sorted(instants)
+    assert [row[0] for row in dateline.recent] == sorted(instants)
 
 
 def test_every_order_of_several_completions_a_date_in_several_zones() -> None:
@@ -234,9 +234,9 @@ def test_every_order_of_several_completions_a_date_in_several_zones() -> None:
     events = [completion(n, clock(p), p[2]) for n, p in enumerate(practices)]
     ends = {log_state(order) for order in permutations(events)}
     assert len(ends) == 1
-    ((_, bridged, crossing),) = ends
+    ((_, bridged, dateline),) = ends
     assert bridged == AIR
-    monday, wednesday = crossing.recent
+    monday, wednesday = dateline.recent
     # The extremes of the times and of the times less the offset are those of different practices.
     assert monday[1] + day(MON) * DAY == clock(practices[0])
     assert monday[2] + day(MON) * DAY == clock(practices[1])
@@ -245,20 +245,20 @@ def test_every_order_of_several_completions_a_date_in_several_zones() -> None:
     assert wednesday[3] == (clock(practices[3]) - day(WED) * DAY) // MINUTE - 12 * 60
 
 
-def log_state(order: tuple[Event, ...]) -> tuple[object, object, Crossing]:
+def log_state(order: tuple[Event, ...]) -> tuple[object, object, DatelineWindow]:
     log = Log().take_all((event, NOW + 4 * DAY) for event in order)
-    return log.state.digest, log.state.sets.bridged, log.state.crossing
+    return log.state.digest, log.state.sets.bridged, log.state.dateline
 
 
 def test_a_completion_between_the_known_ones_changes_what_is_kept_if_its_zone_is_another() -> None:
     start = TODAY * DAY
-    crossing = Crossing()
+    dateline = DatelineWindow()
     for instant, tz in ((start, "UTC"), (start + 4 * HOUR, "UTC"), (start + HOUR, "NZ")):
-        crossing, _ = observe(crossing, TODAY, instant, zone(tz), 0, True)
+        dateline, _ = observe(dateline, TODAY, instant, zone(tz), 0, True)
     # An hour past midnight, less the 12 hours that New Zealand is ahead.
-    assert crossing.recent == ((TODAY, 0, 4 * HOUR, 60 - 720, 240),)
-    again, _ = observe(crossing, TODAY, start + 2 * HOUR, zone("NZ"), 0, True)
-    assert again is crossing
+    assert dateline.recent == ((TODAY, 0, 4 * HOUR, 60 - 720, 240),)
+    again, _ = observe(dateline, TODAY, start + 2 * HOUR, zone("NZ"), 0, True)
+    assert again is dateline
 
 
 def test_what_is_kept_is_bounded_by_the_late_window() -> None:
@@ -268,8 +268,8 @@ def test_what_is_kept_is_bounded_by_the_late_window() -> None:
         end = NOW + n * HOUR
         log.take(completion(n, end, zones[n % 3]), end)
         # 35 days, 6 of margin, and a date that is a day ahead.
-        assert len(log.state.crossing.recent) <= 35 + 6 + 2
-    assert len(log.state.crossing.recent) >= 35
+        assert len(log.state.dateline.recent) <= 35 + 6 + 2
+    assert len(log.state.dateline.recent) >= 35
 
 
 @settings(max_examples=20, deadline=None)

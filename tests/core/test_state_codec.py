@@ -16,7 +16,7 @@ from pipeline.codec.state import (
     encode_state,
 )
 from pipeline.core.dedupe import SeenCompletion, Session
-from pipeline.core.seen_filter import Traces
+from pipeline.core.seen_filter import SeenFilter
 from pipeline.core.sets import digest_of
 from pipeline.core.state import EMPTY, UserState
 from tests.core.scenes import DAY, NOW, Log, completion, credit, revoke, withdraw
@@ -63,7 +63,7 @@ def test_a_state_of_an_older_release_has_the_defaults_of_what_was_added() -> Non
     whole = msgspec.msgpack.decode(encode_state(a_user())[1:])
     older = FORMAT + msgspec.msgpack.encode(whole[:-2])
     assert decode_state(older) == msgspec.structs.replace(
-        a_user(), checked_policy="", traces=Traces()
+        a_user(), checked_policy="", seen_filter=SeenFilter()
     )
 
 

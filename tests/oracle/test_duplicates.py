@@ -92,8 +92,8 @@ def test_an_unknown_zone_counts_by_the_offset_and_is_told_once() -> None:
     assert first.originals == ()
     again = scene.sat("2026-05-10T02:30:00Z", offset_minutes=345, **same)
     assert [alert.word for alert in again.alerts] == ["exact"]
-    crossing = scene.sat("2026-05-10T02:35:00Z", offset_minutes=345, append=LATER)
-    assert [alert.word for alert in crossing.alerts] == ["overlap", "assumed_zone"]
+    overlapping = scene.sat("2026-05-10T02:35:00Z", offset_minutes=345, append=LATER)
+    assert [alert.word for alert in overlapping.alerts] == ["overlap", "assumed_zone"]
 
 
 def test_another_user_is_nobodys_duplicate() -> None:

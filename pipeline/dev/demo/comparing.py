@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from pipeline.core.enumerations import CHANGING
 from pipeline.core.geometry.catalogue import GoldenCatalogue
 from pipeline.core.geometry.cycle import LAST_FRAMES
 from pipeline.dev.demo.alerts import alert_differences
@@ -36,7 +37,6 @@ KINDS: Final = (
     "alerts_wrong", "portals_missing", "portals_extra", "portals_wrong", "audited_unlocks_wrong",
     "users_wrong", "geometry_wrong", "assets_unknown", "early_reads_gone",
 )  # fmt: skip
-_COUNTING: Final = ("accepted", "overlap", "applied")
 EXAMPLES_MAX: Final = 3
 _HASH_BYTES: Final = 32
 _HASH_LENGTH: Final = bytes([_HASH_BYTES << 1])
@@ -288,7 +288,7 @@ def _compare_geometry(outputs: Outputs, judgement: Judgement, found: Differences
         told[place_of(record["cause"], outputs.kinds), record["frame"]] += 1
         last[record["user_id"]] = record["frame"]
     for shown, count in told.items():
-        if count > 1 or judgement.verdicts[shown[0]].word not in _COUNTING:
+        if count > 1 or judgement.verdicts[shown[0]].word not in CHANGING:
             found.note("geometry_wrong", f"{shown} was told {count} times")
     for user_id, user in judgement.users.items():
         for one in user.unlocks.values():

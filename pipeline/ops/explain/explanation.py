@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 
 from pipeline.core.calendar import DAY_MS, date_of, local_date, utc_date
+from pipeline.core.enumerations import CHANGING, PublishedVerdict
 from pipeline.core.reading import DayKind, covered_by, day_kinds, today
 from pipeline.core.records import (
     AuditEntry,
@@ -51,7 +52,6 @@ CANDIDATES_MAX: Final = 200
 LATEST: Final = 10
 """Inputs that are told when no date is asked for."""
 
-_CHANGES: Final = ("accepted", "overlap", "applied")
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
@@ -220,10 +220,13 @@ def _story(
     letter = None if case.letter is None else case.letter[1]
     append_time = case.append_time or (sent.append_time if sent is not None else 0)
     policy = policies.at(append_time)
+    verdict: PublishedVerdict
     if entry is not None:
         verdict = entry.verdict
+    elif alert is not None and alert.verdict != "assumed_zone":
+        verdict = alert.verdict
     else:
-        verdict = alert.verdict if alert else "dead_letter" if letter else "accepted"
+        verdict = "dead_letter" if letter else "accepted"
     return Story(
         place=case.place,
         id=_id_of(case),
@@ -237,7 +240,7 @@ def _story(
         counts_for=day_of(case.local_date),
         policy_version=entry.policy_version if entry is not None else policy.version,
         policy=policy_text(policy),
-        revision=entry.revision if entry is not None and verdict in _CHANGES else 0,
+        revision=entry.revision if entry is not None and verdict in CHANGING else 0,
         repeats=None if alert is None else _repeated(alert, by_place),
         told=tuple(_told(case)),
     )

@@ -12,6 +12,7 @@ from typing import Protocol
 
 import msgspec
 
+from pipeline.core.enumerations import PublishedVerdict
 from pipeline.core.records import (
     AuditEntry,
     Cause,
@@ -146,7 +147,7 @@ class Story(msgspec.Struct, frozen=True):
     form: str
     sent: Mapping[str, str]
     action: str
-    verdict: str
+    verdict: PublishedVerdict
     reason: str
     counts_for: Date | None
     policy_version: str

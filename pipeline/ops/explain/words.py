@@ -14,6 +14,7 @@ import msgspec
 
 from pipeline.clock import rfc3339
 from pipeline.core.dateline import BRIDGE_MS
+from pipeline.core.enumerations import COUNTED
 from pipeline.core.reading import DayKind
 from pipeline.core.records import (
     AuditEntry,
@@ -92,7 +93,7 @@ def reason_of(
         because = f": {entry.reason}" if entry.reason else ""
         ticket = f" ({entry.ticket})" if entry.ticket else ""
         return f"{_COMMANDS[entry.action]}{by}{because}{ticket}.{revoked_text(entry)}"
-    if verdict in ("accepted", "overlap"):
+    if verdict in COUNTED:
         return "It counts for the date that the audit entry records."
     return "Nothing that says why was found."
 
@@ -141,7 +142,7 @@ def _counted(sent: PracticeCompleted, entry: AuditEntry | None, policy: Policy) 
 def why_of_day(kind: DayKind, stories: Sequence[Story]) -> str:
     """Why a date is what it is, by the inputs that concern it."""
     about = [one for one in stories if one.role == "about"]
-    counted = [one for one in about if one.verdict in ("accepted", "overlap")]
+    counted = [one for one in about if one.verdict in COUNTED]
     if kind is DayKind.PRACTISED:
         return f"Practised: {many(len(counted), 'accepted completion')} for it."
     if kind is DayKind.CREDITED:

@@ -215,7 +215,7 @@ def state_of(progress: ProgressUpdated, revocations: Revocations = UNKNOWN) -> U
         progress.tz if progress.tz_known else "",
         progress.updated_at if dates.practised else NEVER,
         "",
-        frame_told=progress.frame,
+        frame_published=progress.frame,
     )
 
 

@@ -16,6 +16,14 @@ import msgspec
 from pipeline.codec.dead_letters import fault_of
 from pipeline.codec.errors import DecodeError
 from pipeline.codec.inputs import check_key
+from pipeline.core.enumerations import (
+    COUNTED,
+    AlertVerdict,
+    PublishedAlertVerdict,
+    PublishedSeverity,
+    Stage,
+    Verdict,
+)
 from pipeline.core.fold import Outcome, Rejection, World, fold_command, fold_completion
 from pipeline.core.progress import progress_of
 from pipeline.core.reading import today
@@ -69,8 +77,8 @@ class Entry(msgspec.Struct, frozen=True):
 class Alert(msgspec.Struct, frozen=True):
     """A reconciliation alert that would be published."""
 
-    verdict: str
-    severity: str
+    verdict: PublishedAlertVerdict
+    severity: PublishedSeverity
     original: str
     differing_fields: tuple[str, ...]
     local_date: date | None
@@ -93,8 +101,8 @@ class Said(msgspec.Struct, frozen=True):
     """
 
     name: str
-    verdict: str
-    stage: str | None
+    verdict: Verdict
+    stage: Stage | None
     reason: str | None
     detail: str
     local_date: date | None
@@ -285,7 +293,7 @@ def _why(event: PracticeCompleted | Command, outcome: Outcome) -> str:
     """Why an input has its verdict, in a sentence or two."""
     if outcome.rejection is not None:
         return outcome.rejection.detail
-    if outcome.verdict in ("accepted", "overlap") and isinstance(event, PracticeCompleted):
+    if outcome.verdict in COUNTED and isinstance(event, PracticeCompleted):
         text = f"it counts for {_maybe_date(outcome.local_date)} in {outcome.tz}"
         if outcome.tz_assumed:
             text += f", assumed from its offset: nobody knows the zone {event.tz!r}"
@@ -321,7 +329,7 @@ def _revoked_by(requests: tuple[str, ...]) -> str:
     return " The date does not count all the same: it is revoked, by a request not known here."
 
 
-_RELATIONS: Final = {
+_RELATIONS: Final[dict[PublishedAlertVerdict, str]] = {
     "exact": "it is a retry of",
     "twin": "its session was accepted as",
     "collision": "its id is that of another completion,",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.core.dateline import BRIDGE_MS, Crossing, kept_from, observe
+from pipeline.core.dateline import BRIDGE_MS, DatelineWindow, kept_from, observe
 from pipeline.core.records import Run
 from pipeline.core.rulebook import PolicyBook
 from tests.core.scenes import (
@@ -176,12 +176,12 @@ def test_one_neighbour_in_samoa_is_enough_and_may_come_last() -> None:
         for event in order:
             log.take(event, at("2012-01-01T00:00:00+00:00"))
         assert log.state.sets.bridged == ((day("2011-12-30"), 1),)
-        assert log.state.crossing.absent == (day("2011-12-30"),)
+        assert log.state.dateline.absent == (day("2011-12-30"),)
     # Long after, nothing of it is remembered, and the bridge stays.
     later = at("2012-03-01T00:00:00+00:00")
     log.take(completion(5, later), later)
     # Midnight in UTC belongs to the date before; UTC has no offset to take off.
-    assert log.state.crossing == Crossing(((later // DAY - 1, DAY, DAY, 1_440, 1_440),), ())
+    assert log.state.dateline == DatelineWindow(((later // DAY - 1, DAY, DAY, 1_440, 1_440),), ())
     assert log.state.sets.bridged == ((day("2011-12-30"), 1),)
 
 
@@ -192,26 +192,26 @@ def test_the_neighbour_in_samoa_may_be_the_one_before() -> None:
     ]
     for order in (events, events[::-1]):
         log = Log().take_all((event, at("2012-01-01T00:00:00+00:00")) for event in order)
-        assert log.state.crossing.absent == (day("2011-12-30"),)
+        assert log.state.dateline.absent == (day("2011-12-30"),)
         assert log.state.sets.bridged == ((day("2011-12-30"), 1),)
 
 
 def test_only_skipped_dates_beside_the_completion_are_remembered() -> None:
     gone = day("2011-12-30")
     for date, absent in ((gone - 2, ()), (gone - 1, (gone,)), (gone + 1, (gone,)), (gone + 2, ())):
-        crossing, _ = observe(Crossing(), date, date * DAY, APIA, 0, False)
-        assert crossing.absent == absent
+        dateline, _ = observe(DatelineWindow(), date, date * DAY, APIA, 0, False)
+        assert dateline.absent == absent
 
 
 @pytest.mark.parametrize("keep", [-1, 0, 1, 2])
 def test_what_is_before_the_earliest_date_that_matters_is_forgotten(keep: int) -> None:
     gone = day("2011-12-30")
-    crossing, _ = observe(Crossing(), gone - 1, (gone - 1) * DAY, APIA, 0, False)
-    crossing, _ = observe(crossing, gone + 1, (gone + 1) * DAY, APIA, 0, False)
-    crossing, _ = observe(crossing, gone + 9, (gone + 9) * DAY, UTC, gone + keep, False)
+    dateline, _ = observe(DatelineWindow(), gone - 1, (gone - 1) * DAY, APIA, 0, False)
+    dateline, _ = observe(dateline, gone + 1, (gone + 1) * DAY, APIA, 0, False)
+    dateline, _ = observe(dateline, gone + 9, (gone + 9) * DAY, UTC, gone + keep, False)
     kept = tuple(date for date in (gone - 1, gone + 1) if date >= gone + keep)
-    assert tuple(row[0] for row in crossing.recent) == (*kept, gone + 9)
-    assert crossing.absent == ((gone,) if keep <= 0 else ())
+    assert tuple(row[0] for row in dateline.recent) == (*kept, gone + 9)
+    assert dateline.absent == ((gone,) if keep <= 0 else ())
 
 
 def test_a_bridge_can_be_revoked_like_any_date() -> None:
@@ -247,7 +247,7 @@ def naive_bridges(instants: dict[int, list[int]]) -> set[int]:
 def test_any_order_bridges_the_same(events: list[tuple[int, str]], order: random.Random) -> None:
     start = NOW - 13 * DAY
     instants: dict[int, list[int]] = {}
-    crossing = Crossing()
+    dateline = DatelineWindow()
     bridged: set[int] = set()
     order.shuffle(events)
     for hour, tz in events:
@@ -255,10 +255,10 @@ def test_any_order_bridges_the_same(events: list[tuple[int, str]], order: random
         date = (instant + ZONES[tz] * HOUR - 3 * HOUR) // DAY
         instants.setdefault(date, []).append(instant)
         keep_from = kept_from(NOW, 14 * DAY)
-        crossing, found = observe(crossing, date, instant, zone(tz), keep_from, False)
+        dateline, found = observe(dateline, date, instant, zone(tz), keep_from, False)
         bridged.update(found)
         assert bridged == naive_bridges(instants)
-    assert [row[0] for row in crossing.recent] == sorted(instants)
+    assert [row[0] for row in dateline.recent] == sorted(instants)
 
 
 @settings(max_examples=25, deadline=None)
@@ -280,15 +280,15 @@ def test_nothing_reachable_is_forgotten(seed: int) -> None:
         outcome = log.take(event, append_time)
         assert outcome.local_date is not None
         instants.setdefault(outcome.local_date, []).append(event.completed_at)
-        assert len(log.state.crossing.recent) <= 14 + 2 * 6
+        assert len(log.state.dateline.recent) <= 14 + 2 * 6
     bridged = {x for start, n in log.state.sets.bridged for x in range(start, start + n)}
     assert bridged == naive_bridges(instants)
     assert bridged
 
 
 def test_instants_within_the_known_ones_change_nothing() -> None:
-    crossing, _ = observe(Crossing(), 100, 100 * DAY, UTC, 0, True)
-    crossing, _ = observe(crossing, 100, 100 * DAY + 2 * MINUTE, UTC, 0, True)
-    again, bridges = observe(crossing, 100, 100 * DAY + MINUTE, UTC, 0, True)
-    assert again is crossing
+    dateline, _ = observe(DatelineWindow(), 100, 100 * DAY, UTC, 0, True)
+    dateline, _ = observe(dateline, 100, 100 * DAY + 2 * MINUTE, UTC, 0, True)
+    again, bridges = observe(dateline, 100, 100 * DAY + MINUTE, UTC, 0, True)
+    assert again is dateline
     assert bridges == ()

@@ -1,4 +1,4 @@
-"""Traces spare look-ups, and never change what is found."""
+"""The filter saves look-ups, and never changes a verdict."""
 
 import msgspec
 from hypothesis import given
@@ -6,13 +6,13 @@ from hypothesis import strategies as st
 
 from pipeline.codec.state import encode_state
 from pipeline.core.seen_filter import (
+    COMPLETIONS_MAX,
     MARGIN_MS,
-    NO_TRACES,
-    TRACES_MAX,
-    Traces,
+    NOTHING_SEEN,
+    SeenFilter,
+    fingerprint_of,
     may_be_seen,
-    trace_of,
-    with_trace,
+    with_fingerprint,
 )
 from pipeline.ops.validate.state import Remembered
 from tests.core.scenes import BOOK, DAY, HOUR, NOW, Log, completion
@@ -52,10 +52,10 @@ def test_what_left_no_traces_is_not_looked_up() -> None:
     assert memory.asked == 1
 
 
-def test_a_state_from_before_there_were_traces_is_looked_up() -> None:
+def test_a_state_from_before_the_filter_is_looked_up() -> None:
     log, memory = counted_log()
     log.take(completion(1, NOW), NOW)
-    log.state = msgspec.structs.replace(log.state, traces=Traces())
+    log.state = msgspec.structs.replace(log.state, seen_filter=SeenFilter())
     log.take(completion(1, NOW), NOW + 1)
     log.take(completion(2, NOW + DAY), NOW + DAY)
     assert log.verdicts == ["accepted", "exact", "accepted"]
@@ -63,36 +63,38 @@ def test_a_state_from_before_there_were_traces_is_looked_up() -> None:
 
 
 def test_more_than_a_period_holds_is_looked_up_until_it_has_expired() -> None:
-    traces = NO_TRACES
-    for n in range(TRACES_MAX + 1):
-        assert not may_be_seen(traces, trace_of("new", "new"))
-        traces = with_trace(traces, trace_of(f"c{n}", f"s{n}"), n, NOW, WINDOW_MS)
-    assert may_be_seen(traces, trace_of("new", "new"))
-    traces = with_trace(traces, trace_of("c", "s"), 0, NOW + 1, WINDOW_MS)
-    assert traces.recent is None
-    traces = with_trace(traces, trace_of("d", "s"), 0, NOW + PERIOD_MS + 1, WINDOW_MS)
-    assert may_be_seen(traces, trace_of("new", "new"))
-    traces = with_trace(traces, trace_of("e", "s"), 0, NOW + 2 * PERIOD_MS + 2, WINDOW_MS)
-    assert not may_be_seen(traces, trace_of("new", "new"))
-    assert traces.last_cell == TRACES_MAX
+    known = NOTHING_SEEN
+    for n in range(COMPLETIONS_MAX + 1):
+        assert not may_be_seen(known, fingerprint_of("new", "new"))
+        known = with_fingerprint(known, fingerprint_of(f"c{n}", f"s{n}"), n, NOW, WINDOW_MS)
+    assert may_be_seen(known, fingerprint_of("new", "new"))
+    known = with_fingerprint(known, fingerprint_of("c", "s"), 0, NOW + 1, WINDOW_MS)
+    assert known.recent is None
+    known = with_fingerprint(known, fingerprint_of("d", "s"), 0, NOW + PERIOD_MS + 1, WINDOW_MS)
+    assert may_be_seen(known, fingerprint_of("new", "new"))
+    known = with_fingerprint(known, fingerprint_of("e", "s"), 0, NOW + 2 * PERIOD_MS + 2, WINDOW_MS)
+    assert not may_be_seen(known, fingerprint_of("new", "new"))
+    assert known.last_cell == COMPLETIONS_MAX
 
 
-def test_a_trace_stays_for_as_long_as_the_window() -> None:
-    first = trace_of("c", "s")
-    traces = with_trace(NO_TRACES, first, 0, NOW, WINDOW_MS)
+def test_a_fingerprint_stays_for_as_long_as_the_window() -> None:
+    first = fingerprint_of("c", "s")
+    known = with_fingerprint(NOTHING_SEEN, first, 0, NOW, WINDOW_MS)
     for days in range(1, (WINDOW_MS + MARGIN_MS) // DAY):
-        traces = with_trace(traces, trace_of(f"{days}", f"{days}"), 0, NOW + days * DAY, WINDOW_MS)
-        assert may_be_seen(traces, trace_of("c", "other"))
-        assert may_be_seen(traces, trace_of("other", "s"))
+        known = with_fingerprint(
+            known, fingerprint_of(f"{days}", f"{days}"), 0, NOW + days * DAY, WINDOW_MS
+        )
+        assert may_be_seen(known, fingerprint_of("c", "other"))
+        assert may_be_seen(known, fingerprint_of("other", "s"))
 
 
-def test_traces_are_bounded() -> None:
+def test_the_filter_is_bounded() -> None:
     log = Log()
     sizes = []
-    for n in range(4 * TRACES_MAX):
+    for n in range(4 * COMPLETIONS_MAX):
         log.take(completion(n, NOW + n * 6 * HOUR), NOW + n * 6 * HOUR)
         sizes.append(len(encode_state(msgspec.structs.replace(log.state, granted=(), portals=()))))
-    assert max(sizes) < min(sizes) + 2 * 8 * TRACES_MAX + 500
+    assert max(sizes) < min(sizes) + 2 * 8 * COMPLETIONS_MAX + 500
 
 
 moments = st.lists(
@@ -107,7 +109,7 @@ moments = st.lists(
 
 
 @given(moments)
-def test_no_verdict_depends_on_traces(history: list[tuple[int, int, int, int]]) -> None:
+def test_no_verdict_depends_on_the_filter(history: list[tuple[int, int, int, int]]) -> None:
     """Append times grow, but for steps back of less than a day."""
     log, plain = Log(), Log()
     for number, session, hours, back in sorted(history, key=lambda one: one[2]):
@@ -115,7 +117,7 @@ def test_no_verdict_depends_on_traces(history: list[tuple[int, int, int, int]]) 
         event = msgspec.structs.replace(
             completion(number, append_time - session * HOUR), session_id=f"s{session}"
         )
-        plain.state = msgspec.structs.replace(plain.state, traces=Traces())
+        plain.state = msgspec.structs.replace(plain.state, seen_filter=SeenFilter())
         outcomes = log.take(event, append_time), plain.take(event, append_time)
         one, other = (
             msgspec.structs.replace(outcome, state=None, standing=None) for outcome in outcomes
@@ -124,11 +126,11 @@ def test_no_verdict_depends_on_traces(history: list[tuple[int, int, int, int]]) 
 
 
 def test_a_period_is_longer_than_the_window_by_the_margin() -> None:
-    old, new = trace_of("a", "s"), trace_of("b", "t")
-    traces = with_trace(NO_TRACES, old, 1, NOW, WINDOW_MS)
-    same = with_trace(traces, new, 2, NOW + PERIOD_MS, WINDOW_MS)
+    old, new = fingerprint_of("a", "s"), fingerprint_of("b", "t")
+    known = with_fingerprint(NOTHING_SEEN, old, 1, NOW, WINDOW_MS)
+    same = with_fingerprint(known, new, 2, NOW + PERIOD_MS, WINDOW_MS)
     assert (same.since, same.recent, same.before) == (NOW, old + new, b"")
-    next_one = with_trace(traces, new, 2, NOW + PERIOD_MS + 1, WINDOW_MS)
+    next_one = with_fingerprint(known, new, 2, NOW + PERIOD_MS + 1, WINDOW_MS)
     assert (next_one.since, next_one.recent) == (NOW + PERIOD_MS + 1, new)
     assert next_one.before == old
     assert next_one.last_cell == 2

@@ -31,6 +31,7 @@ from tests.core.scenes import (
     day,
     practised,
     revoke,
+    withdraw,
     world,
     zone,
 )
@@ -309,5 +310,21 @@ def test_ten_years_of_one_user() -> None:
         log.unlocked, key=lambda told: (told[0], [p.slug for p in POLICY.portals].index(told[1]))
     )
     assert len(log.unlocked) == len(set(log.unlocked)) == 33 * 13 + 11
-    assert len(log.state.crossing.recent) <= 35 + 7
+    assert len(log.state.dateline.recent) <= 35 + 7
     assert progress.field_keys_pending == len(progress.keys.granted) == len(log.state.granted)
+
+
+def test_a_completion_with_a_portal_keeps_every_set_that_it_does_not_grow() -> None:
+    """Whatever set a later release adds: its default must not come back."""
+    log = Log()
+    key = key_ids(USER, 0, "bindu", 1)[0]
+    for command in (revoke("r1", TODAY - 9), credit("r2", TODAY - 9), claim("r3", key)):
+        log.take(command, NOW)
+    log.take(withdraw("r4", "r9"), NOW)
+    before = log.state.sets
+    log.take(completion(1, NOW), NOW)
+    kept = [name for name in Sets.__struct_fields__ if name not in ("practised", "unlocked")]
+    for name in kept:
+        assert getattr(log.state.sets, name) == getattr(before, name)
+        assert name == "bridged" or getattr(before, name)
+    assert log.state.sets.practised and log.state.sets.unlocked != before.unlocked
