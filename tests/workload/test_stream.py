@@ -56,7 +56,7 @@ def test_later_the_same_records_come_with_other_instants() -> None:
 
 @pytest.mark.parametrize("by", WIRES, ids=["json", "avro too"])
 def test_every_kind_is_among_it_that_the_wire_can_write(by: Wire) -> None:
-    truth = tally(streamed(1, events=8_000, by=by))
+    truth = tally(streamed(1, events=15_000, by=by))
     assert truth.garbage.keys() == KINDS.keys() - (
         LARGE | (set() if by.newer_completions else NEED_AVRO)
     )
@@ -68,6 +68,7 @@ def test_every_kind_is_among_it_that_the_wire_can_write(by: Wire) -> None:
 @pytest.mark.parametrize("by", WIRES, ids=["json", "avro too"])
 def test_the_oracle_agrees_with_the_ground_truth(by: Wire) -> None:
     records = streamed(1, events=2_500, users=200, by=by)
+    assert {one.append_time_ms for one in records} == {END_MS}
     judgement = judged(records)
     for place, one in log_of(records, PARTITIONS).items():
         word = judgement.verdicts[place].word

@@ -88,6 +88,8 @@ class Device(msgspec.Struct, frozen=True):
         newer: what is new in the schema by which it writes Avro; "" for nothing.
         counts_sessions: its session ids are numbers that begin with 1 each day.
         mistakes: how often it makes each.
+        sends_at_ms: when it sends everything at once, first and second reports; None for soon after
+            each session, when it is not offline.
     """
 
     device_id: str
@@ -101,6 +103,7 @@ class Device(msgspec.Struct, frozen=True):
     newer: str = ""
     counts_sessions: bool = False
     mistakes: Mistakes = AS_IN_LIFE
+    sends_at_ms: int | None = None
 
 
 class _Draft(msgspec.Struct, frozen=True):
@@ -226,7 +229,7 @@ def _drafts(
         ]
     luck -= often.too_late
     last_chance = session.end_ms + limits.late_ms - HOUR_MS
-    again = append + _delay(rng)
+    again = append + _delay(device, rng)
     if again >= last_chance:
         return [base]
     told = session
@@ -261,6 +264,8 @@ def _drafts(
 
 
 def _append_time(end_ms: int, device: Device, rng: Random) -> int:
+    if device.sends_at_ms is not None:
+        return device.sends_at_ms
     append = end_ms + rng.randrange(150, 4_000)
     for start, before in device.offline:
         if start <= append < before:
@@ -268,8 +273,10 @@ def _append_time(end_ms: int, device: Device, rng: Random) -> int:
     return append
 
 
-def _delay(rng: Random) -> int:
+def _delay(device: Device, rng: Random) -> int:
     """Return the ms from a first report to the second: mostly of a retry, at times of a day."""
+    if device.sends_at_ms is not None:
+        return 0
     return (
         rng.randrange(1_000, 120_000)
         if rng.random() < 0.8

@@ -8,7 +8,7 @@ their instants, which move with `at_ms`. The verdicts on a user's reports are le
 may overlap by chance; for all other records they are known.
 
 The people are the demo's. They practise at any minute of the last days, whatever their habits, and
-every phone was offline until now.
+their phones send each session now.
 """
 
 from random import Random
@@ -25,10 +25,11 @@ from pipeline.dev.workload.reports import Device, Limits, Mistakes, make_device,
 from pipeline.dev.workload.template import Template
 from pipeline.dev.workload.wire import Wire
 
-OFTEN: Final = Mistakes(exact=0.04, twin=0.02, collision=0.02, overlap=0.01, too_late=0.01)
+OFTEN: Final = Mistakes(exact=0.04, twin=0.02, collision=0.02, overlap=0.01, too_late=0.0)
 GARBAGE: Final = 0.06
 ODD: Final = 0.01
 CORRECTED: Final = 0.02
+"""Shares of the turns that bring garbage, an oddity, a correction by support; else a session."""
 
 SPAN_DAYS: Final = 13
 """Days back over which the sessions are spread."""
@@ -65,7 +66,7 @@ class Stream:
         self._odd = [k for k in oddities.KINDS if k not in newer or wire.newer_completions]
 
     def next(self, at_ms: int) -> list[InputRecord]:
-        """Return what one user or their clients send next: one record or several, in order.
+        """Return what one user's clients, or support, send next: one record or several, in order.
 
         Args:
             at_ms: the instant of sending, in ms since the epoch.
@@ -85,14 +86,14 @@ class Stream:
             return [oddities.oddity(kind, template, rng)]
         if luck < ODD + CORRECTED:
             context = CommandContext(person.user_id, (at_ms - 2 * DAY_MS, at_ms), (), self._wire)
-            return corrections(rng.choice(("credit", "credit", "revoke")), context, rng)
-        end_ms = at_ms - rng.randrange(SPAN_DAYS) * DAY_MS - rng.randrange(2, 600) * MINUTE_MS
+            asked = corrections(rng.choice(("credit", "credit", "revoke")), context, rng)
+            return [msgspec.structs.replace(one, append_time_ms=at_ms) for one in asked]
+        end_ms = at_ms - rng.randrange(SPAN_DAYS) * DAY_MS - rng.randrange(5, 600) * MINUTE_MS
         start_ms = end_ms - rng.randrange(5, 40) * MINUTE_MS
         session = Session(start_ms, end_ms, person.home, rng.choice(PRACTICES))
-        until_now = msgspec.structs.replace(device, offline=((end_ms, at_ms - MINUTE_MS),))
-        sent = reports(person.user_id, [session], until_now, self._limits, self._wire, rng)
-        sent.sort(key=lambda record: record.append_time_ms)
-        return [one if one.garbage else msgspec.structs.replace(one, verdict="") for one in sent]
+        now = msgspec.structs.replace(device, sends_at_ms=at_ms)
+        sent = reports(person.user_id, [session], now, self._limits, self._wire, rng)
+        return [msgspec.structs.replace(one, verdict="") for one in sent]
 
     def _user(self, number: int, at_ms: int) -> tuple[Person, Device]:
         found = self._known.get(number)
