@@ -1,7 +1,7 @@
 """Whether a peer was right: its outputs against the generator's truth.
 
 Owns: reading a peer's progress and portals back, read_committed, and comparing.
-Does not own: the truth (data.py), the speed (measure.py).
+Does not own: the truth (truth.py), the speed (measure.py).
 Invariant: a peer passes only when the accepted completions, the portals and every user's longest
 streak and lifetime days are exactly the input's.
 """

@@ -1,1 +1,1 @@
-"""What production never runs: the local stack, the demo, the oracle."""
+"""What production never runs: local stack, workload, demo, oracle, the worker in memory."""

@@ -1,7 +1,7 @@
 """The month into the input topics, and back out of them.
 
 Owns: producing the records as clients do, and matching the log with what was sent.
-Does not own: the records (generator.py).
+Does not own: the records (pipeline/dev/workload).
 Invariant: what was meant of a record is known by where it lies in the log.
 """
 
