@@ -59,7 +59,7 @@ class Answered:
 
 
 class Nothing:
-    """Stands in for the parts that reads do not use; says no to whatever it is asked."""
+    """Stands in for the dependencies that reads do not use; says no to whatever it is asked."""
 
     def __bool__(self) -> bool:
         return False
@@ -78,7 +78,7 @@ class Scene:
     answers_max: int = 10
     guard: Guard = field(default_factory=lambda: Guard(None))
     given: dict[str, Any] = field(default_factory=dict)
-    """Parts of a test's own, by name."""
+    """Dependencies of a test's own, by name."""
 
     within: Sequence[Middleware] = (
         Middleware(LimitsAndHeaders, body_bytes_max=1_000, request_s_max=5.0),

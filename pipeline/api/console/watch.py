@@ -83,7 +83,7 @@ class Watch:
         self.prefix = prefix
         self._texts = texts
         self._started_ms = now_ms()
-        self._epoch = f"{self._started_ms:x}"
+        self._process_name = f"{self._started_ms:x}"
         self._numbers = count(1)
         self._indexed: deque[Event] = deque(maxlen=EVENTS_MAX)
         self._streamed: deque[Event] = deque(maxlen=EVENTS_MAX)
@@ -124,7 +124,7 @@ class Watch:
 
     def place(self, number: int) -> str:
         """Return the name of a number for a browser; another process has other names."""
-        return f"{self._epoch}-{number}"
+        return f"{self._process_name}-{number}"
 
     @property
     def end(self) -> str:
@@ -133,8 +133,8 @@ class Watch:
 
     def number_of(self, given: str) -> int:
         """Return the number of a place; 0 for a foreign place, so that every event is later."""
-        epoch, _, number = given.partition("-")
-        is_ours = epoch == self._epoch and number.isascii() and number.isdigit()
+        name, _, number = given.partition("-")
+        is_ours = name == self._process_name and number.isascii() and number.isdigit()
         return int(number) if is_ours and len(number) < 19 else 0
 
     def last(self, kinds: frozenset[str], user: str, limit: int) -> list[Event]:

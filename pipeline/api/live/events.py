@@ -7,8 +7,8 @@ everything below was sent. So a client that resumes from it, on any server, gets
 Events depend on the published records alone, except `progress`, which is as of now in the client's
 zone.
 
-An id is `<epoch>-<offset>-<offset>-<offset>`, in the order of TOPICS; the stream epoch changes when
-a topic is recreated.
+An id is `<stream epoch>-<offset>-<offset>-<offset>`, in the order of TOPICS; the stream epoch
+changes when a topic is recreated.
 """
 
 import hashlib
@@ -43,34 +43,34 @@ _ID: Final = re.compile(r"([0-9a-f]{8})((?:-\d{1,18}){3})")
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class Place(NamedTuple):
+class StreamPlace(NamedTuple):
     """The place of a stream: the stream epoch, and the next offset of each of TOPICS."""
 
-    epoch: str
+    stream_epoch: str
     offsets: tuple[int, int, int]
 
     @property
     def id(self) -> str:
         """Return it as an event's id."""
-        return "-".join([self.epoch, *map(str, self.offsets)])
+        return "-".join([self.stream_epoch, *map(str, self.offsets)])
 
-    def after(self, topic: int, offset: int) -> "Place":
+    def after(self, topic: int, offset: int) -> "StreamPlace":
         """Return the place after the record of a topic at an offset was sent."""
         offsets = list(self.offsets)
         offsets[topic] = max(offsets[topic], offset + 1)
-        return Place(self.epoch, (offsets[0], offsets[1], offsets[2]))
+        return StreamPlace(self.stream_epoch, (offsets[0], offsets[1], offsets[2]))
 
 
-def place_of(event_id: str) -> Place | None:
+def place_of(event_id: str) -> StreamPlace | None:
     """Read the place from an event's id; None when it is not one of our ids."""
     found = _ID.fullmatch(event_id)
     if found is None:
         return None
     first, second, third = map(int, found[2][1:].split("-"))
-    return Place(found[1], (first, second, third))
+    return StreamPlace(found[1], (first, second, third))
 
 
-def epoch_of(topic_ids: Mapping[str, str]) -> str:
+def stream_epoch_of(topic_ids: Mapping[str, str]) -> str:
     """Return the stream epoch: eight hexadecimal digits that change with the topics' ids."""
     text = "/".join(topic_ids[name] for name in sorted(topic_ids))
     return hashlib.sha256(text.encode()).hexdigest()[:8]
@@ -196,7 +196,7 @@ class EventTexts:
         return self._views.progress(UserNow(record, today(record, now_ms, policy, tz), policy))
 
 
-def event(kind: EventKind, data: bytes, place: Place | None) -> bytes:
+def event(kind: EventKind, data: bytes, place: StreamPlace | None) -> bytes:
     """Make one server-sent event.
 
     Args:
@@ -207,7 +207,7 @@ def event(kind: EventKind, data: bytes, place: Place | None) -> bytes:
     return head.encode() + b"data: " + data + b"\n\n"
 
 
-def heartbeat_of(place: Place) -> bytes:
+def heartbeat_of(place: StreamPlace) -> bytes:
     """Make a heartbeat: it moves the client's last id, and the client sees no event."""
     return f": alive\nid: {place.id}\n\n".encode()
 

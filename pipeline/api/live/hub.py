@@ -1,18 +1,20 @@
-"""Records as they are published, to those who listen.
+"""Passes published records on to the clients of live streams.
 
-Owns: the list of clients, what each has waiting, the last records of each partition in memory.
-Does not own: reading the topics (tail.py), what an event says (events.py), HTTP
-(live.py).
+Owns: the list of clients, the queue of each, the latest records of each partition in memory.
+Does not own: reading the topics (kafka/tail.py), the text of an event (events.py), HTTP
+(routes/live.py).
 
 Invariants:
 - One consumer serves all clients. A client that listens from a place gets every record of its user
-  from there on, in the order of each topic. While it is further back than memory it is *behind*: it
-  is given nothing here, and reads the topic (replay.py) until `follow` finds the rest in
-  memory; that and what comes later meet without a gap, as the event loop does it in one step.
-- Clients, what waits for each, and what is remembered are bounded. A client that does not keep up
-  is dropped; what it was not sent is above the id that it was sent last, so it can resume.
-- Only the event loop touches clients and memory; the thread that reads hands over one batch at a
-  time and waits until it was taken.
+  from there on, in the order of each topic. While its place is before the records in memory it is
+  *behind*: it gets nothing here, and reads the topic (replay.py) until `follow` finds the rest in
+  memory. The event loop does that in one step, so there is no gap before the records that come
+  next.
+- The number of clients, the queue of each, and the records in memory are bounded. A client that
+does
+  not keep up is dropped; what it was not sent is above its last id, so it can resume.
+- Only the event loop uses clients and memory; the reading thread hands over one batch at a time and
+  waits until it was taken.
 """
 
 import asyncio
@@ -25,16 +27,19 @@ from typing import Final
 
 from confluent_kafka import Message
 
-from pipeline.api.live.events import TOPICS, Place, Streamed, epoch_of
+from pipeline.api.live.events import TOPICS, Streamed, StreamPlace, stream_epoch_of
 from pipeline.codec.partitioner import partition_of
 from pipeline.kafka.reader import Partition, record_offset, record_partition
 from pipeline.kafka.tail import Log
 
 REMEMBERED_MAX: Final = 500
-"""Records of each partition kept in memory, for clients that come back soon."""
+"""Max records of each partition in memory, for clients that come back soon."""
 
 RECORDS_AT_ONCE: Final = 100
+"""Max records that are handed to the event loop in one step."""
+
 _HAND_OVER_S: Final = 5.0
+"""Max seconds that the reading thread waits for the event loop."""
 
 
 class End(StrEnum):
@@ -48,19 +53,21 @@ class End(StrEnum):
 
 
 class Client:
-    """One who listens. Event loop only.
+    """A client of a live stream, for the event loop only.
 
     Args:
-        user: key of the records.
-        owner: the principal; their streams are counted together.
-        place: where it stands: all below was sent, or is of no use to it.
+        user: the key of its records.
+        owner: the principal, whose streams are counted together.
+        place: everything below it was sent, or is not wanted.
+        waiting_max: max records in its queue.
 
     Attributes:
-        is_behind: what it missed is not in memory, so nothing is queued for it yet.
-        ended: why it gets no more; None while it does. over: set when it has ended.
+        is_behind: whether records that it missed are not in memory; then nothing is queued for it.
+        ended: why it gets no more records; None while it gets them.
+        over: is set when it has ended.
     """
 
-    def __init__(self, user: bytes, owner: str, place: Place, waiting_max: int) -> None:
+    def __init__(self, user: bytes, owner: str, place: StreamPlace, waiting_max: int) -> None:
         self.user = user
         self.owner = owner
         self.place = place
@@ -72,7 +79,7 @@ class Client:
         self._woken = asyncio.Event()
 
     def offer(self, one: Streamed) -> None:
-        """Queue a record; a client with too many waiting is dropped."""
+        """Queue a record; a client whose queue is full is dropped."""
         if self.ended is not None or self.is_behind:
             return
         if one.offset < self.place.offsets[one.topic]:
@@ -85,14 +92,14 @@ class Client:
         self._woken.set()
 
     def end(self, why: End) -> None:
-        """Give it nothing more than what waits."""
+        """Queue nothing more for it."""
         if self.ended is None:
             self.ended = why
         self.over.set()
         self._woken.set()
 
     async def next(self, wait_s: float) -> list[Streamed]:
-        """What waits; empty after `wait_s` without anything, and when it has ended."""
+        """Take the queue; empty after `wait_s` without a record, and when the client has ended."""
         if not self._waiting and self.ended is None:
             self._woken.clear()
             with suppress(TimeoutError):
@@ -104,7 +111,7 @@ class Client:
 
 
 class _Memory:
-    """The last records of one partition of one topic: all from `start` on."""
+    """The latest records of one partition of one topic: all from `start` on."""
 
     def __init__(self, start: int) -> None:
         self.start = start
@@ -121,12 +128,12 @@ class _Memory:
 
 
 class Hub:
-    """A Follower of TOPICS that passes them on.
+    """A Follower of TOPICS that passes their records on.
 
     Args:
-        prefix: of the topics.
-        waiting_max: records that wait for one client.
-        counted: told how many clients there are.
+        prefix: the prefix of the topics.
+        waiting_max: max records in the queue of one client.
+        counted: is called with the number of clients.
     """
 
     def __init__(
@@ -141,51 +148,51 @@ class Hub:
         self._next: dict[tuple[int, int], int] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._read_to: dict[Partition, int] = {}
-        self.epoch = ""
+        self.stream_epoch = ""
         self.partitions = 0
         self.count = 0
         self.watchers: list[Callable[[bytes, int, Streamed], None]] = []
-        """Told the key, the partition and each record, whoever listens; event loop; quick."""
+        """Called on the event loop with key, partition and record of each record; must be quick."""
         self.at_end: list[Callable[[], None]] = []
-        """Called once, when everything until now has come; event loop."""
+        """Called once on the event loop, when everything until now was read."""
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """Full names, in the order of TOPICS."""
+        """Return the full names, in the order of TOPICS."""
         return tuple(self._numbers)
 
     @property
     def is_ready(self) -> bool:
-        """Whether it knows where the topics end."""
-        return bool(self.epoch)
+        """Tell whether it knows where the topics end."""
+        return bool(self.stream_epoch)
 
     # --- following, on the thread that reads -----------------------------------------------------
 
     def begin(self, log: Log) -> Mapping[Partition, int]:
-        """Where it stopped; at first a little before the end, to have something in memory."""
-        epoch = epoch_of(log.topic_ids)
-        if epoch != self.epoch:
+        """Return where to read on; at first a little before the end, to fill the memory."""
+        stream_epoch = stream_epoch_of(log.topic_ids)
+        if stream_epoch != self.stream_epoch:
             self._read_to = {
                 one: max(log.firsts[one], end - REMEMBERED_MAX) for one, end in log.ends.items()
             }
-            self._hand_over(self._reset, epoch, dict(self._read_to))
+            self._hand_over(self._reset, stream_epoch, dict(self._read_to))
         return dict(self._read_to)
 
     def take(self, records: Sequence[Message], positions: Mapping[Partition, int]) -> None:
-        """Pass records on, a few at a time, so that clients send what they have in between."""
+        """Pass records on, a few at a time, so that clients can send in between."""
         for start in range(0, len(records), RECORDS_AT_ONCE):
             self._hand_over(self._dispatch, records[start : start + RECORDS_AT_ONCE])
         self._hand_over(self._move, dict(positions))
         self._read_to.update(positions)
 
     def caught_up(self) -> None:
-        """Everything until now has come."""
+        """Note that everything until now was read."""
         waiting, self.at_end = self.at_end, []
         for each in waiting:
             self._hand_over(each)
 
     def bind(self) -> None:
-        """Say which event loop serves; called on it, before the thread starts."""
+        """Bind to the event loop that serves; call it there before the thread starts."""
         self._loop = asyncio.get_running_loop()
 
     def _hand_over(self, call: Callable[..., None], *arguments: object) -> None:
@@ -205,13 +212,13 @@ class Hub:
 
     # --- on the event loop -----------------------------------------------------------------------
 
-    def _reset(self, epoch: str, starts: Mapping[Partition, int]) -> None:
+    def _reset(self, stream_epoch: str, starts: Mapping[Partition, int]) -> None:
         for client in self._everyone():
             client.end(End.RESET)
         self._memory = {self._at(one): _Memory(start) for one, start in starts.items()}
         self._next = {self._at(one): start for one, start in starts.items()}
         self.partitions = len({partition for _, partition in starts})
-        self.epoch = epoch
+        self.stream_epoch = stream_epoch
 
     def _dispatch(self, records: Sequence[Message]) -> None:
         for record in records:
@@ -233,14 +240,14 @@ class Hub:
     def _at(self, partition: Partition) -> tuple[int, int]:
         return self._numbers[partition[0]], partition[1]
 
-    def place(self, user: bytes) -> Place:
-        """Up to where everything of a user was passed on."""
+    def place(self, user: bytes) -> StreamPlace:
+        """Return the place up to which everything of a user was passed on."""
         partition = partition_of(user, self.partitions)
         first, second, third = (self._next[topic, partition] for topic in range(len(TOPICS)))
-        return Place(self.epoch, (first, second, third))
+        return StreamPlace(self.stream_epoch, (first, second, third))
 
     def join(self, user: bytes, owner: str) -> Client:
-        """Be counted as one who listens, behind until `follow`; end with `leave`."""
+        """Add a client, which is behind until `follow`; call `leave` at the end."""
         client = Client(user, owner, self.place(user), self._waiting_max)
         self._clients.setdefault(user, set()).add(client)
         self._owners[owner] = self._owners.get(owner, 0) + 1
@@ -249,7 +256,7 @@ class Hub:
         return client
 
     def leave(self, client: Client) -> None:
-        """Listen no more."""
+        """Remove a client."""
         listening = self._clients.get(client.user, set())
         if client not in listening:
             return
@@ -263,15 +270,15 @@ class Hub:
         self._counted(self.count)
 
     def streams_of(self, owner: str) -> int:
-        """How many streams a principal has."""
+        """Return how many streams a principal has."""
         return self._owners.get(owner, 0)
 
     def follow(self, client: Client) -> list[Streamed] | None:
-        """Queue for a client from now on.
+        """Begin to queue for a client.
 
         Returns:
-            Its records from its place to now, in the order of each topic; None where memory begins
-            later, and it stays behind.
+            Its records from its place to now, in the order of each topic; None if memory begins
+            after its place, and it stays behind.
         """
         partition = partition_of(client.user, self.partitions)
         found: list[Streamed] = []

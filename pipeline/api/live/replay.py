@@ -1,16 +1,16 @@
-"""A user's records of the streamed topics, read again a page at a time.
+"""Reads a user's records of the streamed topics again, page by page.
 
-Owns: one short-lived consumer for one page of one client that resumes, and a page's bounds.
-Does not own: the memory of the last records (hub.py), what is sent (stream.py).
+Owns: one short-lived reader for one page of one client that resumes, and a page's bounds.
+Does not own: the latest records in memory (hub.py), what is sent (stream.py).
 
 Invariants:
-- Pages that follow each other hold every committed record of the user between their first place and
-  their last, once, in the order of each topic, however far that is: what is bounded is a page's
-  time and memory, never how far back a client may resume.
-- Each page moves on: of a topic at least, something was looked at. So a user with nothing in ten
-  million records gets there, too.
-- Topics are told side by side by the time of their records: a page ends where the topic that is
-  least far in time was read to; what others have beyond that is read again by the next page.
+- Consecutive pages have every committed record of the user between their first place and their
+  last, once, in the order of each topic. A page's time and memory are bounded, but not how far back
+  a client may resume.
+- Each page makes progress in at least one topic. So the pages also pass ten million records without
+  one of the user.
+- Topics are merged by the time of their records: a page ends at the least time up to which a topic
+  was read; what other topics have beyond it is read again by the next page.
 """
 
 import threading
@@ -27,12 +27,13 @@ from pipeline.kafka.errors import OffsetGoneError, UnreadableLogError
 from pipeline.kafka.reader import Reader, record_offset
 
 PAGE_RECORDS_MAX: Final = 1_000
-"""A user's records of one topic at which a page ends; it may have as many more as are consumed at
-once."""
+"""Records of one topic at which a page ends; it may have as many more as one poll returns."""
 
 PAGE_S: Final = 4.0
+"""Seconds after which a page ends, once every topic has answered."""
+
 SILENT_S_MAX: Final = 20.0
-"""How long a topic may say nothing, neither a record nor that it is at its end."""
+"""Max seconds of a page; a topic that gave no record and no end until then is unavailable."""
 
 _AT_ONCE: Final = 2_000
 _POLL_S: Final = 0.2
@@ -43,15 +44,15 @@ _QUEUED_KIB: Final = 16_384
 class NotReplayedError(AwawayError):
     """What a client missed cannot be read again.
 
-    Args: `what` is `gone` (the topic no longer has all of it) or `unavailable` (the brokers do not
-        answer, so it is tried again).
+    Its text begins with `gone` (the topic no longer has all of it) or `unavailable` (the brokers do
+    not answer, so it is tried again).
 
-    **Operator action**: none; look at the brokers when clients are often told `unavailable`.
+    **Operator action**: none; look at the brokers if clients often get `unavailable`.
     """
 
 
 class Stretch(NamedTuple):
-    """Records of a topic from `since` to before `until`. `topic` is a place in TOPICS."""
+    """The records of a topic from `since` to before `until`; `topic` is an index of TOPICS."""
 
     topic: int
     name: str
@@ -60,11 +61,11 @@ class Stretch(NamedTuple):
 
 
 class ReplayPage(NamedTuple):
-    """A part of what was missed.
+    """A part of what a client missed.
 
     Attributes:
-        records: by time, those of each topic by offset.
-        reached: by topic, the offset below which all that was missed was in pages.
+        records: in the order of time, those of each topic in the order of offsets.
+        reached: by topic, the offset below which pages had everything.
     """
 
     records: list[Streamed]
@@ -73,7 +74,7 @@ class ReplayPage(NamedTuple):
 
 @dataclass(slots=True)
 class _Reading:
-    """How far one stretch was read."""
+    """How far one stretch has been read."""
 
     stretch: Stretch
     next_offset: int
@@ -111,7 +112,7 @@ class _Reading:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """How to read again.
+    """Reads pages.
 
     Attributes:
         client: librdkafka settings that reach the cluster.
@@ -126,13 +127,13 @@ class Replay:
         stretches: Sequence[Stretch],
         unwanted: threading.Event,
     ) -> ReplayPage:
-        """The next records of a user, from some stretches of a partition.
+        """Read the next records of a user, from some stretches of a partition.
 
         Args:
-            unwanted: set by whoever does not wait for it any more.
+            unwanted: the caller sets it to stop the reading.
 
         Raises:
-            NotReplayedError: see there.
+            NotReplayedError: the records are gone, or the brokers do not answer.
         """
         settings = {
             "fetch.wait.max.ms": 50,
@@ -182,7 +183,7 @@ def _read(
 
 
 def _page(readings: Sequence[_Reading]) -> ReplayPage:
-    """What was found up to where every topic was read, in time."""
+    """Make the page of what was found up to the time that every topic has reached."""
     cut_ms = min((one.seen_ms for one in readings if not one.is_done), default=None)
     records: list[Streamed] = []
     reached = {}
@@ -198,7 +199,7 @@ def _page(readings: Sequence[_Reading]) -> ReplayPage:
 
 
 def in_order(found: Sequence[Streamed]) -> list[Streamed]:
-    """By time; each topic's records by offset although their times may step back."""
+    """Sort by time, but the records of each topic by offset, as their times may step back."""
     by_topic: dict[int, list[Streamed]] = {}
     for one in found:
         by_topic.setdefault(one.topic, []).append(one)

@@ -28,8 +28,8 @@ import msgspec
 from pipeline.api.live.events import (
     KINDS,
     EventTexts,
-    Place,
     Streamed,
+    StreamPlace,
     event,
     heartbeat_of,
     place_of,
@@ -120,7 +120,7 @@ class Stream:
         last = place_of(given)
         if last is None:
             return head + self._snapshot("unknown-id")
-        if last.epoch != self.client.place.epoch:
+        if last.stream_epoch != self.client.place.stream_epoch:
             return head + self._snapshot("reset")
         self.client.place = last
         return head
@@ -163,7 +163,9 @@ class Stream:
             self._revision = user.record.revision
         if reason != "unavailable":
             now = hub.place(self.client.user)
-            self.client.place = Place(now.epoch, (min(stored, now.offsets[0]), *now.offsets[1:]))
+            self.client.place = StreamPlace(
+                now.stream_epoch, (min(stored, now.offsets[0]), *now.offsets[1:])
+            )
         return event("snapshot", _encode(Snapshot(reason, progress)), self.client.place)
 
     async def _unavailable(self) -> bytes:
@@ -212,12 +214,12 @@ class Stream:
     def heartbeat(self) -> bytes:
         """Make a heartbeat for a client that was sent everything so far."""
         client, hub = self.client, self._live.hub
-        if hub.epoch == client.place.epoch:
+        if hub.stream_epoch == client.place.stream_epoch:
             client.place = _furthest(client.place, hub.place(client.user).offsets)
         return heartbeat_of(client.place)
 
 
-def _furthest(place: Place, offsets: tuple[int, int, int]) -> Place:
+def _furthest(place: StreamPlace, offsets: tuple[int, int, int]) -> StreamPlace:
     """Return the place that is furthest in each topic."""
     first, second, third = (max(pair) for pair in zip(place.offsets, offsets, strict=True))
-    return Place(place.epoch, (first, second, third))
+    return StreamPlace(place.stream_epoch, (first, second, third))

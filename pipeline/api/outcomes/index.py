@@ -92,10 +92,10 @@ class Receipt(msgspec.Struct, frozen=True):
 
 
 class OutcomeReaders:
-    """Decoders by topic.
+    """Decodes the records of each topic.
 
     Args:
-        schemas: ours, by record name.
+        schemas: our schemas by record name.
         writer_schema: asks the registry for the schema of an id.
     """
 
@@ -105,7 +105,7 @@ class OutcomeReaders:
         ]
 
     def read(self, kind: int, value: bytes) -> Outcome:
-        """One framed value; raises as PublishedReader.read."""
+        """Decode one framed value; raises what PublishedReader.read raises."""
         record: Outcome = self._readers[kind].read(value)
         if isinstance(record, DeadLetter):
             value_kept = (record.value or b"")[:VALUE_BYTES_KEPT] or record.value
@@ -117,11 +117,11 @@ class Outcomes:
     """The index, a Follower of its topics.
 
     Args:
-        folder: of the database.
-        prefix: of the topics.
-        readers: decode.
-        history_days: how far back it goes.
-        now_ms: the time of day.
+        folder: the folder of the database.
+        prefix: the prefix of the topics.
+        readers: decode the records.
+        history_days: how far back the index goes, days.
+        now_ms: the time of day, ms since the epoch.
     """
 
     def __init__(
@@ -140,15 +140,15 @@ class Outcomes:
         self._db = _open(folder, history_days)
         self._keep_form()
         self.partitions = 0
-        """Of the topics, which inputs have as many of; 0 while that is not known."""
+        """Partitions of each topic, and of the topic of completions; 0 while that is unknown."""
         self.latest_rows = LatestRows(self._db, now_ms)
         self.complete_at_ms: int | None = None
         self.listeners: list[Callable[[str, Entry], None]] = []
-        """Told the user and each record once it is indexed, on the thread that reads; quick."""
+        """Called on the reading thread with user and entry of each indexed record; quick."""
 
     @property
     def topics(self) -> tuple[str, ...]:
-        """Full names of what it follows."""
+        """Return the full names of its topics."""
         return tuple(self._kinds)
 
     def _keep_form(self) -> None:
@@ -162,7 +162,7 @@ class Outcomes:
     # --- following -------------------------------------------------------------------------------
 
     def begin(self, log: Log) -> Mapping[Partition, int]:
-        """Where to read on: where it stopped, or where the history begins."""
+        """Return where to read on: where it stopped, or where the history begins."""
         ends = log.ends
         identity = msgspec.json.encode(sorted(log.topic_ids.items()))
         known = self._db.get(b"i")
@@ -220,7 +220,7 @@ class Outcomes:
                 listener(user, entry)
 
     def caught_up(self) -> None:
-        """What was committed until now is indexed."""
+        """Note that everything committed until now is indexed."""
         self.complete_at_ms = self._now_ms()
 
     # --- what it knows ---------------------------------------------------------------------------
@@ -233,16 +233,16 @@ class Outcomes:
         before: bytes = b"",
         limit: int = 100,
     ) -> tuple[list[Entry], bytes]:
-        """What concerns a user, the newest first.
+        """Return the entries about a user, the newest first.
 
         Args:
-            user_id: `""`: what concerns no user that could be read.
-            topics: of TOPICS; others are left out.
-            before: where the page before ended; empty: from the newest.
-            limit: entries, 1 to PAGE_MAX.
+            user_id: `""` for the entries whose user could not be read.
+            topics: the wanted topics, of TOPICS.
+            before: where the previous page ended; empty: begin at the newest.
+            limit: max entries, 1 to PAGE_MAX.
 
         Returns:
-            The entries, and where the next page begins; empty when there is none.
+            The entries, and where the next page begins; empty on the last page.
         """
         wanted = {TOPICS.index(name) for name in topics}
         prefix = row_prefix(user_id)
@@ -265,7 +265,7 @@ class Outcomes:
         return found, b""
 
     def latest(self) -> list[tuple[str, Entry]]:
-        """Users and entries that were indexed last, the newest last; at most LATEST_MAX."""
+        """Return users and entries that were indexed last, the newest last; at most LATEST_MAX."""
         found = []
         for one in self.latest_rows.latest():
             time_ms, kind, partition, offset = ROW.unpack(one.row)
@@ -275,7 +275,7 @@ class Outcomes:
         return found
 
     def of_completion(self, user_id: str, completion_id: str) -> list[Entry]:
-        """What became of a completion of a user, in no order; at most PAGE_MAX entries."""
+        """Return the entries about a completion, in no order; at most PAGE_MAX."""
         prefix = completion_key(b"c", user_id, completion_id) + b"\x00"
         oldest_ms = self._now_ms() - self._history_ms
         found: list[Entry] = []
@@ -290,9 +290,7 @@ class Outcomes:
         return found
 
     def of_input(self, partition: int, offset: int) -> list[Entry]:
-        """What became of a completion's input by its position: audit entry, dead letter, or both;
-        none that is older than the history.
-        """
+        """Return the audit entry and the dead letter of an input by its position, as there are."""
         oldest_ms = self._now_ms() - self._history_ms
         found = []
         for kind in BY_INPUT:
@@ -305,8 +303,9 @@ class Outcomes:
         return found
 
     def last_input(self, partition: int) -> int:
-        """The last offset of a partition of completions whose audit entry is here; −1 for none.
-        What is before it was processed, as inputs are audited in their order.
+        """Return the last offset of a partition of completions that has an audit entry, else −1.
+
+        Every input before it was processed, as inputs are audited in their order.
         """
         kind = BY_INPUT[0]
         for key, _ in self._scan(input_key(kind, partition, OFFSET_MAX), backwards=True):
@@ -318,11 +317,11 @@ class Outcomes:
         return -1
 
     def is_kept(self, time_ms: int) -> bool:
-        """Whether an input of this append time is within the history."""
+        """Tell whether an input with this append time is within the history."""
         return time_ms >= self._now_ms() - self._history_ms
 
     def receipt(self, user_id: str, completion_id: str) -> Receipt | None:
-        """What this process sent of that id last, if it did within the history."""
+        """Return the receipt of what this process sent last with that id, within the history."""
         raw = self._db.get(completion_key(b"p", user_id, completion_id))
         if raw is None:
             return None
@@ -330,12 +329,12 @@ class Outcomes:
         return found if found.sent_ms >= self._now_ms() - self._history_ms else None
 
     def remember(self, user_id: str, completion_id: str, receipt: Receipt) -> None:
-        """Keep what was sent."""
+        """Store a receipt."""
         key = completion_key(b"p", user_id, completion_id)
         self._db.put(key, msgspec.msgpack.encode(receipt))
 
     def close(self) -> None:
-        """Flush and close; nobody may read any more."""
+        """Flush and close; no read may follow."""
         self._db.close()
 
     def _scan(self, start: bytes, *, backwards: bool = False) -> Iterator[tuple[bytes, bytes]]:

@@ -1,4 +1,4 @@
-"""The topic of progress, as the store reads it.
+"""Reads the topic of progress for the store.
 
 Owns: the reader and the admin client, their settings, the thread on which the ends are asked for.
 Does not own: what is done with the records (materialise.py), what an error means (kafka/errors.py).
@@ -16,23 +16,27 @@ from pipeline.kafka.admin import Admin
 from pipeline.kafka.reader import FROM_THE_START, Partition, Reader
 
 REQUEST_TIMEOUT_S: Final = 5.0
+"""Max seconds that a broker may take to answer."""
+
 RECORDS_AT_ONCE: Final = 2_000
+"""Max records of one poll."""
+
 _logger = logging.getLogger("awaway.api.kafka")
 
 
 class Polled(NamedTuple):
-    """Records, and for each partition whose end was seen the offset of that end."""
+    """Records, and the end offset of each partition whose end was reached."""
 
     records: list[Any]
     ends: dict[int, int]
 
 
 class ProgressTopic:
-    """One reader; for one thread.
+    """A reader of the topic, for one thread.
 
     Args:
         client: librdkafka settings of any client.
-        topic: full name.
+        topic: full name of the topic.
     """
 
     def __init__(self, client: Mapping[str, Any], topic: str) -> None:
@@ -51,39 +55,40 @@ class ProgressTopic:
         self._ends: Future[dict[Partition, int]] | None = None
 
     def identity(self) -> Identity:
-        """What the topic is now; waits for the answer.
+        """Return the identity of the topic; waits for the answer.
 
         Raises:
-            UnreadableLogError: nobody says.
+            UnreadableLogError: no broker answers.
         """
         found = self._admin.topics([self._topic])[self._topic]
         return Identity(self._topic, found.topic_id, found.partitions)
 
     def read_from(self, positions: Mapping[int, int], partitions: int) -> None:
-        """Read every partition from its offset on; from its first one where there is none."""
+        """Read every partition from its position on, and from its first record without one."""
         self._reader.assign(
             {(self._topic, n): positions.get(n, FROM_THE_START) for n in range(partitions)}
         )
 
     def poll(self, wait_s: float) -> Polled:
-        """What is there now; waits up to `wait_s` for the first record only.
+        """Return the records that are there; waits up to `wait_s` for the first one.
 
         Raises:
-            OffsetGoneError, UnreadableLogError: see there.
+            OffsetGoneError: a position is no longer in the topic.
+            UnreadableLogError: no broker answers.
         """
         polled = self._reader.poll(RECORDS_AT_ONCE, wait_s)
         return Polled(polled.records, {number: end for (_, number), end in polled.ends.items()})
 
     def ask_ends(self, partitions: int) -> None:
-        """Ask for the last stable offsets; `ends` has them in a moment."""
+        """Ask for the last stable offsets; `ends` returns them later."""
         asked = [(self._topic, n) for n in range(partitions)]
         self._ends = self._asking.submit(self._reader.ends, asked)
 
     def ends(self) -> dict[int, int] | None:
-        """The last stable offsets that were asked for; None while there is no answer.
+        """Return the last stable offsets that were asked for; None while there is no answer.
 
         Raises:
-            UnreadableLogError: the broker did not say.
+            UnreadableLogError: the broker did not answer.
         """
         if self._ends is None or not self._ends.done():
             return None
