@@ -289,6 +289,8 @@ def _writable(text: str) -> Path:
     """A file to write to at the end; whether that is possible is known before anything is said."""
     file = _path(text, "--save")
     is_there = file.exists()
+    if is_there and not file.is_file() and not file.is_dir():
+        return file  # a pipe would take the trial for the end of what it is sent
     try:
         file.open("ab").close()
         if not is_there:
