@@ -13,15 +13,16 @@ indexed the status is pending; but after `PARTS_MS_MAX` the missing ones are tak
 their topic's retention, and the answer shows what there is.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Final, Literal
 
 import msgspec
 
 from pipeline.api.outcomes.rows import Entry
-from pipeline.api.reads.views import EPOCH_ORDINAL, InstantText
+from pipeline.api.reads.views import InstantText, day_of
 from pipeline.clock import rfc3339
+from pipeline.core.enumerations import DEDUPE_VERDICTS, PublishedAlertVerdict, PublishedVerdict
 from pipeline.core.records import (
     AuditEntry,
     Cause,
@@ -33,7 +34,7 @@ from pipeline.core.records import (
 
 State = Literal["pending", "accepted", "duplicate", "rejected"]
 
-STATES: Final[dict[str, State]] = {
+STATES: Final[Mapping[PublishedVerdict | PublishedAlertVerdict, State]] = {
     "accepted": "accepted",
     "overlap": "accepted",
     "exact": "duplicate",
@@ -41,12 +42,6 @@ STATES: Final[dict[str, State]] = {
     "collision": "duplicate",
     "dead_letter": "rejected",
 }
-WITH_ALERT: Final = frozenset({"exact", "twin", "collision", "overlap"})
-"""Verdicts that always have an alert."""
-
-ASSUMED: Final = "assumed_zone"
-"""Verdict of an alert about the completion alone, which may come beside another alert."""
-
 PARTS_MS_MAX: Final = 60_000
 """Max ms for which a processed completion is pending because records are missing."""
 
@@ -146,7 +141,8 @@ class _Input(msgspec.Struct):
     portals: list[PortalUnlocked] = msgspec.field(default_factory=list)
 
     @property
-    def verdict(self) -> str:
+    def verdict(self) -> PublishedVerdict | PublishedAlertVerdict:
+        """Return the verdict of the audit entry, else what the other records tell of it."""
         record = self.audit.record if self.audit else None
         if isinstance(record, AuditEntry):
             return record.verdict
@@ -158,13 +154,13 @@ class _Input(msgspec.Struct):
         """Tell whether all records that its audit entry names are indexed, or will never be."""
         record = self.audit.record if self.audit else None
         if not isinstance(record, AuditEntry):
-            return self.letter is not None  # the audit entry of what had no sound ids names no user
+            return self.letter is not None  # without valid ids the audit entry names no user
         if as_of_ms is not None and as_of_ms - record.append_time > PARTS_MS_MAX:
             return True
-        told = {portal.unlock_id for portal in self.portals}
+        unlocked = {portal.unlock_id for portal in self.portals}
         return (
-            told.issuperset(record.unlock_ids)
-            and (self.alert is not None or record.verdict not in WITH_ALERT)
+            unlocked.issuperset(record.unlock_ids)
+            and (self.alert is not None or record.verdict not in DEDUPE_VERDICTS)
             and (self.is_assumed or not record.tz_assumed)
             and (self.letter is not None or record.verdict != "dead_letter")
         )
@@ -173,49 +169,49 @@ class _Input(msgspec.Struct):
 def status_of(
     user_id: str, completion_id: str, entries: Sequence[Entry], as_of_ms: int | None
 ) -> CompletionStatus | None:
-    """What became of a completion.
+    """Make the status of a completion.
 
     Args:
-        entries: of that completion, in any order.
-        as_of_ms: see CompletionStatus; None while loading.
+        entries: the entries about the completion, in any order.
+        as_of_ms: until when the index is complete, ms since the epoch; None while loading.
 
     Returns:
-        None when nothing was published about it, or not all yet.
+        None when nothing was published about it, or not everything yet.
     """
     inputs = [one for one in _by_input(entries) if one.is_whole(as_of_ms)]
     if not inputs:
         return None
     counted = [one for one in inputs if STATES.get(one.verdict) == "accepted"]
-    told = (counted or inputs)[0]
-    record = told.audit.record if told.audit else None
+    chosen = (counted or inputs)[0]
+    record = chosen.audit.record if chosen.audit else None
     entry = record if isinstance(record, AuditEntry) else None
     return CompletionStatus(
         user_id=user_id,
         completion_id=completion_id,
-        status=STATES.get(told.verdict, "rejected"),
-        verdict=told.verdict,
-        position=_position(told.cause),
-        appended_at=_instant(told),
+        status=STATES.get(chosen.verdict, "rejected"),
+        verdict=chosen.verdict,
+        position=_position(chosen.cause),
+        appended_at=_instant(chosen),
         local_date=None if entry is None else _date(entry.local_date),
         tz=None if entry is None else entry.tz,
         tz_assumed=entry is not None and entry.tz_assumed,
         revoked_by=() if entry is None else entry.revoked_by,
         revision=None if entry is None or not entry.revision else entry.revision,
         policy_version=None if entry is None else entry.policy_version,
-        portals=tuple(_unlocked(told.portals)),
-        original=None if told.alert is None else _original(told.alert),
-        differing_fields=() if told.alert is None else told.alert.differing_fields,
-        refusal=None if told.letter is None else _refusal(told.letter),
+        portals=tuple(_unlocked(chosen.portals)),
+        original=None if chosen.alert is None else _original(chosen.alert),
+        differing_fields=() if chosen.alert is None else chosen.alert.differing_fields,
+        refusal=None if chosen.letter is None else _refusal(chosen.letter),
         audit=None
-        if told.audit is None
-        else Position(told.audit.topic, told.audit.partition, told.audit.offset),
-        repeats=tuple(Repeat(one.verdict, _position(one.cause)) for one in inputs if one != told),
+        if chosen.audit is None
+        else Position(chosen.audit.topic, chosen.audit.partition, chosen.audit.offset),
+        repeats=tuple(Repeat(one.verdict, _position(one.cause)) for one in inputs if one != chosen),
         as_of=None if as_of_ms is None else rfc3339(as_of_ms),
     )
 
 
 def _by_input(entries: Iterable[Entry]) -> list[_Input]:
-    """What was published, by input, in the order of the log."""
+    """Group entries by input, in the order of the log."""
     found: dict[tuple[str, int, int], _Input] = {}
     for entry in entries:
         cause, record = entry.cause, entry.record
@@ -224,7 +220,7 @@ def _by_input(entries: Iterable[Entry]) -> list[_Input]:
         if isinstance(record, AuditEntry):
             one.audit = entry
         elif isinstance(record, ReconciliationAlert):
-            if record.verdict == ASSUMED:
+            if record.verdict == "assumed_zone":  # it may come beside an alert about a repeat
                 one.is_assumed = True
             else:
                 one.alert = record
@@ -235,15 +231,15 @@ def _by_input(entries: Iterable[Entry]) -> list[_Input]:
     return [found[place] for place in sorted(found)]
 
 
-def _instant(told: _Input) -> str | None:
-    if told.letter is not None:
-        return rfc3339(told.letter.append_time)
-    record = told.audit.record if told.audit else None
+def _instant(chosen: _Input) -> str | None:
+    if chosen.letter is not None:
+        return rfc3339(chosen.letter.append_time)
+    record = chosen.audit.record if chosen.audit else None
     return rfc3339(record.append_time) if isinstance(record, AuditEntry) else None
 
 
 def _date(local_date: LocalDate | None) -> date | None:
-    return None if local_date is None else date.fromordinal(local_date + EPOCH_ORDINAL)
+    return None if local_date is None else day_of(local_date)
 
 
 def _position(cause: Cause) -> Position:

@@ -22,7 +22,7 @@ from pipeline.core.reading import DayKind, Snapshot, Today, day_kinds, portal_ah
 from pipeline.core.records import Instant, LocalDate, NextPortal, ProgressUpdated
 from pipeline.core.rulebook import Policy, PolicyBook, Portal
 
-EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
+_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 """Ordinal of the date whose local date is 0."""
 
 InstantText = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
@@ -311,7 +311,7 @@ def asset(asset_id: str) -> Asset:
 
 def day_of(local_date: LocalDate) -> date:
     """Return a local date as a calendar date, of the years 1 to 9999."""
-    return date.fromordinal(local_date + EPOCH_ORDINAL)
+    return date.fromordinal(local_date + _EPOCH_ORDINAL)
 
 
 def _head(user: UserNow) -> dict[str, Any]:
