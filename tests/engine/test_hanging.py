@@ -197,7 +197,7 @@ def test_after_an_abort_of_unknown_places_it_is_looked_before_the_next() -> None
 
 def test_what_was_left_out_is_looked_at_every_so_often() -> None:
     ends = Broker()
-    ends.hanging.excluded([OTHER])
+    ends.hanging.not_aborted_in([OTHER])
     ends.high = END + 1
     later(ends, EXCLUDED_RETRY_S - 0.1)
     assert not ends.hanging.is_hanging()
@@ -213,7 +213,7 @@ def test_what_was_left_out_is_looked_at_every_so_often() -> None:
 @pytest.mark.parametrize("is_away", [False, True])
 def test_what_was_left_out_and_hangs_no_more_is_forgotten_by_nobody(is_away: bool) -> None:
     ends = Broker()
-    ends.hanging.excluded([OTHER])
+    ends.hanging.not_aborted_in([OTHER])
     ends.is_away = is_away
     ends.high = END + is_away
     later(ends, EXCLUDED_RETRY_S)

@@ -246,7 +246,7 @@ def test_a_changelog_that_is_gone_makes_standbys_wait() -> None:
     del standby.cluster.ids[SEEN.changelog]
     assert not standby.step()
     ((reason,),) = standby.observed.of("standbys_wait")
-    assert "nothing to copy from" in reason
+    assert "standbys have nothing to follow" in reason
     assert standby.disk.stores == {}
 
 

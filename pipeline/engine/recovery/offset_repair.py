@@ -1,14 +1,14 @@
-"""Whether the group has the offsets at which the partitions stand.
+"""Find inputs whose committed offsets in the group are behind the partition's state.
 
-Owns: when that is looked at, and which inputs are to be recorded again.
-Does not own: recording (machine.py), what a restore makes of offsets that are not there
-(validation.py).
+Owns: when the group is asked, and which offsets have to be repaired.
+Does not own: repairing them, which the next transaction does (machine.py), what a restore makes of
+missing offsets (validation.py).
 
-A group may hold back the offsets of the last transaction for ever, or go back (docs/adr/0018). The
-state is right nevertheless, and the next transaction over the same inputs mends it: its marker ends
-what its producer left pending. So where no transaction comes for a while the offsets are looked at,
-and those that are behind are recorded again. Otherwise whoever gets the partition next would wait
-for them.
+Why: a group may hold back the offsets of the last transaction for ever, or lose the last commits
+(docs/adr/0018). The state is right nevertheless, and the next transaction over the same inputs
+repairs the offsets: its control marker ends what its producer left pending. Where no transaction
+comes for a while, whoever is assigned the partition next would wait for those offsets. So the
+offsets are compared then, and those that are behind are committed again.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,16 +18,17 @@ from pipeline.engine.errors import BrokerError
 from pipeline.engine.ports import Cluster, GroupConsumer, TopicPartition
 
 LOOK_AFTER_S: Final = 2.0
-"""After the last transaction was seen: its markers are written long before."""
+"""Seconds from the last transaction to the comparison; its control markers are written by then."""
 
 LOOK_EVERY_S: Final = 60.0
+"""Seconds between two comparisons while no transaction comes."""
 
 PATIENCE_S: Final = 2.0
-"""An answer takes milliseconds; one that is held back does not come."""
+"""Max seconds to wait for the group: an answer takes milliseconds, or is held back for ever."""
 
 
 class OffsetRepair:
-    """The offsets of one worker's open partitions, as the group has them."""
+    """Compares one worker's positions with the group's committed offsets."""
 
     def __init__(self, cluster: Cluster, clock: Callable[[], float]) -> None:
         self._cluster = cluster
@@ -39,13 +40,13 @@ class OffsetRepair:
     def behind(
         self, consumer: GroupConsumer, at: Mapping[TopicPartition, int]
     ) -> set[TopicPartition]:
-        """The inputs to be recorded again; looks now and then.
+        """Return the inputs whose offsets have to be repaired; compares only now and then.
 
-        Waits `PATIENCE_S` for the group, and where that does not answer for the broker as well.
+        Waits up to `PATIENCE_S` for the group, and without an answer for the broker as well.
 
         Args:
             consumer: of the group.
-            at: where the open partitions stand.
+            at: next offsets of the open partitions' inputs.
         """
         now = self._now()
         if at != self._at:
@@ -57,12 +58,12 @@ class OffsetRepair:
         try:
             known = consumer.committed(sorted(at), PATIENCE_S)
         except BrokerError:
-            return set(at) if self._is_there(min(at)) else set()
-        return {place for place, offset in at.items() if (known[place] or 0) < offset}
+            return set(at) if self._is_broker_there(min(at)) else set()
+        return {tp for tp, offset in at.items() if (known[tp] or 0) < offset}
 
-    def _is_there(self, place: TopicPartition) -> bool:
-        """Whether the broker answers at all, so that it is the offsets that are held back."""
+    def _is_broker_there(self, partition: TopicPartition) -> bool:
+        """Return whether the broker answers at all, so that only the offsets are held back."""
         try:
-            return bool(self._cluster.ends([place]))
+            return bool(self._cluster.ends([partition]))
         except BrokerError:
             return False

@@ -1,11 +1,11 @@
-"""Changelog records into a local store.
+"""Apply changelog records to a local store.
 
 Owns: what a stretch of a changelog writes.
 Does not own: which stretch is read and when (restore.py, standby.py), how a store writes
-(store.py).
-Invariants: data, checkpoint and position of a stretch are one atomic write; a stretch that is replayed
+(state/store.py).
+Invariants: data, checkpoint and position of a stretch are one atomic write; replaying a stretch
 twice leaves the same state, so a crash between reading and writing costs nothing. Where a store
-stores_lazily, the records of a table with owners are written whole (lazy_records.py).
+stores lazily, records of a table with owners are written whole (lazy_records.py).
 """
 
 from collections import defaultdict
@@ -27,7 +27,7 @@ from pipeline.engine.state.table_spec import TableSpec, one_entry
 
 
 def by_source(records: Iterable[Message]) -> dict[TopicPartition, list[Message]]:
-    """Records by the changelog partition that they came from, in order."""
+    """Group records by the changelog partition that they came from, in offset order."""
     groups: dict[tuple[str, int], list[Message]] = defaultdict(list)
     for record in records:
         groups[record.topic(), record.partition()].append(record)
@@ -37,11 +37,11 @@ def by_source(records: Iterable[Message]) -> dict[TopicPartition, list[Message]]
 def replay(
     store: PartitionStore, table: TableSpec, stretch: Sequence[Message], topic_id: str
 ) -> int:
-    """Write a stretch of one changelog partition, and how far it was read; returns where to go on.
+    """Write a stretch of one changelog partition and its end; return the offset to read on from.
 
     Args:
         store: of the partition.
-        table: whose changelog it is.
+        table: that the changelog belongs to.
         stretch: at least one record, in offset order.
         topic_id: UUID of the changelog.
 
@@ -60,10 +60,10 @@ def replay(
 
 
 def note_end(store: PartitionStore, changelog: str, topic_id: str, end: int) -> None:
-    """A changelog was read up to `end`, which may stand behind the last record and its control.
+    """Note that a changelog was read up to `end`, which may be after control markers.
 
-    One of which no record was ever read leaves no position: what aborted transactions left in a
-    changelog that was recreated is not a state.
+    A changelog of which no record was ever read gets no position: what aborted transactions left in
+    a recreated changelog is not a state.
     """
     if changelog not in store.positions:
         return
@@ -79,13 +79,14 @@ def _entries(
     topic_id: str,
     owner: Callable[[bytes], bytes] | None,
 ) -> tuple[Checkpoint | None, Writes]:
-    """Local entries of a stretch, and its last checkpoint if the changelog keeps checkpoints.
+    """Return a stretch's local entries, and its last checkpoint if the changelog keeps checkpoints.
 
-    A checkpoint of another topic says that the changelog was recreated under its writer. It lacks what
-    came before, until it was written anew: only the close mark of that takes the entry away.
+    A checkpoint that names another topic shows that the changelog was recreated under its writer,
+    and lacks what came before. The entry that notes this stays until the changelog was rewritten:
+    only the record that closes a rewrite removes it.
 
     Args:
-        owner: of a key, where records are packed; None where they are expanded.
+        owner: returns a key's owner, where records are stored lazily; None where they are expanded.
     """
     checkpoint: Checkpoint | None = None
     entries: Writes = {}
@@ -97,7 +98,7 @@ def _entries(
         if key is None:
             continue
         if key[:1] == b"\x00":
-            found = _engines_own(table, key, value, generation, topic_id, entries)
+            found = _note_engine_record(table, key, value, generation, topic_id, entries)
             if table.compacted_only:
                 checkpoint = found or checkpoint
         # equivalent (False): a short cut; `one_entry` makes the same of a record
@@ -116,7 +117,7 @@ def _entries(
     return checkpoint and replace(checkpoint, changelog_id=""), entries
 
 
-def _engines_own(
+def _note_engine_record(
     table: TableSpec,
     key: bytes,
     value: bytes | None,
@@ -124,7 +125,7 @@ def _engines_own(
     topic_id: str,
     entries: Writes,
 ) -> Checkpoint | None:
-    """Note in `entries` what a record of the engine says; returns it if it is a checkpoint."""
+    """Note in `entries` what a record of the engine says; return it if it is a checkpoint."""
     if key == REWRITING_KEY:
         entries[partial_key(table)] = value
     elif key == CHECKPOINT_KEY and value is not None:

@@ -1,26 +1,26 @@
-"""Bringing a partition's local state to the last committed transaction.
+"""Restore partitions: bring their local stores to the last committed transaction.
 
-Owns: what is read of the changelogs, until when, and whether the result may be processed.
-Does not own: when partitions come and go (machine.py), Kafka clients (kafka/cluster.py).
+Owns: which part of the changelogs is read, until when, and whether the result may be processed.
+Does not own: when partitions come and go (machine.py), the clients (engine/kafka/).
 
-Ordering it relies on: the group's stable offsets are read first; the changelogs' read_uncommitted
-end offsets after that. A transaction that is in the stable offsets has therefore all of its
-changelog records below those end offsets. A changelog is contained when the read_committed reader
-has seen its last stable offset pass that end: no transaction below it is open any more.
+The order of reads matters: the group's stable offsets come first, the changelogs' high watermarks
+after that. So every transaction that is in the stable offsets has all its changelog records below
+those watermarks. A restore has a whole changelog once the read_committed reader reports a last
+stable offset at or above the watermark: then no transaction below it is open any more.
 
-Invariants: a partition becomes ready only when its checkpoint matches_offsets with the group's offsets for every
-input (validation.py); a store that does not fit its changelog is set aside, never deleted;
-restoring twice or being killed half-way ends in the same state, because positions move with the
-data.
+Invariants: a partition becomes ready only when its checkpoint was validated against the group's
+offsets for every input (validation.py); a store that does not fit its changelog is quarantined,
+never deleted; a restore that is repeated, or killed half-way, ends in the same state, because
+positions are written with the data.
 
-A store that its owner left ahead of the group contains a transaction that the broker told the
-worker was committed, and lost (acquire.py), or someone reset the offsets. It is set aside: the
-changelogs decide. So is one that there are no offsets to compare with. One that was read from the
-changelogs is not.
+A store that its owner left ahead of the group contains a transaction that the broker acknowledged
+as committed, and lost (acquire.py), or someone reset the offsets. Such a store is quarantined and
+rebuilt from the changelogs; so is a store of a group without committed offsets. A standby is not,
+because it was read from the changelogs.
 
-A restore begins again as often as a broker's trouble wants it, without an end: the partition is not
-ready meanwhile, each silence is told and counted, and a client that was silent is waited for twice
-as long the next time. A store that breaks is another matter: see `StoreOpener.replace_broken`.
+A restore is repeated as often as trouble with the broker requires, without bound: the partition is
+not ready meanwhile, each stall is reported and counted, and the patience with a silent reader
+doubles each time. Stores that break are bounded: see `StoreOpener.replace_broken`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -35,17 +35,12 @@ from pipeline.engine.errors import (
     PartitionRefusedError,
 )
 from pipeline.engine.observer import EngineObserver
-from pipeline.engine.ports import (
-    ChangelogReader,
-    Cluster,
-    Message,
-    TopicPartition,
-    Watermarks,
-)
+from pipeline.engine.ports import ChangelogReader, Cluster, Message, TopicPartition, Watermarks
 from pipeline.engine.recovery.replay import by_source, note_end, replay
 from pipeline.engine.recovery.validation import (
     matches_offsets,
     reasons_to_quarantine,
+    undecided,
     validated_checkpoint,
 )
 from pipeline.engine.state.opener import StoreOpener, misfit
@@ -53,26 +48,27 @@ from pipeline.engine.state.store import PartitionStore
 from pipeline.engine.state.table_spec import TableSpec
 
 READ_RECORDS_MAX = 20_000
-"""Changelog records applied in one write."""
+"""Max changelog records of one poll."""
 
 SILENCE_S, SILENCE_S_MAX = 5.0, 60.0
-"""A reader that has something to read and says nothing for so long is replaced; when the next one
-is silent too, after twice as long, up to the second."""
+"""Seconds of silence after which a reader that has something to read is replaced; doubled for each
+further silent reader, up to the second."""
 
 
 @dataclass(slots=True)
 class _Restoring:
-    """A partition on its way to being ready.
+    """A partition that is being restored.
 
     Attributes:
         committed: the group's offset of each input.
-        targets: by changelog, the offset up to which it has to be contained.
-        lows: by changelog, its first offset that is still there.
-        left, total: changelog offsets, those still to be read and all that were to be read.
-        records: read so far.
-        rewrite: tables whose changelog is written anew from this store.
-        rewritten: those of them that are done.
-        refusal: why the partition is refused, if that is known from the start.
+        targets: by changelog, the offset up to which it has to be read.
+        lows: by changelog, its first offset that still exists.
+        left: by changelog, the number of offsets still to be read.
+        total: number of offsets that were to be read at the start, of all changelogs.
+        records: number of records read so far.
+        rewrite: tables whose changelog has to be rewritten from this store.
+        rewritten: changelogs whose rewrite is done.
+        refusal: why the partition is refused, where that is known from the start.
     """
 
     store: PartitionStore
@@ -89,7 +85,7 @@ class _Restoring:
 
 
 class Restorer:
-    """Restores partitions side by side, a stretch of changelog at a time."""
+    """Restores partitions side by side, one stretch of changelog at a time."""
 
     def __init__(
         self, config: EngineConfig, cluster: Cluster, opener: StoreOpener, observer: EngineObserver
@@ -112,12 +108,12 @@ class Restorer:
 
     @property
     def partitions(self) -> set[int]:
-        """The partitions that are being restored."""
+        """The numbers of the partitions that are being restored."""
         return set(self._restoring)
 
     @property
     def topic_ids(self) -> Mapping[str, str]:
-        """UUIDs of the changelogs, as of the last `start`; none before it."""
+        """UUIDs of the changelogs, as of the last `start`; empty before it."""
         return self._topic_ids
 
     def start(
@@ -125,19 +121,19 @@ class Restorer:
         partitions: Mapping[int, PartitionStore | None],
         committed: Mapping[TopicPartition, int | None],
     ) -> bool:
-        """Begin restoring partitions, beside those that already are.
-
-        Returns:
-            Whether it did; not where a changelog is another topic than at the last call, on which
-            open partitions and other restores stand: begin with all of them, after `forget`.
+        """Begin restoring partitions, beside those that are being restored already.
 
         Args:
-            partitions: with the store where it is open already, else None.
+            partitions: with the store where it is already open, else None.
             committed: the group's stable offsets of all their inputs, read before this call.
 
+        Returns:
+            False where a changelog is another topic than at the last call, which open partitions
+            and other restores rely on: call `forget`, and start all of them again.
+
         Raises:
-            BrokerError: it did not answer, or a changelog is gone; call again with the same
-                partitions.
+            BrokerError: the broker did not answer, or a changelog is gone; call again with the
+                same partitions.
         """
         now = self._now()
         found = self._asked_topic_ids()
@@ -163,23 +159,25 @@ class Restorer:
         if gone := [name for name in self._tables if name not in found]:
             raise ChangelogGoneError(
                 f"changelogs that are gone: {', '.join(gone)}",
-                fix="`awaway topics apply` makes them again; a worker whose disk has the state"
-                " writes them anew",
+                fix="`awaway topics apply` creates them again; a worker whose disk has the state"
+                " rewrites them",
             )
         return found
 
     def is_outdated(self) -> bool:
-        """Whether a changelog was recreated since `start`: what was read may be of either.
+        """Return whether a changelog was recreated since `start`, so that records may be of both.
 
         Raises:
-            BrokerError: it did not answer, or one is gone.
+            BrokerError: the broker did not answer, or a changelog is gone.
         """
         return self._asked_topic_ids() != self._topic_ids
 
     def _plan(self, item: _Restoring, marks: Mapping[TopicPartition, Watermarks]) -> None:
-        """Decide for each changelog of a partition how far it has to be read."""
+        """Decide what becomes of a partition's store, and how far each changelog has to be read."""
         store = item.store
         reasons = []
+        # Phase 1: compare the store with each changelog. A store at the group's offsets rewrites a
+        # recreated changelog; any other misfit is a reason to quarantine it.
         for changelog, table in self._tables.items():
             mark = marks[TopicPartition(changelog, store.partition)]
             item.targets[changelog], item.lows[changelog] = mark.high, mark.low
@@ -188,19 +186,18 @@ class Restorer:
             if reason is None:
                 continue
             is_other = position is not None and position.topic_id != self._topic_ids[changelog]
-            if (
-                is_other
-                and not store.is_standby
-                and matches_offsets(store.checkpoint, item.committed)
-            ):
+            is_state = not store.is_standby and matches_offsets(store.checkpoint, item.committed)
+            if is_other and is_state:
                 item.rewrite.append(table)
                 if None in item.committed.values() and mark.high > 0:
-                    item.refusal = _undecided(store, changelog)
+                    item.refusal = undecided(store, changelog)
             else:
                 reasons.append(reason)
+        # Phase 2: compare a store that its owner left with the group's offsets.
         if not (store.is_standby or item.rewrite or reasons):
             # equivalent (assignment): there are no reasons before this one
             reasons += reasons_to_quarantine(store.checkpoint, item.committed)
+        # Phase 3: quarantine, refuse or rewrite.
         if reasons:
             item.rewrite.clear()
             item.refusal = None
@@ -209,8 +206,9 @@ class Restorer:
             item.rewrite.clear()
             return
         if item.rewrite and None not in item.committed.values():
-            return  # the store is the state; reading on would make it a mere copy before it is safe
-        for changelog, target in item.targets.items():  # one that is written anew is empty
+            return  # the store is the state; reading on would make it a standby before it is safe
+        # Phase 4: count what has to be read. A changelog that will be rewritten is empty.
+        for changelog, target in item.targets.items():
             position = item.store.positions.get(changelog)
             low = marks[TopicPartition(changelog, store.partition)].low
             item.left[changelog] = max(0, target - (position.next_offset if position else low))
@@ -219,7 +217,7 @@ class Restorer:
             item.store.expect_bulk(True)
 
     def _assign(self) -> None:
-        """Point the reader at everything that still has to be read."""
+        """Assign the reader everything that still has to be read."""
         offsets: dict[TopicPartition, int] = {}
         for partition, item in self._restoring.items():
             for changelog in item.left:
@@ -234,7 +232,7 @@ class Restorer:
         self._heard_at = self._now()
 
     def step(self, wait_s: float) -> list[PartitionStore]:
-        """Read and write one stretch; returns the stores that now contain their changelogs."""
+        """Read and write one stretch; return the stores that now contain their changelogs."""
         if self._reader is not None and self._pending:
             records, ends = self._reader.poll(READ_RECORDS_MAX, wait_s)
             pending = len(self._pending)
@@ -254,8 +252,8 @@ class Restorer:
     def _watch(self, is_heard: bool) -> None:
         """Replace a reader that gets no further.
 
-        A client that lived through a broker's restart may wait for ever; where it is an open
-        transaction that holds the end back, a new reader costs nothing.
+        A client that lived through a broker's restart may wait for ever. Where an open transaction
+        holds the end back instead, a new reader does no harm.
         """
         now = self._now()
         if is_heard:
@@ -277,10 +275,10 @@ class Restorer:
         return "nothing of the changelogs came"
 
     def _write(self, records: Iterable[Message]) -> bool:
-        """Write a stretch of changelog records, one atomic batch a partition and changelog.
+        """Write changelog records, in one atomic batch for each partition and changelog.
 
         Returns:
-            Whether all of it was written; if not, the reader was pointed at the places anew.
+            Whether all of them were written; if not, the reader was assigned anew.
         """
         for source, stretch in by_source(records).items():
             item = self._restoring.get(source.partition)
@@ -300,7 +298,7 @@ class Restorer:
         return True
 
     def _start_over(self, item: _Restoring, error: CorruptStoreError) -> None:
-        """A store broke while it was restored: the same again into an empty one."""
+        """Begin the restore of a store that broke again, into an empty one."""
         item.store = self._opener.replace_broken(item.store, error)
         item.rewrite.clear()
         item.left = dict(item.targets)
@@ -325,26 +323,26 @@ class Restorer:
             self._held.pop(source, None)
 
     def rewrites(self, partition: int) -> list[TableSpec]:
-        """Tables whose changelog is still to be written anew from the local store."""
+        """Return the tables whose changelog still has to be rewritten from the local store."""
         item = self._restoring[partition]
         return [table for table in item.rewrite if table.changelog not in item.rewritten]
 
     def rewritten(self, partition: int, table: TableSpec) -> None:
-        """A table's changelog was written anew."""
+        """Note that a table's changelog was rewritten."""
         self._restoring[partition].rewritten.add(table.changelog)
 
     def finish(
         self, partition: int, inputs: Mapping[TopicPartition, Watermarks]
     ) -> tuple[OpenPartition, int, float]:
-        """The restored partition, the number of records read and the seconds it took.
+        """Validate a restored partition; return it, the records read and the seconds it took.
 
         Args:
             partition: one whose store `step` returned.
             inputs: watermarks of its input partitions.
 
         Raises:
-            PartitionRefusedError, GenerationTermsError: its state does not agree with the group's
-                offsets, or with this worker's settings; its store is closed.
+            PartitionRefusedError, GenerationTermsError: its state does not match the group's
+                offsets, or this worker's settings; its store is closed.
         """
         item = self._restoring.pop(partition)
         item.store.expect_bulk(False)
@@ -364,16 +362,14 @@ class Restorer:
             raise
         item.store.promote()
         at = checkpoint.next_offsets
-        inputs_to_repair = {
-            topic for topic, offset in item.committed.items() if offset != at[topic]
-        }
-        if any(item.committed[topic] is not None for topic in inputs_to_repair):
+        to_repair = {topic for topic, offset in item.committed.items() if offset != at[topic]}
+        if any(item.committed[topic] is not None for topic in to_repair):
             self._observer.offsets_forgotten(partition, item.committed, at)
-        opened = OpenPartition(item.store, checkpoint, inputs_to_repair)
+        opened = OpenPartition(item.store, checkpoint, to_repair)
         return opened, item.records, self._now() - item.started_at
 
     def drop(self, partitions: Iterable[int]) -> list[PartitionStore]:
-        """Stop restoring these partitions; returns their stores as far as they are restored."""
+        """Stop restoring these partitions; return their stores as far as they are restored."""
         dropped = []
         for partition in list(partitions):
             item = self._restoring.pop(partition, None)
@@ -384,28 +380,16 @@ class Restorer:
         return dropped
 
     def forget(self) -> list[PartitionStore]:
-        """`drop` all, and what is known of the changelogs, which are others now."""
+        """`drop` all, and forget the UUIDs of the changelogs, which are other topics now."""
         dropped = self.drop(self.partitions)
         self._topic_ids = {}
         return dropped
 
     def close(self) -> None:
-        """Stop restoring altogether."""
+        """Close the reader and all stores that are being restored."""
         for item in self._restoring.values():
             item.store.close()
         self._restoring.clear()
         if self._reader is not None:
             self._reader.close()
             self._reader = None
-
-
-def _undecided(store: PartitionStore, changelog: str) -> PartitionRefusedError:
-    """Neither the store nor the changelog is known to be the state: the offsets would tell."""
-    checkpoint = store.checkpoint
-    at = {} if checkpoint is None else checkpoint.next_offsets
-    return PartitionRefusedError(
-        f"partition {store.partition}: the group's offsets expired, {changelog} was recreated, and"
-        f" the local store contains inputs up to {at}",
-        fix="if this disk has the last state, set the group's offsets to those; if another worker"
-        " wrote the changelog anew, move this worker's folder of the partition away",
-    )

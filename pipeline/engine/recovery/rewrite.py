@@ -1,20 +1,21 @@
-"""Writing a changelog anew, which was lost, from a store that stands at the group's offsets.
+"""Rewrite a lost changelog from a store that is at the group's offsets.
 
-Owns: the transactions in which that happens, and what a reader can tell of an unfinished one.
-Does not own: whether it may be done (restore.py), what a failed transaction leads to (machine.py).
+Owns: the transactions of a rewrite, and how a reader recognises an unfinished one.
+Does not own: whether a rewrite is allowed (restore.py), what a failed transaction leads to
+(machine.py).
 
-A large state does not fit into the time of one transaction, so there are several:
+A large state does not fit into one transaction's time-out, so there are several transactions:
 
-    open mark, records | records | … | records, checkpoint, close mark
+    opening record, records | records | … | records, checkpoint, closing record
 
-Each also commits the offsets at which the store stands already, with the group metadata of the
+Each also commits the offsets that the store is at already, with the group metadata of the
 assignment: so a worker that no longer owns the partition cannot add to its changelog.
 
 Invariants, which make a crash between any two transactions harmless:
-- the store learns of the new changelog last, so its next start with the same disk begins again;
-  what is written twice is the same;
-- from the first transaction to the last the changelog holds an open mark without its close mark:
-  whoever restores from it meanwhile has a partial store, and refuses the partition.
+- the store learns of the new changelog last, so the next start with the same disk begins again; a
+  record that is written twice is the same record;
+- from the first transaction to the last the changelog has an opening record without its closing
+  record: whoever restores from it meanwhile has a partial store, and refuses the partition.
 """
 
 from collections.abc import Iterator
@@ -32,15 +33,15 @@ from pipeline.engine.state.store import PartitionStore
 from pipeline.engine.state.table_spec import TableSpec
 
 CHUNK_RECORDS_MAX = 10_000
-"""Records in one transaction, at most: far less than its time allows."""
+"""Max records in one transaction: far fewer than its time-out allows."""
 
 
 class Rewrite:
-    """One changelog partition on its way; each `step` is one transaction.
+    """The rewrite of one changelog partition; each `step` is one transaction.
 
     Args:
-        table: whose changelog it is.
-        store: complete, and not written until this is done, but for packed records, which are
+        table: that the changelog belongs to.
+        store: complete; nothing else writes it until the rewrite is done. Its lazy records are
             expanded before the first chunk.
         topic_id: UUID of the new changelog.
     """
@@ -54,14 +55,14 @@ class Rewrite:
         self._is_open = False
 
     def step(self, producer: TransactionalProducer, group_metadata: Any) -> bool:
-        """Write and commit one chunk; returns whether it was the last.
+        """Write and commit one chunk; return whether it was the last.
 
-        After an error the same chunk is written again by the next call.
+        After an error the next call writes the same chunk again.
 
         Raises:
-            BrokerError: the transaction has to be aborted, or its outcome is not known.
+            BrokerError: the transaction has to be aborted, or its outcome is unknown.
             CorruptStoreError: the store cannot be read.
-            StoreUnwritableError: what is packed cannot be expanded.
+            StoreUnwritableError: lazy records cannot be expanded.
         """
         store, checkpoint = self._store, self._store.checkpoint
         if checkpoint is None:
@@ -83,7 +84,7 @@ class Rewrite:
             )
             producer.produce(topic, number, REWRITING_KEY, None, None, ends.append)
         producer.flush()
-        producer.send_offsets(_places(checkpoint, number), group_metadata)
+        producer.send_offsets(_input_offsets(checkpoint, number), group_metadata)
         producer.commit()
         self._is_open, self._chunk = True, None
         if is_last:
@@ -91,5 +92,5 @@ class Rewrite:
         return is_last
 
 
-def _places(checkpoint: Checkpoint, number: int) -> dict[TopicPartition, int]:
+def _input_offsets(checkpoint: Checkpoint, number: int) -> dict[TopicPartition, int]:
     return {TopicPartition(topic, number): at for topic, at in checkpoint.next_offsets.items()}

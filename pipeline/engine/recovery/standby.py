@@ -1,26 +1,26 @@
-"""Copies of partitions that this worker would own if other slots were lost.
+"""Keep standbys: stores of partitions that this worker would own if other slots were lost.
 
-Owns: which partitions are standby_lag, the reader that follows their changelogs, and open stores of
-partitions that are not owned.
+Owns: which partitions have a standby here, the reader that follows their changelogs, and open
+stores of partitions that are not owned.
 Does not own: owned partitions (ownership.py), what a changelog record writes (replay.py), how a
-copy is made the partition's state (restore.py, as for any other store).
+standby becomes the partition's state (restore.py, as for any other store).
 
-The range assignor deals partitions by the sorted slots alone, so each worker computes by itself
-what it would get after the loss of any `losses` slots, and copies just that. Which slots live is
-asked of the group after each assignment, because they change with an assignment only, and now and
-then again.
+The range assignor deals partitions by the sorted slots alone. So each worker computes by itself
+what it would get after the loss of any `losses` slots, and keeps standbys of just that
+(docs/adr/0013). Live slots change with an assignment only; the group is asked for them after each
+assignment, and now and then again.
 
-The engine's thread drives this in small steps between its polls: one store opened, or one bounded
-stretch read. Trouble with the broker here never reaches the caller; the copies wait, the poll goes
-on.
+The engine's thread drives this in small steps between its polls: one opened store, or one bounded
+stretch of changelog. Trouble with the broker never reaches the caller: the standbys wait, and the
+polls go on.
 
 Invariants:
-- a copy holds what committed transactions wrote, up to its position: it is read with
+- a standby contains what committed transactions wrote, up to its position: it is read with
   read_committed, and data and position are one atomic write;
-- a partition is owned or standby_lag, never both: `take` hands its store over, `keep` gives it back;
-- a copy is marked as one on disk, so it never serves to write a changelog anew;
-- a copy is not used before it was restored to the end and matches_offsets with the group's offsets, so a
-  stale or cut-off one costs time and nothing else.
+- a partition is owned or a standby, never both: `take` hands its store over, `keep` gives it back;
+- a standby is marked as one on disk, so it never serves to rewrite a changelog;
+- a standby is used only after it was restored to the end and validated against the group's offsets,
+  so a stale or truncated one costs time and nothing else.
 """
 
 import math
@@ -37,27 +37,28 @@ from pipeline.engine.state.opener import StoreOpener, misfit
 from pipeline.engine.state.store import PartitionStore
 
 ASK_AGAIN_S: Final = 60.0
-"""Live slots, topics and positions are looked at anew this often, without an assignment."""
+"""Seconds between two looks at live slots, topics and positions, without an assignment."""
 
 RETRY_S: Final = 5.0
+"""Seconds from trouble with the broker to the next try."""
 
 
 def range_of(slot: str, slots: Iterable[str], partitions: int) -> frozenset[int]:
-    """What the range assignor deals to a slot, of each topic with that many partitions.
+    """Return what the range assignor deals to a slot, of a topic with that many partitions.
 
     Slots are ordered by their bytes; the first `partitions % slots` of them get one more.
     """
     ordered = sorted(slots)  # by code points, which is the order of their bytes in UTF-8
     if slot not in ordered:
         return frozenset()
-    place = ordered.index(slot)
+    index = ordered.index(slot)
     each, more = divmod(partitions, len(ordered))
-    start = place * each + min(place, more)
-    return frozenset(range(start, start + each + (place < more)))
+    start = index * each + min(index, more)
+    return frozenset(range(start, start + each + (index < more)))
 
 
 def standbys_of(slot: str, slots: Sequence[str], partitions: int, losses: int) -> frozenset[int]:
-    """What `slot` would own after the loss of up to `losses` others, and does not own now."""
+    """Return what a slot does not own now, and would after the loss of up to `losses` others."""
     # equivalent (True): a short cut; without itself a slot would own nothing
     others = [other for other in slots if other != slot]
     after: set[int] = set()
@@ -68,7 +69,7 @@ def standbys_of(slot: str, slots: Sequence[str], partitions: int, losses: int) -
 
 
 class Standbys:
-    """The copies of one worker, and stores that wait to be owned again."""
+    """The standbys of one worker, and stores whose partition it may own again."""
 
     def __init__(
         self, config: EngineConfig, cluster: Cluster, opener: StoreOpener, observer: EngineObserver
@@ -98,15 +99,15 @@ class Standbys:
 
     @property
     def partitions(self) -> frozenset[int]:
-        """The partitions that are followed now."""
+        """The numbers of the partitions whose changelogs are followed now."""
         return frozenset(self._followed)
 
     def keep(self, store: PartitionStore) -> None:
-        """Take in the store of a partition that is no longer owned; it has no overlay."""
+        """Keep the store of a partition that is no longer owned; its overlay has to be empty."""
         self._kept[store.partition] = store
 
     def take(self, partition: int) -> PartitionStore | None:
-        """Give up the store of a partition that is owned from now on; None when there is none."""
+        """Hand over the store of a partition that is owned from now on; None when there is none."""
         if partition in self._followed:
             self._followed.remove(partition)
             self._is_assigned = False
@@ -115,17 +116,17 @@ class Standbys:
         return self._kept.pop(partition, None)
 
     def reconsider(self) -> None:
-        """The group was assigned anew: find out what to copy now."""
+        """Decide again which standbys to keep, because the group has a new assignment."""
         self._to_open.clear()
         self._ask_at = self._now()
         self._is_outdated = self._is_asking
 
     def step(self, owned: Collection[int], records_max: int) -> bool:
-        """Go a little further; returns whether there is more to do at once.
+        """Do one small step; return whether there is more to do at once.
 
         Args:
             owned: partitions of this worker, restoring and refused ones included.
-            records_max: changelog records to read, at most.
+            records_max: max changelog records to read.
 
         Raises:
             StoreUnwritableError, StoreFormatError: see there.
@@ -144,7 +145,9 @@ class Standbys:
             return False
 
     def _consider(self, owned: Collection[int]) -> None:
-        """Decide what to copy; what does not fit its changelog any more is begun again."""
+        """Decide which standbys to keep, and close the stores of all others."""
+        # Phase 1: ask which slots live. The answer comes in a later step, perhaps after a newer
+        # assignment, and then it does not count.
         slots = self._cluster.live_slots() if self._losses else ()
         self._is_asking = slots is None
         if slots is None:
@@ -152,6 +155,7 @@ class Standbys:
         if self._is_outdated:
             self._is_outdated = False  # asked before the last assignment
             return
+        # Phase 2: compute the wanted standbys, and read the ends of their changelogs.
         wanted: frozenset[int] = frozenset()
         if slots:
             changelogs = list(self._tables)
@@ -161,12 +165,13 @@ class Standbys:
             wanted = standbys_of(self._slot, slots, count, self._losses)
             wanted -= set(owned) | self._given_up
         if wanted:
-            places = [TopicPartition(topic, n) for n in sorted(wanted) for topic in self._tables]
+            sources = [TopicPartition(topic, n) for n in sorted(wanted) for topic in self._tables]
             topic_ids = self._cluster.topic_ids(changelogs)
             if len(topic_ids) < len(changelogs):
-                raise BrokerError("there is nothing to copy from", why="a changelog is gone")
+                raise BrokerError("standbys have nothing to follow", why="a changelog is gone")
             self._topic_ids = topic_ids
-            self._marks = self._cluster.watermarks(places)
+            self._marks = self._cluster.watermarks(sources)
+        # Phase 3: close what is not wanted; the wanted ones are opened one a step.
         self._ask_at = self._now() + ASK_AGAIN_S
         for number in [number for number in self._kept if number not in wanted]:
             self._kept.pop(number).close()
@@ -177,10 +182,11 @@ class Standbys:
         self._observer.standbys(sorted(wanted))
 
     def _open(self, number: int) -> None:
-        """Follow a partition, from where its store stands or from the beginning.
+        """Begin to follow a partition, from its store's position or from the start.
 
-        A store that was the partition's state when its changelog was still there may be the last to
-        have it: it is left as it is, for the day on which this worker owns the partition.
+        A store that does not fit its changelogs is quarantined, with one exception: one that was
+        the partition's state when its changelog was recreated may be the last to have that state.
+        It stays as it is, for the day on which this worker owns the partition.
         """
         store = self._kept.get(number) or self._opener.open(number)
         for changelog in self._tables:
@@ -203,12 +209,13 @@ class Standbys:
             self._is_assigned = False
 
     def _follow(self, records_max: int) -> bool:
-        """Read and write a stretch."""
+        """Read and write one stretch; return whether there is more to do at once."""
         if not self._is_assigned:
             self._assign()
         if self._reader is None:
             return False
         records, ends = self._reader.poll(records_max, 0.0)
+        # Phase 1: apply the records, in one atomic write for each partition and changelog.
         for source, stretch in by_source(records).items():
             store = self._kept.get(source.partition)
             if store is None or source.partition not in self._followed:
@@ -220,6 +227,7 @@ class Standbys:
                 self._start_over(store, error)
                 return True
             self._observer.at("standby")
+        # Phase 2: move the positions past control markers, where a changelog was read to its end.
         for source, end in ends.items():
             if source.partition not in self._followed:
                 continue
@@ -229,6 +237,7 @@ class Standbys:
             except CorruptStoreError as error:
                 self._start_over(store, error)
                 return True
+        # Phase 3: report how far behind they are, and expand lazy records.
         for number in {tp.partition for tp in ends} | {record.partition() for record in records}:
             if number in self._followed:
                 behind = self._behind(number)
@@ -240,10 +249,10 @@ class Standbys:
         return len(records) >= records_max or is_expanding
 
     def _expand_some(self, records: int) -> bool:
-        """Expand packed records of the next copy that can be read; more than came, to get on.
+        """Expand lazy records of the next standby in turn: more than came in, so that they end.
 
         Returns:
-            Whether there was one.
+            Whether a standby had some.
         """
         kept = self._kept
         ready = {n for n in self._followed if kept[n].lazy.is_any and not kept[n].is_bulk}
@@ -253,17 +262,17 @@ class Standbys:
         number = self._expanded_last = min(later or ready)
         store = self._kept[number]
         try:
-            # equivalent (number): how much is unpacked at once is a choice, as long as it is more
-            # than comes in
+            # equivalent (number): how many are expanded at once is a choice, as long as it is more
+            # than come in
             store.lazy.expand_some(self._tables.values(), self._expanded_min + 2 * records)
         except CorruptStoreError as error:
             self._start_over(store, error)
         return True
 
     def _start_over(self, store: PartitionStore, error: CorruptStoreError) -> None:
-        """A copy broke: the same again into an empty one; when that broke often enough, no more.
+        """Begin a standby that broke again, into an empty store; give it up when too many broke.
 
-        For a copy no worker stops: the partition is another's, and well there.
+        No worker stops because of a standby: the partition's owner has its state.
         """
         self._is_assigned = False
         number = store.partition
@@ -276,7 +285,7 @@ class Standbys:
             self._observer.standbys_wait(f"{final}. {final.fix}")
 
     def _behind(self, number: int) -> int:
-        """Changelog offsets between the copy and the end that the reader last heard of."""
+        """Return how many changelog offsets a standby is behind the last known high watermarks."""
         behind = 0
         for changelog in self._tables:
             source = TopicPartition(changelog, number)
@@ -287,7 +296,7 @@ class Standbys:
         return behind
 
     def _assign(self) -> None:
-        """Point the reader at what is followed, from where each copy stands."""
+        """Assign the reader what is followed, from each standby's positions."""
         offsets: dict[TopicPartition, int] = {}
         for number in self._followed:
             for changelog in self._tables:
@@ -306,7 +315,7 @@ class Standbys:
             self._reader = None
 
     def close(self) -> None:
-        """Close every store; the copies stay on disk."""
+        """Close every store; the standbys stay on disk."""
         self._close_reader()
         for store in self._kept.values():
             store.close()

@@ -1,13 +1,14 @@
-"""Whether a restored state is the group's, and may be processed from there.
+"""Decide whether a restored state is the group's, and may be processed from there.
 
-Owns: what is compared with what, and what an operator is told where it differs.
-Does not own: restoring (restore.py), what becomes of a partition that is refused (ownership.py).
-Invariant: it returns a checkpoint with a position for each input, all of them still in the inputs, or
-refuses; nothing is guessed.
+Owns: what is compared with what, and what an operator reads where it differs.
+Does not own: restoring (restore.py), what becomes of a refused partition (ownership.py).
+Invariant: validation returns a checkpoint with a position for each input, all of them still in the
+inputs, or refuses; nothing is guessed.
 
-Which one counts where they differ (ADR 0018): the checkpoint is in the log, committed by the same
-transaction as the offsets, so where it is ahead the group forgot. Where it is behind, or there is
-none, the changelog was lost: that refuses the partition.
+Which one counts where they differ (docs/adr/0018): the checkpoint is in the log, committed by the
+same transaction as the group's offsets. So where the checkpoint is ahead, the group lost offsets,
+and they are repaired. Where it is behind, or there is none, the changelog was lost, and the
+partition is refused.
 """
 
 from collections.abc import Collection, Mapping
@@ -20,7 +21,7 @@ from pipeline.engine.state.store import PartitionStore
 
 
 def matches_offsets(checkpoint: Checkpoint | None, committed: Mapping[str, int | None]) -> bool:
-    """Whether each committed offset, where there is one, is the checkpoint's."""
+    """Return whether each committed offset, where there is one, is the checkpoint's."""
     return checkpoint is not None and all(
         offset is None or checkpoint.next_offsets.get(topic) == offset
         for topic, offset in committed.items()
@@ -30,9 +31,10 @@ def matches_offsets(checkpoint: Checkpoint | None, committed: Mapping[str, int |
 def reasons_to_quarantine(
     checkpoint: Checkpoint | None, committed: Mapping[str, int | None]
 ) -> list[str]:
-    """Why a store that was not read from the changelogs may have what was lost; none if it has not.
+    """Return why its owner's store may contain a lost transaction; empty if it surely does not.
 
-    A commit that was acknowledged can be lost with its broker (ADR 0017).
+    A broker that dies can lose a commit that it acknowledged (docs/adr/0017), and a store that
+    applied it is ahead of the group. This is not for a standby, which was read from the changelogs.
     """
     if checkpoint is None:
         return []
@@ -47,10 +49,10 @@ def reasons_to_quarantine(
 
 
 def covers(checkpoint: Checkpoint, committed: Mapping[str, int | None]) -> bool:
-    """Whether the checkpoint contains all that the group says is done.
+    """Return whether the checkpoint contains all inputs that the group says are done.
 
-    The checkpoint was committed by the same transaction as its offsets. So where those of the group are
-    behind it forgot them, or never heard of the end of the last transaction (ADR 0018).
+    The checkpoint was committed by the same transaction as its offsets. So where the group's are
+    behind, the group lost them, or never received the last transaction's marker (docs/adr/0018).
     """
     at = checkpoint.next_offsets
     return all(
@@ -66,18 +68,18 @@ def validated_checkpoint(
     from_start: Collection[str],
     inputs: Mapping[TopicPartition, Watermarks],
 ) -> Checkpoint:
-    """The checkpoint to go on from, made to contain a position for each input.
+    """Return the checkpoint to go on from, completed with a position for each input.
 
     Args:
         config: of the engine.
         store: restored to the end of its changelogs.
         committed: the group's offset of each input.
-        from_start: changelogs that have their first records still, and were not written anew.
+        from_start: changelogs that still have their first records, and were not rewritten.
         inputs: watermarks of the partition's inputs.
 
     Raises:
-        PartitionRefusedError: they do not agree.
-        GenerationTermsError: the state was made under other terms.
+        PartitionRefusedError: the state is not the group's.
+        GenerationTermsError: the state was begun under other terms.
     """
     partition, checkpoint = store.partition, store.checkpoint
     if checkpoint is None:
@@ -119,7 +121,7 @@ def _check_whole(
     if unfinished := [t.changelog for t in config.tables if store.is_partial(t)]:
         raise PartitionRefusedError(
             f"partition {partition}: {', '.join(unfinished)} was recreated, and does not have the"
-            " whole state: it is written anew by the worker whose disk has it",
+            " whole state: it is rewritten by the worker whose disk has it",
             fix="start the worker whose disk has the partition's state, alone if others get the"
             " partition; or restore the changelog from a backup, or start a new generation",
         )
@@ -138,7 +140,7 @@ def _positions(
     partition: int,
     inputs: Mapping[TopicPartition, Watermarks],
 ) -> dict[str, int]:
-    """Next offsets of each input; at a generation's very first start the earliest there is."""
+    """Return the next offset of each input; the earliest at a generation's very first start."""
     first_start = not checkpoint.next_offsets
     positions = {}
     for topic in config.inputs:
@@ -153,3 +155,18 @@ def _positions(
             )
         positions[topic] = position
     return positions
+
+
+def undecided(store: PartitionStore, changelog: str) -> PartitionRefusedError:
+    """Return the refusal of a partition where only offsets that expired could decide.
+
+    Neither its store nor the recreated changelog is known to be the state.
+    """
+    checkpoint = store.checkpoint
+    at = {} if checkpoint is None else checkpoint.next_offsets
+    return PartitionRefusedError(
+        f"partition {store.partition}: the group's offsets expired, {changelog} was recreated, and"
+        f" the local store contains inputs up to {at}",
+        fix="if this disk has the last state, set the group's offsets to those; if another worker"
+        " rewrote the changelog, move this worker's folder of the partition away",
+    )

@@ -1,15 +1,15 @@
-"""The checkpoint: where a partition stood when a transaction committed.
+"""The checkpoint: which inputs a partition's state contains, as of one committed transaction.
 
-Each transaction ends each changelog partition that it touches with one checkpoint record, so a
+Each transaction ends each changelog partition that it writes to with one checkpoint record, so a
 changelog says by itself which inputs it contains. The local store keeps the same value beside the
-data it describes, written in the same atomic batch.
+data that it describes, written in the same atomic batch.
 
-Owns: the checkpoint's content and its bytes.
+Owns: a checkpoint's content and its bytes.
 Does not own: when it is written (machine.py), what `attachment` means (the application).
-Invariant: a checkpoint that was read back equals the one that was written; a checkpoint with a newer format
-is refused, never guessed at.
+Invariant: decoding returns what was encoded; a checkpoint of a newer format is refused, never
+guessed at.
 
-Bytes, in both places: msgpack of the array
+Bytes, in changelogs and stores: msgpack of the array
 `[format, generation, {topic: next offset}, attachment, terms, changelog id]`.
 """
 
@@ -20,27 +20,28 @@ import msgspec
 from pipeline.engine.errors import StoreFormatError
 
 CHECKPOINT_KEY: Final = b"\x00marker"
-"""Key of checkpoint records; no table key starts with a zero byte."""
+"""Key of checkpoint records; these bytes are in topics and on disks, so they keep an older word. No
+table key starts with a zero byte."""
 
 REWRITING_KEY: Final = b"\x00rewriting"
-"""Key of the record that opens (any value) and closes (none) a changelog's being written anew."""
+"""Key of the record that opens (with any value) and closes (with none) a rewrite of a changelog."""
 
 FORMAT: Final = 1
 
 
 class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
-    """Where a partition stands.
+    """Which inputs a partition's state contains.
 
     Attributes:
-        format: of the local store and of the changelogs' records.
+        format: version of the local store and of the changelogs' records.
         generation: the one that wrote it.
-        next_offsets: by input topic, the offset after the last one that is contained.
-        attachment: bytes of the application that move in the same transaction, such as the head of an
-            audit chain.
+        next_offsets: by input topic, the offset after the last contained record.
+        attachment: bytes of the application that move in the same transaction, such as the head of
+            an audit chain.
         terms: what the generation was begun with and must not change; empty where that was not
-            recorded.
-        changelog_id: in a changelog, the UUID of the topic that the writer took it for; empty in a
-            store. A changelog with a checkpoint of another topic was recreated under its writer, and
+            written down.
+        changelog_id: in a changelog, the UUID of the topic that the writer meant; empty in a store.
+            A changelog with the checkpoint of another topic was recreated under its writer, and
             lacks what came before.
     """
 
@@ -57,23 +58,23 @@ _decode = msgspec.msgpack.Decoder(Checkpoint).decode
 
 
 def encode_checkpoint(checkpoint: Checkpoint, changelog_id: str = "") -> bytes:
-    """Bytes of a checkpoint, as in the module's docstring.
+    """Encode a checkpoint to the bytes that the module's docstring describes.
 
     Args:
-        checkpoint: of a partition. changelog_id: of the topic that it is written to; none in a store.
+        changelog_id: UUID of the topic that it is written to; empty for a store.
     """
     return _encode(msgspec.structs.replace(checkpoint, changelog_id=changelog_id))
 
 
 def decode_checkpoint(raw: bytes, *, generation: str) -> Checkpoint:
-    """The checkpoint in `raw`.
+    """Decode a checkpoint.
 
     Args:
         raw: bytes of `encode_checkpoint`, of this release or another.
         generation: the one that the caller works for.
 
     Raises:
-        StoreFormatError: unreadable, of a newer format, or of another generation.
+        StoreFormatError: it is unreadable, of a newer format, or of another generation.
     """
     try:
         checkpoint = _decode(raw)

@@ -1,23 +1,24 @@
-"""Changelog records that a restore took in whole, to be expanded when their owner comes.
+"""Lazy records: changelog records that a restore stored whole, to be expanded later.
 
-One record of a windowed table stands for several local entries, and to make them is most of what a
-restore does. So a restore of many records keeps such a record as it came, under its owner; the
-entries are made before the owner's next look-up or write, and of all others a few at a time, while
-the partition is processed already.
+One record of a windowed table stands for several local entries, and making those is most of a
+restore's work. So a restore of many records stores such a record as it came, under its owner. Its
+entries are made before the owner's next look-up or write; those of all other owners a few at a
+time, while the partition is already being processed (docs/adr/0019).
 
-Owns: where packed records lie in a local store, and when there are none left.
-Does not own: what a record stands for (`TableSpec.expand`), which records are packed (replay.py).
+Owns: where lazy records are in a local store, and whether any are left.
+Does not own: what a record stands for (`TableSpec.expand`), which records are lazy (replay.py).
 
 Invariants:
-- packing changes how a committed state is written down, never the state: packed records and what
-  they stand for are exchanged in one atomic write, which is part of no transaction;
-- an owner's packed records are later than all of the owner's entries. Whoever writes entries of an
-  owner unpacks the owner first (`TableView`); a record that comes while others are packed is packed
-  as well (`PartitionStore.stores_lazily`). So they can be expanded at any time, in the order of offsets.
+- expanding changes how a committed state is stored, never the state: a lazy record is exchanged for
+  its entries in one atomic write, which is part of no transaction;
+- an owner's lazy records are later than all of the owner's entries: whoever writes entries of an
+  owner expands the owner first (`TableView`), and while a store has lazy records, new ones are
+  stored lazily too (`PartitionStore.stores_lazily`). So they can be expanded at any time, in the
+  order of their offsets.
 
 Local keys: `\\0packed` + table prefix (1 byte) + owner + changelog offset (8 bytes). No owner is
-the beginning of another. Content: length of the record's key (2 bytes; with all bits turned for a
-record without a value) + key + value.
+the beginning of another. Content: length of the record's key (2 bytes; inverted for a record
+without a value) + key + value.
 """
 
 import struct
@@ -29,10 +30,10 @@ from pipeline.engine.ports import KeyValueStore
 from pipeline.engine.state.table_spec import TableSpec
 
 REGION: Final = b"\x00packed"
-"""Begins the local keys of packed records."""
+"""Start of the local keys of lazy records."""
 
 EXPANDED_RECORDS_MAX: Final = 1_000
-"""Records of one owner that are expanded in one write."""
+"""Max records of one owner that one atomic write expands."""
 
 _TABLE_AT: Final = len(REGION)
 _OWNER_AT: Final = _TABLE_AT + 1
@@ -42,18 +43,18 @@ _encode_length = _length.pack
 _LENGTH_BYTES: Final = _length.size
 
 Writes = dict[bytes, bytes | None]
-"""Local entries to be written; None deletes."""
+"""Local entries to be written, by key; None deletes."""
 
 
 def lazy_region(table: TableSpec) -> bytes:
-    """The beginning of the local keys of a table's packed records."""
+    """Return the start of the local keys of a table's lazy records."""
     return REGION + table.prefix
 
 
 def lazy_entry(
     region: bytes, owner: bytes, offset: int, key: bytes, value: bytes | None
 ) -> tuple[bytes, bytes]:
-    """The local entry that keeps a changelog record whole.
+    """Return the local entry that stores a changelog record whole.
 
     Args:
         region: of the table.
@@ -68,7 +69,7 @@ def lazy_entry(
 
 
 def _record(content: bytes) -> tuple[bytes, bytes | None]:
-    """Key and value of a packed record."""
+    """Return the key and value of a lazy record."""
     (length,) = _length.unpack_from(content)
     is_kept = length >= 0
     end = _LENGTH_BYTES + (length if is_kept else ~length)
@@ -76,7 +77,7 @@ def _record(content: bytes) -> tuple[bytes, bytes | None]:
 
 
 def all_expanded(entries: Mapping[bytes, bytes], tables: Iterable[TableSpec]) -> dict[bytes, bytes]:
-    """All entries of a store as they are once nothing is packed."""
+    """Return all entries of a store as they are once no lazy records are left."""
     specs = {table.prefix: table for table in tables}
     state = {key: value for key, value in entries.items() if not key.startswith(REGION)}
     for local in sorted(entries.keys() - state.keys()):
@@ -91,7 +92,7 @@ def all_expanded(entries: Mapping[bytes, bytes], tables: Iterable[TableSpec]) ->
 def _expanded(
     tables: Mapping[bytes, TableSpec], local: bytes, content: bytes
 ) -> list[tuple[bytes, bytes | None]]:
-    """The local entries that a packed record stands for."""
+    """Return the local entries that a lazy record stands for."""
     table = tables[local[_TABLE_AT:_OWNER_AT]]
     prefix, record = table.prefix, _record(content)
     try:
@@ -101,16 +102,16 @@ def _expanded(
 
 
 class LazyRecords:
-    """The packed records of one partition's store.
+    """The lazy records of one partition's store.
 
     Attributes:
-        is_any: whether there may be some.
+        is_any: False when there is surely none.
     """
 
     __slots__ = ("_cursor", "_disk", "_expanded_owners", "_is_added", "is_any")
 
     def __init__(self, disk: KeyValueStore) -> None:
-        """Find out whether there are any on `disk`.
+        """Look whether there are any on `disk`.
 
         Raises:
             CorruptStoreError: it cannot be read.
@@ -122,13 +123,13 @@ class LazyRecords:
         self.is_any = next(iter(disk.scan(REGION, REGION)), None) is not None
 
     def added(self) -> None:
-        """LazyRecords records were written."""
+        """Note that lazy records were written."""
         self.is_any = True
         self._is_added = bool(self._cursor)
         self._expanded_owners.clear()
 
     def expand_owner(self, table: TableSpec, owner: bytes) -> None:
-        """Expand all records of one owner; of all owners for the empty one.
+        """Expand all lazy records of one owner; an empty owner means all.
 
         Raises:
             CorruptStoreError, StoreUnwritableError: see `KeyValueStore`.
@@ -143,11 +144,11 @@ class LazyRecords:
         self._expanded_owners.add(within)
 
     def expand_some(self, tables: Iterable[TableSpec], records_max: int) -> None:
-        """Expand the next records, whoever owns them.
+        """Expand the next lazy records, whoever owns them.
 
         Args:
-            tables: all that may have some.
-            records_max: at most so many.
+            tables: all that may have lazy records.
+            records_max: max records to expand.
 
         Raises:
             CorruptStoreError, StoreUnwritableError: see `KeyValueStore`.
@@ -163,9 +164,9 @@ class LazyRecords:
     def _expand_within(
         self, start: bytes, within: bytes, tables: Mapping[bytes, TableSpec], records_max: int
     ) -> bytes:
-        """Expand the next records within a prefix; returns where to go on, empty at the end.
+        """Expand the next records within a prefix; return the key to go on from, empty at the end.
 
-        To go on there, and not at the start again, spares the scan what was just deleted.
+        Going on there spares the scan a walk over the tombstones of what was just deleted.
         """
         writes: Writes = {}
         following = b""

@@ -1,9 +1,9 @@
-"""Opening partitions' local stores, and setting aside those that do not fit.
+"""Open partitions' local stores, and quarantine those that cannot be used.
 
 Owns: whether a store fits its changelogs, and what becomes of one that does not.
-Does not own: databases (rocks.py), what is read into a store (replay.py).
-Invariant: a store that does not fit is moved aside and never deleted; the one that is opened in its
-place is empty.
+Does not own: databases (rocks.py), what is read into a store (recovery/replay.py).
+Invariant: an unusable store is moved to quarantine and never deleted; the store that is opened in
+its place is empty.
 """
 
 from collections import Counter
@@ -15,7 +15,7 @@ from pipeline.engine.ports import Disk, Watermarks
 from pipeline.engine.state.store import ChangelogPosition, PartitionStore
 
 BREAKS_MAX: Final = 3
-"""So many stores of a partition may break one after the other; the disk of more is at fault."""
+"""Max stores of a partition that may break in a row; if more do, the disk is at fault."""
 
 
 class StoreOpener:
@@ -28,7 +28,7 @@ class StoreOpener:
         self._breaks: Counter[int] = Counter()
 
     def open(self, partition: int) -> PartitionStore:
-        """The partition's local store; an empty one when what is there cannot be read.
+        """Open the partition's local store, or an empty one after quarantining an unreadable one.
 
         Raises:
             StoreFormatError, StoreLockedError, StoreUnwritableError: see there.
@@ -48,20 +48,21 @@ class StoreOpener:
             raise
 
     def replace(self, store: PartitionStore, reason: str) -> PartitionStore:
-        """Close a store, set it aside, and open an empty one in its place."""
+        """Close a store, quarantine it, and open an empty one in its place."""
         store.close()
         self._quarantine(store.partition, reason)
         return self.open(store.partition)
 
     def replace_broken(self, store: PartitionStore, error: CorruptStoreError) -> PartitionStore:
-        """`replace`, of a store that broke while it was restored.
+        """`replace` a store that broke while it was restored, unless too many did.
 
-        Each time the changelogs are read from their start, and a broken store more is on the disk:
-        there is an end to it, and it comes before the disk is full. Whoever takes the partitions
-        over has another disk.
+        Each broken store means one more restore from the start and one more quarantined folder. So
+        their number is bounded, before the disk is full: the worker stops, and the worker that gets
+        its partitions has another disk.
 
         Raises:
-            StoreKeepsBreakingError: too many of the partition did, and it was `held` never between.
+            StoreKeepsBreakingError: more than `BREAKS_MAX` stores of the partition broke without a
+                call of `restored_whole` in between.
         """
         self._breaks[store.partition] += 1
         if self._breaks[store.partition] > BREAKS_MAX:
@@ -76,7 +77,7 @@ class StoreOpener:
         return self.replace(store, str(error))
 
     def restored_whole(self, store: PartitionStore) -> None:
-        """A partition's store was restored whole; with something packed, it may still break."""
+        """Note that a store was restored; with lazy records left, it may still break."""
         if not store.lazy.is_any:
             self._breaks.pop(store.partition, None)
 
@@ -88,10 +89,10 @@ class StoreOpener:
 def misfit(
     position: ChangelogPosition | None, changelog: str, topic_id: str, mark: Watermarks
 ) -> str | None:
-    """Why a changelog cannot be read on from a store's position, or None when it can.
+    """Return why a changelog cannot be read on from a store's position; None when it can.
 
     Args:
-        position: the store's, of this changelog; None fits, it is read from the start.
+        position: the store's, of this changelog; None always fits: it is read from the start.
         changelog: its name.
         topic_id: UUID of the topic that has this name now.
         mark: where the changelog partition starts and ends.

@@ -4,14 +4,14 @@ Owns: paths, options and atomic writes of the local databases.
 Does not own: what is in them (store.py).
 Invariants: a write is one WriteBatch in one column family, and what was flushed is always a prefix
 of the writes; so a process that dies leaves the store as it was after some write, never between. A
-database is never deleted, only set aside.
+database is never deleted, only quarantined.
 
-There is no write-ahead log: the changelog is one. A store that was not closed is as old as its last
-flush, at most `WRITE_BUFFER_BYTES` of writes, and the changelog rolls it forward. (Kafka Streams
-does the same, `RocksDBStore`.) Closing flushes.
+There is no write-ahead log, because the changelog is one. A store that was not closed lacks at
+most the `WRITE_BUFFER_BYTES` of writes since its last flush, and the changelog rolls it forward
+(as in Kafka Streams' `RocksDBStore`). Closing flushes.
 
-Layout: `<root>/<partition>/` is the database; `<root>/<partition>.aside-<n>/` was set aside;
-`<root>/claimed-by` holds the process id of the worker, which has it locked.
+Layout: `<root>/<partition>/` is the database; `<root>/<partition>.aside-<n>/` is a quarantined one;
+`<root>/claimed-by` is locked by the worker, whose process id it contains.
 """
 
 import fcntl
@@ -42,10 +42,19 @@ from pipeline.engine.errors import (
 )
 
 WRITE_BUFFER_BYTES = 64 << 20
+"""Bytes of a database's memtable before it is flushed."""
+
 BULK_BUFFER_BYTES = 16 << 20
+"""The same while a database is written in bulk."""
+
 BLOCK_CACHE_BYTES = 64 << 20
+"""Bytes of the block cache that all databases of a worker share."""
+
 CLAIM_FILE = "claimed-by"
+"""Name of the file that a worker locks in its data folder."""
+
 MEMTABLE_BLOOM_RATIO = 0.1
+"""Share of a memtable that its bloom filter may take."""
 
 
 def _options(cache: Cache, *, is_bulk: bool = False) -> Options:
@@ -76,7 +85,7 @@ def _options(cache: Cache, *, is_bulk: bool = False) -> Options:
 
 
 def batch_of(entries: Iterable[tuple[bytes, bytes | None]]) -> WriteBatch:
-    """One atomic write of raw entries; a value of None deletes."""
+    """Return one atomic write of raw entries; a value of None deletes."""
     batch = WriteBatch(raw_mode=True)
     put, delete = batch.put, batch.delete
     for key, value in entries:
@@ -88,10 +97,10 @@ def batch_of(entries: Iterable[tuple[bytes, bytes | None]]) -> WriteBatch:
 
 
 def _within(prefix: bytes) -> ReadOptions | None:
-    """Options of a scan over the keys that start with a prefix.
+    """Return options for a scan over the keys that start with a prefix, and no further.
 
-    Without an end it would walk over everything that was deleted behind them, of which there is
-    much where many entries were moved.
+    Without an upper bound the scan would walk over all tombstones behind those keys, and expanding
+    lazy records leaves many.
     """
     end = prefix.rstrip(b"\xff")
     if not end:
@@ -104,8 +113,8 @@ def _within(prefix: bytes) -> ReadOptions | None:
 class _Scan:
     """An iteration over a database, which it keeps open until `release`.
 
-    A traceback may hold one for long; the database has to be closed all the same, for another to be
-    opened in its place.
+    A traceback may keep one alive for long, and the database has to be closed all the same, so that
+    another can be opened in its place.
     """
 
     def __init__(self, entries: RdictIter, options: ReadOptions | None, path: Path) -> None:
@@ -132,7 +141,7 @@ class _Scan:
         raise StopIteration
 
     def release(self) -> None:
-        """Let go of the database."""
+        """Let the database be closed."""
         self._entries = None
 
 
@@ -169,7 +178,7 @@ class RocksStore:
         self._db.set_write_options(unlogged)
 
     def expect_bulk(self, is_bulk: bool) -> None:
-        """Open the database anew for many writes and no reads, or for both again."""
+        """Reopen the database for many writes without reads, or for both again."""
         if is_bulk != self._is_bulk:
             self.close()
             self._open(is_bulk=is_bulk)
@@ -202,14 +211,14 @@ class RocksStore:
         return scan
 
     def size_bytes(self) -> int:
-        """Bytes of the files on disk and of what is still in memory."""
+        """Return the bytes of the files on disk and of the memtables."""
         total = 0
         for name in ("rocksdb.total-sst-files-size", "rocksdb.cur-size-all-mem-tables"):
             total += self._db.property_int_value(name) or 0
         return total
 
     def close(self) -> None:
-        """Close the database; its lock is released. Scans under way cannot go on."""
+        """Close the database and release its lock; scans under way cannot go on."""
         for scan in self._scans:
             scan.release()
         self._db.close()
@@ -241,8 +250,8 @@ class RocksDisk:
     def claim(self) -> None:
         """Lock the folder for as long as this object lives; a process that dies unlocks it.
 
-        Each database has a lock of its own. But two workers on one folder would meet there only
-        when partitions move, and each would take the other's for its own.
+        Each database has its own lock too. But two workers on one folder would meet at those only
+        when partitions move, and until then each would use the other's stores as its own.
         """
         if self._claim is not None:
             return
@@ -271,7 +280,7 @@ class RocksDisk:
         self._claim = claim
 
     def open(self, partition: int) -> RocksStore:
-        """Open a partition's database, making it when it is not there.
+        """Open a partition's database; create it when it is not there.
 
         Raises:
             CorruptStoreError, StoreLockedError, StoreUnwritableError: see there.
@@ -279,11 +288,11 @@ class RocksDisk:
         return RocksStore(self._root / str(partition), self._cache)
 
     def quarantine(self, partition: int, reason: str) -> str:
-        """Move a closed database out of the way and note why; returns its new path."""
+        """Move a closed database to `<partition>.aside-<n>`, note why, and return the new path."""
         path = self._root / str(partition)
         number = 0
-        while (aside := self._root / f"{partition}.aside-{number}").exists():
+        while (quarantined := self._root / f"{partition}.aside-{number}").exists():
             number += 1
-        path.rename(aside)
-        (aside / "WHY.txt").write_text(f"{reason}\n", encoding="utf-8")
-        return str(aside)
+        path.rename(quarantined)
+        (quarantined / "WHY.txt").write_text(f"{reason}\n", encoding="utf-8")
+        return str(quarantined)

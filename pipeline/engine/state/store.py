@@ -1,11 +1,11 @@
-"""One partition's state: committed entries on disk under an overlay of what is not yet committed.
+"""One partition's state: committed entries on disk, below an overlay of uncommitted ones.
 
-Owns: which value a read sees, and what one apply writes.
-Does not own: the bytes on disk (rocks.py), which changelog offset goes with it (machine.py),
-records that are not yet expanded (lazy_records.py).
-Invariants: until `apply` nothing of the overlay is on disk, and `discard` leaves no trace of it;
+Owns: which value a read sees, and what one `apply` writes.
+Does not own: the bytes on disk (rocks.py), which changelog offsets belong to a transaction
+(machine.py), records that are not yet expanded (lazy_records.py).
+Invariants: nothing of the overlay is on disk before `apply`, and `discard` leaves no trace of it;
 `apply` is one atomic write of data, checkpoint and changelog positions, so the disk is always at
-exactly one committed transaction, or on its way to one while a restore runs.
+exactly one committed transaction, or on its way to one during a restore.
 
 Local keys: table prefix (1 byte) + key; the engine's own entries start with a zero byte.
 """
@@ -25,13 +25,14 @@ _CHECKPOINT: Final = b"\x00marker"
 _POSITIONS: Final = b"\x00positions"
 _STANDBY: Final = b"\x00copy"
 _PARTIAL: Final = b"\x00partial"
+"""Local keys of the engine's own entries. They are on disks, so their bytes keep older words."""
 
 
 class ChangelogPosition(msgspec.Struct, frozen=True, array_like=True):
-    """How far a changelog partition is contained in the local store.
+    """How far the local store contains a changelog partition.
 
     Attributes:
-        topic_id: UUID of the changelog topic; offsets of another topic mean nothing here.
+        topic_id: UUID of the changelog topic; an offset means nothing in another topic.
         next_offset: where to read on.
     """
 
@@ -51,10 +52,10 @@ class PartitionStore:
     Single-threaded: the engine's thread and the agents take turns (machine.py).
 
     Attributes:
-        is_standby: what was written last came from a changelog and was not checked against the group's
-            offsets since. Such a store can follow its changelogs, but never replace one.
-        is_bulk: it is written, and not read.
-        packed: changelog records that are not yet expanded.
+        is_standby: the last write came from a changelog and was not validated against the group's
+            offsets since. Such a store can follow its changelogs, but never rewrite one.
+        is_bulk: whether it is only written at present, and not read.
+        lazy: changelog records that are not yet expanded.
     """
 
     __slots__ = (
@@ -110,18 +111,18 @@ class PartitionStore:
 
     @property
     def stores_lazily(self) -> bool:
-        """Whether records of changelogs are to be packed: many are coming, or others are."""
+        """Whether changelog records are stored lazily: many are coming, or some already are."""
         return self.is_bulk or self.lazy.is_any
 
     def is_partial(self, table: TableSpec) -> bool:
-        """Whether the table's changelog said that it is being written anew, and not yet the end."""
+        """Return whether the table's changelog has begun to be rewritten and not yet ended it."""
         return self._read(partial_key(table)) is not None
 
     def apply(self, checkpoint: Checkpoint, next_offsets: Mapping[str, tuple[str, int]]) -> None:
-        """Write the overlay, the checkpoint and the changelog positions: all of it or nothing.
+        """Write the overlay, the checkpoint and the changelog positions, all of it or nothing.
 
         Args:
-            checkpoint: the committed transaction's.
+            checkpoint: of the committed transaction.
             next_offsets: by changelog, the topic's UUID and the offset to read on from.
 
         Raises:
@@ -139,19 +140,19 @@ class PartitionStore:
         self._overlay.clear()
 
     def expect_bulk(self, is_bulk: bool) -> None:
-        """Many writes of changelogs and no reads from now on, or both as usual again."""
+        """Prepare for many writes without reads, or for both as usual again."""
         self._disk.expect_bulk(is_bulk)
         self._get = self._disk.get
         self.is_bulk = is_bulk
 
     def promote(self) -> None:
-        """What was read from the changelogs is the group's state: this is no mere copy any more."""
+        """Make a standby the partition's state: it was validated against the group's offsets."""
         if self.is_standby:
             self._disk.write([(_STANDBY, None)])
             self.is_standby = False
 
     def discard(self) -> None:
-        """Forget what is not committed."""
+        """Forget the uncommitted entries."""
         self._overlay.clear()
 
     def apply_changelog(
@@ -161,11 +162,11 @@ class PartitionStore:
         changelog: str,
         position: ChangelogPosition,
     ) -> None:
-        """Write what a stretch of one changelog said, and how far it was read, atomically.
+        """Write the entries of a stretch of one changelog, and how far it was read, atomically.
 
         Raises:
-            CorruptStoreError: the changelog is behind what is here already, so this has something
-                that was never committed, or was lost by the broker.
+            CorruptStoreError: the changelog is behind this store, which therefore contains a
+                transaction that was never committed, or that the broker lost.
         """
         if (
             checkpoint is not None
@@ -191,13 +192,13 @@ class PartitionStore:
         self.positions = positions
 
     def advance_to(self, changelog: str, position: ChangelogPosition) -> None:
-        """A changelog was read up to its end without a record: the state is what it was."""
+        """Note that a changelog was read up to its end without a record, so no entry changed."""
         positions = self.positions | {changelog: position}
         self._disk.write([(_POSITIONS, _encode_positions(positions))])
         self.positions = positions
 
     def scan(self, table: TableSpec, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Committed entries of a table in key order, without the table's prefix; no packed ones.
+        """Yield the committed entries of a table in key order, without its prefix and lazy records.
 
         Raises:
             CorruptStoreError: the store cannot be read.
@@ -206,7 +207,7 @@ class PartitionStore:
             yield key[1:], value
 
     def close(self) -> None:
-        """Close the disk's side; what was not applied is gone."""
+        """Close the store; what was not applied is gone."""
         self._overlay.clear()
         self._disk.close()
 
@@ -219,12 +220,12 @@ def _is_behind(checkpoint: Checkpoint, other: Checkpoint) -> bool:
 
 
 def partial_key(table: TableSpec) -> bytes:
-    """The local entry that is there while the table's changelog is being written anew."""
+    """Return the key of the entry that exists while the table's changelog is being rewritten."""
     return _PARTIAL + table.prefix
 
 
 def unreadable(partition: int, error: Exception) -> CorruptStoreError:
-    """A read that failed, as the engine's error."""
+    """Return the engine's error for a read that failed."""
     return CorruptStoreError(
         f"the local store of partition {partition} cannot be read", why=str(error)
     )

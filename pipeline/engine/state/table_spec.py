@@ -1,7 +1,7 @@
-"""What a table is to the engine.
+"""What the engine knows about a table.
 
-Owns: how one changelog record of a table becomes local entries.
-Does not own: Faust's view of a table (tables.py), the meaning of keys and values (codec/).
+Owns: how a changelog record of a table becomes local entries, and back.
+Does not own: Faust's view of a table (faust/tables.py), the meaning of keys and values (codec/).
 Invariant: `expand` is pure, so replaying a changelog rebuilds the same local entries.
 """
 
@@ -13,12 +13,12 @@ Stored = Iterator[tuple[bytes, bytes]]
 
 
 def one_entry(key: bytes, value: bytes | None) -> Entries:
-    """The plain table: a changelog record is a local entry."""
+    """Expand a changelog record of a plain table: it is one local entry."""
     return ((key, value),)
 
 
 def one_record(entries: Stored) -> Stored:
-    """The plain table: a local entry is a changelog record."""
+    """Return the changelog records of a plain table: each local entry is one."""
     return entries
 
 
@@ -29,14 +29,14 @@ class TableSpec:
     Attributes:
         name: as operators see it.
         changelog: the topic with one record for each change.
-        prefix: one byte, unlike zero, that the local keys start with.
-        compacted_only: the changelog keeps the last record of each key for ever, its checkpoint too; a
-            changelog that also expires by age may have lost its checkpoint in a quiet time.
-        expand: the local entries that one changelog record stands for.
-        owner: the part of a key, of records and of local entries alike, that says whose it is; a
-            record stands for entries of its owner alone, and no owner is the beginning of another.
-            A table that has it may be restored with its records whole (lazy_records.py).
-        records: changelog records that stand for all the given local entries.
+        prefix: the byte, unlike zero, that the table's local keys start with.
+        compacted_only: whether the changelog keeps the last record of each key for ever, and so its
+            checkpoint; one that also expires by age may have lost its checkpoint in a quiet time.
+        expand: returns the local entries that one changelog record stands for.
+        owner: returns the part of a key, of records and of local entries alike, that names its
+            owner. A record stands for entries of its own owner only, and no owner is the beginning
+            of another. A table with owners may be restored lazily (lazy_records.py).
+        records: returns changelog records that stand for all the given local entries.
     """
 
     name: str

@@ -1,1 +1,1 @@
-"""A slot's transactional id: acquiring it, hanging transactions, checkpoints."""
+"""A slot's transactions: acquiring the transactional id, hanging transactions, checkpoints."""

@@ -1,25 +1,25 @@
-"""Taking a slot's transactional id over, and ending what hangs of it.
+"""Acquire the transactional id, fencing its previous producer, and abort what it left hanging.
 
-Owns: the way from no producer to one before which nothing of the slot is open any more.
-Does not own: when a producer is needed (machine.py), clients (kafka/cluster.py).
+Owns: the steps from no producer to one that no transaction of the slot is open before.
+Does not own: when a producer is needed (machine.py), the clients (engine/kafka/).
 
-A coordinator that starts again alone, after a kill, may take transactions for ended of which it has
-told no partition (docs/adr/0017). Such a transaction hangs: readers of committed records stop
-before it, and the next marker of the same producer ends it too, in whichever way that one ends. So
-what has an open end when a producer begins is ended before anything is committed: by a transaction
-over those partitions and the group's offsets, which is aborted. What hangs in the group alone does
-not show, so there is such a transaction each time. It has a record where nothing was open, its
-witness, by which its own end can be seen (hanging.py): another slot's transaction may hang where
-it likes.
+Why: a coordinator that is killed and restarts alone may consider a transaction ended although it
+wrote no control marker to any partition (docs/adr/0017). Such a transaction hangs (KIP-664):
+readers of committed records stop before it, and the next control marker of the same producer ends
+it too, whichever way that one decides. So a new producer first aborts a transaction of its own: it
+writes one record to each partition whose last stable offset is below its high watermark, and one
+offset to the group, because an offset that hangs in the group cannot be seen. One more record goes
+to a partition where nothing is open: the *witness*, by which hanging.py can see whether this abort
+itself ended, even where another slot's transaction hangs in the other partitions.
 
 Invariants:
-- aborting is right when no partition was told, whatever had been decided: nobody has seen it, and a
-  local store that applied it is ahead of the group and is set aside (restore.py);
-- how transactions of other slots end is not touched by it, as a marker ends one producer's only;
-- a partition that takes no record, twice, keeps nobody from starting: it is left out. Once is not
-  enough: the broker may have gone away meanwhile;
-- a producer whose last request may have been asked twice is not gone on with: a late copy of it
-  would end the next transaction.
+- aborting is right whatever had been decided: no partition has the marker, so nobody has read the
+  transaction; a local store that applied it is ahead of the group and is quarantined (restore.py);
+- transactions of other slots are not touched: a control marker ends one producer's transaction;
+- a partition that refuses the record in two tries is excluded, so it keeps no worker from starting;
+  one refusal is not enough, because the broker may just have been away;
+- a producer that may have sent a request twice is replaced: the late copy would end its next
+  transaction.
 """
 
 from collections.abc import Iterable
@@ -32,40 +32,40 @@ from pipeline.engine.ports import Cluster, TopicPartition, TransactionalProducer
 from pipeline.engine.transactions.hanging import HangingDetector, all_ends
 
 ABORTED_RECORD_KEY: Final = b"\x00end"
-"""Key of a record that is never committed, as compacted topics want one; its value is null, which
-those who read uncommitted can decode."""
+"""Key of the aborted records, because compacted topics require one. The value is null, which every
+reader of uncommitted records can decode."""
 
 
 TRIES_MAX: Final = 3
-"""Two to find out which partitions take no record, one without them."""
+"""Max tries: two that find out which partitions refuse the record, and one without those."""
 
 
 def acquire_producer(
     config: EngineConfig, cluster: Cluster, hanging: HangingDetector, observer: EngineObserver
 ) -> TransactionalProducer:
-    """The slot's producer, before which everything of the slot is ended.
+    """Return the slot's new producer, once no transaction of the slot is open any more.
 
     Args:
-        hanging: told of the transaction that is aborted here.
+        hanging: gets to know the transaction that is aborted here.
 
     Raises:
-        BrokerError: it did not answer; nothing is left of the try.
-        SlotTakenError: another worker took the slot meanwhile.
+        BrokerError: the broker did not answer; the producer of this try is closed.
+        SlotTakenError: another worker acquired the slot's id meanwhile.
     """
-    silent: list[set[TopicPartition]] = []
+    refused_by: list[set[TopicPartition]] = []
     while True:
-        excluded = set.intersection(*silent) if len(silent) > 1 else set()
-        found: set[TopicPartition] = set()
+        excluded = set.intersection(*refused_by) if len(refused_by) > 1 else set()
+        refused: set[TopicPartition] = set()
         try:
-            return _try_once(config, cluster, hanging, observer, excluded, found)
+            return _try_once(config, cluster, hanging, observer, excluded, refused)
         except BrokerError as error:
-            # equivalent (swap): the number of tries is a choice where other places are silent each
+            # equivalent (swap): the number of tries is a choice where other partitions refuse each
             # time
-            if not found or len(silent) == TRIES_MAX - 1:
+            if not refused or len(refused_by) == TRIES_MAX - 1:
                 raise BrokerError(
                     "ending what the slot left open failed", why=str(error)
                 ) from error
-            silent.append(found)
+            refused_by.append(refused)
 
 
 def _try_once(
@@ -74,19 +74,20 @@ def _try_once(
     hanging: HangingDetector,
     observer: EngineObserver,
     excluded: set[TopicPartition],
-    found: set[TopicPartition],
+    refused: set[TopicPartition],
 ) -> TransactionalProducer:
-    """One try.
+    """Acquire the id and abort what hangs, once.
 
     Args:
-        excluded: places that take no record.
-        found: when it fails although some places took one, those that did not are added.
+        excluded: partitions that are left out, because they refuse the record.
+        refused: output: when the try fails although some partitions took the record, those that
+            did not are added.
     """
     producer = _fencing_producer(cluster, observer)
     try:
         hanging.producer_acquired()
         observer.at("abort hanging")
-        _abort_hanging(config, cluster, producer, hanging, excluded, found)
+        _abort_hanging(config, cluster, producer, hanging, excluded, refused)
     except BaseException:
         producer.close()
         raise
@@ -97,12 +98,13 @@ def _try_once(
 
 
 def _fencing_producer(cluster: Cluster, observer: EngineObserver) -> TransactionalProducer:
+    """Return a producer after `init_transactions`, which fences all earlier ones of the slot."""
     observer.at("init_transactions")
     producer = cluster.producer()
     try:
         producer.init_transactions()
     except BrokerError:
-        producer.close()  # it would go on by itself, and fence its successor later
+        producer.close()  # else it tries again in the background, and later fences its successor
         raise
     return producer
 
@@ -113,45 +115,46 @@ def _abort_hanging(
     producer: TransactionalProducer,
     hanging: HangingDetector,
     excluded: set[TopicPartition],
-    found: set[TopicPartition],
+    refused: set[TopicPartition],
 ) -> None:
+    # Phase 1: find the partitions with an open transaction, and one without as the witness.
     counts = cluster.partition_counts(config.written_topics)
-    places = [TopicPartition(topic, n) for topic, count in counts.items() for n in range(count)]
-    ends = all_ends(cluster, places)
-    chosen = [
-        place for place, end in ends.items() if end.stable < end.high and place not in excluded
-    ]
-    quiet = [place for place, end in ends.items() if end.stable == end.high]
+    written = [TopicPartition(topic, n) for topic, count in counts.items() for n in range(count)]
+    ends = all_ends(cluster, written)
+    unstable = [tp for tp, end in ends.items() if end.stable < end.high and tp not in excluded]
+    quiet = [tp for tp, end in ends.items() if end.stable == end.high]
     witness = quiet[-1:]
+    # Phase 2: abort a transaction over all of them and the group.
     outsider = cluster.outsider()
     asked_at = config.clock()
     offsets: dict[TopicPartition, int] = {}
     try:
-        _abort_transaction([*chosen, *witness], config, outsider, producer, offsets)
+        _abort_transaction([*unstable, *witness], config, outsider, producer, offsets)
     except BrokerError:
         if offsets:
-            found.update(set(chosen) - offsets.keys())
+            refused.update(set(unstable) - offsets.keys())
         raise
-    hanging.aborted({place: offsets[place] + 1 for place in witness}, asked_at)
-    hanging.excluded(excluded)
+    # Phase 3: the abort may hang as well, so the detector has to see its marker.
+    hanging.aborted({tp: offsets[tp] + 1 for tp in witness}, asked_at)
+    hanging.not_aborted_in(excluded)
 
 
 def _abort_transaction(
-    places: Iterable[TopicPartition],
+    partitions: Iterable[TopicPartition],
     config: EngineConfig,
     outsider: Any,
     producer: TransactionalProducer,
     offsets: dict[TopicPartition, int],
 ) -> None:
-    """Abort a transaction over these places; notes the offsets of its records."""
+    """Write one record to each partition and abort; `offsets` receives the records' offsets."""
     producer.begin()
-    for place in places:
+    for partition in partitions:
 
-        def note(offset: int, at: TopicPartition = place) -> None:
+        def note(offset: int, at: TopicPartition = partition) -> None:
             offsets[at] = offset
 
-        producer.produce(*place, ABORTED_RECORD_KEY, None, None, note)
+        producer.produce(*partition, ABORTED_RECORD_KEY, None, None, note)
     producer.flush()
-    # Of a topic that the group does not consume: what is pending there keeps nobody waiting.
+    # The group does not consume this topic: a pending offset of it keeps no reader waiting.
     producer.send_offsets({TopicPartition(config.written_topics[0], 0): 0}, outsider)
     producer.abort()

@@ -1,9 +1,9 @@
-"""The checkpoints that end a transaction's part of each changelog partition.
+"""The checkpoints that a transaction writes to the changelogs.
 
-Owns: which checkpoints a transaction writes, and what is known of their offsets.
-Does not own: their bytes (checkpoint.py), the transaction (machine.py).
-Invariant: each changelog of each partition whose inputs moved gets one, the last of its part, so
-where it stands is where to read on after the transaction.
+Owns: which checkpoints a transaction writes, and the changelog positions after them.
+Does not own: a checkpoint's bytes (state/checkpoint.py), the transaction (machine.py).
+Invariant: each changelog partition whose inputs moved gets one checkpoint, as the last record of
+the transaction there, so the offset after it is where a restore reads on.
 """
 
 from collections import defaultdict
@@ -16,7 +16,7 @@ from pipeline.engine.ports import TopicPartition, TransactionalProducer
 from pipeline.engine.state.checkpoint import CHECKPOINT_KEY, FORMAT, Checkpoint, encode_checkpoint
 
 ChangelogPositions: TypeAlias = dict[int, dict[str, tuple[str, int]]]
-"""By partition and changelog, the topic's UUID and the offset to read on from."""
+"""By partition number and changelog: the topic's UUID and the offset to read on from."""
 
 
 def produce_checkpoints(
@@ -26,15 +26,16 @@ def produce_checkpoints(
     opened: Mapping[int, OpenPartition],
     topic_ids: Mapping[str, str],
 ) -> tuple[dict[int, Checkpoint], ChangelogPositions]:
-    """Produce them.
+    """Produce a checkpoint to each changelog of each partition whose inputs moved.
 
     Args:
-        next_offsets: of the inputs, with this transaction.
-        opened: the partitions, by number.
-        topic_ids: of the changelogs, as they were when the partitions were restored.
+        next_offsets: of the inputs, after this transaction.
+        opened: the open partitions, by number.
+        topic_ids: UUIDs of the changelogs, as they were when the partitions were restored.
 
     Returns:
-        The checkpoints by partition, and positions that are there once the producer was flushed.
+        The checkpoints by partition number, and the changelog positions, which are filled in once
+        the producer was flushed.
     """
     moved: dict[int, dict[str, int]] = defaultdict(dict)
     for source, next_offset in next_offsets.items():
