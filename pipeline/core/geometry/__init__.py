@@ -2,7 +2,7 @@
 
 Owns: the figures' construction, the order in which a frame reveals them, palettes, canonical SVG
 and the frozen list of asset ids.
-Does not own: where the SVGs are stored (pipeline/ops/assets.py), which frame a user is on
+Does not own: where the SVGs are stored (pipeline/ops/assets/catalogue.py), which frame a user is on
 (fold.py).
 Invariant: for one generator version the bytes of (frame, variant) are the same on every machine.
 """

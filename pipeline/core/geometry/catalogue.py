@@ -1,7 +1,7 @@
 """Names of the 108 × 12 assets.
 
 Owns: the golden list, ids, keys in an object store, a user's variant.
-Does not own: drawing (render.py), storing (pipeline/ops/assets.py).
+Does not own: drawing (render.py), storing (pipeline/ops/assets/catalogue.py).
 Invariant: the list is frozen per generator version: ids are read from it, never computed at run
 time, so that no consumer can see two pictures under one id, or two ids for one frame and variant.
 """

@@ -1,7 +1,7 @@
 """What the geometry can refuse.
 
 Owns: its errors.
-Does not own: errors of the object store (pipeline/ops/assets.py).
+Does not own: errors of the object store (pipeline/ops/assets/catalogue.py).
 Invariant: neither can come from a user's event; both mean that code or package is wrong.
 """
 

@@ -54,7 +54,7 @@ class Consumer(faust_consumer.Consumer):  # type: ignore[misc]
     """Starts the engine when the agents are there, and delivers its batches to them."""
 
     thread: EngineThread | None = None
-    _epoch = 0
+    _assignment_epoch = 0
     _assigned: frozenset[TP] = frozenset()
 
     async def subscribe(self, topics: Iterable[str]) -> None:
