@@ -8,7 +8,7 @@ MAKEFLAGS += --no-print-directory
 
 BIN := .venv/bin
 AWAWAY := $(BIN)/awaway
-IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 13))
+IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 15))
 # More words for the command, as in: make demo ARGS="--users 500 --seed 7"
 ARGS ?=
 
@@ -107,11 +107,11 @@ clean-all: clean ## The same, and remove .venv too
 
 .venv/bin/python:
 	@python=; \
-	for candidate in $(PYTHON) python3.11 python3.12 python3 python; do \
+	for candidate in $(PYTHON) python3.11 python3.12 python3.13 python3.14 python3 python; do \
 		if "$$candidate" -c '$(IS_SUPPORTED)' 2>/dev/null; then python=$$candidate; break; fi; \
 	done; \
 	if [ -z "$$python" ]; then \
-		echo "error: Python 3.11 or 3.12 is needed" >&2; \
+		echo "error: Python 3.11 to 3.14 is needed" >&2; \
 		echo "  fix: install it, or name it: make PYTHON=/path/to/python3.11" >&2; \
 		exit 1; \
 	fi; \
