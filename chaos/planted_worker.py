@@ -8,8 +8,8 @@ Usage: planted_worker.py PLAN, where PLAN is JSON:
     slow_s: seconds that each batch takes more
     slow_once: {"nth": the how-maniest batch, "s": seconds that it takes more}
 
-Restores of a few hundred records keep them packed already, as otherwise only large ones do, and
-unpack them slowly.
+Restores of a few hundred records keep them lazily already, as otherwise only large ones do, and
+expand them slowly.
 
 Owns: what is planted, and a log line for each thing that the engine tells.
 Does not own: the worker.
@@ -118,7 +118,7 @@ def _crash_inside_a_write(planted: Planted) -> None:
 
 
 def _pack_often() -> None:
-    """Have small restores pack, and much of what is done meet what is still packed."""
+    """Have small restores keep records lazily, and much of what is done meet lazy records."""
     often = partial(EngineConfig, bulk_records_min=BULK_RECORDS_MIN, expanded_min=EXPANDED_MIN)
     vars(app)["EngineConfig"] = often
 

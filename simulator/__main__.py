@@ -27,7 +27,7 @@ Drive the real engine against a simulated Kafka and disk, in virtual time.
 
 Each seed is a run of its own: one to five workers, two to five partitions, up to four faults from
 the catalogue, thrown again and again for half a minute or until each had an effect; then everything
-is mended, and the outcome is compared with a model that knows only inputs and audit entries. The
+is repaired, and the outcome is compared with a model that knows only inputs and audit entries. The
 seed decides every step, so a failing one replays exactly.
 """
 EXAMPLES: Final = """\

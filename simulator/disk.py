@@ -76,7 +76,7 @@ class Folder:
                 database.crash(process.world.random.randint(0, len(database.undo)))
 
     def state_positions(self, partition: int) -> dict[str, int]:
-        """Next offsets of the inputs that a partition's state contains; empty for a mere copy."""
+        """Next offsets of the inputs that a partition's state contains; empty for a standby."""
         database = self.databases.get(partition)
         if database is None or STANDBY_KEY in database.entries:
             return {}

@@ -191,7 +191,7 @@ class Run:
             self.world.later(1.0, self._look)
 
     def _heal(self) -> None:
-        """No more faults and no more inputs; whatever was broken is mended."""
+        """No more faults and no more inputs; whatever was broken is repaired."""
         world = self.world
         world.tell("run", "healing")
         self.dice.is_thrown = False

@@ -1,6 +1,6 @@
 """The transaction coordinator.
 
-Owns: epochs of transactional ids, and how their transactions begin, end and time out.
+Owns: producer epochs of transactional ids, and how their transactions begin, end and time out.
 Does not own: logs (log.py), group membership (group.py).
 Invariants: of each transactional id only the highest producer epoch that was given out may write; a
 transaction's outcome is decided once, and only then written to its partitions, one after another.
@@ -12,7 +12,7 @@ transaction's outcome is decided once, and only then written to its partitions, 
 | prepared | decided; markers are being written | the last marker |
 | complete | decided, and seen everywhere | a first write |
 
-It speaks to clients as a broker does that serve clients without KIP-890: the producer epoch stays the same
+It speaks to clients as a broker does to clients without KIP-890: the producer epoch stays the same
 from transaction to transaction, so a late copy of a request to end one may end the next.
 
 A lone broker that is killed starts again without knowing its partitions' leaders for a moment. What
@@ -100,7 +100,7 @@ class Transactions:
         return self._ids[name].producer_epoch
 
     def init(self, name: str, timeout_s: float) -> int:
-        """Take the id over; returns the producer epoch that alone may write from now on.
+        """Acquire the id; returns the producer epoch that alone may write from now on.
 
         Raises:
             RefusedError: the last transaction is not ended everywhere yet; ask again.
@@ -157,7 +157,7 @@ class Transactions:
         """Append records to a partition as part of a transaction; returns their offsets.
 
         Args:
-            producer: transactional id, producer epoch, and which of its transactions, counted by the client.
+            producer: transactional id, producer epoch, and the transaction's number, by the client.
             log: the partition.
             first: how many records of this transaction went to this partition before.
             contents: the records; those that were appended by an earlier try are not again.

@@ -29,8 +29,8 @@ class TableView:
 
     Attributes:
         prefix: the byte that the table's local keys start with. Who looks up and writes many keys
-            of one owner calls `expand_owner`, joins it with the rest once, and calls `get_local` and
-            `put_record`.
+            of one owner calls `expand_owner`, joins it with the rest once, and calls `get_local`
+            and `put_record`.
     """
 
     __slots__ = (
@@ -69,7 +69,7 @@ class TableView:
             CorruptStoreError, StoreUnwritableError: see `KeyValueStore`.
             UnreadableRecordError: see there.
         """
-        # equivalent (True): a short cut; where nothing is packed, nothing is found
+        # equivalent (True): a short cut; where nothing is lazy, nothing is found
         if self._lazy.is_any:
             self._lazy.expand_owner(self._spec, owner)
 
@@ -121,7 +121,7 @@ class TableView:
 
     def committed(self, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         """Committed entries in key order, from the first key that is not below `start`; those of
-        packed records are not among them."""
+        lazy records are not among them."""
         return self._store.scan(self._spec, start)
 
 
@@ -202,8 +202,8 @@ class OpenPartition:
         state: the tables.
         next_offsets: by input topic, the offset after the last one that was applied.
         attachment: the application's bytes inside the current transaction.
-        inputs_to_repair: inputs of which the group has no offset, because this is the first start or
-            they expired, or has one that is too old; the next transaction records them.
+        inputs_to_repair: inputs whose offset the group lacks, because this is the first start or it
+            expired, or has too old; the next transaction commits it.
     """
 
     __slots__ = ("attachment", "inputs_to_repair", "next_offsets", "state")
@@ -234,7 +234,7 @@ class Poll:
 
     Attributes:
         batches: one for each input partition that had records; none when only offsets are to be
-            recorded.
+            repaired.
         next_offsets: of the inputs, once they are dealt with.
         assignment_epoch: of the assignment that they were polled under.
         started_at: monotonic seconds.

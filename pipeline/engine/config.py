@@ -28,12 +28,12 @@ class EngineConfig:
         batch_s_target: a poll that took longer makes the next one smaller.
         clock: monotonic seconds.
         slot_id: this worker's `group.instance.id`.
-        standbys: copies are kept for the loss of this many other slots at once; 0 for none.
+        standbys: they are kept for the loss of this many other slots at once; 0 for none.
         terms: what a generation is begun with and keeps, in words, such as `cycle_days=108`.
         outputs: the other topics that its transactions write to.
         bulk_records_min: with so many changelog records to be read, opening a store for writing
-            alone pays, and packing records.
-        expanded_min: packed records that are expanded between two polls, or a quarter of the poll's
+            alone pays, and storing records lazily.
+        expanded_min: lazy records that are expanded between two polls, or a quarter of the poll's
             records where that is more; 500 take some milliseconds.
     """
 

@@ -105,7 +105,7 @@ class StoreUnwritableError(EngineError):
 class CorruptStoreError(EngineError):
     """A local database cannot be read.
 
-    Operator action: none: it is set aside and restored from the changelogs; look at the disk.
+    Operator action: none: it is quarantined and restored from the changelogs; look at the disk.
     """
 
 

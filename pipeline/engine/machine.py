@@ -28,8 +28,8 @@ What a failure leads to:
 | the broker forgot to end one (hanging.py) | new producer, which aborts it, then restore |
 | the consumer is lost, or stalled | drop its partitions, join the group again |
 | the slot was taken by another worker | stop (SlotTakenError) |
-| partitions revoked or lost | drop the overlay, keep their stores as copies or close them |
-| a store cannot be read | abort, set it aside, restore; at the same place again: stop |
+| partitions revoked or lost | drop the overlay, keep their stores as standbys or close them |
+| a store cannot be read | abort, quarantine it, restore; at the same place again: stop |
 | a store cannot be written | stop (StoreUnwritableError) |
 | a changelog was recreated | write it anew from the stores |
 """
@@ -96,7 +96,7 @@ class Engine:
         self._consumer: GroupConsumer | None = None
         self._assignment_epoch = 0
         self._metadata: Any = None
-        # equivalent (1): three times either number is less than what copies read at least
+        # equivalent (1): three times either number is less than what standbys read at least
         self._records, self._restore_at = 0, 0.0
         self._pace = Pace(config.records_max, config.batch_s_target)
         self._stall = StallWatch(config, cluster)
@@ -193,7 +193,7 @@ class Engine:
 
         Returns:
             Batches inside an open transaction, to be finished and given to `commit`; none of them
-            when only offsets are to be recorded. None when there is nothing to do now.
+            when only offsets are to be repaired. None when there is nothing to do now.
         """
         self._observer.at("poll")
         consumer = self._consumer_now()

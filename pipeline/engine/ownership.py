@@ -12,7 +12,7 @@ Does not own: how its state is restored (restore.py), what is done with an open 
 
 Invariants: a partition is in one state at a time; `fetch` always names exactly the open ones, so
 nothing of another is ever processed; a store whose partition was given away is never written by a
-transaction again, only as a copy that follows its changelogs (standby.py).
+transaction again, only as a standby that follows its changelogs (standby.py).
 """
 
 from collections import defaultdict
@@ -40,7 +40,7 @@ from pipeline.engine.state.opener import StoreOpener
 from pipeline.engine.state.store import PartitionStore
 
 STANDBY_RECORDS_MIN: Final = 2_000
-"""Changelog records read for copies in a poll, at least: three for each input of the one before."""
+"""Min changelog records that standbys may read after a poll; three for each input, where more."""
 
 
 class Ownership:
@@ -115,7 +115,7 @@ class Ownership:
             self._standbys.keep(store)
 
     def catch_up(self, consumer: GroupConsumer, records: int) -> bool:
-        """Take what can wait a little further: packed records of open partitions, then the copies.
+        """Take what can wait a little further: lazy records of open partitions, then the standbys.
 
         Call this while no transaction is open.
 
@@ -130,7 +130,7 @@ class Ownership:
         """
         is_expanding = self._expand_some(consumer, records)
         owned = {place.partition for place in self.input_partitions}
-        # equivalent (number): how much copies read for each input is a choice
+        # equivalent (number): how much standbys read for each input is a choice
         return self._standbys.step(owned, max(STANDBY_RECORDS_MIN, 3 * records)) or is_expanding
 
     def _expand_some(self, consumer: GroupConsumer, records: int) -> bool:
@@ -138,7 +138,7 @@ class Ownership:
             store = opened.state
             if store.lazy.is_any:
                 try:
-                    # equivalent (number): how much is unpacked at once is a choice
+                    # equivalent (number): how much is expanded at once is a choice
                     store.lazy.expand_some(self._tables, max(self._expanded_min, records // 4))
                 except CorruptStoreError as error:
                     del self.open[number]
@@ -243,7 +243,7 @@ class Ownership:
         consumer.fetch(self.next_offsets())
 
     def recover_store(self, number: int, error: CorruptStoreError) -> None:
-        """A store could not be read: set it aside and restore the partition.
+        """A store could not be read: quarantine it and restore the partition.
 
         Raises:
             CorruptStoreError: it could not be read at the same place before, so that restoring does

@@ -1,7 +1,7 @@
 """What the engine needs of the world, as small interfaces.
 
 Owns: the protocols for broker and disk, and the plain values that cross them.
-Does not own: their implementations (kafka/cluster.py for the real broker, rocks.py for the real disk).
+Does not own: their implementations (kafka/ for the real broker, state/rocks.py for the real disk).
 Invariant: nothing here imports a client library, so that the same engine runs against a real
 cluster, or against one that a test can crash between any two calls.
 """
@@ -219,7 +219,7 @@ class KeyValueStore(Protocol):
         """Write all of the entries or none; a value of None deletes.
 
         Raises:
-            CorruptStoreError: the store is damaged; set it aside.
+            CorruptStoreError: the store is damaged; quarantine it.
             StoreUnwritableError: nothing was written.
         """
         ...
@@ -264,7 +264,7 @@ class Disk(Protocol):
         """Open a partition's store, made when it is not there.
 
         Raises:
-            CorruptStoreError: it cannot be read; set it aside.
+            CorruptStoreError: it cannot be read; quarantine it.
         """
         ...
 

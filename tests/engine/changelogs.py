@@ -1,4 +1,4 @@
-"""Changelogs and stores in memory, for what restores and standby do step by step.
+"""Changelogs and stores in memory, for what restores and standbys do step by step.
 
 Owns: a cluster of which only topics, ends, slots and changelog records are asked; a disk of
 dictionaries. Both keep what they made.

@@ -162,7 +162,7 @@ class Scene:
     def play(self, act: Callable[[], object]) -> None:
         """Run a task to its end, in the simulated world; raises what it raises.
 
-        The watch for stalled consumers, which would recover_store a forgotten fetch, must not be needed.
+        The watch for stalled consumers, which would hide a forgotten fetch, must not be needed.
 
         After it the broker has the time to end what was committed.
         """

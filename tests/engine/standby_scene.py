@@ -1,6 +1,6 @@
-"""The standby of one worker, over changelogs and stores in memory.
+"""The standbys of one worker, over changelogs and stores in memory.
 
-Owns: the surroundings of the standby for a test. Does not own: what has to hold (the tests).
+Owns: the surroundings of the standbys for a test. Does not own: what has to hold (the tests).
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ OWNED: Final = frozenset({0, 1})
 
 
 class StandbyScene:
-    """The standby of slot b-0, which owns 0 and 1 of four partitions and would get 2 and 3."""
+    """The standbys of slot b-0, which owns 0 and 1 of four partitions and would get 2 and 3."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class StandbyScene:
         raise AssertionError("it never rests")
 
     def spoil(self, number: int) -> None:
-        """The next write to a partition's copy breaks it, with something to write at once."""
+        """The next write to a partition's standby breaks it, with something to write at once."""
         self.disk.stores[number][-1].breaks_in = 0
         self.cluster.write(USERS, number, (b"b", b"more"))
 

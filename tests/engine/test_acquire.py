@@ -253,7 +253,7 @@ def refusing(scene: Scene, times: int) -> list[Client]:
     return failed
 
 
-def test_a_place_that_takes_no_record_twice_is_left_out() -> None:
+def test_a_place_that_takes_no_record_twice_is_excluded() -> None:
     scene = Scene()
     hang(scene, AUDIT)
     failed = refusing(scene, 9)
@@ -295,7 +295,7 @@ def test_a_takeover_that_fails_in_all_its_tries_says_why() -> None:
         scene.play(scene.engine.start)
 
 
-def test_what_was_left_out_is_ended_once_it_takes_records() -> None:
+def test_what_was_excluded_is_ended_once_it_takes_records() -> None:
     scene = Scene()
     hang(scene, AUDIT)
     failed = refusing(scene, 2)
@@ -322,7 +322,7 @@ def test_a_place_that_takes_no_record_once_is_ended() -> None:
     assert log.last_stable_offset == log.next_offset
 
 
-def test_where_no_place_took_a_record_none_is_left_out() -> None:
+def test_where_no_place_took_a_record_none_is_excluded() -> None:
     scene = Scene()
     hang(scene, AUDIT)
 

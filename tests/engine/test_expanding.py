@@ -1,4 +1,4 @@
-"""Who expands what a restore kept whole, and when: between polls, and standby too."""
+"""Who expands what a restore kept whole, and when: between polls, and standbys too."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ import pytest
 
 from pipeline.engine.errors import StoreKeepsBreakingError, StoreUnwritableError
 from pipeline.engine.machine import Engine
-from pipeline.engine.state import lazy_records as packed
+from pipeline.engine.state import lazy_records
 from pipeline.engine.state.opener import BREAKS_MAX
 from pipeline.engine.state.store import PartitionStore
 from simulator.agent import AUDIT, TABLES
@@ -16,8 +16,8 @@ from tests.engine.standby_scene import MANY, StandbyScene
 from tests.engine.test_lazy_records import raw
 
 
-def restored_packed(scene: Scene) -> PartitionStore:
-    """Three events of one user are committed; then the disk is lost, and restored packed."""
+def restored_lazily(scene: Scene) -> PartitionStore:
+    """Three events of one user are committed; then the disk is lost, and restored lazily."""
     scene.started()
     scene.feed(b"1", b"2", b"3")
     scene.caught_up(3)
@@ -30,11 +30,11 @@ def restored_packed(scene: Scene) -> PartitionStore:
     return opened.state
 
 
-def test_an_open_partition_is_unpacked_between_its_polls() -> None:
+def test_an_open_partition_is_expanded_between_its_polls() -> None:
     scene = Scene(bulk_records_min=3, expanded_min=2)
 
     def act() -> None:
-        store = restored_packed(scene)
+        store = restored_lazily(scene)
         left = []
         consumer = scene.cluster.consumers[-1]
         while store.lazy.is_any:
@@ -49,11 +49,11 @@ def test_an_open_partition_is_unpacked_between_its_polls() -> None:
     scene.play(act)
 
 
-def test_an_open_partition_that_breaks_while_it_is_unpacked_is_restored() -> None:
+def test_an_open_partition_that_breaks_while_it_is_expanded_is_restored() -> None:
     scene = Scene(bulk_records_min=3)
 
     def act() -> None:
-        restored_packed(scene)
+        restored_lazily(scene)
         scene.folder.databases[0].is_corrupt = True
         scene.once()
         assert scene.engine.partitions.restoring == {0}
@@ -69,11 +69,11 @@ def test_an_open_partition_that_breaks_while_it_is_unpacked_is_restored() -> Non
     assert (number, reason) == (0, "the database is damaged")
 
 
-def test_stores_that_break_one_after_the_other_while_they_are_unpacked_end_the_worker() -> None:
+def test_stores_that_break_one_after_the_other_while_they_are_expanded_end_the_worker() -> None:
     scene = Scene(bulk_records_min=3, expanded_min=1)
 
     def act() -> None:
-        restored_packed(scene)
+        restored_lazily(scene)
         while True:
             scene.folder.databases[0].is_corrupt = True
             scene.once()
@@ -84,11 +84,11 @@ def test_stores_that_break_one_after_the_other_while_they_are_unpacked_end_the_w
     assert len(scene.observed.of("quarantined")) == BREAKS_MAX
 
 
-def test_a_store_that_was_unpacked_whole_counts_as_held() -> None:
+def test_a_store_that_was_expanded_whole_counts_as_held() -> None:
     scene = Scene(bulk_records_min=3, expanded_min=1)
 
     def act() -> None:
-        restored_packed(scene)
+        restored_lazily(scene)
         for at in range(BREAKS_MAX + 1):
             scene.folder.databases[0].is_corrupt = True
             scene.once()
@@ -104,7 +104,7 @@ def test_a_store_that_was_unpacked_whole_counts_as_held() -> None:
     assert len(scene.observed.of("quarantined")) == 2 * (BREAKS_MAX + 1)
 
 
-def test_a_standby_is_unpacked_once_it_has_everything() -> None:
+def test_a_standby_is_expanded_once_it_has_everything() -> None:
     standby = StandbyScene(bulk_records_min=3, expanded_min=1)
     for number in (2, 3):
         standby.cluster.write(SEEN, number, (b"s", b"1"), (b"t", b"2"))
@@ -116,11 +116,11 @@ def test_a_standby_is_unpacked_once_it_has_everything() -> None:
     for number in (2, 3):
         assert standby.entries(number)[b"ss"] == b"1"
         assert standby.entries(number)[b"st"] == b"2"
-        assert packed_in(standby.entries(number)) == 0
+        assert lazy_in(standby.entries(number)) == 0
     assert not standby.step(MANY)
 
 
-def test_standbys_are_unpacked_in_turns_and_faster_than_they_are_packed() -> None:
+def test_standbys_are_expanded_in_turns_and_faster_than_they_are_lazy() -> None:
     standby = StandbyScene(bulk_records_min=3, expanded_min=1)
     for number in (2, 3):
         standby.cluster.write(SEEN, number, *[(b"s%d" % at, b"1") for at in range(400)])
@@ -131,7 +131,7 @@ def test_standbys_are_unpacked_in_turns_and_faster_than_they_are_packed() -> Non
         for number in (2, 3):
             standby.cluster.write(SEEN, number, (b"t%d" % at, b"2"), (b"t%d" % at, b"3"))
         standby.step()
-        left.append([packed_in(standby.entries(number)) for number in (2, 3)])
+        left.append([lazy_in(standby.entries(number)) for number in (2, 3)])
     assert min(left[0]) > 50
     assert all(before > after for before, after in zip(left[0], left[9], strict=True)), "no turns"
     assert left[-1] == [0, 0]
@@ -142,31 +142,31 @@ def reads_in_bulk(standby: StandbyScene, number: int) -> bool:
     return not stores or stores[-1].bulk != [True, False]
 
 
-def packed_in(entries: Mapping[bytes, bytes]) -> int:
-    return sum(key.startswith(packed.REGION) for key in entries)
+def lazy_in(entries: Mapping[bytes, bytes]) -> int:
+    return sum(key.startswith(lazy_records.REGION) for key in entries)
 
 
-def kept_packed() -> StandbyScene:
-    """StandbyScene with everything read, and nearly all of partition 2 still packed."""
+def kept_lazily() -> StandbyScene:
+    """Standbys that read everything, and have expanded hardly anything of partition 2."""
     standby = StandbyScene(bulk_records_min=3, expanded_min=1)
     standby.cluster.write(SEEN, 2, *[(b"s%d" % at, b"1") for at in range(20)])
     while reads_in_bulk(standby, 2) or reads_in_bulk(standby, 3):
         standby.step(1)
-    assert packed_in(standby.entries(2)) > 10
+    assert lazy_in(standby.entries(2)) > 10
     return standby
 
 
-def test_a_standby_that_breaks_while_it_is_unpacked_is_begun_anew() -> None:
-    standby = kept_packed()
+def test_a_standby_that_breaks_while_it_is_expanded_is_begun_anew() -> None:
+    standby = kept_lazily()
     standby.disk.stores[2][-1].breaks_in = 0
     standby.step()
     assert [number for number, _ in standby.disk.quarantined] == [2]
     standby.rest()
-    assert packed_in(standby.entries(2)) == 0
+    assert lazy_in(standby.entries(2)) == 0
     assert standby.entries(2)[b"ss19"] == b"1"
 
 
-def test_a_batch_that_could_not_unpack_for_a_full_disk_says_so() -> None:
+def test_a_batch_that_could_not_expand_for_a_full_disk_says_so() -> None:
     scene = Scene()
 
     def act() -> None:

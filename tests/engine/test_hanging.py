@@ -195,7 +195,7 @@ def test_after_an_abort_of_unknown_places_it_is_looked_before_the_next() -> None
     assert ends.asked == 1
 
 
-def test_what_was_left_out_is_looked_at_every_so_often() -> None:
+def test_what_was_excluded_is_looked_at_every_so_often() -> None:
     ends = Broker()
     ends.hanging.not_aborted_in([OTHER])
     ends.high = END + 1
@@ -211,7 +211,7 @@ def test_what_was_left_out_is_looked_at_every_so_often() -> None:
 
 
 @pytest.mark.parametrize("is_away", [False, True])
-def test_what_was_left_out_and_hangs_no_more_is_forgotten_by_nobody(is_away: bool) -> None:
+def test_what_was_excluded_and_hangs_no_more_is_forgotten_by_nobody(is_away: bool) -> None:
     ends = Broker()
     ends.hanging.not_aborted_in([OTHER])
     ends.is_away = is_away

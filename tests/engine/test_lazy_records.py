@@ -1,4 +1,4 @@
-"""Records that are kept whole until their owner comes: they are the entries that they stand for."""
+"""Lazy records, which are stored whole until their owner comes: they are what they expand to."""
 
 import time
 from collections.abc import Iterator
@@ -78,7 +78,7 @@ def table_of(store: PartitionStore) -> Any:
     return batch.table(EVENTS)
 
 
-def test_only_many_records_are_packed_and_what_follows_them(store: PartitionStore) -> None:
+def test_only_many_records_are_lazy_and_what_follows_them(store: PartitionStore) -> None:
     replay(store, EVENTS, said(0, (b"iann/1", b"1")), "id")
     assert not raw(store)
     restore(store, 1, (b"iann/2", b"2"), (b"iben/1", b"3"))
@@ -99,7 +99,7 @@ def test_only_many_records_are_packed_and_what_follows_them(store: PartitionStor
     assert table.get(b"lann/") == b"5"
 
 
-def test_records_of_a_table_without_owners_are_never_packed(store: PartitionStore) -> None:
+def test_records_of_a_table_without_owners_are_never_lazy(store: PartitionStore) -> None:
     store.expect_bulk(True)
     replay(store, USERS, said(0, (b"a", b"1")), "id")
     store.expect_bulk(False)
@@ -108,7 +108,7 @@ def test_records_of_a_table_without_owners_are_never_packed(store: PartitionStor
 
 
 @pytest.mark.parametrize("write", ["put", "put_record", "forget"])
-def test_what_an_owner_writes_is_later_than_what_was_packed(
+def test_what_an_owner_writes_is_later_than_what_was_lazy(
     store: PartitionStore, write: str
 ) -> None:
     restore(store, 0, (b"iann/1", b"1"), (b"iann/2", b"2"))
@@ -129,7 +129,7 @@ def test_what_an_owner_writes_is_later_than_what_was_packed(
     assert table.get(b"iann/1") == b"1"
 
 
-def test_what_is_forgotten_does_not_come_back_with_what_was_packed(store: PartitionStore) -> None:
+def test_what_is_forgotten_does_not_come_back_with_what_was_lazy(store: PartitionStore) -> None:
     restore(store, 0, (b"iann/1", b"1"))
     table = table_of(store)
     table.forget(b"lann/")
@@ -148,7 +148,7 @@ def test_an_empty_key_is_kept_as_any_other() -> None:
     assert lazy_records.all_expanded(dict(kept[1:]) | {b"e": b"old"}, [EVENTS]) == {}
 
 
-def test_an_abort_leaves_what_was_unpacked(store: PartitionStore) -> None:
+def test_an_abort_leaves_what_was_expanded(store: PartitionStore) -> None:
     restore(store, 0, (b"iann/1", b"1"))
     table = table_of(store)
     table.put(b"iann/1", b"new")
@@ -191,7 +191,7 @@ def test_an_owner_of_more_than_is_written_at_once(
     ]
 
 
-def test_an_owner_is_looked_at_once_until_more_is_packed(store: PartitionStore) -> None:
+def test_an_owner_is_expanded_once_until_more_is_lazy(store: PartitionStore) -> None:
     restore(store, 0, (b"iann/1", b"1"), (b"iben/1", b"2"))
     store.lazy.expand_owner(EVENTS, ANN)
     scans: list[bytes] = []
@@ -240,7 +240,7 @@ def test_some_go_on_where_the_last_ended_and_begin_again_when_more_came(
     }
 
 
-def test_a_look_does_not_walk_over_what_was_unpacked_behind_it(store: PartitionStore) -> None:
+def test_a_look_does_not_walk_over_what_was_expanded_behind_it(store: PartitionStore) -> None:
     count = 20_000
     restore(store, 0, *[(b"iuser-%05d/1" % at, b"1") for at in range(count)])
     while len(raw(store)) > count // 10:
@@ -263,7 +263,7 @@ def test_just_as_many_as_at_once_are_all(store: PartitionStore) -> None:
     assert not store.lazy.is_any
 
 
-def test_a_store_that_is_opened_again_knows_of_its_packed_records(tmp_path: Path) -> None:
+def test_a_store_that_is_opened_again_knows_of_its_lazy_records(tmp_path: Path) -> None:
     disk = RocksDisk(tmp_path)
     first = PartitionStore(0, disk.open(0), "blue")
     assert not first.lazy.is_any
@@ -318,7 +318,7 @@ def test_a_record_that_cannot_be_taken_in_is_told_with_its_place(
     assert store.positions == {}
 
 
-def test_a_changelog_is_written_anew_with_what_is_packed(
+def test_a_changelog_is_written_anew_with_what_is_lazy(
     store: PartitionStore, tmp_path: Path
 ) -> None:
     restore(store, 0, (b"iann/1", b"1"), (b"iann/2", b"2"), (b"iben/1", b"3"))

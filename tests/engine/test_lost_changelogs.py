@@ -99,7 +99,7 @@ def half_rewritten(scene: Scene) -> None:
         scene.engine.poll()
 
 
-def test_a_changelog_that_is_made_again_half_written_anew_is_begun_again(
+def test_a_changelog_that_is_recreated_half_written_anew_is_begun_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(rewrite, "CHUNK_RECORDS_MAX", 1)
@@ -159,7 +159,7 @@ def test_lost_changelogs_are_written_anew_one_after_the_other_and_again_when_los
 
 
 @pytest.mark.parametrize("is_read_to_its_end", [False, True])
-def test_a_changelog_that_is_made_again_while_it_is_read_is_written_anew_from_the_same_store(
+def test_a_changelog_that_is_recreated_while_it_is_read_is_written_anew_from_the_same_store(
     is_read_to_its_end: bool,
 ) -> None:
     scene = Scene()

@@ -171,7 +171,7 @@ def test_a_lost_producer_is_replaced_at_once_or_it_is_told_why_not(error: Except
     assert scene.observed.of("producer_renewed") == []
 
 
-def test_while_a_changelog_that_was_made_again_is_looked_at_nothing_is_fetched() -> None:
+def test_while_a_changelog_that_was_recreated_is_looked_at_nothing_is_fetched() -> None:
     scene = Scene()
 
     def act() -> None:

@@ -269,7 +269,7 @@ def test_a_spent_producer_is_left_before_the_next_transaction() -> None:
     assert len(scene.values(AUDIT)) == 1
 
 
-def test_a_producer_is_not_made_again_for_a_slot_that_another_worker_has() -> None:
+def test_a_producer_is_not_recreated_for_a_slot_that_another_worker_has() -> None:
     scene = Scene()
 
     def act() -> None:

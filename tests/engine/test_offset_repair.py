@@ -18,7 +18,7 @@ def idle(scene: Scene, seconds: float) -> None:
     scene.rounds(round(seconds / WAIT_S))
 
 
-def test_offsets_that_went_back_are_recorded_again_without_an_input() -> None:
+def test_offsets_that_went_back_are_repaired_without_an_input() -> None:
     scene = Scene()
 
     def act() -> None:
@@ -31,7 +31,7 @@ def test_offsets_that_went_back_are_recorded_again_without_an_input() -> None:
     assert len(scene.values(AUDIT)) == 1
 
 
-def test_offsets_that_are_not_there_are_recorded_again() -> None:
+def test_offsets_that_are_not_there_are_repaired() -> None:
     scene = Scene()
 
     def act() -> None:
@@ -43,7 +43,7 @@ def test_offsets_that_are_not_there_are_recorded_again() -> None:
     scene.play(act)
 
 
-def test_offsets_that_wait_for_an_end_that_nobody_tells_are_recorded_again() -> None:
+def test_offsets_that_wait_for_an_end_that_nobody_tells_are_repaired() -> None:
     scene = Scene()
 
     def act() -> None:
@@ -93,7 +93,7 @@ def test_they_are_looked_at_after_each_transaction() -> None:
     scene.play(act)
 
 
-def test_while_the_broker_is_away_nothing_is_recorded() -> None:
+def test_while_the_broker_is_away_nothing_is_repaired() -> None:
     scene = Scene()
 
     def act() -> None:

@@ -1,4 +1,4 @@
-"""StoreOpener that break one after the other come to an end."""
+"""Stores that break one after the other come to an end."""
 
 from pathlib import Path
 from typing import cast

@@ -285,7 +285,7 @@ def test_what_was_refused_is_looked_at_again_with_everything_else() -> None:
 
 
 def breaking_as_they_open(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """StoreOpener break where a restore ends, once for each reason in the list that is returned."""
+    """Stores break where a restore ends, once for each reason in the list that is returned."""
     reasons: list[str] = []
     settle = PartitionStore.promote
 

@@ -1,4 +1,4 @@
-"""What a changelog says of itself while it is read: checkpoints of another topic, rewriting marks."""
+"""What a changelog says of itself while it is read: checkpoints of another topic, rewrites."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -44,7 +44,7 @@ def store(tmp_path: Path) -> Iterator[PartitionStore]:
 
 
 @pytest.mark.parametrize("table", [USERS, SEEN], ids=["users", "seen"])
-def test_a_changelog_with_a_marker_of_another_topic_is_partial(
+def test_a_changelog_with_a_checkpoint_of_another_topic_is_partial(
     store: PartitionStore, table: TableSpec
 ) -> None:
     written = (b"ann", b"1"), (CHECKPOINT_KEY, encode_checkpoint(CHECKPOINT, "old id"))
@@ -64,7 +64,7 @@ def test_a_changelog_with_a_marker_of_another_topic_is_partial(
     assert not store.is_partial(table)
 
 
-def test_a_changelog_with_markers_of_its_own_is_whole(store: PartitionStore) -> None:
+def test_a_changelog_with_checkpoints_of_its_own_is_whole(store: PartitionStore) -> None:
     written = (b"ann", b"1"), (CHECKPOINT_KEY, encode_checkpoint(CHECKPOINT, "its id"))
     replay(store, USERS, stretch(*written), "its id")
     assert not store.is_partial(USERS)

@@ -9,7 +9,7 @@ from tests.engine.changelogs import SEEN, USERS
 from tests.engine.restores import Restores, place
 
 
-def users_made_again(restores: Restores) -> None:
+def users_recreated(restores: Restores) -> None:
     """A store that stands at 7, and one of its two changelogs empty and another topic."""
     restores.write(0, 7)
     restores.state(0, 7).close()
@@ -54,7 +54,7 @@ def test_an_input_that_has_what_follows_is_gone_on_with(marks: Watermarks) -> No
 
 
 @pytest.mark.parametrize("marks", [Watermarks(8, 9), Watermarks(0, 6)])
-def test_an_input_that_aged_out_or_was_made_again_is_refused(marks: Watermarks) -> None:
+def test_an_input_that_aged_out_or_was_recreated_is_refused(marks: Watermarks) -> None:
     restores = Restores()
     restores.write(0, 7)
     assert f"next offset of in is 7, the topic has {marks.low}" in restores.refusal(
@@ -92,7 +92,7 @@ def beside(committed: dict[str, int | None]) -> Restores:
         ({"in": 6, "also": None}, {"in", "also"}),
     ],
 )
-def test_offsets_that_went_back_are_recorded_anew(
+def test_offsets_that_went_back_are_repaired(
     committed: dict[str, int | None], inputs_to_repair: set[str]
 ) -> None:
     restores = beside(committed)
@@ -186,9 +186,9 @@ def test_a_changelog_that_expired_whole_is_no_loss() -> None:
     assert restores.opened(7).next_offsets == {"in": 7}
 
 
-def test_a_store_whose_changelog_was_made_again_is_what_it_is_written_anew_from() -> None:
+def test_a_store_whose_changelog_was_recreated_is_what_it_is_written_anew_from() -> None:
     restores = Restores()
-    users_made_again(restores)
+    users_recreated(restores)
     restores.start(0, 7)
     assert restores.disk.quarantined == []
     assert restores.step() == [0]
@@ -236,7 +236,7 @@ def test_of_several_reasons_the_last_is_told() -> None:
 
 def test_of_two_lost_changelogs_and_expired_offsets_the_one_that_is_there_is_read() -> None:
     restores = Restores()
-    users_made_again(restores)
+    users_recreated(restores)
     restores.cluster.write(SEEN, 0, (b"t", b"later"))
     restores.start(0, None)
     assert restores.observed.of("restoring") == [(0, 0, 1)]
@@ -246,7 +246,7 @@ def test_of_two_lost_changelogs_and_expired_offsets_the_one_that_is_there_is_rea
 
 def test_a_store_that_breaks_beside_a_lost_changelog_writes_none_anew() -> None:
     restores = Restores()
-    users_made_again(restores)
+    users_recreated(restores)
     restores.cluster.write(SEEN, 0, (b"t", b"later"))
     restores.disk.breaking[0] = 0
     restores.start(0, None)
@@ -258,7 +258,7 @@ def test_a_store_that_breaks_beside_a_lost_changelog_writes_none_anew() -> None:
 
 def test_a_store_that_is_the_state_reads_nothing_on() -> None:
     restores = Restores()
-    users_made_again(restores)
+    users_recreated(restores)
     restores.cluster.ends[TopicPartition(SEEN.changelog, 0)] = 9
     restores.start(0, 7)
     assert restores.observed.of("restoring") == [(0, 0, 0)]

@@ -143,7 +143,7 @@ def test_a_chunk_that_failed_is_written_again(source: PartitionStore, tmp_path: 
     store.close()
 
 
-def test_it_is_opened_once_before_everything_and_closed_once_after_the_marker(
+def test_it_is_opened_once_before_everything_and_closed_once_after_the_checkpoint(
     source: PartitionStore,
 ) -> None:
     log = Log()

@@ -1,4 +1,4 @@
-"""StandbyScene, step by step: what is opened, read, handed over and closed, and when."""
+"""Standbys, step by step: what is opened, read, handed over and closed, and when."""
 
 from typing import cast
 
@@ -9,7 +9,7 @@ from tests.engine.changelogs import SEEN, USERS, Record
 from tests.engine.standby_scene import MANY, OWNED, SLOTS, StandbyScene
 
 
-def test_what_would_be_owned_is_copied_one_store_a_step() -> None:
+def test_what_would_be_owned_gets_a_standby_one_store_a_step() -> None:
     standby = StandbyScene()
     assert standby.step()
     assert standby.disk.stores.keys() == {2}

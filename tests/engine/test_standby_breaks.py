@@ -1,4 +1,4 @@
-"""StandbyScene that do not fit their changelogs or break: begun anew, left alone or given up."""
+"""Standbys that do not fit their changelogs or break: begun anew, left alone or given up."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.engine.changelogs import SEEN, USERS
 from tests.engine.standby_scene import StandbyScene
 
 
-def test_a_standby_of_a_changelog_that_was_made_again_is_begun_anew() -> None:
+def test_a_standby_of_a_changelog_that_was_recreated_is_begun_anew() -> None:
     standby = StandbyScene()
     standby.rest()
     standby.cluster.ids[USERS.changelog] = "users-2"
@@ -22,7 +22,7 @@ def test_a_standby_of_a_changelog_that_was_made_again_is_begun_anew() -> None:
     assert standby.cluster.readers[0].assigned[-1][TopicPartition(USERS.changelog, 2)] == 0
 
 
-def test_a_state_whose_changelog_was_made_again_is_left_as_it_is() -> None:
+def test_a_state_whose_changelog_was_recreated_is_left_as_it_is() -> None:
     standby = StandbyScene()
     standby.standbys.keep(standby.state(2))
     standby.cluster.ids[USERS.changelog] = "users-2"
@@ -35,7 +35,7 @@ def test_a_state_whose_changelog_was_made_again_is_left_as_it_is() -> None:
     assert not taken.is_standby
 
 
-def test_a_state_that_was_followed_is_not_once_its_changelog_was_made_again() -> None:
+def test_a_state_that_was_followed_is_not_once_its_changelog_was_recreated() -> None:
     standby = StandbyScene()
     standby.standbys.keep(standby.state(2))
     standby.rest()

@@ -1,4 +1,4 @@
-"""Which partitions are standby_lag where: the range assignor's answer, computed before it is asked."""
+"""Which slot keeps which standbys: the range assignor's answer, computed before it is asked."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +17,7 @@ def test_each_partition_is_dealt_once_and_evenly(slots: list[str], partitions: i
 
 
 @given(SLOTS, PARTITIONS, st.data())
-def test_after_any_loss_everything_is_owned_or_copied(
+def test_after_any_loss_everything_is_owned_or_a_standby(
     slots: list[str], partitions: int, data: st.DataObject
 ) -> None:
     lost = data.draw(st.sampled_from(slots))
@@ -32,7 +32,7 @@ def test_slots_are_ordered_by_their_bytes() -> None:
     assert range_of("b-2", ["b-2", "b-10"], 4) == {2, 3}
 
 
-def test_what_is_owned_is_not_copied_and_a_stranger_has_nothing() -> None:
+def test_what_is_owned_is_no_standby_and_a_stranger_has_nothing() -> None:
     assert standbys_of("b-0", ["b-0", "b-1"], 4, 1) == {2, 3}
     assert standbys_of("b-0", ["b-0"], 4, 1) == frozenset()
     assert standbys_of("b-0", ["b-0", "b-1"], 4, 0) == frozenset()

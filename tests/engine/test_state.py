@@ -130,10 +130,10 @@ def test_a_hint_reaches_the_disk_and_its_get_is_taken_anew() -> None:
     assert disk.bulk == [True]
 
 
-# --- checkpoint ---------------------------------------------------------------------------------------
+# --- checkpoint -----------------------------------------------------------------------------------
 
 
-def test_a_marker_is_read_back_as_it_was_written() -> None:
+def test_a_checkpoint_is_read_back_as_it_was_written() -> None:
     assert decode_checkpoint(encode_checkpoint(CHECKPOINT), generation="blue") == CHECKPOINT
     old = msgspec.structs.replace(CHECKPOINT, format=FORMAT - 1)
     assert decode_checkpoint(encode_checkpoint(old), generation="blue") == old
@@ -147,7 +147,7 @@ def test_a_marker_is_read_back_as_it_was_written() -> None:
         (encode_checkpoint(msgspec.structs.replace(CHECKPOINT, generation="green")), "'green'"),
     ],
 )
-def test_a_marker_of_another_format_or_generation_is_refused(raw: bytes, said: str) -> None:
+def test_a_checkpoint_of_another_format_or_generation_is_refused(raw: bytes, said: str) -> None:
     with pytest.raises(StoreFormatError, match=said) as caught:
         decode_checkpoint(raw, generation="blue")
     assert caught.value.fix
@@ -161,7 +161,7 @@ def said(*records: tuple[int, bytes | None, bytes | None], table: TableSpec = US
     return [Record(place, at, key, value) for at, key, value in records]
 
 
-def test_a_stretch_is_written_with_its_marker_and_position() -> None:
+def test_a_stretch_is_written_with_its_checkpoint_and_position() -> None:
     store = state()
     stretch = said((4, b"a", b"1"), (5, None, b"no key"), (6, b"b", b"2"), (8, b"a", None))
     stretch += said((9, CHECKPOINT_KEY, encode_checkpoint(CHECKPOINT)))
@@ -172,7 +172,7 @@ def test_a_stretch_is_written_with_its_marker_and_position() -> None:
     assert (position.topic_id, position.next_offset) == ("id", 10)
 
 
-def test_a_stretch_without_a_marker_leaves_the_last_one() -> None:
+def test_a_stretch_without_a_checkpoint_leaves_the_last_one() -> None:
     store = state()
     replay(store, USERS, said((0, CHECKPOINT_KEY, encode_checkpoint(CHECKPOINT))), "id")
     replay(store, USERS, said((1, b"a", b"1")), "id")
@@ -180,7 +180,7 @@ def test_a_stretch_without_a_marker_leaves_the_last_one() -> None:
     assert store.checkpoint == CHECKPOINT
 
 
-def test_a_marker_of_a_changelog_that_expires_is_no_witness() -> None:
+def test_a_checkpoint_of_a_changelog_that_expires_is_no_witness() -> None:
     store = state()
     stretch = said((0, b"s", b"1"), (1, CHECKPOINT_KEY, encode_checkpoint(CHECKPOINT)), table=SEEN)
     assert replay(store, SEEN, stretch, "id") == 2
@@ -312,7 +312,7 @@ def test_an_applied_transaction_moves_the_partition() -> None:
     assert list(opened.state.scan(USERS)) == [(b"a", b"1")]
 
 
-def test_a_marker_that_knows_less_inputs_is_behind_as_well() -> None:
+def test_a_checkpoint_that_knows_less_inputs_is_behind_as_well() -> None:
     store = state()
     store.apply(Checkpoint(FORMAT, "blue", {"in": 1}, b""), {})
     with pytest.raises(CorruptStoreError):

@@ -37,7 +37,7 @@ def test_requests_that_arrive_late_do_no_harm(copies: str) -> None:
         assert not verdict.complaints, f"--seed {seed} --faults '{copies},slow agent'"
 
 
-def test_a_changelog_made_again_under_restarts() -> None:
+def test_a_changelog_recreated_under_restarts() -> None:
     for seed in range(6):
         chosen = ("changelog recreated", "agent fails", "frozen past the session")
         verdict = Run(seed, chosen=chosen).go()

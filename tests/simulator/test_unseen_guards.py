@@ -17,7 +17,7 @@ from pipeline.engine.errors import (
 )
 from pipeline.engine.machine import Engine
 from pipeline.engine.observer import EngineObserver
-from pipeline.engine.pacing import REST_S_MAX
+from pipeline.engine.pacing import BACKOFF_S_MAX
 from pipeline.engine.ports import TopicPartition, Watermarks
 from pipeline.engine.state.opener import misfit
 from pipeline.engine.state.store import ChangelogPosition
@@ -139,7 +139,7 @@ def test_a_position_in_a_changelog_of_that_name_but_another_id_fits_nothing() ->
     assert misfit(position, "c", "old", Watermarks(6, 100))
 
 
-def test_a_mere_copy_never_replaces_a_changelog() -> None:
+def test_a_standby_never_rewrites_a_changelog() -> None:
     world, broker, engine = scene()
 
     def act() -> None:
@@ -176,7 +176,7 @@ def test_terms_of_a_generation_that_changed_stop_the_worker() -> None:
     play(world, lambda: run(another(world, broker, "cycle_days=108")))
 
 
-def test_a_changelog_that_was_made_again_under_its_writer_is_refused_elsewhere() -> None:
+def test_a_changelog_that_was_recreated_under_its_writer_is_refused_elsewhere() -> None:
     world, broker, engine = scene()
 
     def act() -> None:
@@ -240,5 +240,5 @@ def test_transactions_that_all_fail_are_tried_less_and_less_often() -> None:
 
     play(world, act)
     pauses = [after - at for at, after in pairwise(begun)]
-    assert max(pauses) < REST_S_MAX + 1.0
+    assert max(pauses) < BACKOFF_S_MAX + 1.0
     assert len(broker.log(AUDIT, 0).committed()) == 3

@@ -97,7 +97,7 @@ def seen_by(store: PartitionStore) -> Window:
     return seen
 
 
-def test_a_packed_completion_is_found_by_id_by_session_and_by_cover(store: PartitionStore) -> None:
+def test_a_lazy_completion_is_found_by_id_by_session_and_by_cover(store: PartitionStore) -> None:
     restore(store, written(update(1), update(2)))
     assert seen_by(store).by_id(ANN, "completion-1") == update(1).entry
     assert not [key for key, _ in store.disk.scan(REGION, REGION)]
@@ -113,7 +113,7 @@ def test_each_look_up_expands_first(store: PartitionStore, look: str) -> None:
     assert found == (update(1).covers[0][1] if look == "cover" else update(1).entry)
 
 
-def test_what_is_remembered_is_later_than_what_is_packed(store: PartitionStore) -> None:
+def test_what_is_remembered_is_later_than_what_is_lazy(store: PartitionStore) -> None:
     restore(store, written(update(1), update(2)))
     seen_by(store).remember(ANN, update(3))
     store.disk.write(list(store.overlay.items()))
@@ -138,7 +138,7 @@ def test_all_entries_of_a_record_are_its_owners() -> None:
         assert {window.owner(entry) for entry, _ in entries} == {"ann\u00e9".encode() + b"\0"}
 
 
-def test_a_sweep_spares_what_a_packed_record_made_new(store: PartitionStore) -> None:
+def test_a_sweep_spares_what_a_lazy_record_made_new(store: PartitionStore) -> None:
     old = AT_MS - WINDOW_MS - 1
     restore(store, written(update(1, old)), is_bulk=False)
     restore(store, written(update(1)), start=1)

@@ -1,12 +1,12 @@
-"""How the engine rests while one transaction after the other fails, and how it goes on."""
+"""How the engine backoffs while one transaction after the other fails, and how it goes on."""
 
 from pipeline.engine.errors import TransactionAbortedError
-from pipeline.engine.pacing import FAILURES_AT_ONCE, REST_S_MIN
+from pipeline.engine.pacing import FAILURES_WITHOUT_BACKOFF, BACKOFF_S_MIN
 from simulator.agent import AUDIT, INPUTS
 from tests.engine.scene import Scene
 
 WAIT_S = 0.03
-"""Of polls, so that several of them fit into a rest."""
+"""Of polls, so that several of them fit into a backoff."""
 
 
 def aborted(scene: Scene) -> float:
@@ -34,10 +34,10 @@ def test_after_failures_in_a_row_nothing_is_begun_for_a_while() -> None:
     def act() -> None:
         scene.started()
         scene.feed(b"1")
-        pauses = failing(scene, FAILURES_AT_ONCE + 3)
-        assert max(pauses[:FAILURES_AT_ONCE]) < REST_S_MIN / 2
-        for doublings, pause_s in enumerate(pauses[FAILURES_AT_ONCE:]):
-            assert 0.0 <= pause_s - REST_S_MIN * 2**doublings < 3 * WAIT_S
+        pauses = failing(scene, FAILURES_WITHOUT_BACKOFF + 3)
+        assert max(pauses[:FAILURES_WITHOUT_BACKOFF]) < BACKOFF_S_MIN / 2
+        for doublings, pause_s in enumerate(pauses[FAILURES_WITHOUT_BACKOFF:]):
+            assert 0.0 <= pause_s - BACKOFF_S_MIN * 2**doublings < 3 * WAIT_S
         scene.caught_up(1)
 
     scene.play(act)
@@ -51,11 +51,11 @@ def test_a_commit_begins_the_count_of_failures_anew() -> None:
         scene.started()
         for inputs in (1, 2, 3):
             scene.feed(b"%d" % inputs)
-            for _ in range(FAILURES_AT_ONCE):
+            for _ in range(FAILURES_WITHOUT_BACKOFF):
                 aborted(scene)
             failed_at = scene.world.now
             poll = scene.folded()
-            assert poll.started_at - failed_at < REST_S_MIN / 2
+            assert poll.started_at - failed_at < BACKOFF_S_MIN / 2
             scene.engine.commit(poll)
 
     scene.play(act)
@@ -69,14 +69,14 @@ def test_nothing_is_fetched_before_the_rest_is_over_and_everything_right_after_i
     def act() -> None:
         scene.started()
         scene.feed(b"1")
-        for _ in range(FAILURES_AT_ONCE + 1):
+        for _ in range(FAILURES_WITHOUT_BACKOFF + 1):
             aborted(scene)
         consumer = scene.cluster.consumers[0]
-        for now_s in (0.0, REST_S_MIN / 2):
+        for now_s in (0.0, BACKOFF_S_MIN / 2):
             now[0] = now_s
             assert scene.engine.poll() is None
             assert consumer.last("fetch") == ({},)
-        now[0] = REST_S_MIN
+        now[0] = BACKOFF_S_MIN
         assert scene.engine.poll() is None
         assert consumer.last("fetch") == ({(INPUTS[0], 0): 0, (INPUTS[1], 0): 0},)
         scene.caught_up(1)
