@@ -77,25 +77,25 @@ class Planted(EngineObserver):
         logging.error("partition %d refused: %s", partition, reason)
 
     def quarantined(self, partition: int, reason: str, path: str) -> None:
-        logging.warning("local store set aside: %d, %s", partition, reason)
+        logging.warning("local store quarantined: %d, %s", partition, reason)
 
     def aborted(self, records: int, abort_s: float, reason: str) -> None:
         logging.warning("transaction aborted, %d records: %s", records, reason)
 
     def producer_renewed(self, reason: str) -> None:
-        logging.warning("producer made again: %s", reason)
+        logging.warning("producer recreated: %s", reason)
 
     def restores_wait(self, reason: str) -> None:
         logging.warning("the restores wait for the broker: %s", reason)
 
     def changelogs_lost(self, changelogs: list[str], is_back: bool) -> None:
-        logging.error("changelogs %s: %s", "made again" if is_back else "gone", changelogs)
+        logging.error("changelogs %s: %s", "recreated" if is_back else "gone", changelogs)
 
     def stalled(self, reason: str) -> None:
         logging.warning("a client stalled: %s", reason)
 
     def rejoined(self, reason: str) -> None:
-        logging.warning("consumer made again: %s", reason)
+        logging.warning("consumer recreated: %s", reason)
 
 
 def _die(step: str) -> None:

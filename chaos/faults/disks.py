@@ -1,4 +1,4 @@
-"""Local stores that are old, gone or cannot be written, and changelogs made again.
+"""Local stores that are old, gone or cannot be written, and changelogs recreated.
 
 Owns: putting an old folder back, deleting changelogs, filling a disk.
 Does not own: crashes while writing (crashes.py), the comparison of stores (stores.py).
@@ -60,7 +60,7 @@ class OldSnapshot(SlotFault):
 
 
 class ChangelogRemade(Fault):
-    """Everybody stops; the changelogs are deleted and made again, empty."""
+    """Everybody stops; the changelogs are deleted and recreated, empty."""
 
     name = "changelog_remade"
 

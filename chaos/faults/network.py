@@ -14,7 +14,7 @@ from chaos.fleet import Worker
 from chaos.proxy import Treatment
 
 CUTS: Final = 4
-RENEWED: Final = re.compile(r"transaction aborted|producer made again")
+RENEWED: Final = re.compile(r"transaction aborted|producer recreated")
 LATE_REQUESTS: Final = 5
 
 

@@ -17,7 +17,7 @@ from chaos.proxy import Treatment
 from pipeline.dev.local.state import KAFKA
 
 AWAY_S_MAX: Final = 3.0
-UNSETTLED: Final = re.compile(r"transaction aborted|producer made again|broker trouble")
+UNSETTLED: Final = re.compile(r"transaction aborted|producer recreated|broker trouble")
 
 
 class BrokerClean(Fault):
