@@ -15,7 +15,7 @@ from chaos.faults.fault import SESSION_S, TRANSACTION_S, Scene, SlotFault
 from chaos.fleet import Worker
 
 LEFT_BEHIND: Final = re.compile(
-    r"partitions (lost|revoked)|transaction aborted|producer recreated|consumer recreated|another worker"
+    r"partitions (lost|revoked)|transaction aborted|(producer|consumer) recreated|another worker"
 )
 RENEWED: Final = re.compile(r"transaction aborted|producer recreated")
 POLL_INTERVAL_S: Final = 10
