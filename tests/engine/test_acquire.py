@@ -85,7 +85,7 @@ def test_a_producer_whose_abort_was_asked_twice_is_followed_by_another() -> None
     ("error", "raised"),
     [(BrokerError("planted"), BrokerError), (SlotTakenError("another"), SlotTakenError)],
 )
-def test_a_takeover_that_fails_leaves_no_producer(
+def test_an_acquisition_that_fails_leaves_no_producer(
     method: str, error: Exception, raised: type[Exception]
 ) -> None:
     scene = Scene()
@@ -101,7 +101,7 @@ def test_a_takeover_that_fails_leaves_no_producer(
 
 
 @pytest.mark.parametrize("question", ["partition_counts", "ends"])
-def test_a_takeover_that_gets_no_answer_is_tried_again(question: str) -> None:
+def test_an_acquisition_that_gets_no_answer_is_tried_again(question: str) -> None:
     scene = Scene()
 
     def prepare(kind: str, _: Client) -> None:
@@ -157,7 +157,7 @@ def test_an_end_that_is_seen_costs_no_further_producer() -> None:
         scene.started()
         scene.engine.close()
         scene.engine = Engine(scene.config, scene.cluster, cast(Disk, scene.disk), scene.observed)
-        scene.started()  # its offsets are recorded, so nothing follows the takeover
+        scene.started()  # its offsets are committed, so nothing follows the acquisition
         scene.rounds(int(3 * MARKER_DELAY_S_MAX / WAIT_S))
 
     scene.play(act)
@@ -167,7 +167,7 @@ def test_an_end_that_is_seen_costs_no_further_producer() -> None:
 @pytest.mark.parametrize("elsewhere", [None, DEAD_LETTERS])
 def test_a_slow_first_transaction_keeps_its_producer(elsewhere: str | None) -> None:
     scene = Scene()
-    if elsewhere is not None:  # where the end of the takeover's own transaction cannot be seen
+    if elsewhere is not None:  # where the end of the acquisition's own transaction cannot be seen
         hang_elsewhere(scene, elsewhere)
 
     def act() -> None:
@@ -185,7 +185,7 @@ def test_a_slow_first_transaction_keeps_its_producer(elsewhere: str | None) -> N
     assert scene.observed.of("aborted") == []
 
 
-def test_the_takeovers_own_abort_may_be_lost_too() -> None:
+def test_the_acquisitions_own_abort_may_be_lost_too() -> None:
     scene = Scene()
     log = scene.broker.log(DEAD_LETTERS, 0)
 
@@ -271,7 +271,7 @@ def test_a_place_that_does_not_answer_is_asked_again(monkeypatch: pytest.MonkeyP
         scene.play(scene.engine.start)
 
 
-def test_a_takeover_that_fails_in_all_its_tries_says_why() -> None:
+def test_an_acquisition_that_fails_in_all_its_tries_says_why() -> None:
     scene = Scene()
     hang(scene, AUDIT)
     refusing(scene, 9)

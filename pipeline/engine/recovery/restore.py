@@ -165,7 +165,7 @@ class Restorer:
         return found
 
     def is_outdated(self) -> bool:
-        """Return whether a changelog was recreated since `start`, so that records may be of both.
+        """Return whether a changelog was recreated since `start`, so what was read may be of both.
 
         Raises:
             BrokerError: the broker did not answer, or a changelog is gone.

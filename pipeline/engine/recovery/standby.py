@@ -249,7 +249,7 @@ class Standbys:
         return len(records) >= records_max or is_expanding
 
     def _expand_some(self, records: int) -> bool:
-        """Expand lazy records of the next standby in turn: more than came in, so that they end.
+        """Expand lazy records of the next standby in turn, more than were read, so they run out.
 
         Returns:
             Whether a standby had some.

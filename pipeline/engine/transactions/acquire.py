@@ -46,7 +46,7 @@ def acquire_producer(
     """Return the slot's new producer, once no transaction of the slot is open any more.
 
     Args:
-        hanging: gets to know the transaction that is aborted here.
+        hanging: is informed about the transaction that is aborted here.
 
     Raises:
         BrokerError: the broker did not answer; the producer of this try is closed.
