@@ -15,15 +15,16 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from chaos.ledger import INPUTS, ROOT, Ledger, Output
-from chaos.watch import Place, checksum
+from chaos.watch import checksum
 from pipeline.core.audit import Link, genesis, verify
+from pipeline.core.enumerations import DEDUPE_VERDICTS
 from pipeline.core.errors import CoreError
 from pipeline.dev.demo.expected import expected_progress, shown_progress
 from pipeline.dev.oracle import Judgement, Logged, Reader, Rules, judge, load_rules
+from pipeline.dev.oracle.events import Coordinates
 
 HASH_BYTES: Final = 32
 FRAME_BYTES: Final = 5
-ALERTED: Final = frozenset({"exact", "twin", "collision", "overlap"})
 READ: Final = ("audit", "portals", "progress", "deadletters", "reconciliation")
 
 
@@ -41,9 +42,9 @@ class Evidence:
     partitions: int
     inputs: list[Logged]
     outputs: dict[str, list[Output]]
-    seen: dict[Place, int] | None = None
+    seen: dict[Coordinates, int] | None = None
 
-    def verdicts(self) -> dict[Place, str]:
+    def verdicts(self) -> dict[Coordinates, str]:
         """What the audit says of each input."""
         return {_cause(self, one): one.value["verdict"] for one in self.outputs["audit"]}
 
@@ -120,12 +121,12 @@ def examine(evidence: Evidence, rules: Rules) -> tuple[Findings, Judgement]:
     return findings, judgement
 
 
-def _cause(evidence: Evidence, output: Output) -> Place:
+def _cause(evidence: Evidence, output: Output) -> Coordinates:
     cause = output.value["cause"]
     return cause["topic"].removeprefix(evidence.prefix), cause["partition"], cause["offset"]
 
 
-def _judged(evidence: Evidence, causes: list[Place], rules: Rules) -> Judgement:
+def _judged(evidence: Evidence, causes: list[Coordinates], rules: Rules) -> Judgement:
     """The oracle's answer, given the inputs in the order in which the audit says they came."""
     order = {place: number for number, place in reversed(list(enumerate(causes)))}
     last = len(order)
@@ -141,7 +142,7 @@ def _check_verdicts(evidence: Evidence, judgement: Judgement, findings: Findings
             findings.wrong_state.append(
                 f"verdict on {place}: {entry.value['verdict']}, not {words.get(place)}"
             )
-    for topic, wanted in (("deadletters", {"dead_letter"}), ("reconciliation", ALERTED)):
+    for topic, wanted in (("deadletters", {"dead_letter"}), ("reconciliation", DEDUPE_VERDICTS)):
         findings.compare(
             topic,
             (place for place, word in words.items() if word in wanted),
@@ -161,7 +162,7 @@ def _check_progress(
             findings.wrong_state.append(f"progress of {user_id} is not what the oracle says")
 
 
-def _check_order(evidence: Evidence, causes: list[Place], findings: Findings) -> None:
+def _check_order(evidence: Evidence, causes: list[Coordinates], findings: Findings) -> None:
     """Inputs in the order of their offsets, and a user's revisions in theirs."""
     last: dict[tuple[str, int], int] = {}
     for topic, partition, offset in causes:
@@ -212,7 +213,9 @@ def _check_seen(evidence: Evidence, findings: Findings) -> None:
         findings.wrong_state.append(f"{place} was seen otherwise than it is now")
 
 
-def _differences(one: Mapping[Place, int], other: Mapping[Place, int]) -> list[Place]:
+def _differences(
+    one: Mapping[Coordinates, int], other: Mapping[Coordinates, int]
+) -> list[Coordinates]:
     return sorted(
         place for place in one.keys() | other.keys() if one.get(place) != other.get(place)
     )

@@ -10,11 +10,11 @@ import zlib
 from typing import Final
 
 from chaos.ledger import OUTPUTS, Ledger
+from pipeline.dev.oracle.events import Coordinates
 from pipeline.kafka.reader import Reader, record_offset, record_partition
 
 RECORDS_AT_ONCE: Final = 2_000
 POLL_S: Final = 0.2
-Place = tuple[str, int, int]
 
 
 def checksum(key: bytes | None, value: bytes | None) -> int:
@@ -39,8 +39,8 @@ class Watch:
         )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
-        self.seen: dict[Place, int] = {}
-        self.changed: set[Place] = set()
+        self.seen: dict[Coordinates, int] = {}
+        self.changed: set[Coordinates] = set()
 
     def start(self) -> None:
         """Begin."""

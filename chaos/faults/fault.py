@@ -17,7 +17,7 @@ from chaos.fleet import Fleet, Worker
 from chaos.ledger import Ledger
 from chaos.proxy import Proxy
 from pipeline.dev.local.stack import LocalStack
-from pipeline.dev.oracle.events import Place
+from pipeline.dev.oracle.events import Coordinates
 
 SESSION_S: Final = 6.0
 TRANSACTION_S: Final = 5.0
@@ -39,7 +39,7 @@ class Scene:
     proxy: Proxy
     rng: random.Random
     folder: Path
-    verdicts: dict[Place, str] = field(default_factory=dict)
+    verdicts: dict[Coordinates, str] = field(default_factory=dict)
 
     def wait_for(self, met: Callable[[], bool], what: str, deadline_s: float = EFFECT_S) -> None:
         """Tend the fleet until a condition holds; OverdueError when it does not in time."""

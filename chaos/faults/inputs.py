@@ -15,7 +15,7 @@ import confluent_kafka as ck
 
 from chaos.faults.fault import Fault, Scene
 from pipeline.clock import now_ms
-from pipeline.dev.oracle.events import Place
+from pipeline.dev.oracle.events import Coordinates
 from pipeline.dev.workload.people import DAY_MS, MINUTE_MS
 from pipeline.dev.workload.wire import plain_completion
 
@@ -37,7 +37,9 @@ class InputFault(Fault):
     def heal(self) -> None:
         """Nothing was broken."""
 
-    def produce(self, producer: ck.Producer, user: str, value: bytes, into: list[Place]) -> None:
+    def produce(
+        self, producer: ck.Producer, user: str, value: bytes, into: list[Coordinates]
+    ) -> None:
         """Produce a completion; its place is appended to `into` once it is in the log."""
 
         def delivered(error: ck.KafkaError | None, message: Any) -> None:
@@ -55,7 +57,7 @@ class InputFault(Fault):
         users = [f"{self.run_id}-{n}" for n in range(RECORDS)]
         return [(user, plain_completion(user, f"c-{user}", end)) for user in users]
 
-    def say(self, places: list[Place], verdict: str) -> bool:
+    def say(self, places: list[Coordinates], verdict: str) -> bool:
         """Whether the audit says this of all these places, of which there are some."""
         return bool(places) and all(self.scene.verdicts.get(one) == verdict for one in places)
 
@@ -67,8 +69,8 @@ class ProducerDuplicates(InputFault):
 
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene)
-        self.first: list[Place] = []
-        self.second: list[Place] = []
+        self.first: list[Coordinates] = []
+        self.second: list[Coordinates] = []
 
     def inject(self) -> None:
         producer = self.scene.ledger.new_producer()
@@ -89,8 +91,8 @@ class AbortedInputs(InputFault):
 
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene)
-        self.aborted: list[Place] = []
-        self.committed: list[Place] = []
+        self.aborted: list[Coordinates] = []
+        self.committed: list[Coordinates] = []
 
     def inject(self) -> None:
         producer = self.scene.ledger.new_producer(**{"transactional.id": self.run_id})
@@ -120,8 +122,8 @@ class LateAndDisordered(InputFault):
 
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene)
-        self.good: list[Place] = []
-        self.bad: list[Place] = []
+        self.good: list[Coordinates] = []
+        self.bad: list[Coordinates] = []
 
     def inject(self) -> None:
         producer = self.scene.ledger.new_producer()
@@ -146,7 +148,7 @@ class OversizeAndPoison(InputFault):
 
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene)
-        self.poison: list[Place] = []
+        self.poison: list[Coordinates] = []
 
     def inject(self) -> None:
         producer = self.scene.ledger.new_producer()

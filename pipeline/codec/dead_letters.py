@@ -59,12 +59,11 @@ def fit(letter: DeadLetter, record_bytes_max: int) -> DeadLetter:
     room = record_bytes_max - EXTRA_BYTES
     if 2 * (len(key) + names + contents + 16 * len(letter.headers)) + len(value) <= room:
         return letter
-    cause = letter.cause
     note = (
         f"The input is too large for a dead letter and only its beginning is here: the value has"
         f" {len(value)} bytes, SHA-256 {hashlib.sha256(value).hexdigest()}, the key {len(key)},"
         f" {len(letter.headers)} headers are left out; all of it is at"
-        f" {cause.topic}[{cause.partition}]@{cause.offset}. "
+        f" {letter.cause.coordinates}. "
     )
     return msgspec.structs.replace(
         letter,

@@ -31,6 +31,17 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     """What all public records share: they are immutable and compare by value."""
 
 
+class RecordCoordinates(Record, frozen=True, order=True, gc=False):
+    """Which record of the log: the topic's full name, the partition and the record's own offset."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}[{self.partition}]@{self.offset}"
+
+
 class Cause(Record, frozen=True, gc=False):
     """The input that an output was derived from.
 
@@ -45,6 +56,11 @@ class Cause(Record, frozen=True, gc=False):
     partition: int
     offset: int
     id: str = ""
+
+    @property
+    def coordinates(self) -> RecordCoordinates:
+        """The input's own."""
+        return RecordCoordinates(self.topic, self.partition, self.offset)
 
 
 class PracticeCompleted(Record, frozen=True, gc=False):
@@ -244,6 +260,11 @@ class OriginalCompletion(Record, frozen=True, gc=False):
     topic: str
     partition: int
     offset: int
+
+    @property
+    def coordinates(self) -> RecordCoordinates:
+        """The completion's own."""
+        return RecordCoordinates(self.topic, self.partition, self.offset)
 
 
 class ReconciliationAlert(Record, frozen=True, gc=False):

@@ -14,9 +14,9 @@ from pipeline.api.outcomes import status_lookup
 from pipeline.api.outcomes.index import Outcomes, Receipt
 from pipeline.api.outcomes.statuses import PARTS_MS_MAX
 from pipeline.codec.varint import zigzag
-from pipeline.core.records import Cause, PracticeCompleted
+from pipeline.core.records import Cause, PracticeCompleted, RecordCoordinates
 from pipeline.kafka.committed_log import UnreadableLogError
-from pipeline.ops.explain.records import Place, RawInput
+from pipeline.ops.explain.records import RawInput
 from pipeline.settings.api import ApiSettings
 from tests.api.scene import Answered, Scene
 from tests.api.test_outcomes import DAY_MS, NOW_MS, Clock, Read, audit, follow, letter, opened
@@ -35,14 +35,14 @@ class Inputs:
 
     there: dict[tuple[int, int], RawInput] = field(default_factory=dict)
     is_away: bool = False
-    asked: list[Place] = field(default_factory=list)
+    asked: list[RecordCoordinates] = field(default_factory=list)
 
     def put(
         self, offset: int, record: PracticeCompleted | None = None, at_ms: int = NOW_MS
     ) -> None:
         self.there[0, offset] = RawInput(at_ms, "JSON", record)
 
-    def read(self, places: Sequence[Place]) -> dict[Place, RawInput]:
+    def read(self, places: Sequence[RecordCoordinates]) -> dict[RecordCoordinates, RawInput]:
         self.asked += places
         if self.is_away:
             raise UnreadableLogError("the inputs cannot be read")

@@ -23,7 +23,7 @@ from pipeline.dev.demo.newer_schemas import newer_encoder, newer_schemas
 from pipeline.dev.demo.outputs import Outputs
 from pipeline.dev.demo.sending import Sent
 from pipeline.dev.oracle import Judgement, Logged, Reader, Rules, Verdict, judge, load_rules
-from pipeline.dev.oracle.events import Alert, Place
+from pipeline.dev.oracle.events import Alert, Coordinates
 from pipeline.dev.oracle.partition import home
 from pipeline.dev.oracle.reading import without_logical_types
 from pipeline.dev.oracle.users import key_id, unlock_id
@@ -97,7 +97,7 @@ def make(
     return generate(month, limits(), claimable(), wire(partitions))
 
 
-def log_of(records: list[InputRecord], partitions: int = PARTITIONS) -> dict[Place, Sent]:
+def log_of(records: list[InputRecord], partitions: int = PARTITIONS) -> dict[Coordinates, Sent]:
     """Return the log that the records make."""
     ends: dict[tuple[str, int], int] = {}
     log = {}
@@ -135,13 +135,13 @@ class FakeMessage:
 class Run:
     """A month with faultless outputs."""
 
-    sent: dict[Place, Sent]
+    sent: dict[Coordinates, Sent]
     judgement: Judgement
     outputs: Outputs
 
 
 @cache
-def _made(seed: int) -> tuple[dict[Place, Sent], Judgement]:
+def _made(seed: int) -> tuple[dict[Coordinates, Sent], Judgement]:
     sent = log_of(make(40, seed))
     log = [one.logged for one in sent.values()]
     return sent, judge(log, rules(), Reader(SCHEMAS), PARTITIONS)
@@ -170,7 +170,7 @@ def _pickled_outputs(seed: int) -> bytes:
     return pickle.dumps(outputs)
 
 
-def _alert(place: Place, verdict: Verdict, due: Alert) -> dict[str, Any]:
+def _alert(place: Coordinates, verdict: Verdict, due: Alert) -> dict[str, Any]:
     original = due.originals[0]
     return {
         "user_id": verdict.user_id,
@@ -184,14 +184,14 @@ def _alert(place: Place, verdict: Verdict, due: Alert) -> dict[str, Any]:
     }
 
 
-def cause(place: Place) -> dict[str, Any]:
+def cause(place: Coordinates) -> dict[str, Any]:
     """Return the record of a cause."""
     return {"topic": f"t.{place[0]}", "partition": place[1], "offset": place[2]}
 
 
-def _audit(sent: dict[Place, Sent], judgement: Judgement, outputs: Outputs) -> None:
+def _audit(sent: dict[Coordinates, Sent], judgement: Judgement, outputs: Outputs) -> None:
     heads: dict[int, tuple[int, bytes]] = {}
-    unlocks: dict[Place, list[str]] = {}
+    unlocks: dict[Coordinates, list[str]] = {}
     for user_id, user in judgement.users.items():
         for unlock in user.unlocks.values():
             told = unlock_id(user_id, unlock.lap, unlock.slug)

@@ -30,7 +30,7 @@ from pipeline.dev.oracle import (
     judge_read,
     load_rules,
 )
-from pipeline.dev.oracle.events import Place
+from pipeline.dev.oracle.events import Coordinates
 from pipeline.ops.skips import Skip, SkipTopic
 from tests.integration.ledger import ROOT, Ledger
 from tests.integration.records_cast import ACTS, PARTITIONS, POISON, Cast, Sent, cast
@@ -78,17 +78,17 @@ class Scene:
     ledger: Ledger
     policy_text: str
     rules: Rules
-    steps: dict[Place, Step]
+    steps: dict[Coordinates, Step]
     outputs: dict[str, list[Output]]
 
-    def place(self, cause: dict[str, Any]) -> Place:
+    def place(self, cause: dict[str, Any]) -> Coordinates:
         """Where the input of a cause lies."""
         topic = cause["topic"].removeprefix(self.ledger.prefix)
         return topic, cause["partition"], cause["offset"]
 
-    def caused(self, name: str) -> dict[Place, list[Output]]:
+    def caused(self, name: str) -> dict[Coordinates, list[Output]]:
         """The records of an output topic, by their input."""
-        found: defaultdict[Place, list[Output]] = defaultdict(list)
+        found: defaultdict[Coordinates, list[Output]] = defaultdict(list)
         for output in self.outputs[name]:
             found[self.place(output.value["cause"])].append(output)
         return found
@@ -140,8 +140,8 @@ def _schema_id(ledger: Ledger, name: str) -> int:
     return found
 
 
-def _send(ledger: Ledger, played: Cast, act: int) -> dict[Place, Sent]:
-    found: dict[Place, Sent] = {}
+def _send(ledger: Ledger, played: Cast, act: int) -> dict[Coordinates, Sent]:
+    found: dict[Coordinates, Sent] = {}
 
     def lies(one: Sent) -> Callable[[Any, Any], None]:
         def delivered(error: Any, message: Any) -> None:
@@ -165,15 +165,15 @@ def _send(ledger: Ledger, played: Cast, act: int) -> dict[Place, Sent]:
     return found
 
 
-def _put_aside(ledger: Ledger, places: list[Place]) -> None:
+def _put_aside(ledger: Ledger, places: list[Coordinates]) -> None:
     topic = SkipTopic({"bootstrap.servers": ledger.bootstrap}, ledger.prefix, ledger.group)
     for name, partition, offset in places:
         topic.add(Skip(ledger.topic(name), partition, offset, *SKIPPED, asked_at=0))
 
 
 def _followed(
-    ledger: Ledger, rules: Rules, order: list[Place], sent: dict[Place, Sent]
-) -> Iterator[tuple[Place, Step]]:
+    ledger: Ledger, rules: Rules, order: list[Coordinates], sent: dict[Coordinates, Sent]
+) -> Iterator[tuple[Coordinates, Step]]:
     """Each input in the audit's order, with its user before and after."""
     logged = {one.place: one for one in logged_inputs(ledger)}
     assert logged.keys() == sent.keys()

@@ -11,7 +11,7 @@ from importlib.metadata import version
 from typing import Any, Final, TypeAlias
 
 from pipeline.dev.oracle import Completion, SupportCommand, UserModel
-from pipeline.dev.oracle.events import Against, Alert, Place
+from pipeline.dev.oracle.events import Against, Alert, Coordinates
 from tests.integration.records_meaning import (
     Told,
     digest_of,
@@ -182,7 +182,7 @@ def _original(told: Told) -> Against:
     """The original that the alert names, when it may; else the one that it should."""
     named = told.value["original"]
     topic = named["topic"].removeprefix(told.scene.ledger.prefix)
-    place: Place = (topic, named["partition"], named["offset"])
+    place: Coordinates = (topic, named["partition"], named["offset"])
     options = _alert(told).originals
     return next((one for one in options if one.place == place), options[0])
 

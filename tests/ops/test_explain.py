@@ -18,12 +18,12 @@ from pipeline.cli import main
 from pipeline.codec.registry import SchemaResolver
 from pipeline.codec.schemas import load_schemas
 from pipeline.core.policy import load_policy
+from pipeline.core.records import RecordCoordinates
 from pipeline.dev.local.stack import LocalStack
 from pipeline.kafka.committed_log import UnreadableLogError
 from pipeline.ops.assets.catalogue import open_store, publish
 from pipeline.ops.explain.explanation import explain
 from pipeline.ops.explain.log import InputReader, LogEvidence
-from pipeline.ops.explain.records import Place
 from tests.integration.ledger import ROOT, Ledger, iso
 
 NOON = datetime.now(UTC).replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)
@@ -208,12 +208,12 @@ def test_nothing_found_says_where_it_looked(told: Ledger) -> None:
 def test_an_input_that_is_gone_is_not_an_input_that_nobody_tells_of(told: Ledger) -> None:
     codecs = load_schemas(ROOT / "schemas"), SchemaResolver(told.registry).writer_schema
     topic = f"{told.prefix}completions"
-    gone = [Place(topic, 0, 10**9), Place(topic, 1, 10**9)]
+    gone = [RecordCoordinates(topic, 0, 10**9), RecordCoordinates(topic, 1, 10**9)]
     assert InputReader({"bootstrap.servers": told.bootstrap}, *codecs).read(gone) == {}
     away = InputReader({"bootstrap.servers": "127.0.0.1:1"}, *codecs)
     began_s = time.monotonic()
     with pytest.raises(UnreadableLogError, match="did not answer"):
-        away.read([Place(topic, 0, offset * 1_000) for offset in range(10)])
+        away.read([RecordCoordinates(topic, 0, offset * 1_000) for offset in range(10)])
     assert time.monotonic() - began_s < 30  # not five seconds for each
 
 

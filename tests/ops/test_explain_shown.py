@@ -8,7 +8,8 @@ import pytest
 from rich.console import Console
 
 from pipeline.cli.explain import render
-from pipeline.ops.explain.records import DayAnswer, Explanation, Place, Standing, Story
+from pipeline.core.records import RecordCoordinates
+from pipeline.ops.explain.records import DayAnswer, Explanation, Standing, Story
 
 DAY = date(2026, 11, 20)
 POLICY = "the day starts at 04:00"
@@ -16,7 +17,7 @@ POLICY = "the day starts at 04:00"
 
 def _story(version: str) -> Story:
     return Story(
-        place=Place("completions", 0, 7),
+        place=RecordCoordinates("completions", 0, 7),
         id="c-1",
         role="about",
         append_time=0,
@@ -36,7 +37,7 @@ def _story(version: str) -> Story:
 
 def _standing(streak_days: int) -> Standing:
     return Standing(
-        place=Place("progress", 0, 1),
+        place=RecordCoordinates("progress", 0, 1),
         revision=1,
         generation="g1",
         updated_at=0,

@@ -14,9 +14,15 @@ from pipeline.api.dependencies import Dependencies
 from pipeline.api.outcomes.index import PAGE_MAX
 from pipeline.api.outcomes.rows import TOPICS
 from pipeline.codec.partitioner import partition_of
-from pipeline.core.records import AuditEntry, DeadLetter, PortalUnlocked, ReconciliationAlert
+from pipeline.core.records import (
+    AuditEntry,
+    DeadLetter,
+    PortalUnlocked,
+    ReconciliationAlert,
+    RecordCoordinates,
+)
 from pipeline.ops.explain.explanation import explain
-from pipeline.ops.explain.records import Explanation, Findings, Looked, Place, RawInput
+from pipeline.ops.explain.records import Explanation, Findings, Looked, RawInput
 
 ENTRIES_MAX: Final = 5_000
 """Max entries of a user that an explanation reads."""
@@ -41,7 +47,7 @@ class IndexEvidence:
             entries, before = deps.outcomes.of_user(user_id, before=before, limit=PAGE_MAX)
             read += len(entries)
             for entry in entries:
-                place = Place(f"{prefix}{entry.topic}", entry.partition, entry.offset)
+                place = RecordCoordinates(f"{prefix}{entry.topic}", entry.partition, entry.offset)
                 record = entry.record
                 if isinstance(record, AuditEntry):
                     found.audit.append((place, record))
@@ -55,12 +61,12 @@ class IndexEvidence:
                 break
         held = deps.source.store.get(user_id)
         if held is not None:
-            place = Place(deps.settings.topic("progress"), held.partition, held.offset)
+            place = RecordCoordinates(deps.settings.topic("progress"), held.partition, held.offset)
             found.progress = (place, deps.source.decode(held.value))
         found.looked = self._looked(bool(before))
         return found
 
-    def inputs(self, places: Sequence[Place]) -> Mapping[Place, RawInput]:
+    def inputs(self, places: Sequence[RecordCoordinates]) -> Mapping[RecordCoordinates, RawInput]:
         """Read inputs by their places."""
         return self._deps.inputs.read(places)
 

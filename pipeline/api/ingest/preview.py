@@ -44,7 +44,6 @@ from pipeline.core.records import (
 )
 from pipeline.kafka.committed_log import UnreadableLogError
 from pipeline.ops.explain.log import InputReader
-from pipeline.ops.explain.records import place_of
 from pipeline.ops.validate.state import state_of
 from pipeline.ops.validate.verdicts import Entry as Input
 from pipeline.ops.validate.verdicts import Said, Validator
@@ -176,11 +175,11 @@ class Preview:
     def _remember(self, validator: Validator, counted: Sequence[Cause]) -> None:
         """Put the inputs that counted into the window, in the order of each user."""
         try:
-            there = self._inputs.read([place_of(cause) for cause in counted])
+            there = self._inputs.read([cause.coordinates for cause in counted])
         except (UnreadableLogError, RegistryUnavailableError) as error:
             raise _not_known(f"what counted before cannot be read: {error}") from error
         for cause in counted:
-            sent = there.get(place_of(cause))
+            sent = there.get(cause.coordinates)
             if sent is not None and isinstance(sent.record, PracticeCompleted):
                 validator.remember(sent.record, cause, sent.append_time)
 

@@ -27,10 +27,10 @@ from pipeline.api.outcomes.rows import Entry
 from pipeline.api.outcomes.statuses import PARTS_MS_MAX, CompletionStatus, Position, status_of
 from pipeline.clock import rfc3339
 from pipeline.codec.errors import RegistryUnavailableError
-from pipeline.core.records import AuditEntry, DeadLetter, PracticeCompleted
+from pipeline.core.records import AuditEntry, DeadLetter, PracticeCompleted, RecordCoordinates
 from pipeline.kafka.committed_log import UnreadableLogError
 from pipeline.ops.explain.log import InputReader
-from pipeline.ops.explain.records import Place, RawInput
+from pipeline.ops.explain.records import RawInput
 
 AT_ONCE: Final = 2
 """Max look-ups that read the log at the same time."""
@@ -169,7 +169,7 @@ class StatusLookup:
 
     async def _read(self, partition: int, offset: int) -> RawInput | ProblemError | None:
         """Read the input; None without one, the problem where the log cannot be read."""
-        place = Place(self._topic, partition, offset)
+        place = RecordCoordinates(self._topic, partition, offset)
         cannot = self._problem(
             503,
             ("not-readable", "The log cannot be read"),

@@ -13,11 +13,11 @@ from typing import Any
 from pipeline.dev.demo.expected import days
 from pipeline.dev.demo.places import place_of
 from pipeline.dev.oracle import Verdict
-from pipeline.dev.oracle.events import Alert, Place
+from pipeline.dev.oracle.events import Alert, Coordinates
 
 
 def alert_differences(
-    told: Iterable[dict[str, Any]], verdicts: dict[Place, Verdict], kinds: dict[str, str]
+    told: Iterable[dict[str, Any]], verdicts: dict[Coordinates, Verdict], kinds: dict[str, str]
 ) -> Iterator[tuple[str, str]]:
     """Compare alerts with those that are due.
 
@@ -33,7 +33,7 @@ def alert_differences(
         for place, verdict in verdicts.items()
         for alert in verdict.alerts
     }
-    seen: Counter[tuple[Place, str]] = Counter()
+    seen: Counter[tuple[Coordinates, str]] = Counter()
     for record in told:
         key = (place_of(record["cause"], kinds), record["verdict"])
         seen[key] += 1

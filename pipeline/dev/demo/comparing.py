@@ -27,7 +27,7 @@ from pipeline.dev.demo.outputs import Outputs, Seen, where
 from pipeline.dev.demo.places import place_of
 from pipeline.dev.demo.sending import Sent
 from pipeline.dev.oracle import Judgement, Rules, Unlock, UserModel
-from pipeline.dev.oracle.events import Place
+from pipeline.dev.oracle.events import Coordinates
 from pipeline.dev.oracle.users import unlock_id
 
 KINDS: Final = (
@@ -67,7 +67,7 @@ class Differences(msgspec.Struct):
 
 
 def compare(
-    outputs: Outputs, sent: dict[Place, Sent], judgement: Judgement, rules: Rules
+    outputs: Outputs, sent: dict[Coordinates, Sent], judgement: Judgement, rules: Rules
 ) -> Differences:
     """Compare everything.
 
@@ -98,9 +98,9 @@ def compare_early_reads(seen: Seen, outputs: Outputs, found: Differences) -> Non
 
 
 def _compare_audit(
-    outputs: Outputs, sent: dict[Place, Sent], judgement: Judgement, found: Differences
+    outputs: Outputs, sent: dict[Coordinates, Sent], judgement: Judgement, found: Differences
 ) -> None:
-    entries: defaultdict[Place, list[dict[str, Any]]] = defaultdict(list)
+    entries: defaultdict[Coordinates, list[dict[str, Any]]] = defaultdict(list)
     for _, entry in outputs.audit:
         entries[place_of(entry["cause"], outputs.kinds)].append(entry)
     for place in entries.keys() - sent.keys():
@@ -159,9 +159,9 @@ def _genesis(generation: str, partition: int) -> bytes:
 
 
 def _compare_dead_letters(
-    outputs: Outputs, sent: dict[Place, Sent], judgement: Judgement, found: Differences
+    outputs: Outputs, sent: dict[Coordinates, Sent], judgement: Judgement, found: Differences
 ) -> None:
-    letters: dict[Place, dict[str, Any]] = {}
+    letters: dict[Coordinates, dict[str, Any]] = {}
     for letter in outputs.dead_letters:
         place = place_of(letter["cause"], outputs.kinds)
         verdict = judgement.verdicts.get(place)
@@ -214,7 +214,7 @@ def _compare_portals(outputs: Outputs, judgement: Judgement, found: Differences)
         names = [name for name in ought if told_of[name] != ought[name]]
         if names:
             found.note("portals_wrong", f"{key} says {names[0]} {told_of[names[0]]}")
-    by_place: defaultdict[Place, list[str]] = defaultdict(list)
+    by_place: defaultdict[Coordinates, list[str]] = defaultdict(list)
     for user_id, user in judgement.users.items():
         for one in user.unlocks.values():
             by_place[one.place].append(unlock_id(user_id, one.lap, one.slug))
@@ -282,7 +282,7 @@ def _wrong_with(
 
 def _compare_geometry(outputs: Outputs, judgement: Judgement, found: Differences) -> None:
     """Check that each completed figure was told once, and that the last frame is the present."""
-    told: Counter[tuple[Place, int]] = Counter()
+    told: Counter[tuple[Coordinates, int]] = Counter()
     last: dict[str, int] = {}
     for record in outputs.geometry:
         told[place_of(record["cause"], outputs.kinds), record["frame"]] += 1

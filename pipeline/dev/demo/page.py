@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 
+from pipeline.core.enumerations import COUNTED
 from pipeline.core.geometry.catalogue import object_key
 from pipeline.dev.demo.errors import DemoError
 from pipeline.dev.demo.expected import spelled
@@ -106,7 +107,7 @@ def _spelled_days(days: int) -> str:
 
 
 def _head(outputs: Outputs, people: int, days: int) -> str:
-    counted = sum(entry["verdict"] in ("accepted", "overlap") for _, entry in outputs.audit)
+    counted = sum(entry["verdict"] in COUNTED for _, entry in outputs.audit)
     return (
         f"<header><h1>{_spelled_days(days)} of practice</h1>"
         f'<p class="lead">{people:,} people sat down {counted:,} times. This is what their streaks '

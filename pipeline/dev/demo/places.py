@@ -6,13 +6,13 @@ Does not own: the outputs (outputs.py).
 
 from typing import Any, cast
 
-from pipeline.dev.oracle.events import Place
+from pipeline.dev.oracle.events import Coordinates
 
 
-def place_of(cause: dict[str, Any], kinds: dict[str, str]) -> Place:
+def place_of(cause: dict[str, Any], kinds: dict[str, str]) -> Coordinates:
     """Return the place of the input that an output names as its cause or original.
 
     Args:
         kinds: short names of the input topics, by full name.
     """
-    return cast(Place, (kinds.get(cause["topic"], "?"), cause["partition"], cause["offset"]))
+    return cast(Coordinates, (kinds.get(cause["topic"], "?"), cause["partition"], cause["offset"]))

@@ -25,7 +25,7 @@ from pipeline.dev.demo.watching import Killing, View, watch
 from pipeline.dev.demo.worker_process import WorkerProcess
 from pipeline.dev.local.stack import LocalStack
 from pipeline.dev.oracle import Judgement, Reader, Rules, judge, load_rules
-from pipeline.dev.oracle.events import Place
+from pipeline.dev.oracle.events import Coordinates
 from pipeline.dev.workload.commands import Claimable
 from pipeline.dev.workload.ground_truth import InputRecord, tally
 from pipeline.dev.workload.month import Month, generate
@@ -126,7 +126,7 @@ def _month(options: Options, stage: Stage, rules: Rules) -> list[InputRecord]:
 
 def _read_and_judge(
     records: list[InputRecord], stage: Stage, rules: Rules, seen: Seen, say: Say
-) -> tuple[dict[Place, Sent], Outputs, Judgement]:
+) -> tuple[dict[Coordinates, Sent], Outputs, Judgement]:
     servers = (stage.settings.bootstrap_servers, stage.settings.registry_url)
     with PlainReader(*servers, stage.outputs.values()) as reader:
         outputs = read_outputs(stage, reader, seen)

@@ -17,7 +17,7 @@ from pipeline.dev.demo.errors import DemoError
 from pipeline.dev.demo.plain_reader import PlainReader
 from pipeline.dev.demo.stage import INPUTS, Stage
 from pipeline.dev.oracle import Logged
-from pipeline.dev.oracle.events import Place
+from pipeline.dev.oracle.events import Coordinates
 from pipeline.dev.workload.ground_truth import InputRecord
 from pipeline.kafka.committed_log import LOG_LEVEL
 
@@ -86,7 +86,7 @@ def send(records: Sequence[InputRecord], stage: Stage) -> None:
 
 def read_back(
     records: Iterable[InputRecord], stage: Stage, reader: PlainReader
-) -> dict[Place, Sent]:
+) -> dict[Coordinates, Sent]:
     """Read the input topics, and match each record with what was sent.
 
     Args:
@@ -108,7 +108,7 @@ def read_back(
     found: defaultdict[tuple[str, int], list[Message]] = defaultdict(list)
     for message in reader.rest(FLUSH_TIMEOUT_S):
         found[kinds[str(message.topic())], int(message.partition() or 0)].append(message)
-    matched: dict[Place, Sent] = {}
+    matched: dict[Coordinates, Sent] = {}
     for kind in kinds.values():
         for partition in range(stage.partitions):
             pairs = zip_longest(found[kind, partition], lists[kind, partition])

@@ -7,7 +7,7 @@ Invariant: a completion is compared with completions that count, never with reje
 """
 
 from pipeline.dev.oracle.dates import local_date
-from pipeline.dev.oracle.events import Against, Alert, Completion, Place, Word
+from pipeline.dev.oracle.events import Against, Alert, Completion, Coordinates, Word
 from pipeline.dev.oracle.rules import Policy
 from pipeline.dev.oracle.texts import is_id, is_practice
 from pipeline.dev.oracle.users import Counted
@@ -17,7 +17,7 @@ SEVERITIES = {"exact": "info", "twin": "notice", "collision": "error", "overlap"
 
 
 def examine(
-    completion: Completion, place: Place, append_time_ms: int, policy: Policy
+    completion: Completion, place: Coordinates, append_time_ms: int, policy: Policy
 ) -> Counted | str:
     """Return the completion, its clock put right and its date decided, or what is wrong with it."""
     wrong = _wrong_text(completion)

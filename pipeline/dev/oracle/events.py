@@ -15,7 +15,7 @@ from pipeline.dev.oracle.texts import is_blank
 
 Kind = Literal["completions", "commands"]
 
-Place = tuple[str, int, int]
+Coordinates = tuple[str, int, int]
 """(kind of topic, partition, offset) of an input."""
 
 Word = Literal[
@@ -40,7 +40,7 @@ class Logged:
     value: bytes | None
 
     @property
-    def place(self) -> Place:
+    def place(self) -> Coordinates:
         """Where it lies."""
         return (self.kind, self.partition, self.offset)
 
@@ -114,7 +114,7 @@ class Against:
         severity: info, notice or error.
     """
 
-    place: Place
+    place: Coordinates
     local_date: date
     differing: frozenset[str]
     severity: str
@@ -161,7 +161,7 @@ class Verdict:
     revision: int = 0
 
     @property
-    def originals(self) -> tuple[Place, ...]:
+    def originals(self) -> tuple[Coordinates, ...]:
         """Places of the accepted completions that it repeats or crosses."""
         return tuple(
             one.place

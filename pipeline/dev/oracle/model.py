@@ -12,7 +12,14 @@ from datetime import timedelta
 
 from pipeline.dev.oracle.dates import EPOCH, ONE_DAY
 from pipeline.dev.oracle.duplicates import compare, examine
-from pipeline.dev.oracle.events import Completion, Logged, Place, SupportCommand, Verdict, Word
+from pipeline.dev.oracle.events import (
+    Completion,
+    Coordinates,
+    Logged,
+    SupportCommand,
+    Verdict,
+    Word,
+)
 from pipeline.dev.oracle.partition import home
 from pipeline.dev.oracle.reading import Reader, UnreadableError
 from pipeline.dev.oracle.rules import Policy, Rules
@@ -30,7 +37,7 @@ class Judgement:
         users: everyone of whom anything counted, by user id.
     """
 
-    verdicts: dict[Place, Verdict] = field(default_factory=dict)
+    verdicts: dict[Coordinates, Verdict] = field(default_factory=dict)
     users: dict[str, UserModel] = field(default_factory=dict)
 
 
@@ -56,7 +63,7 @@ def judge(log: Iterable[Logged], rules: Rules, reader: Reader, partition_count: 
 def judge_read(
     judgement: Judgement,
     event: Completion | SupportCommand,
-    place: Place,
+    place: Coordinates,
     append_time_ms: int,
     rules: Rules,
 ) -> Verdict:
@@ -94,7 +101,7 @@ def _event_in(
 
 
 def _judge_completion(
-    user: UserModel, completion: Completion, place: Place, append_time_ms: int, policy: Policy
+    user: UserModel, completion: Completion, place: Coordinates, append_time_ms: int, policy: Policy
 ) -> Verdict:
     examined = examine(completion, place, append_time_ms, policy)
     if isinstance(examined, str):

@@ -13,7 +13,7 @@ from datetime import date
 from uuid import UUID, uuid5
 
 from pipeline.dev.oracle.dates import ONE_DAY, Ending, bridged_beside, local_date, stretches
-from pipeline.dev.oracle.events import Place, SupportCommand
+from pipeline.dev.oracle.events import Coordinates, SupportCommand
 from pipeline.dev.oracle.rules import Policy
 from pipeline.dev.oracle.zones import LAST_ON_EARTH, named
 
@@ -33,7 +33,7 @@ class Counted:
         tz: the zone's canonical name. assumed: it is but an offset.
     """
 
-    place: Place
+    place: Coordinates
     completion_id: str
     session_id: str
     content: tuple[str, str, int, int, str]
@@ -83,7 +83,7 @@ class Unlock:
     keys_pending: int
     reached_on: date
     unlocked_at_ms: int
-    place: Place
+    place: Coordinates
     shown: Progress
     tz: str
 
@@ -97,7 +97,7 @@ class UserModel:
     commands: list[SupportCommand] = field(default_factory=list)
     unlocks: dict[PortalId, Unlock] = field(default_factory=dict)
     bridges: set[date] = field(default_factory=set)
-    last_change: Place | None = None
+    last_change: Coordinates | None = None
     last_change_ms: int = 0
 
     @property
@@ -185,7 +185,7 @@ class UserModel:
         """The zone as it is shown; UTC while nothing said one."""
         return self.zone or "UTC"
 
-    def settle(self, policy: Policy, append_time_ms: int, place: Place) -> None:
+    def settle(self, policy: Policy, append_time_ms: int, place: Coordinates) -> None:
         """Unlock what the longest stretch has reached by now."""
         self.last_change, self.last_change_ms = place, append_time_ms
         runs = stretches(self.covered)

@@ -29,6 +29,7 @@ from pipeline.core.records import (
     PracticeCompleted,
     ProgressUpdated,
     ReconciliationAlert,
+    RecordCoordinates,
 )
 from pipeline.core.rulebook import PolicyBook
 from pipeline.core.zones import zone_of
@@ -37,13 +38,11 @@ from pipeline.ops.explain.records import (
     Evidence,
     Explanation,
     Findings,
-    Place,
     RawInput,
     Repeated,
     Standing,
     Story,
     Told,
-    place_of,
 )
 from pipeline.ops.explain.words import fields_of, policy_text, reason_of, why_of_day
 
@@ -58,14 +57,14 @@ _EPOCH: Final = date(1970, 1, 1).toordinal()
 class Case(msgspec.Struct):
     """Everything published about one input."""
 
-    place: Place
-    audit: tuple[Place, AuditEntry] | None = None
-    alerts: list[tuple[Place, ReconciliationAlert]] = []
-    letter: tuple[Place, DeadLetter] | None = None
-    portals: list[tuple[Place, PortalUnlocked]] = []
+    place: RecordCoordinates
+    audit: tuple[RecordCoordinates, AuditEntry] | None = None
+    alerts: list[tuple[RecordCoordinates, ReconciliationAlert]] = []
+    letter: tuple[RecordCoordinates, DeadLetter] | None = None
+    portals: list[tuple[RecordCoordinates, PortalUnlocked]] = []
 
     @property
-    def alert(self) -> tuple[Place, ReconciliationAlert] | None:
+    def alert(self) -> tuple[RecordCoordinates, ReconciliationAlert] | None:
         """The one that names another completion, of which there is one at most."""
         return next((one for one in self.alerts if one[1].verdict != "assumed_zone"), None)
 
@@ -102,7 +101,7 @@ def explain(
     """
     found = evidence.findings(user_id)
     cases = cases_of(found)
-    raw: dict[Place, RawInput] = {}
+    raw: dict[RecordCoordinates, RawInput] = {}
     if day is None:
         chosen = [(case, "about") for case in cases[-LATEST:]]
         left_out = len(cases) - len(chosen)
@@ -128,19 +127,19 @@ def explain(
 
 def cases_of(found: Findings) -> list[Case]:
     """What was published, by input, in the order of append."""
-    cases: dict[Place, Case] = {}
+    cases: dict[RecordCoordinates, Case] = {}
 
-    def case(place: Place) -> Case:
+    def case(place: RecordCoordinates) -> Case:
         return cases.setdefault(place, Case(place))
 
     for at, entry in found.audit:
-        case(place_of(entry.cause)).audit = (at, entry)
+        case(entry.cause.coordinates).audit = (at, entry)
     for at, alert in found.alerts:
-        case(place_of(alert.cause)).alerts.append((at, alert))
+        case(alert.cause.coordinates).alerts.append((at, alert))
     for at, letter in found.letters:
-        case(place_of(letter.cause)).letter = (at, letter)
+        case(letter.cause.coordinates).letter = (at, letter)
     for at, portal in found.portals:
-        case(place_of(portal.cause)).portals.append((at, portal))
+        case(portal.cause.coordinates).portals.append((at, portal))
     return sorted(cases.values(), key=lambda one: (one.append_time, one.place))
 
 
@@ -150,14 +149,14 @@ def _about(
     cases: Sequence[Case],
     day: LocalDate,
     policies: PolicyBook,
-) -> tuple[list[tuple[Case, str]], int, dict[Place, RawInput]]:
+) -> tuple[list[tuple[Case, str]], int, dict[RecordCoordinates, RawInput]]:
     """The inputs of a date in order, how many more there are, and what was fetched to tell."""
     wanted = {case.place for case in cases if case.local_date == day}
     requests = {case.audit[1].cause.id for case in cases if case.place in wanted and case.audit}
     for case in cases:
         if case.alert is not None and case.local_date is None:
             alert = case.alert[1]
-            original = Place(*msgspec.structs.astuple(alert.original)[1:])
+            original = alert.original.coordinates
             if original in wanted or alert.local_date == day:
                 wanted.add(case.place)
     late_days = policies.late_ms_max // DAY_MS + 3
@@ -174,7 +173,7 @@ def _about(
     for case in looked_at:
         if _claims(raw.get(case.place), case, day, requests, policies):
             wanted.add(case.place)
-    beside: set[Place] = set()
+    beside: set[RecordCoordinates] = set()
     if found.progress is not None and _kind(found.progress[1], day) is DayKind.BRIDGED:
         beside = {case.place for case in cases if case.local_date in (day - 1, day + 1)}
     chosen = [
@@ -209,8 +208,8 @@ def _claims(
 def _story(
     case: Case,
     role: str,
-    raw: Mapping[Place, RawInput],
-    by_place: Mapping[Place, Case],
+    raw: Mapping[RecordCoordinates, RawInput],
+    by_place: Mapping[RecordCoordinates, Case],
     policies: PolicyBook,
 ) -> Story:
     sent = raw.get(case.place)
@@ -257,13 +256,13 @@ def _id_of(case: Case) -> str:
     )
 
 
-def _action(place: Place) -> str:
+def _action(place: RecordCoordinates) -> str:
     return "command" if place.topic.endswith("commands") else "completion"
 
 
-def _repeated(alert: ReconciliationAlert, by_place: Mapping[Place, Case]) -> Repeated:
+def _repeated(alert: ReconciliationAlert, by_place: Mapping[RecordCoordinates, Case]) -> Repeated:
     original = alert.original
-    place = Place(original.topic, original.partition, original.offset)
+    place = original.coordinates
     case = by_place.get(place)
     counted = alert.original_local_date
     if counted is None and case is not None:

@@ -28,11 +28,12 @@ from pipeline.core.records import (
     PortalUnlocked,
     ProgressUpdated,
     ReconciliationAlert,
+    RecordCoordinates,
 )
 from pipeline.kafka.committed_log import LOG_LEVEL
 from pipeline.kafka.errors import UnreadableLogError
 from pipeline.kafka.reader import Reader, record_offset, record_partition
-from pipeline.ops.explain.records import Findings, Looked, Place, RawInput
+from pipeline.ops.explain.records import Findings, Looked, RawInput
 
 OUTPUTS: Final[Mapping[str, type[Any]]] = {
     "audit": AuditEntry,
@@ -88,7 +89,7 @@ class InputReader:
         self._client = client
         self._decoder = InputDecoder(schemas, writer_schema)
 
-    def read(self, places: Sequence[Place]) -> dict[Place, RawInput]:
+    def read(self, places: Sequence[RecordCoordinates]) -> dict[RecordCoordinates, RawInput]:
         """Those that the topics still have.
 
         Raises:
@@ -100,7 +101,7 @@ class InputReader:
         with reader_of(self._client) as reader:
             return {place: self._raw(place, record) for place, record in _each(reader, places)}
 
-    def _raw(self, place: Place, message: Message) -> RawInput:
+    def _raw(self, place: RecordCoordinates, message: Message) -> RawInput:
         value = message.value()
         content = value if isinstance(value, bytes) else None
         append_time = message.timestamp()[1]
@@ -166,7 +167,7 @@ class LogEvidence:
         places = [(name, home) for name in OUTPUTS]
         places += [("deadletters", n) for n in range(self.partitions) if n != home]
         found = Findings()
-        unnamed: list[tuple[Place, AuditEntry]] = []
+        unnamed: list[tuple[RecordCoordinates, AuditEntry]] = []
         with reader_of(self._client) as reader:
             looked = self._stretches(reader, places)
             key = user_id.encode()
@@ -177,7 +178,7 @@ class LogEvidence:
         found.looked = looked
         return found
 
-    def inputs(self, places: Sequence[Place]) -> Mapping[Place, RawInput]:
+    def inputs(self, places: Sequence[RecordCoordinates]) -> Mapping[RecordCoordinates, RawInput]:
         """Inputs by their places."""
         if places:
             self._say("reading the inputs that these name", None, None)
@@ -246,7 +247,7 @@ class LogEvidence:
         message: Message,
         key: bytes,
         found: Findings,
-        unnamed: list[tuple[Place, AuditEntry]],
+        unnamed: list[tuple[RecordCoordinates, AuditEntry]],
     ) -> None:
         name = str(message.topic()).removeprefix(self._prefix)
         own = message.key()
@@ -255,7 +256,7 @@ class LogEvidence:
             if own == key and name == "progress":
                 found.progress = None  # erased
             return
-        place = Place(
+        place = RecordCoordinates(
             str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
         )
         try:
@@ -290,7 +291,9 @@ def reader_of(client: Mapping[str, Any]) -> Reader:
     )
 
 
-def _each(reader: Reader, places: Sequence[Place]) -> Iterator[tuple[Place, Message]]:
+def _each(
+    reader: Reader, places: Sequence[RecordCoordinates]
+) -> Iterator[tuple[RecordCoordinates, Message]]:
     """Records by their places, in the order of the log."""
     at: tuple[str, int, int] | None = None
     deadline_s = time.monotonic() + _CONNECT_S + _INPUT_S * len(places)
@@ -304,7 +307,7 @@ def _each(reader: Reader, places: Sequence[Place]) -> Iterator[tuple[Place, Mess
             yield place, message
 
 
-def _until(reader: Reader, place: Place, deadline_s: float) -> Message | None:
+def _until(reader: Reader, place: RecordCoordinates, deadline_s: float) -> Message | None:
     """The record of a place, reading on to it; None where there is none.
 
     Raises:

@@ -15,7 +15,6 @@ import msgspec
 from pipeline.core.enumerations import PublishedVerdict
 from pipeline.core.records import (
     AuditEntry,
-    Cause,
     Command,
     DeadLetter,
     Instant,
@@ -23,25 +22,10 @@ from pipeline.core.records import (
     PracticeCompleted,
     ProgressUpdated,
     ReconciliationAlert,
+    RecordCoordinates,
 )
 
 Input = PracticeCompleted | Command
-
-
-class Place(msgspec.Struct, frozen=True, order=True):
-    """Where a record is in the log. `topic` is the full name."""
-
-    topic: str
-    partition: int
-    offset: int
-
-    def __str__(self) -> str:
-        return f"{self.topic}[{self.partition}]@{self.offset}"
-
-
-def place_of(cause: Cause) -> Place:
-    """The place of an input."""
-    return Place(cause.topic, cause.partition, cause.offset)
 
 
 class Looked(msgspec.Struct, frozen=True):
@@ -83,15 +67,15 @@ class Findings(msgspec.Struct):
         looked: where this comes from.
     """
 
-    audit: list[tuple[Place, AuditEntry]] = []
-    alerts: list[tuple[Place, ReconciliationAlert]] = []
-    letters: list[tuple[Place, DeadLetter]] = []
-    portals: list[tuple[Place, PortalUnlocked]] = []
-    progress: tuple[Place, ProgressUpdated] | None = None
+    audit: list[tuple[RecordCoordinates, AuditEntry]] = []
+    alerts: list[tuple[RecordCoordinates, ReconciliationAlert]] = []
+    letters: list[tuple[RecordCoordinates, DeadLetter]] = []
+    portals: list[tuple[RecordCoordinates, PortalUnlocked]] = []
+    progress: tuple[RecordCoordinates, ProgressUpdated] | None = None
     looked: list[Looked] = []
 
 
-ReadInputs = Callable[[Sequence[Place]], Mapping[Place, RawInput]]
+ReadInputs = Callable[[Sequence[RecordCoordinates]], Mapping[RecordCoordinates, RawInput]]
 """Inputs by their places; those that the topics no longer have are left out."""
 
 
@@ -102,7 +86,7 @@ class Evidence(Protocol):
         """Everything published about a user."""
         ...
 
-    def inputs(self, places: Sequence[Place]) -> Mapping[Place, RawInput]:
+    def inputs(self, places: Sequence[RecordCoordinates]) -> Mapping[RecordCoordinates, RawInput]:
         """As ReadInputs."""
         ...
 
@@ -112,7 +96,7 @@ class Told(msgspec.Struct, frozen=True):
 
     kind: str
     text: str
-    place: Place
+    place: RecordCoordinates
 
 
 class Repeated(msgspec.Struct, frozen=True):
@@ -123,7 +107,7 @@ class Repeated(msgspec.Struct, frozen=True):
     """
 
     completion_id: str
-    place: Place
+    place: RecordCoordinates
     differing_fields: tuple[str, ...]
     local_date: Date | None
     own_date: Date | None = None
@@ -140,7 +124,7 @@ class Story(msgspec.Struct, frozen=True):
         revision: of the user's progress after it; 0 where nothing changed.
     """
 
-    place: Place
+    place: RecordCoordinates
     id: str
     role: str
     append_time: Instant
@@ -180,7 +164,7 @@ class Standing(msgspec.Struct, frozen=True):
         today: the date in `tz`, which is where a date ends last while `tz_known` is false.
     """
 
-    place: Place
+    place: RecordCoordinates
     revision: int
     generation: str
     updated_at: Instant

@@ -18,11 +18,7 @@ from pipeline.codec.errors import DecodeError
 from pipeline.codec.inputs import check_key
 from pipeline.core.enumerations import (
     COUNTED,
-    AlertVerdict,
     PublishedAlertVerdict,
-    PublishedSeverity,
-    Stage,
-    Verdict,
 )
 from pipeline.core.fold import Outcome, Rejection, World, fold_command, fold_completion
 from pipeline.core.progress import progress_of
@@ -77,8 +73,8 @@ class Entry(msgspec.Struct, frozen=True):
 class Alert(msgspec.Struct, frozen=True):
     """A reconciliation alert that would be published."""
 
-    verdict: PublishedAlertVerdict
-    severity: PublishedSeverity
+    verdict: str
+    severity: str
     original: str
     differing_fields: tuple[str, ...]
     local_date: date | None
@@ -101,8 +97,8 @@ class Said(msgspec.Struct, frozen=True):
     """
 
     name: str
-    verdict: Verdict
-    stage: Stage | None
+    verdict: str
+    stage: str | None
     reason: str | None
     detail: str
     local_date: date | None
