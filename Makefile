@@ -77,7 +77,7 @@ install: .venv/.package ## Make .venv with the locked packages (the other target
 lock: .venv/.locker ## Pin the newest allowed versions of all packages, with hashes
 	@for set in runtime dev lock; do \
 		echo "locking requirements/$$set.txt"; \
-		.venv-lock/bin/uv pip compile --quiet --upgrade --python-version 3.11 --generate-hashes \
+		.venv-lock/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 			--no-emit-index-url --output-file requirements/$$set.txt requirements/$$set.in; \
 	done
 
