@@ -94,7 +94,7 @@ def _apply_first() -> AbstractContextManager[None]:
         finally:
             del producer.commit
         for number, checkpoint in checkpoints.items():
-            self._partitions.open[number].apply(checkpoint, positions[number])
+            self.partitions.open[number].apply(checkpoint, positions[number])
         producer.commit()
         return checkpoints, positions
 

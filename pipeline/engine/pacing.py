@@ -9,7 +9,7 @@ Invariants: the batch size is never above the configured maximum; a back-off is 
 from typing import Final
 
 SLOW_FOLD_RECORDS_MIN: Final = 1
-"""Min records in a poll while agents are slow: even one that takes a second for a record gets on."""
+"""Min records in a poll while agents are slow: even one that needs a second a record gets on."""
 
 SLOW_COMMIT_RECORDS_MIN: Final = 100
 """Min records in a poll while commits are slow. A commit's requests take their time whatever they

@@ -198,5 +198,5 @@ def test_a_forgotten_end_costs_no_records() -> None:
 
     scene.play(act)
     assert [(records, reason) for records, _, reason in scene.observed.of("aborted")] == [
-        (0, "the broker forgot to end the last transaction")
+        (0, "the broker never ended the last transaction")
     ]

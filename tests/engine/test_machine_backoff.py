@@ -1,12 +1,12 @@
-"""How the engine backoffs while one transaction after the other fails, and how it goes on."""
+"""How the engine backs off while one transaction after the other fails, and how it goes on."""
 
 from pipeline.engine.errors import TransactionAbortedError
-from pipeline.engine.pacing import FAILURES_WITHOUT_BACKOFF, BACKOFF_S_MIN
+from pipeline.engine.pacing import BACKOFF_S_MIN, FAILURES_WITHOUT_BACKOFF
 from simulator.agent import AUDIT, INPUTS
 from tests.engine.scene import Scene
 
 WAIT_S = 0.03
-"""Of polls, so that several of them fit into a backoff."""
+"""Of polls, so that several of them fit into a back-off."""
 
 
 def aborted(scene: Scene) -> float:
@@ -62,7 +62,7 @@ def test_a_commit_begins_the_count_of_failures_anew() -> None:
     assert len(scene.values(AUDIT)) == 3
 
 
-def test_nothing_is_fetched_before_the_rest_is_over_and_everything_right_after_it() -> None:
+def test_nothing_is_fetched_before_the_backoff_is_over_and_everything_right_after_it() -> None:
     now = [0.0]
     scene = Scene(wait_s=WAIT_S, clock=lambda: now[0])
 

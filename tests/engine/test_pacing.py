@@ -1,11 +1,11 @@
-"""How much a poll takes, and when, from how earlier ones went."""
+"""The adaptive batch size, and the back-off after failed transactions."""
 
 from pipeline.engine.pacing import (
-    SLOW_COMMIT_RECORDS_MIN,
-    FAILURES_WITHOUT_BACKOFF,
-    SLOW_FOLD_RECORDS_MIN,
     BACKOFF_S_MAX,
     BACKOFF_S_MIN,
+    FAILURES_WITHOUT_BACKOFF,
+    SLOW_COMMIT_RECORDS_MIN,
+    SLOW_FOLD_RECORDS_MIN,
     AdaptiveBatchSize,
     Backoff,
 )
@@ -57,7 +57,7 @@ def test_transactions_that_keep_failing_are_tried_less_and_less_often() -> None:
         backoff.failed(now)
         backoffs.append(round(max(0.0, backoff.until - now), 3))
     assert backoffs == [0.0, 0.0, 0.2, 0.4, 0.8, 1.6, *[BACKOFF_S_MAX] * 4]
-    assert BACKOFF_S_MAX < LOOK_EVERY_S  # else the backoff would be taken for a stalled consumer
+    assert BACKOFF_S_MAX < LOOK_EVERY_S  # else the back-off would be taken for a stalled consumer
 
 
 def test_after_one_that_succeeded_as_many_may_fail_at_once_as_before() -> None:
