@@ -1,7 +1,7 @@
 """Time, chance and turns: everything that happens in a run, in one order that the seed decides.
 
 Owns: the virtual clock, the queue of what happens next, tasks that wait, the trace.
-Does not own: what happens (scenario.py), faults (faults.py).
+Does not own: what happens (run.py, storm.py), faults (faults.py).
 Invariant: one thing happens at a time, and what happens next depends on the seed alone; so a seed
 replays exactly, in any process. (Nothing may iterate over a set of strings.)
 
