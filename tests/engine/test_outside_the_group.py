@@ -43,7 +43,7 @@ def test_whom_the_group_does_not_know_after_a_while_is_given_up(
     consumer.close()
 
 
-@pytest.mark.parametrize("answer", [ITSELF, BrokerError("asking who is in the group failed")])
+@pytest.mark.parametrize("answer", [ITSELF, BrokerError("listing the group's members failed")])
 def test_a_member_without_partitions_and_a_group_that_is_away_are_waited_for(
     monkeypatch: pytest.MonkeyPatch, answer: SlotHolder | BrokerError
 ) -> None:

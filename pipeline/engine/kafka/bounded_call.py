@@ -1,11 +1,11 @@
-"""Blocking calls that can be given up.
+"""Calls into librdkafka with a time limit of our own.
 
-Owns: a thread on which they are made, and the decision that one will not come back.
-Does not own: what is called, what giving up means to it (producer.py).
+Owns: the thread on which the calls are made, and giving a call up when its time is over.
+Does not own: what is called, and what follows when a call is given up (producer.py).
 Why: librdkafka's `rd_kafka_send_offsets_to_transaction` does not return, whatever time-out it is
 given, once the group's coordinator has been away from the cluster's metadata for a moment, as a
 broker is that restarts (its issues 5511 and 5456, open in 2.16).
-Invariant: calls are made one at a time and in order; after one was given up there are no more.
+Invariant: calls are made one at a time and in order; after one was given up, no other is made.
 """
 
 import queue
@@ -16,14 +16,18 @@ Call = Callable[[], object]
 
 
 class GivenUpError(Exception):
-    """A call did not come back in time; its thread is left to it.
+    """A call did not return in time; its thread is abandoned.
 
-    Operator action: none: the caller makes what it was called on anew.
+    Operator action: none: the caller replaces the client that the call was made on.
     """
 
 
 class BoundedCaller:
-    """Makes calls on a thread of its own. The thread ends with `stop`, or with the process."""
+    """Makes calls on a thread of its own, which ends with `stop` or with the process.
+
+    Attributes:
+        is_given_up: whether a call did not return in time.
+    """
 
     def __init__(self, name: str) -> None:
         self._asked: queue.SimpleQueue[Call | None] = queue.SimpleQueue()
@@ -49,7 +53,7 @@ class BoundedCaller:
             raise error
 
     def stop(self) -> None:
-        """End the thread after the call in hand."""
+        """End the thread after its current call."""
         self._asked.put(None)
 
     def _run(self) -> None:

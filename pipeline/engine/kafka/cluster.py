@@ -1,9 +1,9 @@
-"""The engine's cluster on a real Kafka, through librdkafka.
+"""The engine's `Cluster` on a real Kafka, through librdkafka.
 
-Owns: making the clients, and questions about topics.
-Does not own: the clients (producer.py, consumers.py), who is in the group
-    (group.py), the order of calls (machine.py).
-Invariant: it only asks; nothing on the cluster is changed through it.
+Owns: making the clients, and requests about topics and offsets.
+Does not own: the clients (producer.py, consumers.py), the group's members (group.py), the order of
+calls (machine.py), what is known about librdkafka as such (pipeline/kafka/__init__.py).
+Invariant: it only reads; nothing on the cluster is changed through it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -33,12 +33,12 @@ from pipeline.engine.ports import (
 
 _EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-SOON_S: Final = 3.0
-"""Patience with a question that the poll waits for."""
+SHORT_TIMEOUT_S: Final = 3.0
+"""Max seconds to wait for an answer while the engine's poll is blocked by it."""
 
 
 class KafkaCluster:
-    """Makes the clients and answers questions about topics."""
+    """`Cluster` on librdkafka."""
 
     def __init__(self, config: KafkaConfig) -> None:
         self._config = config
@@ -53,20 +53,17 @@ class KafkaCluster:
         return AdminClient(dict(self._config.client), logger=logger)
 
     def _failed(self, doing: str, error: KafkaException) -> BrokerError:
-        """Ask with a new client next time: one that lived through a broker's restart may go on
-        asking with the leader epoch of before, which the broker refuses for ever.
+        """Replace the admin client and return the engine's error for a failed request.
 
-        What is still under way keeps its client, as a client that is closed never answers; and an
-        answer about topics that reaches one while it is being closed ends the process (librdkafka
-        2.16, `rd_kafka_DescribeTopicsResponse_parse`, which then gives neither result nor error).
+        A request under way keeps its own client: both lessons are in pipeline/kafka/__init__.py.
         """
         self._admin = self._new_admin()
         return broker_error(doing, error)
 
     def prepare(self) -> None:
-        """Let the first producer connect in the background; it takes the slot over later.
+        """Let the first producer connect in the background; it acquires its id later.
 
-        Asked before it has a connection, librdkafka looks for the coordinator half a second later.
+        Without a connection yet, librdkafka looks for the coordinator only after half a second.
         """
         self._prepared = KafkaProducer(self._config)
 
@@ -76,7 +73,7 @@ class KafkaCluster:
         return prepared or KafkaProducer(self._config)
 
     def consumer(self) -> GroupConsumer:
-        """A static member of the worker group."""
+        """A consumer that becomes a static member of the worker group."""
         return KafkaGroupConsumer(self._config, self._slot_holder)
 
     def _slot_holder(self) -> SlotHolder | None:
@@ -86,7 +83,7 @@ class KafkaCluster:
         return None
 
     def live_slots(self) -> Sequence[str] | None:
-        """The slots of the group's members; None while the answer is under way."""
+        """The slots of the group's members now; None while the answer is under way."""
         members = self._group.members_soon()
         if members is None:
             return None
@@ -130,11 +127,11 @@ class KafkaCluster:
         return found
 
     def topic_settings(self, topics: Iterable[str]) -> dict[str, dict[str, str]]:
-        """Every setting of each topic as the broker applies it, its own or a default."""
+        """The effective settings of each topic: its own, or the broker's defaults."""
         return self._settings(ResourceType.TOPIC, topics)
 
     def broker_settings(self) -> dict[str, dict[str, str]]:
-        """Every setting of each broker, by the broker's id."""
+        """The settings of each broker, by its id."""
         future = self._admin.describe_cluster(request_timeout=REQUEST_TIMEOUT_S)
         try:
             nodes = future.result().nodes
@@ -161,16 +158,15 @@ class KafkaCluster:
             raise self._failed("reading settings", error) from error
 
     def watermarks(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Watermarks]:
-        """Start and read_uncommitted end of each partition."""
+        """Log start offset and high watermark of each partition."""
         asked = [self._ask_offsets(partitions, spec) for spec in (_EARLIEST, _LATEST)]
         lows, highs = map(self._offsets, asked)
         return {tp: Watermarks(lows[tp], highs[tp]) for tp in partitions}
 
     def ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Ends]:
-        """Where partitions end, asked with little patience; those with an error are missing.
+        """Last stable offset and high watermark of each partition; those with an error are missing.
 
-        By consumers: the admin client's question may end the process, by an assertion of its own,
-        when the broker goes away under it.
+        Consumers ask for them, not the admin client (pipeline/kafka/__init__.py says why).
         """
         if not partitions:
             return {}
@@ -180,10 +176,10 @@ class KafkaCluster:
         )
         asked = [ck.TopicPartition(*tp, ck.OFFSET_END) for tp in partitions]
         try:
-            stables, highs = (asker.offsets_for_times(asked, SOON_S) for asker in self._askers)
+            stables, highs = (a.offsets_for_times(asked, SHORT_TIMEOUT_S) for a in self._askers)
         except KafkaException as error:
             self._askers = None
-            raise broker_error("asking for ends", error) from error
+            raise broker_error("asking for end offsets", error) from error
         known = {(high.topic, high.partition): high.offset for high in highs if high.error is None}
         return {
             TopicPartition(tp.topic, tp.partition): Ends(tp.offset, known[tp.topic, tp.partition])
@@ -212,7 +208,10 @@ class KafkaCluster:
             raise self._failed("asking for offsets", error) from error
 
     def outsider(self) -> Any:
-        """Group metadata of nobody: those of a consumer that never joined, without the slot."""
+        """Group metadata without member id, from a consumer that never joins the group.
+
+        Offsets committed with it bypass fencing: only for transactions that abort.
+        """
         if self._outsider is None:
             settings = {**self._config.client, "group.id": self._config.group_id}
             consumer = ck.Consumer(settings, logger=logger)

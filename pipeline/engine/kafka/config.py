@@ -1,9 +1,9 @@
 """How the engine's Kafka clients connect, and what a failed request means.
 
-Owns: the settings that they share. Does not own: each client's own (producer.py,
-consumers.py).
-Invariant: `transaction_timeout_ms` is below `session_timeout_ms`, so that what a dead worker left
-open is settled before its partitions move.
+Owns: the settings that all of them share. Does not own: each client's own settings (producer.py,
+consumers.py); what is known about librdkafka as such (pipeline/kafka/__init__.py).
+Invariant: `transaction_timeout_ms` is below `session_timeout_ms`, so that the transaction that a
+dead worker left open is aborted before its partitions move.
 """
 
 import logging
@@ -18,6 +18,7 @@ from pipeline.engine.errors import BrokerError
 logger = logging.getLogger("pipeline.engine.kafka.cluster")
 
 REQUEST_TIMEOUT_S: Final = 15.0
+"""Max seconds to wait for the answer to one request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +26,14 @@ class KafkaConfig:
     """How the engine's clients connect.
 
     Attributes:
-        client: librdkafka settings for every client: addresses, security.
-        group_id: the worker group's.
+        client: librdkafka settings of every client: addresses, security.
+        group_id: `group.id` of the worker group.
         slot_id: this slot's `group.instance.id` and `transactional.id`.
-        session_timeout_ms, transaction_timeout_ms: the second below the first.
-        poll_interval_ms_max: after this long without a poll the group moves on.
-        poll_linger_s: how long a poll gathers more records after the first.
-        consumer, producer: settings of just these clients.
+        session_timeout_ms: max milliseconds without a heartbeat before the group drops a member.
+        transaction_timeout_ms: max milliseconds that a transaction may be open.
+        poll_interval_ms_max: max milliseconds between two polls of a member.
+        poll_linger_s: seconds for which a poll gathers more records after the first.
+        consumer, producer: more librdkafka settings, of the group consumer and of the producer.
     """
 
     client: Mapping[str, Any]
@@ -46,5 +48,5 @@ class KafkaConfig:
 
 
 def broker_error(doing: str, error: KafkaException) -> BrokerError:
-    """A request that failed, as the engine's error."""
+    """The engine's error for a request that failed while `doing` something."""
     return BrokerError(f"{doing} failed", why=error.args[0].str())

@@ -1,9 +1,10 @@
-"""The engine's consumers on librdkafka: of the inputs, and of the changelogs.
+"""The engine's consumers on librdkafka: the group consumer of the inputs, and the changelog reader.
 
 Owns: the consumer settings that exactly-once rests on.
-Does not own: when to poll and what to fetch (machine.py, restore.py).
-Invariants: nothing is committed here, offsets go with the transaction; there is no offset reset: a
-partition is fetched from the offset that the engine names, or not at all.
+Does not own: when to poll and what to fetch (machine.py, recovery/); what is known about
+librdkafka as such (pipeline/kafka/__init__.py).
+Invariants: no consumer commits offsets, they are part of the transaction; there is no offset reset:
+a partition is fetched from the offset that the engine names, or not at all.
 """
 
 import time
@@ -20,31 +21,31 @@ from pipeline.engine.kafka.config import REQUEST_TIMEOUT_S, KafkaConfig, broker_
 from pipeline.engine.ports import Message, RebalanceListener, TopicPartition
 
 SHARE_RECORDS: Final = 2_000
-"""A poll that has so many of one partition waits for no more; it takes what is there."""
+"""Records of one partition after which a poll stops waiting, and takes only what is there."""
 
 FETCHED_AHEAD_RECORDS: Final = 1_500
-"""No more is fetched while so many wait to be polled.
+"""Records in the client's queue above which it fetches no more.
 
-All partitions share one queue, first come, first served: it is what a record waits behind whose
-partition is not behind. A fetch brings a stretch of each partition, so those that are all behind
-fill a poll nevertheless. One that is behind alone is drained by a poll, which lets the others in.
+All partitions share the queue, first in, first out: a record of a partition without lag waits for
+all that is queued before it. A fetch brings records of each partition, so that partitions that all
+lag fill a poll nevertheless. When only one lags, a poll drains its records and lets the others in.
 """
 
 GATHER_RECORDS: Final = 500
-"""After so many it is seen how many there are of each partition."""
+"""Records per call while a poll gathers; after each call it counts those of each partition."""
 
 FETCH_BYTES: Final = 128 << 10
-"""Of one partition in one fetch; a batch of its producer that is larger comes whole."""
+"""Max bytes per partition and fetch; a larger producer batch is still returned whole."""
 
 OUTSIDE_S: Final = 60.0
-"""Who has no assignment for so long is looked for in the group, and then every so often."""
+"""Seconds without an assignment after which, and then again, the group is asked for the member."""
 
 QUEUE_BACKOFF_MS: Final = 1
-"""A full queue is looked at again after so long; librdkafka's second would leave it empty."""
+"""Milliseconds until the client looks at a full queue again; in its default, 1 s, it runs dry."""
 
 
 class SlotHolder(NamedTuple):
-    """The member that a group has under a slot, as the group knows it."""
+    """The member that the group knows under a slot."""
 
     client_id: str
     member_id: str
@@ -54,11 +55,11 @@ class KafkaGroupConsumer:
     """`GroupConsumer` on librdkafka."""
 
     def __init__(self, config: KafkaConfig, slot_holder: Callable[[], SlotHolder | None]) -> None:
-        """Make a member of the group; it joins with `subscribe`.
+        """Make a consumer that joins the group with `subscribe`.
 
         Args:
             config: of the slot.
-            slot_holder: the member that the group knows under the slot now, if any.
+            slot_holder: asks for the member that the group knows under the slot now, if any.
         """
         self._slot_holder = slot_holder
         self._client_id = f"{config.slot_id}-{uuid.uuid4().hex[:12]}"
@@ -119,14 +120,14 @@ class KafkaGroupConsumer:
         """Records that are there now; waits up to `wait_s` for the first one only.
 
         Raises:
-            ConsumerLostError: this client cannot go on, or does not join; join with another.
+            ConsumerLostError: this client failed for good, or does not join; use a new one.
             SlotTakenError: another worker has the slot.
-            BrokerError: it did not answer.
+            BrokerError: the broker did not answer.
         """
         if self._fatal is not None:
-            self._fail(self._fatal)  # it is told once only; ask again until it is answered
+            self._fail(self._fatal)  # the client reports it once only
         if self._is_assigned and time.monotonic() - self._polled_at > self._frozen_s:
-            self.check_slot()  # the client would join again, and drop whoever has the slot now
+            self.check_slot()  # by joining again, the client would fence another member
         self._polled_at = time.monotonic()
         self._check_outside()
         try:
@@ -136,15 +137,18 @@ class KafkaGroupConsumer:
         if records:
             try:
                 self._gather(records, records_max)
-            except KafkaException as error:  # what came before it must not be lost with it
+            except KafkaException as error:  # the records before it must not be lost
                 logger.warning("polling: %s", error.args[0].str())
         return self._without_events(records)
 
     def _check_outside(self) -> None:
-        """Give up a client that does not join a group that is there.
+        """Detect a client that does not join the group although the group answers.
 
-        Seen on a busy broker that was killed: the session timed out while nobody answered, the
-        client gave its partitions up, and was silent for nine minutes.
+        Seen after a busy broker was killed: the session timed out while the broker did not answer,
+        the client gave up its partitions, and did not join again for nine minutes.
+
+        Raises:
+            ConsumerLostError: the group does not know this slot.
         """
         now = time.monotonic()
         if self._is_assigned or now - self._outside_since < OUTSIDE_S:
@@ -153,12 +157,12 @@ class KafkaGroupConsumer:
         try:
             holder = self._slot_holder()
         except BrokerError:
-            return  # the group is away, for everybody
+            return  # no member gets an answer
         if holder is None:
             raise ConsumerLostError("the consumer does not join the group")
 
     def _gather(self, records: list[Any], records_max: int) -> None:
-        """Add what comes within the linger, or is there when one partition has its share."""
+        """Add the records of the linger time; less once one partition has `SHARE_RECORDS`."""
         until = time.monotonic() + self._linger_s
         taken: Counter[int] = Counter()
         while (left := records_max - len(records)) > 0:
@@ -186,12 +190,17 @@ class KafkaGroupConsumer:
         return good
 
     def _fail(self, reason: str) -> None:
-        """Tell a slot that another worker has taken from a consumer that fenced itself.
+        """Tell whether a client that failed for good was fenced by another worker or by itself.
 
-        A static member fences itself when the answer to its join is lost, as in a broker's restart:
-        it joins again and the group drops the member that it had become already. Whoever was fenced
-        under the id of its last assignment was not joining, so another one was. The client forgets
-        its id when its session times out, as while the broker was away; the group does not.
+        A static member fences itself when the answer to its join request is lost, as in a broker's
+        restart: it joins again, and the group drops the member that it had already become. A member
+        that was fenced under the id of its last assignment was not joining, so another worker was.
+        The client forgets its member id when its session times out, as during the broker's absence;
+        the group does not.
+
+        Raises:
+            SlotTakenError: another worker has the slot.
+            ConsumerLostError: nobody else has it.
         """
         self._fatal = reason
         member_id, holder = self._client.memberid(), self._slot_holder()
@@ -202,15 +211,19 @@ class KafkaGroupConsumer:
                     f"{reason}; the group knows {holder.member_id} there, "
                     f"and this one was {self._assigned_as or 'none yet'}"
                 )
-        raise ConsumerLostError("the consumer cannot go on", why=reason)
+        raise ConsumerLostError("the consumer failed for good", why=reason)
 
     def check_slot(self) -> None:
-        """Ask the group who is its member under this slot.
+        """Check that the group's member under this slot is this consumer, or that there is none.
 
-        The group keeps the client id of the first member that it knew under a slot, also when that
-        was this slot's last run: only the member id tells who it is now.
+        The group keeps the client id of the first member that it knew under a slot, even of an
+        earlier run of the slot: only the member id says which member has it now.
+
+        Raises:
+            SlotTakenError: another worker has the slot.
+            BrokerError: the broker did not answer.
         """
-        # The client forgets its id when its session times out; it joins again within a poll only.
+        # The client forgets its id when its session times out, and joins again only within a poll.
         own = self._assigned_as if self._is_assigned else self._client.memberid()
         holder = self._slot_holder()
         if own and holder is not None and holder.member_id != own:
@@ -226,7 +239,7 @@ class KafkaGroupConsumer:
     def committed(
         self, partitions: Sequence[TopicPartition], wait_s: float = REQUEST_TIMEOUT_S
     ) -> dict[TopicPartition, int | None]:
-        """The group's stable offsets; None where there is none."""
+        """The group's stable offsets; None for a partition without one."""
         try:
             found = self._client.committed([ck.TopicPartition(*tp) for tp in partitions], wait_s)
         except KafkaException as error:
@@ -240,11 +253,11 @@ class KafkaGroupConsumer:
         }
 
     def group_metadata(self) -> Any:
-        """A snapshot of the group membership."""
+        """A snapshot of the group membership, with the consumer group's generation."""
         return self._client.consumer_group_metadata()
 
     def close(self) -> None:
-        """Stop; a static member keeps its partitions until the session times out."""
+        """Stop; the group keeps a static member's partitions for it until its session times out."""
         self._client.close()
 
 
@@ -275,7 +288,7 @@ class KafkaChangelogReader:
     def poll(
         self, records_max: int, wait_s: float
     ) -> tuple[list[Message], dict[TopicPartition, int]]:
-        """Records, and the last stable offset of each partition that was read up to it."""
+        """Records, and the last stable offset of each partition that was read to it."""
         try:
             polled = self._client.consume(1, wait_s)
             if polled:

@@ -1,10 +1,10 @@
-"""Who is in the worker group, on a real Kafka.
+"""The members of the worker group, on a real Kafka.
 
-Owns: the admin client of this question, and the thread on which it is asked.
-Does not own: what follows from the answer (consumers.py, standby.py).
-Invariants: a broker is reached before each question, as an admin client of librdkafka 2.16 ends the
-process when a connection goes that it waits for (its pull request 5397); only the thread has the
-client, so none is closed with a question under way, which would then never be answered.
+Owns: the admin client that asks for them, and the thread on which it does.
+Does not own: what follows from the answer (consumers.py, recovery/standby.py); why an admin client
+needs this care (pipeline/kafka/__init__.py).
+Invariants: a broker is reached before each request; only the thread uses the client, so that none
+is closed while a request is under way.
 """
 
 from collections.abc import Sequence
@@ -19,20 +19,20 @@ from pipeline.engine.errors import BrokerError
 from pipeline.engine.kafka.config import REQUEST_TIMEOUT_S, KafkaConfig, broker_error, logger
 
 OFFSETS_TOPIC: Final = "__consumer_offsets"
-"""A topic that each cluster with consumers has."""
+"""A topic that every cluster with consumer groups has; asking for it reaches a broker."""
 
 ATTEMPTS_MAX: Final = 3
-"""Attempts for one answer, within the time of one request: each but the first has a new client, as
-one that lived through a broker's restart may find the group's coordinator no more."""
+"""Max attempts for one answer, which share `REQUEST_TIMEOUT_S`; each but the first has a new
+client, as one that lived through a broker's restart may no longer find the group's coordinator."""
 
 
 class KafkaGroup:
-    """Answers who is in the worker group."""
+    """Lists the members of the worker group."""
 
     def __init__(self, config: KafkaConfig) -> None:
         self._config = config
         self._admin: AdminClient | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="members of the group")
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="group members")
         self._under_way: Future[Sequence[Any]] | None = None
 
     def members(self) -> Sequence[Any]:
@@ -71,4 +71,4 @@ class KafkaGroup:
             return cast(Sequence[Any], asked[group_id].result().members)
         except KafkaException as error:
             self._admin = None
-            raise broker_error("asking who is in the group", error) from error
+            raise broker_error("listing the group's members", error) from error

@@ -2,12 +2,13 @@
 
 Owns: the producer settings that exactly-once rests on, and what each librdkafka error means to a
 transaction.
-Does not own: the order of calls (machine.py).
+Does not own: the order of calls (machine.py); what is known about librdkafka as such
+(pipeline/kafka/__init__.py).
 
-Errors are judged in librdkafka's order: a transaction that must be aborted first, then what may be
-tried again, then all else, which loses the producer. A producer is fenced in two cases: its
-transaction outlived its time-out, or another worker runs under the slot; only in the second it was
-fenced before its time was up.
+Errors are classified in librdkafka's order: first those after which the transaction must be
+aborted, then those that may be retried; all others lose the producer. A producer is fenced when its
+transaction outlives its time-out, or when another worker runs under the slot. A producer that is
+fenced before its time-out was fenced by another worker.
 """
 
 import time
@@ -28,18 +29,19 @@ from pipeline.engine.kafka.config import KafkaConfig, logger
 from pipeline.engine.ports import Message, TopicPartition
 
 CALL_S_MAX: Final = 2.0
-"""One call into the client waits for this long; a call that timed out may be made again."""
+"""Max seconds that the client waits in one call; a call that timed out may be made again."""
 
 HANG_S: Final = 2 * CALL_S_MAX
-"""A call that has not come back by then will not: the client does not keep its own time limit."""
+"""Seconds after which a call hangs: the client did not keep `CALL_S_MAX`, its own time limit."""
 
 BACKOFF_S: Final = 0.1
+"""Seconds between two attempts of a call, and per wait for a full queue."""
 
 RETRY_MS: Final = 500
-"""librdkafka waits this long, but for a fifth, before it asks the same again."""
+"""Milliseconds, give or take a fifth, before librdkafka sends a request again."""
 
-ASKED_ONCE_S_MAX: Final = 0.35
-"""A request that was answered sooner was asked once only; one of a slow broker may have been."""
+SENT_ONCE_S_MAX: Final = 0.35
+"""Max seconds of a call whose request was certainly sent only once."""
 
 _FENCED: Final = frozenset(
     {KafkaError._FENCED, KafkaError.PRODUCER_FENCED, KafkaError.INVALID_PRODUCER_EPOCH}
@@ -50,7 +52,7 @@ class KafkaProducer:
     """`TransactionalProducer` on librdkafka.
 
     Attributes:
-        is_spent: whether a request of its took so long that it may have been asked twice.
+        is_spent: whether a request took so long that it may have been sent twice.
     """
 
     def __init__(self, config: KafkaConfig) -> None:
@@ -78,18 +80,16 @@ class KafkaProducer:
         self.is_spent = False
 
     def init_transactions(self) -> None:
-        """Settle what the slot's last producer left open, and fence it.
+        """Fence the slot's last producer and abort the transaction that it left open.
 
         Raises:
-            BrokerError: the broker does not answer; try again with a new producer.
+            BrokerError: the broker did not answer; try again with a new producer.
         """
         self._began_at = time.monotonic()
         try:
             self._retrying(lambda: self._client.init_transactions(CALL_S_MAX))
         except (TransactionAbortedError, ProducerLostError) as error:
-            raise BrokerError(
-                "the transactional id cannot be taken over", why=str(error)
-            ) from error
+            raise BrokerError("the transactional id cannot be acquired", why=str(error)) from error
 
     def begin(self) -> None:
         """Open a transaction."""
@@ -106,7 +106,7 @@ class KafkaProducer:
         headers: list[tuple[str, bytes | None]] | None = None,
         on_offset: Callable[[int], None] | None = None,
     ) -> None:
-        """Hand a record to librdkafka; waits while its queue is full."""
+        """Queue a record in librdkafka; wait while its queue is full."""
         try:
             if headers is None and on_offset is None:
                 self._produce(topic, value, key, partition)
@@ -123,7 +123,7 @@ class KafkaProducer:
             self._make_room()
             self.produce(topic, partition, key, value, headers, on_offset)
         except KafkaException as error:
-            raise self._judged(self._behind(error)) from error
+            raise self._classified(self._named(error)) from error
 
     def _delivery(
         self, on_offset: Callable[[int], None]
@@ -137,13 +137,13 @@ class KafkaProducer:
         return delivered
 
     def _make_room(self) -> None:
-        """Wait for the queue to drain; the transaction's own time-out bounds how long."""
+        """Wait for the queue to drain, for as long as the transaction may be open."""
         if time.monotonic() - self._began_at > self._timeout_s:
             raise TransactionAbortedError("the producer's queue does not drain")
         self._serving(lambda: self._client.poll(BACKOFF_S))
 
     def flush(self) -> None:
-        """Return when every record was acknowledged."""
+        """Wait until the broker has acknowledged every record."""
         remaining = self._serving(lambda: self._client.flush(self._timeout_s))
         if self._failed is not None:
             raise TransactionAbortedError(f"a record was not delivered: {self._failed}")
@@ -160,49 +160,50 @@ class KafkaProducer:
         )
 
     def commit(self) -> None:
-        """Commit.
+        """Commit the transaction.
 
         Raises:
-            ProducerLostError: the outcome is not known.
+            ProducerLostError: the outcome is unknown.
         """
         self._timed(lambda: self._client.commit_transaction(CALL_S_MAX))
 
     def abort(self) -> None:
-        """Abort.
+        """Abort the transaction.
 
-        A transaction that outlived its time is the broker's to abort. The client would ask for a
-        new epoch then, and so fence whoever took the slot over from a worker that was frozen.
+        The broker itself aborts a transaction that outlived its time-out. The client would then ask
+        for a new producer epoch, and so fence another worker that has acquired the slot's id while
+        this one was frozen.
 
         Raises:
-            ProducerLostError: the outcome is not known.
+            ProducerLostError: the outcome is unknown.
         """
         if time.monotonic() - self._began_at > self._timeout_s:
-            raise ProducerLostError("the transaction outlived its time")
+            raise ProducerLostError("the transaction outlived its time-out")
         self._timed(lambda: self._client.abort_transaction(CALL_S_MAX))
 
     def close(self) -> None:
-        """Drop the client without waiting for anything that it still holds."""
+        """Drop the client without waiting for what it has queued."""
         if not self._caller.is_given_up:
             self._caller.stop()
             self._client.purge()
 
     def _timed(self, call: Callable[[], object]) -> None:
-        """Make a call whose request must not be taken for one of the next transaction.
+        """Make a call, and mark the producer as spent if its request may have been sent twice.
 
-        librdkafka has no KIP-890 (its issue 5423), so the epoch is the same for both, and a copy
-        that was held up on its way would be.
+        librdkafka has no KIP-890 (its issue 5423), so the next transaction has the same producer
+        epoch: a delayed copy of the request would take effect on it.
         """
         started = time.monotonic()
         try:
             self._retrying(call)
         finally:
-            self.is_spent = self.is_spent or time.monotonic() - started > ASKED_ONCE_S_MAX
+            self.is_spent = self.is_spent or time.monotonic() - started > SENT_ONCE_S_MAX
 
     def _retrying(self, call: Callable[[], object]) -> None:
-        """Call until it succeeds, fails for good, or takes as long as a transaction may.
+        """Call until it succeeds, fails for good, or takes as long as a transaction may be open.
 
-        By then the broker has aborted the transaction, or will: a client whose calls do not come
-        back, as after some restarts of a broker, is worth less than a new one.
+        By then the broker aborts the transaction anyway, and a client whose calls do not return, as
+        after some restarts of a broker, has to be replaced.
         """
         deadline = time.monotonic() + self._timeout_s
         while True:
@@ -213,49 +214,50 @@ class KafkaProducer:
             except KafkaException as error:
                 cause = error.args[0]
                 if cause.txn_requires_abort() or not cause.retriable():
-                    raise self._judged(error) from error
+                    raise self._classified(error) from error
                 if time.monotonic() > deadline:
-                    raise ProducerLostError(f"the broker is away: {cause.str()}") from error
+                    raise ProducerLostError(f"the broker does not answer: {cause.str()}") from error
                 time.sleep(BACKOFF_S)
             else:
                 return
 
     def _serving(self, call: Callable[[], int]) -> int:
-        """Make a call that lets the client's callbacks run.
+        """Make a call inside which the client runs its callbacks.
 
-        The client raises a fatal error from inside one of them. When it goes on to write a log
-        line, that fails, and what comes out is a SystemError or an AttributeError about the logger.
+        The client raises a fatal error from inside a callback. If it then writes a log line, that
+        fails too, and the call raises a SystemError or an AttributeError about the logger instead.
         """
         try:
             return call()
         except KafkaException as error:
-            raise self._judged(error) from error
+            raise self._classified(error) from error
         except (SystemError, AttributeError) as error:
-            raise self._judged(self._hidden(error)) from error
+            raise self._classified(self._hidden(error)) from error
 
     def _hidden(self, error: Exception) -> KafkaException:
-        """The fatal error behind one about the logger: the client tells it at each later call."""
-        told = error.__cause__ if isinstance(error.__cause__, KafkaException) else self._told()
-        if told is None:
+        """The fatal error behind one about the logger: each later call of the client repeats it."""
+        cause = error.__cause__
+        fatal = cause if isinstance(cause, KafkaException) else self._fatal_error()
+        if fatal is None:
             raise error
-        return told
+        return fatal
 
-    def _behind(self, error: KafkaException) -> KafkaException:
-        """The fatal error of which producing says only that there was one.
+    def _named(self, error: KafkaException) -> KafkaException:
+        """The fatal error itself, where producing reports only that there was one.
 
-        A producer that was fenced must not be recreated: that would fence whoever has the slot.
+        A fenced producer must not be replaced: the new one would fence the worker that fenced it.
         """
         is_unnamed = error.args[0].code() == KafkaError._FATAL
-        return (self._told() if is_unnamed else None) or error
+        return (self._fatal_error() if is_unnamed else None) or error
 
-    def _told(self) -> KafkaException | None:
+    def _fatal_error(self) -> KafkaException | None:
         try:
-            self._client.begin_transaction()  # refused, as one is open
-        except KafkaException as told:
-            return told
+            self._client.begin_transaction()  # fails in any case, as a transaction is open
+        except KafkaException as error:
+            return error
         return None
 
-    def _judged(self, error: KafkaException) -> Exception:
+    def _classified(self, error: KafkaException) -> Exception:
         cause: KafkaError = error.args[0]
         if cause.txn_requires_abort():
             return TransactionAbortedError(cause.str())
