@@ -86,7 +86,7 @@ class InputDecoder:
             RegistryUnavailableError: its schema could not be asked for; try again.
         """
         if value and json_inputs.is_json(value):
-            return json_inputs.completion(value, self._tell_ignored)
+            return json_inputs.completion(value, self._count_ignored)
         row, schema_id = self._completions.read(value)
         _bound_texts(row, _COMPLETION_TEXTS, TEXT_CHARS_MAX, schema_id)
         for n, name in _COMPLETION_INSTANTS:
@@ -104,7 +104,7 @@ class InputDecoder:
             RegistryUnavailableError: its schema could not be asked for; try again.
         """
         if value and json_inputs.is_json(value):
-            return json_inputs.command(value, self._tell_ignored)
+            return json_inputs.command(value, self._count_ignored)
         row, schema_id = self._commands.read(value)
         _bound_texts(row, _COMMAND_TEXTS, TEXT_CHARS_MAX, schema_id)
         _bound_texts(row, _COMMAND_LONG_TEXTS, input_bounds.REASON_CHARS_MAX, schema_id)
@@ -121,25 +121,25 @@ class InputDecoder:
             raise input_bounds.unknown_kind(command.kind, schema_id)
         return command
 
-    def _tell_ignored(self, fields: int) -> None:
+    def _count_ignored(self, fields: int) -> None:
         self.ignored_fields += fields
 
 
-def _places(record: type[PracticeCompleted | Command], *names: str) -> list[tuple[int, str]]:
+def _indexes(record: type[PracticeCompleted | Command], *names: str) -> list[tuple[int, str]]:
     return [(record.__struct_fields__.index(name), name) for name in names]
 
 
-_COMPLETION_TEXTS: Final = _places(PracticeCompleted, *input_bounds.COMPLETION_TEXTS)
-_COMPLETION_LABELS: Final = _places(PracticeCompleted, *input_bounds.COMPLETION_LABELS)
-_COMPLETION_INSTANTS: Final = _places(PracticeCompleted, "started_at", "completed_at", "sent_at")
-_COMMAND_TEXTS: Final = _places(Command, *input_bounds.COMMAND_TEXTS)
-_COMMAND_LONG_TEXTS: Final = _places(Command, "reason")
+_COMPLETION_TEXTS: Final = _indexes(PracticeCompleted, *input_bounds.COMPLETION_TEXTS)
+_COMPLETION_LABELS: Final = _indexes(PracticeCompleted, *input_bounds.COMPLETION_LABELS)
+_COMPLETION_INSTANTS: Final = _indexes(PracticeCompleted, "started_at", "completed_at", "sent_at")
+_COMMAND_TEXTS: Final = _indexes(Command, *input_bounds.COMMAND_TEXTS)
+_COMMAND_LONG_TEXTS: Final = _indexes(Command, "reason")
 
 
 def _bound_texts(
-    row: list[Any], places: list[tuple[int, str]], chars_max: int, schema_id: int
+    row: list[Any], indexes: list[tuple[int, str]], chars_max: int, schema_id: int
 ) -> None:
-    for n, name in places:
+    for n, name in indexes:
         text = row[n]
         if text is not None and len(text) > chars_max:
             raise input_bounds.too_long(name, len(text), chars_max, schema_id)

@@ -90,14 +90,14 @@ def is_json(value: bytes) -> bool:
 
 
 def completion(
-    value: bytes, tell_ignored: Callable[[int], None] | None = None
+    value: bytes, count_ignored: Callable[[int], None] | None = None
 ) -> PracticeCompleted:
     """A completion from a JSON object.
 
     Args:
         value: for which `is_json` says yes.
-        tell_ignored: is told how many fields, 1 and up, are none of ours, of a completion that is
-            taken.
+        count_ignored: called with the number of fields, 1 and up, that are none of ours, for a
+            completion that is taken.
 
     Raises:
         DecodeError: it is not one.
@@ -134,23 +134,23 @@ def completion(
         )
     except _UNUSUAL:
         record, ignored = exact_completion(value)
-    if ignored and tell_ignored is not None:
-        tell_ignored(ignored)
+    if ignored and count_ignored is not None:
+        count_ignored(ignored)
     return record
 
 
-def command(value: bytes, tell_ignored: Callable[[int], None] | None = None) -> Command:
+def command(value: bytes, count_ignored: Callable[[int], None] | None = None) -> Command:
     """A command from a JSON object. Commands are few: they are always read exactly.
 
     Args:
-        value, tell_ignored: as of `completion`.
+        value, count_ignored: as of `completion`.
 
     Raises:
         DecodeError: it is not one.
     """
     record, ignored = exact_command(value)
-    if ignored and tell_ignored is not None:
-        tell_ignored(ignored)
+    if ignored and count_ignored is not None:
+        count_ignored(ignored)
     return record
 
 

@@ -73,12 +73,12 @@ class SubjectTable:
         newest = numbers[-VERSIONS_MAX:]
         self.left_out = len(numbers) - len(newest)
         self._read = {n: self._read[n] for n in newest if n in self._read}
-        if self._was_made_again(newest[-1]):
+        if self._was_recreated(newest[-1]):
             self._client.clear_caches()  # type: ignore[no-untyped-call]
             self._read.clear()
         return self._read_all([n for n in reversed(newest) if n not in self._read])
 
-    def _was_made_again(self, last: int) -> bool:
+    def _was_recreated(self, last: int) -> bool:
         """Whether the newest version's number has another id than the one that it had."""
         before = self._read.get(last)
         latest = None if before is None else version_of(self._client, self._subject)

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import fastavro
 import msgspec
@@ -24,7 +24,15 @@ from pipeline.codec.schemas import (
     load_schemas,
     parse,
 )
-from pipeline.core.enumerations import COMMAND_KINDS
+from pipeline.core.enumerations import (
+    Action,
+    AlertVerdict,
+    CommandKind,
+    Origin,
+    Severity,
+    Stage,
+    Verdict,
+)
 from pipeline.ops.schemas.compatibility import changed_releases, problems, released_versions
 from tests.codec.samples import SAMPLES, SCHEMAS, SCHEMAS_DIR, TYPES, plain
 
@@ -84,13 +92,20 @@ def test_a_schema_has_the_fields_of_its_record_in_their_order(name: str) -> None
     assert fields + beside == list(TYPES[name].__struct_fields__)
 
 
-def test_the_kinds_of_commands_are_the_symbols_of_their_enum() -> None:
+def test_the_words_of_each_type_are_the_symbols_of_its_enum() -> None:
     by_name = {enum["name"]: enum["symbols"] for n in RECORDS for enum in enums_in(SCHEMAS[n].tree)}
-    assert by_name["CommandKind"] == ["unknown", *COMMAND_KINDS]
-    assert by_name["Action"] == ["unknown", "completion", *COMMAND_KINDS]
-    assert set(by_name) == {
-        *("CommandKind", "Origin", "DuplicateVerdict", "Severity", "Stage", "Action"),
-        "AuditVerdict",
+    words = {
+        "CommandKind": CommandKind,
+        "Action": Action,
+        "AuditVerdict": Verdict,
+        "DuplicateVerdict": AlertVerdict,
+        "Severity": Severity,
+        "Origin": Origin,
+        "Stage": Stage,
+    }
+    assert by_name == {
+        name: ["unknown", *(word for word in get_args(kind) if word != "unknown")]
+        for name, kind in words.items()
     }
 
 

@@ -1,8 +1,9 @@
-"""What an outcome says whatever became of the input: the user's revision, why it was put aside."""
+"""An outcome has the user's revision whatever became of the input, and why it is a dead letter."""
 
 import msgspec
 import pytest
 
+from pipeline.core.enumerations import COMMAND_KINDS
 from pipeline.core.records import Command
 from tests.core.scenes import (
     DAY,
@@ -227,7 +228,7 @@ def test_no_field_of_a_completion_ends_the_fold(field: str, absurd: int) -> None
     ["request_id", "user_id", "kind", "actor", "reason", "ticket", "key_id", "withdraws", "tz"],
 )
 def test_no_text_of_a_command_ends_the_fold(field: str, text: str) -> None:
-    for kind in ("credit", "revoke", "withdraw", "claim_key", "redrive", "erase", "other"):
+    for kind in (*COMMAND_KINDS, "other"):
         whole = Command("r1", USER, kind, "lea", "why", "T-1", TODAY, "k", "r0")
         outcome = Log().take(msgspec.structs.replace(whole, **{field: text}), NOW)
         assert outcome.verdict in ("applied", "dead_letter")
@@ -239,7 +240,7 @@ def test_no_text_of_a_command_ends_the_fold(field: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("date", [-(1 << 31), (1 << 31) - 1, 1 << 70, -(1 << 70)])
-@pytest.mark.parametrize("kind", ["credit", "revoke", "withdraw", "claim_key", "erase"])
+@pytest.mark.parametrize("kind", COMMAND_KINDS)
 def test_no_date_of_a_command_ends_the_fold(kind: str, date: int) -> None:
     outcome = Log().take(command("r1", kind, local_date=date, tz="UTC"), NOW)
     assert outcome.verdict == "dead_letter"

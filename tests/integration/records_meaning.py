@@ -20,6 +20,7 @@ import yaml
 
 from chaos.ledger import Output
 from pipeline.dev.oracle import Completion, Logged, Progress, SupportCommand, Unlock, UserModel
+from pipeline.dev.oracle.model import about_of
 from pipeline.dev.oracle.rules import Policy
 from tests.integration.records_scene import NAMESPACE, Scene, Step, catalogue_in
 
@@ -172,7 +173,7 @@ def _requests(user: UserModel, kind: str) -> list[list[Any]]:
 
 
 def _plain(command: SupportCommand) -> int | str | None:
-    about = command.about
+    about = about_of(command)
     return (about - EPOCH.date()).days if isinstance(about, date) else about
 
 

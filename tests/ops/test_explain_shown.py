@@ -8,8 +8,10 @@ import pytest
 from rich.console import Console
 
 from pipeline.cli.explain import render
+from pipeline.core.enumerations import REQUEST_KINDS
 from pipeline.core.records import RecordCoordinates
 from pipeline.ops.explain.records import DayAnswer, Explanation, Standing, Story
+from pipeline.ops.explain.words import COMMAND_TEXTS
 
 DAY = date(2026, 11, 20)
 POLICY = "the day starts at 04:00"
@@ -93,3 +95,7 @@ def test_a_date_without_anything_is_said_in_words() -> None:
     day = DayAnswer(DAY, "nothing", False, "No input is for it.", None, 0)
     shown = _shown(msgspec.structs.replace(FOUND, day=day))
     assert "2026-11-20 does not count: there is nothing for it\n" in shown
+
+
+def test_every_kind_of_command_that_is_carried_out_is_explained() -> None:
+    assert set(COMMAND_TEXTS) == set(REQUEST_KINDS)

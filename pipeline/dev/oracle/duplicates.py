@@ -1,4 +1,4 @@
-"""Is a completion new, told twice, or at odds with another?
+"""The verdict on a completion: new, a duplicate, or at odds with another.
 
 Owns: the check that a completion makes sense, the correction of a clock that is ahead, and the
 verdict against everything of the same user that counted before.
@@ -19,7 +19,7 @@ SEVERITIES = {"exact": "info", "twin": "notice", "collision": "error", "overlap"
 def examine(
     completion: Completion, place: Coordinates, append_time_ms: int, policy: Policy
 ) -> Counted | str:
-    """Return the completion, its clock put right and its date decided, or what is wrong with it."""
+    """Return the completion, its clock corrected and its date decided, or what is wrong with it."""
     wrong = _wrong_text(completion)
     if wrong:
         return wrong
@@ -71,23 +71,23 @@ def compare(new: Counted, counted: list[Counted], policy: Policy) -> tuple[Word,
     """Return the verdict on `new`, given everything of the same user that `counted` before it.
 
     Returns:
-        Accepted, exact, twin, collision or overlap, and what ought to be told about it.
+        Accepted, exact, twin, collision or overlap, and the alerts that must be published.
     """
     known = [one for one in counted if new.append_time_ms - one.append_time_ms <= policy.window_ms]
     same_id = [one for one in known if one.completion_id == new.completion_id]
     if same_id:
-        told_twice = same_id[-1].content == new.content
-        word: Word = "exact" if told_twice else "collision"
+        is_same = same_id[-1].content == new.content
+        word: Word = "exact" if is_same else "collision"
         return word, [_alert(word, new, same_id)]
     same_session = [one for one in known if one.session_id == new.session_id]
     if same_session:
         return "twin", [_alert("twin", new, same_session)]
-    crossed = [one for one in known if one.start_ms < new.end_ms and new.start_ms < one.end_ms]
-    alerts = [_alert("overlap", new, crossed)] if crossed else []
+    overlapped = [one for one in known if one.start_ms < new.end_ms and new.start_ms < one.end_ms]
+    alerts = [_alert("overlap", new, overlapped)] if overlapped else []
     if new.assumed:
         itself = Against(new.place, new.local_date, frozenset({"tz"}), "notice")
         alerts.append(Alert("assumed_zone", new.local_date, (itself,)))
-    return ("overlap" if crossed else "accepted"), alerts
+    return ("overlap" if overlapped else "accepted"), alerts
 
 
 def _alert(word: str, new: Counted, originals: list[Counted]) -> Alert:

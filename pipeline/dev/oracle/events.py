@@ -1,4 +1,4 @@
-"""What the oracle is given, and what it says of each input.
+"""The records and events that the oracle is given, and its verdict on each input.
 
 Owns: the raw record, the two kinds of event it may hold, and the verdict.
 Does not own: how bytes become events (reading.py), how verdicts come about (duplicates.py,
@@ -41,7 +41,7 @@ class Logged:
 
     @property
     def place(self) -> Coordinates:
-        """Where it lies."""
+        """Its coordinates."""
         return (self.kind, self.partition, self.offset)
 
 
@@ -66,7 +66,7 @@ class Completion:
 
     @property
     def content(self) -> tuple[str, str, int, int, str]:
-        """What makes two reports the same session told twice: what the device said, unshifted."""
+        """The fields that two reports of the same session share, as the device sent them."""
         return (
             self.user_id,
             self.session_id,
@@ -78,7 +78,7 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class SupportCommand:
-    """A credit, revoke, withdraw or claim_key."""
+    """What support or a service asked for."""
 
     request_id: str
     user_id: str
@@ -92,13 +92,6 @@ class SupportCommand:
     tz: str | None = None
 
     @property
-    def about(self) -> date | str | None:
-        """What it is about: a date, a key, or another request."""
-        if self.kind in ("credit", "revoke"):
-            return self.local_date
-        return self.key_id if self.kind == "claim_key" else self.withdraws
-
-    @property
     def written_zone(self) -> str | None:
         """The zone as it was written; None for a blank one, which says nothing."""
         return None if self.tz is None or is_blank(self.tz) else self.tz
@@ -106,7 +99,7 @@ class SupportCommand:
 
 @dataclass(frozen=True, slots=True)
 class Against:
-    """What an alert has to say if it names the original at `place`.
+    """The fields that an alert must have if it names the original at `place`.
 
     Attributes:
         local_date: that the original counts for.
@@ -122,7 +115,7 @@ class Against:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """What ought to be told of a completion that somebody may have to look at.
+    """An alert that must be published about a completion.
 
     Attributes:
         word: exact, twin, collision, overlap or assumed_zone.
@@ -137,7 +130,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What ought to become of one input.
+    """The verdict that one input must get.
 
     Attributes:
         word: as in the audit entry.
@@ -162,7 +155,7 @@ class Verdict:
 
     @property
     def originals(self) -> tuple[Coordinates, ...]:
-        """Places of the accepted completions that it repeats or crosses."""
+        """Coordinates of the accepted completions that it repeats or overlaps."""
         return tuple(
             one.place
             for alert in self.alerts

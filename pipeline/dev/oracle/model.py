@@ -1,4 +1,4 @@
-"""The whole log in, every verdict and every user out.
+"""The naive fold: the whole log in, every verdict and every user out.
 
 Owns: the one pass over the log, in the order in which it was consumed, and what makes a command
 acceptable.
@@ -8,7 +8,7 @@ Does not own: reading (reading.py), verdicts on completions (duplicates.py), wha
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 from pipeline.dev.oracle.dates import EPOCH, ONE_DAY
 from pipeline.dev.oracle.duplicates import compare, examine
@@ -30,7 +30,7 @@ from pipeline.dev.oracle.zones import named
 
 @dataclass(slots=True)
 class Judgement:
-    """What ought to have happened.
+    """The verdicts and users that the log must lead to.
 
     Attributes:
         verdicts: one for each input, by where it lies.
@@ -76,7 +76,7 @@ def judge_read(
         verdict = _judge_command(user, event, append_time_ms, rules)
     if verdict.word in ("accepted", "overlap", "applied"):
         judgement.users[event.user_id] = user
-        user.settle(policy, append_time_ms, place)
+        user.unlock_due(policy, append_time_ms, place)
     known = event.user_id if is_id(event.user_id) else None
     verdict = replace(verdict, user_id=known, revision=user.revision)
     judgement.verdicts[place] = verdict
@@ -128,7 +128,7 @@ def _judge_command(
     if wrong:
         return Verdict("dead_letter", wrong, local_date=day)
     same_id = [c for c in user.commands if c.request_id == command.request_id]
-    if same_id and (same_id[0].kind, same_id[0].about) != (command.kind, command.about):
+    if same_id and (same_id[0].kind, about_of(same_id[0])) != (command.kind, about_of(command)):
         return Verdict("dead_letter", "request_id_reused", local_date=day)
     if not same_id:
         user.commands.append(command)
@@ -137,6 +137,13 @@ def _judge_command(
         others = user.revokes(day) - {command.request_id}
     word: Word = "repeated" if same_id else "applied"
     return Verdict(word, local_date=day, revoked_by=tuple(sorted(others)))
+
+
+def about_of(command: SupportCommand) -> date | str | None:
+    """Return the date, the key or the other request that a command is about."""
+    if command.kind in ("credit", "revoke"):
+        return command.local_date
+    return command.key_id if command.kind == "claim_key" else command.withdraws
 
 
 def _wrong_with(command: SupportCommand, append_time_ms: int, rules: Rules) -> str:

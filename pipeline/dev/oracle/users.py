@@ -2,7 +2,7 @@
 
 Owns: the sets and what follows from them: covered dates, streak, portals, keys, zone.
 Does not own: which events count (duplicates.py, commands.py).
-Invariant: only `UserModel.settle` and `UserModel.count` depend on the order of events. All they
+Invariant: only `UserModel.unlock_due` and `UserModel.count` depend on the order of events. All they
 add is portals, told when first reached and never taken back, and bridges, made by the rule then in
 force and never taken down.
 """
@@ -136,12 +136,12 @@ class UserModel:
 
     @property
     def credited(self) -> set[date]:
-        """Dates that support gave, and did not withdraw."""
+        """Dates that support credited, and did not withdraw."""
         return {c.local_date for c in self._live("credit") if c.local_date}
 
     @property
     def revoked(self) -> set[date]:
-        """Dates that support took, and did not withdraw."""
+        """Dates that support revoked, and did not withdraw."""
         return {c.local_date for c in self._live("revoke") if c.local_date}
 
     def revokes(self, day: date | None) -> set[str]:
@@ -185,8 +185,8 @@ class UserModel:
         """The zone as it is shown; UTC while nothing said one."""
         return self.zone or "UTC"
 
-    def settle(self, policy: Policy, append_time_ms: int, place: Coordinates) -> None:
-        """Unlock what the longest stretch has reached by now."""
+    def unlock_due(self, policy: Policy, append_time_ms: int, place: Coordinates) -> None:
+        """Unlock each portal that the longest stretch has reached by now."""
         self.last_change, self.last_change_ms = place, append_time_ms
         runs = stretches(self.covered)
         longest = max((days for _, days in runs), default=0)

@@ -14,7 +14,7 @@ import msgspec
 
 from pipeline.clock import rfc3339
 from pipeline.core.dateline import BRIDGE_MS
-from pipeline.core.enumerations import COUNTED
+from pipeline.core.enumerations import COUNTED, Action
 from pipeline.core.reading import DayKind
 from pipeline.core.records import (
     AuditEntry,
@@ -29,7 +29,7 @@ from pipeline.core.zones import zone_of
 from pipeline.ops.explain.records import Input, Story
 
 _DAY_MS: Final = 86_400_000
-_DUPLICATES: Final = {
+_DUPLICATES: Final[dict[str, str]] = {
     "exact": "The same id with the same content was accepted before: a retry. It does not count "
     "again.",
     "twin": "The same session was accepted before under another id: a second device, or a client "
@@ -37,12 +37,13 @@ _DUPLICATES: Final = {
     "collision": "The same id was accepted before with other content: a client that uses an id "
     "twice. It does not count.",
 }
-_COMMANDS: Final = {
+COMMAND_TEXTS: Final[dict[Action, str]] = {
     "credit": "The date was credited, so it counts unless it is revoked too.",
     "revoke": "The date was revoked: it does not count, whatever else there is for it.",
     "withdraw": "An earlier credit, revocation or claim was withdrawn: it has no effect any more.",
     "claim_key": "A Field Key was claimed. Dates are not concerned.",
 }
+"""What a command that was carried out does, by its kind."""
 
 
 def policy_text(policy: Policy) -> str:
@@ -88,11 +89,11 @@ def reason_of(
         return text + revoked_text(entry)
     if verdict == "repeated":
         return "The same request was taken before; asked again it changes nothing."
-    if entry is not None and entry.action in _COMMANDS:
+    if entry is not None and entry.action in COMMAND_TEXTS:
         by = f" By {entry.actor}"
         because = f": {entry.reason}" if entry.reason else ""
         ticket = f" ({entry.ticket})" if entry.ticket else ""
-        return f"{_COMMANDS[entry.action]}{by}{because}{ticket}.{revoked_text(entry)}"
+        return f"{COMMAND_TEXTS[entry.action]}{by}{because}{ticket}.{revoked_text(entry)}"
     if verdict in COUNTED:
         return "It counts for the date that the audit entry records."
     return "Nothing that says why was found."
