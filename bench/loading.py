@@ -1,7 +1,8 @@
 """The peers' topics, and the input in them.
 
 Owns: creating plain topics, and producing the input into one before anything is measured.
-Does not own: the pipeline's own topics (topics.yaml, ours.py), what is in it (workload/steady.py).
+Does not own: the pipeline's own topics (topics.yaml, ours.py), what is in it
+(pipeline/dev/workload/steady.py).
 Invariant: the input is complete in a `LogAppendTime` topic, partitioned as Java's clients would
 (murmur2 of the key), before any peer starts.
 """
