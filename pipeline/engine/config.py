@@ -1,8 +1,8 @@
-"""What one engine works on, and whether the topics fit it.
+"""The engine's settings, and the check that the topics match them.
 
-Owns: the engine's settings as values, and the checks of partition counts and of an assignment.
-Does not own: where the values come from (app.py), what is done with them (machine.py).
-Invariant: partition numbers mean the same in every input and every changelog.
+Owns: the engine's settings as values; the checks of partition counts and of an assignment.
+Does not own: where the values come from (worker/app.py), what is done with them (machine.py).
+Invariant: one partition number stands for the same keys in every input and every changelog.
 """
 
 import time
@@ -17,24 +17,25 @@ from pipeline.engine.state.table_spec import TableSpec
 
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
-    """What one engine works on.
+    """The settings of one engine.
 
     Attributes:
-        generation: of the state it writes.
-        inputs: topics with equal partition counts; their partitions of one number share a state.
+        generation: of the state that it writes.
+        inputs: topics with equal partition counts; their partitions of one number share one state.
         tables: the changelog-backed tables of that state.
-        records_max: in one transaction.
-        wait_s: how long a poll waits for the first record.
-        batch_s_target: a poll that took longer makes the next one smaller.
-        clock: monotonic seconds.
-        slot_id: this worker's `group.instance.id`.
-        standbys: they are kept for the loss of this many other slots at once; 0 for none.
+        records_max: max records in one transaction.
+        wait_s: max seconds that a poll waits for the first record.
+        batch_s_target: seconds from a poll to its applied commit; after a longer one the next poll
+            takes fewer records.
+        clock: returns monotonic seconds.
+        slot_id: this worker's `group.instance.id` and `transactional.id`.
+        standbys: number of other slots whose loss at the same time the standbys cover; 0 for none.
         terms: what a generation is begun with and keeps, in words, such as `cycle_days=108`.
         outputs: the other topics that its transactions write to.
-        bulk_records_min: with so many changelog records to be read, opening a store for writing
-            alone pays, and storing records lazily.
-        expanded_min: lazy records that are expanded between two polls, or a quarter of the poll's
-            records where that is more; 500 take some milliseconds.
+        bulk_records_min: changelog records to be restored from which on it pays to open the store
+            for writing only, and to store the records lazily.
+        expanded_min: min lazy records that are expanded between two polls; a quarter of the poll's
+            records where that is more. 500 take some milliseconds.
     """
 
     generation: str
@@ -57,16 +58,16 @@ class EngineConfig:
         return [*(table.changelog for table in self.tables), *self.outputs]
 
     def written(self, numbers: Iterable[int]) -> dict[TopicPartition, int | None]:
-        """Everything that transactions over these partitions write to; no offset is known."""
+        """All partitions that transactions over these numbers write to; the offsets are unknown."""
         topics = self.written_topics
         return {TopicPartition(topic, number): None for topic in topics for number in numbers}
 
 
 def check_partition_counts(config: EngineConfig, cluster: Cluster) -> None:
-    """Check that inputs and changelogs are there, with equal partition counts.
+    """Check that inputs and changelogs exist and have equal partition counts.
 
     Raises:
-        IncompatibleTopicsError: they are not.
+        IncompatibleTopicsError: they do not.
     """
     topics = [*config.inputs, *(table.changelog for table in config.tables)]
     counts = cluster.partition_counts(topics)
@@ -84,7 +85,7 @@ def check_partition_counts(config: EngineConfig, cluster: Cluster) -> None:
 
 
 def assigned_numbers(partitions: Iterable[TopicPartition], inputs: Sequence[str]) -> list[int]:
-    """The numbers of the assigned partitions, in order; each has to be there for every input.
+    """The numbers of the assigned partitions, in order; each must be assigned for every input.
 
     Raises:
         IncompatibleTopicsError: one is not.

@@ -1,7 +1,7 @@
-"""What can go wrong in the engine, each with what an operator does about it.
+"""The engine's errors, each with what an operator does about it.
 
 Owns: the engine's errors. Does not own: errors about single records (codec/, core/), which never
-reach the engine because they cost only their own record.
+reach the engine: such a record goes to the dead letters.
 """
 
 from pipeline.errors import AwawayError
@@ -15,14 +15,14 @@ class EngineError(AwawayError):
 
 
 class BrokerError(EngineError):
-    """The broker refused or did not answer.
+    """The broker refused a request or did not answer it.
 
-    Operator action: look at the broker; the worker retries by itself while this can pass.
+    Operator action: look at the broker; the worker retries by itself as long as that can help.
     """
 
 
 class TransactionAbortedError(BrokerError):
-    """The transaction cannot be committed any more; its inputs will be processed again.
+    """The transaction can no longer be committed; its inputs will be processed again.
 
     Operator action: none, unless it keeps happening: then a batch takes longer than
     `transaction_timeout_ms`, or the group rebalances all the time.
@@ -30,32 +30,32 @@ class TransactionAbortedError(BrokerError):
 
 
 class BatchPostponedError(BrokerError):
-    """An agent needs something that is away for now; the batch is aborted and comes again.
+    """An agent needs something that is not available now; the batch will be processed again.
 
-    Operator action: look at what the message says is away; the worker tries again by itself.
+    Operator action: look at what the message names; the worker tries again by itself.
     """
 
 
 class ProducerLostError(BrokerError):
-    """The producer can no longer be used, and how its last transaction ended is not known.
+    """The producer can no longer be used, and the outcome of its last transaction is unknown.
 
-    Operator action: none: the worker makes a new producer under the same id, which settles the
-    transaction, and reads from the broker how it ended.
+    Operator action: none: the worker acquires the transactional id with a new producer, which ends
+    the transaction, and reads from the broker how it ended.
     """
 
 
 class ConsumerLostError(BrokerError):
     """The group consumer can no longer be used.
 
-    Operator action: none: the worker joins the group again; its local state stays.
+    Operator action: none: the worker joins the group again and keeps its local state.
     """
 
 
 class ChangelogGoneError(BrokerError):
-    """A changelog topic is not there any more.
+    """A changelog topic no longer exists.
 
-    Operator action: `awaway topics apply` makes it again, empty; the workers whose disks have the
-    state write it anew. Do not delete a data folder before that.
+    Operator action: `awaway topics apply` recreates it, empty; the workers whose disks have the
+    state rewrite it. Do not delete a data folder before they have.
     """
 
 
@@ -74,16 +74,16 @@ class PartitionRefusedError(EngineError):
 
 
 class GenerationTermsError(EngineError):
-    """The state was begun under terms that a generation keeps, and this worker has others.
+    """The policy differs from the terms that the generation of the state was begun with.
 
     Operator action: set the policy's `cycle_days` back, or start a new generation with the new one.
     """
 
 
 class IncompatibleTopicsError(EngineError):
-    """The topics do not have what the engine leans on.
+    """A topic is missing, or does not have the partitions that the engine needs.
 
-    Operator action: `awaway topics plan` shows the difference, `awaway topics apply` mends it.
+    Operator action: `awaway topics plan` shows the difference, `awaway topics apply` corrects it.
     """
 
 
@@ -110,7 +110,7 @@ class CorruptStoreError(EngineError):
 
 
 class StoreKeepsBreakingError(EngineError):
-    """A partition's local store broke again and again while it was restored into empty ones.
+    """A partition's local store became unreadable again and again while it was being restored.
 
     Operator action: the disk is at fault: give the worker another one, with an empty
     `AWAWAY_DATA_DIR`; the partitions are restored from the changelogs.
@@ -120,27 +120,27 @@ class StoreKeepsBreakingError(EngineError):
 class StoreFormatError(EngineError):
     """The local store was written by a newer release, or for another generation.
 
-    Operator action: start the matching release, or move the folder away: it is restored from
-    the changelogs.
+    Operator action: start the matching release, or move the folder away: the state is restored
+    from the changelogs.
     """
 
 
 class UnreadableRecordError(EngineError):
-    """A changelog record does not stand for local entries: another release wrote it, or damaged it.
+    """A changelog record cannot be read as local entries: it is damaged, or of another release.
 
-    Operator action: start the release that wrote the changelog; nothing of it was applied.
+    Operator action: start the release that wrote the changelog; the record was not applied.
     """
 
 
 class DeliveredTwiceError(EngineError):
     """The broker delivered an offset that was already applied; this must never happen.
 
-    Operator action: keep the logs and report it; the worker stops before it could count twice.
+    Operator action: keep the logs and report it; the worker stops before it counts a record twice.
     """
 
 
 class BatchFailedError(EngineError):
-    """An agent could not finish a batch for a reason that is not in a single record.
+    """An agent could not finish a batch, for a reason that is not a single record.
 
     Operator action: the message names the cause; the batch was aborted, nothing is lost.
     """
@@ -149,10 +149,10 @@ class BatchFailedError(EngineError):
 def unreadable_record(
     changelog: str, error: Exception, offset: int | None = None
 ) -> UnreadableRecordError:
-    """What a record of a changelog, at its offset where that is known, led to."""
-    place = changelog if offset is None else f"offset {offset} of {changelog}"
+    """The error about a record of a changelog, with its offset if that is known."""
+    record = changelog if offset is None else f"offset {offset} of {changelog}"
     return UnreadableRecordError(
-        f"a record cannot be read as state: {place}",
+        f"a record cannot be read as state: {record}",
         why=repr(error),
         fix="start the release that wrote it",
     )

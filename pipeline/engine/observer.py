@@ -1,8 +1,7 @@
-"""What the engine tells about itself.
+"""What the engine reports about its work.
 
-Owns: the calls. Does not own: metrics and logs, which implement them.
-Invariant: an observer cannot change what the engine does; its methods return quickly and never
-raise.
+Owns: the calls. Does not own: metrics and logs, which implement them (worker/telemetry.py).
+Invariant: an observer cannot change what the engine does; its methods return fast and never raise.
 """
 
 from collections.abc import Mapping
@@ -11,16 +10,16 @@ from pipeline.engine.ports import TopicPartition
 
 
 class EngineObserver:
-    """Told of the engine's steps; this one ignores them all."""
+    """Receives the engine's reports; this one ignores them all."""
 
     def at(self, step: str) -> None:
-        """The engine is about to take this step: a place where a test can crash it."""
+        """The engine is about to take this step; a test can crash it here."""
 
     def committed(self, records: int, commit_s: float, apply_s: float) -> None:
         """A transaction with this many inputs committed and was applied."""
 
     def aborted(self, records: int, abort_s: float, reason: str) -> None:
-        """A transaction was aborted; its inputs will come again."""
+        """A transaction was aborted; its inputs will be fetched again."""
 
     def producer_renewed(self, reason: str) -> None:
         """The producer was recreated under the same transactional id."""
@@ -29,7 +28,7 @@ class EngineObserver:
         """The consumer was recreated and joins the group."""
 
     def stalled(self, reason: str) -> None:
-        """A client said nothing although there should be something; it is asked anew."""
+        """A client delivered nothing although there are records; it is replaced."""
 
     def assigned(self, partitions: list[int]) -> None:
         """These partitions now belong to this worker; they are being restored."""
@@ -41,35 +40,35 @@ class EngineObserver:
         """`done` of `total` changelog offsets of a partition were read since its restore began."""
 
     def ready(self, partition: int, records: int, restore_s: float) -> None:
-        """A partition is up to date and is processed from now on."""
+        """A partition was restored from `records` records, and is processed from now on."""
 
     def restores_wait(self, reason: str) -> None:
-        """The broker did not answer; the restores wait."""
+        """The broker did not answer; the restores back off."""
 
     def refused(self, partition: int, reason: str) -> None:
-        """A partition is not processed; the reason says what to do."""
+        """A partition is not processed; the reason says what an operator has to do."""
 
     def offsets_forgotten(
         self, partition: int, committed: Mapping[str, int | None], at: Mapping[str, int]
     ) -> None:
-        """The group's offsets of a partition went back; it goes on after what its state contains,
-        and records that."""
+        """The group's offsets of a partition went back: it is processed from the offsets that its
+        state contains, and those are committed."""
 
     def quarantined(self, partition: int, reason: str, path: str) -> None:
-        """A local store did not fit and was quarantined in `path`."""
+        """A local store was quarantined in `path`."""
 
     def changelogs_lost(self, changelogs: list[str], is_back: bool) -> None:
-        """Changelogs were deleted under this worker, and maybe recreated: then they are written
-        anew from its disk."""
+        """Changelogs were deleted under this worker; if they are recreated (`is_back`), it rewrites
+        them from its disk."""
 
     def standbys(self, partitions: list[int]) -> None:
-        """Just these partitions are kept as standbys from now on."""
+        """These partitions, and no others, are kept as standbys from now on."""
 
     def standby_lag(self, partition: int, behind: int) -> None:
-        """A standby was written; it is `behind` changelog offsets behind."""
+        """A standby was written; it lags by `behind` changelog offsets."""
 
     def standbys_wait(self, reason: str) -> None:
-        """The broker did not answer; the standbys wait."""
+        """The broker did not answer; the standbys back off."""
 
     def positions(self, next_offsets: dict[TopicPartition, int]) -> None:
-        """Where the inputs are read on from, after a commit."""
+        """The next offsets of the inputs, after a commit."""

@@ -1,14 +1,14 @@
-"""A consumer that delivers nothing of a partition although there is something.
+"""Detects a consumer that delivers no records of a partition although the partition has some.
 
-Owns: noticing it, by asking the log itself.
-Does not own: what follows (machine.py joins the group anew, with a new client).
-Invariant: a consumer is called stalled only when a reader of its own was given a committed record
-that the consumer should have delivered for `LOOK_EVERY_S` at least.
+Owns: the detection, by a reader that does not belong to the group.
+Does not own: what follows (machine.py joins the group again, with a new client).
+Invariant: a consumer counts as stalled only when a reader got a committed record that the consumer
+should have delivered at least `LOOK_EVERY_S` ago.
 
-Why: after a broker's restart librdkafka may go on as a member of its group, with heartbeats, and
-fetch nothing any more. The end of a partition alone proves nothing, as control records and aborted
-ones are never delivered; so a silence is tested with a reader from where the consumer should go on.
-While every partition moves, it costs one comparison a poll.
+Why: after a broker's restart librdkafka may stay a member of its group, with heartbeats, and fetch
+nothing any more. The high watermark alone proves nothing, as control records and aborted records
+are never delivered; so the detection reads from the consumer's next offset with a new reader.
+While every partition advances, it costs one comparison per poll.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,13 +19,14 @@ from pipeline.engine.errors import BrokerError
 from pipeline.engine.ports import Cluster, TopicPartition
 
 LOOK_EVERY_S: Final = 5.0
+"""Seconds between two looks, and of silence before a partition is looked at."""
 
 BUSY_RECORDS: Final = 1_000_000
-"""While others are delivered, a partition waits for its turn: all share one queue, and this is more
-than fits into it (64 MiB of records that take more than 64 bytes each)."""
+"""Records of other partitions after which a silent partition is looked at. All partitions share one
+queue, and this is more than it holds (64 MiB of records that take more than 64 bytes each)."""
 
 PROBE_S: Final = 3.0
-"""A reader is given this long to find a record."""
+"""Max seconds that the reader looks for a record."""
 
 NextOffsets: TypeAlias = Callable[[], Mapping[TopicPartition, int]]
 
@@ -33,7 +34,7 @@ _PROBE_RECORDS: Final = 100
 
 
 class StallWatch:
-    """Watches the group consumer. Not thread-safe; the engine's thread drives it."""
+    """Watches the group consumer. Not thread-safe: only the engine's thread uses it."""
 
     def __init__(self, config: EngineConfig, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -48,12 +49,12 @@ class StallWatch:
         self._empty: dict[TopicPartition, tuple[int, int]] = {}
 
     def is_stalled(self, next_offsets: NextOffsets, records: int) -> bool:
-        """Whether something is due that the consumer does not deliver.
+        """Whether the consumer does not deliver records that it should have delivered.
 
         Args:
-            next_offsets: says where it should go on, for each partition that it fetches; asked
-                only when it is time to look.
-            records: that it delivered just now.
+            next_offsets: returns the next offset of each partition that it fetches; called only
+                when it is time to look.
+            records: how many it delivered just now.
         """
         now = self._now()
         if records:
@@ -69,12 +70,12 @@ class StallWatch:
         try:
             return self._is_overdue(quiet)
         except BrokerError:
-            return False  # it says so itself, to whoever polls
+            return False  # the next poll raises it
 
     def _quiet(
         self, next_offsets: Mapping[TopicPartition, int], now: float
     ) -> dict[TopicPartition, int]:
-        """Partitions that have not moved for long."""
+        """The next offsets of the partitions that have not advanced for long."""
         since = {}
         for source, start in next_offsets.items():
             known = self._since.get(source)
@@ -89,22 +90,24 @@ class StallWatch:
         }
 
     def _is_overdue(self, quiet: Mapping[TopicPartition, int]) -> bool:
+        # 1. What was due at the last look, and has not come since, a reader looks for.
         due = {s: (start, end) for s, (start, end) in self._due.items() if quiet.get(s) == start}
         self._due = {}
         if due and self._is_there(due):
             return True
+        # 2. What is due at the next look: silent partitions with offsets that are not known empty.
         marks = self._cluster.watermarks(sorted(quiet))
         ahead = {source: (start, marks[source].high) for source, start in quiet.items()}
-        self._empty = {s: stretch for s, stretch in self._empty.items() if ahead.get(s) == stretch}
+        self._empty = {s: offsets for s, offsets in self._empty.items() if ahead.get(s) == offsets}
         self._due = {
-            source: stretch
-            for source, stretch in ahead.items()
-            if stretch[0] < stretch[1] and source not in self._empty
+            source: offsets
+            for source, offsets in ahead.items()
+            if offsets[0] < offsets[1] and source not in self._empty
         }
         return False
 
     def _is_there(self, due: Mapping[TopicPartition, tuple[int, int]]) -> bool:
-        """Whether a new reader is given a record in one of these stretches of offsets."""
+        """Whether a new reader gets a record in one of these ranges of offsets."""
         reader = self._cluster.changelog_reader()
         try:
             reader.assign({source: start for source, (start, _) in due.items()})

@@ -1,8 +1,8 @@
 """The Faust app that runs on the engine.
 
-Owns: which of Faust's parts are replaced, and how the app stops.
-Does not own: agents and tables (app.py), the parts themselves (transport.py, tables.py).
-Invariant: the engine ends before the agents do, so no batch waits for an agent that is gone.
+Owns: which parts of Faust the engine replaces, and how the app stops.
+Does not own: agents and tables (worker/app.py), the parts themselves (transport.py, tables.py).
+Invariant: the engine stops before the agents do, so that no batch waits for a stopped agent.
 """
 
 import logging
@@ -20,10 +20,10 @@ logger = logging.getLogger(__name__)
 
 
 class MicroBatches(faust.Schema):  # type: ignore[misc]
-    """An event's value is the batch itself; nothing is decoded by Faust."""
+    """A Faust schema whose event value is the batch itself; Faust decodes nothing."""
 
     def compile(self, app: Any, **_: Any) -> Callable[..., Any]:
-        """Faust's decoder for a topic."""
+        """Return Faust's decoder of a topic."""
         create_event = app.create_event
 
         async def decode(message: Any, *, propagate: bool = False) -> Any:
@@ -46,7 +46,7 @@ class EngineApp(faust.App):  # type: ignore[misc]
     Args:
         app_id: name of the app.
         make_engine: makes the engine when the worker starts.
-        stop_s: how long the transaction in hand may take when the worker stops.
+        stop_s: seconds that the current transaction may take when the worker stops.
         options: more Faust settings.
     """
 
@@ -66,7 +66,7 @@ class EngineApp(faust.App):  # type: ignore[misc]
             Table=EngineTable,
             TableManager=Tables,
             web_enabled=False,
-            web_bind="127.0.0.1",  # `faust worker` turns it on unless told; it asks for no token
+            web_bind="127.0.0.1",  # `faust worker` may turn it on; it needs no token
             topic_disable_leader=True,
             topic_allow_declare=False,
             stream_wait_empty=False,
@@ -85,16 +85,16 @@ class EngineApp(faust.App):  # type: ignore[misc]
         return Transport(self.conf.broker_producer, self)
 
     def _create_directories(self) -> None:
-        """Faust keeps nothing on disk: the stores are the engine's."""
+        """Create nothing: the stores are the engine's."""
 
     async def engine_failed(self, error: BaseException) -> None:
-        """The engine's thread ended by an error: so does the worker."""
+        """End the worker with the error that ended the engine's thread."""
         self.failure = error
         self.on_engine_failure(error)
         await self.crash(error)
 
     async def stop(self) -> None:
-        """Stop gracefully: the transaction in hand first, then everything else."""
+        """Stop gracefully: finish the current transaction first, then stop everything else."""
         if self._consumer is not None:
             await self._consumer.stop_engine()
         await super().stop()

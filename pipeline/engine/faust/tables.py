@@ -2,12 +2,12 @@
 
 Owns: `EngineTable`, which `app.Table` makes, its store, and the table manager that leaves recovery
 to the engine.
-Does not own: state and changelogs (store.py, batch.py, restore.py).
-Invariants: a table is read and written only while an agent holds a batch, and always the partition
-of that batch; nothing of Faust's own changelog producer or recovery runs.
+Does not own: state and changelogs (state/store.py, batch.py, recovery/restore.py).
+Invariants: a table is read and written only while an agent holds a batch, and only the partition of
+that batch; Faust's own changelog producer and recovery never run.
 
-Inside an agent `table.view(batch)` is the quick way; `table[key]` works too, for the batch that the
-agent's current event carries.
+Inside an agent `table.view(batch)` is the fast way; `table[key]` works too, for the batch that is
+the value of the agent's current event.
 """
 
 from collections.abc import Callable, Iterator
@@ -55,15 +55,15 @@ class EngineTable(faust.Table):  # type: ignore[misc]
 
     @property
     def spec(self) -> TableSpec:
-        """What the table is to the engine; a windowed table's changelog expires by age, too."""
+        """The table as the engine describes it; a windowed changelog expires by age, too."""
         return TableSpec(name=self.name, compacted_only=self.window is None, **self._engine_options)
 
     def _new_changelog_topic(self, **_: Any) -> Any:
-        """The engine's changelog, under its configured name; Faust neither reads nor makes it."""
+        """The engine's changelog topic by its name; Faust neither reads nor creates it."""
         return self.app.topic(self._engine_options["changelog"], internal=False, acks=False)
 
     def _new_store(self) -> "Store":
-        """The store of the engine, whatever Faust's settings name."""
+        """The store on the engine, whatever Faust's settings say."""
         return Store(
             "eos://",
             self.app,
@@ -80,15 +80,15 @@ class EngineTable(faust.Table):  # type: ignore[misc]
         return batch.table(self.spec)
 
     def on_key_set(self, key: bytes, value: bytes) -> None:
-        """The engine's store wrote the changelog already."""
+        """Produce nothing: the store has written the changelog already."""
         self._sensor_on_set(self, key, value)
 
     def on_key_del(self, key: bytes) -> None:
-        """The engine's store wrote the changelog already."""
+        """Produce nothing: the store has written the changelog already."""
         self._sensor_on_del(self, key)
 
     async def on_start(self) -> None:
-        """Nothing to start: the engine opens stores as partitions come."""
+        """Start nothing: the engine opens stores when partitions are assigned."""
 
 
 class Store(SerializedStore):  # type: ignore[misc]
@@ -132,17 +132,17 @@ class Store(SerializedStore):  # type: ignore[misc]
         self._whole()
 
     def reset_state(self) -> None:
-        """The engine never throws state away on Faust's word."""
+        """Do nothing: only the engine deletes state."""
 
     async def backup_partition(self, *_: Any, **__: Any) -> None:
-        """Backups are the changelogs."""
+        """Not used: the changelogs are the backup."""
 
     def restore_backup(self, *_: Any, **__: Any) -> None:
-        """Backups are the changelogs."""
+        """Not used: the changelogs are the backup."""
 
 
 class Tables(TableManager):  # type: ignore[misc]
-    """Knows the tables; restoring them is the engine's."""
+    """Faust's table manager without recovery: the engine restores the tables."""
 
     async def on_start(self) -> None:
         """Let the conductor subscribe."""
@@ -150,4 +150,4 @@ class Tables(TableManager):  # type: ignore[misc]
         self._tables_registered.set()
 
     async def on_stop(self) -> None:
-        """Nothing of ours runs here."""
+        """Stop nothing: nothing was started."""

@@ -1,9 +1,9 @@
-"""The engine's thread: drives the step machine and hands each poll to whoever folds it.
+"""The engine's thread: it drives the step machine and hands each poll to the agents.
 
-Owns: the loop, its back-off while the broker is away, its end.
-Does not own: the order of steps (machine.py), where batches are folded (transport.py).
-Invariants: the engine is used by this thread only; a poll is folded completely before the next
-step; `stop` returns once the transaction in hand is committed or aborted, or after its time limit.
+Owns: the loop, its back-off while the broker does not answer, its end.
+Does not own: the order of steps (machine.py), where agents fold batches (transport.py).
+Invariants: only this thread uses the engine; a poll is folded completely before the next step;
+`stop` returns once the current transaction is committed or aborted, or after its time limit.
 """
 
 import logging
@@ -13,13 +13,16 @@ from typing import Final
 
 from pipeline.engine.batch import Poll
 from pipeline.engine.errors import BrokerError
-from pipeline.engine.faust.cycle_collector import PausedGarbageCollection
+from pipeline.engine.faust.cycle_collector import CycleCollector
 from pipeline.engine.machine import Engine
 
 logger = logging.getLogger(__name__)
 
 BACKOFF_S_MIN: Final = 0.2
+"""Seconds of the first back-off; each that follows is twice as long."""
+
 BACKOFF_S_MAX: Final = 5.0
+"""Seconds of the longest back-off."""
 
 
 class EngineThread:
@@ -27,8 +30,8 @@ class EngineThread:
 
     Args:
         engine: not yet started; this object starts and closes it.
-        hand_over: starts the folding of a poll's batches elsewhere, without waiting for it.
-        on_failure: told of the error that ended the thread, on the thread.
+        hand_over: gives a poll's batches to the agents, without waiting until they are folded.
+        on_failure: called on the thread, with the error that ends it.
     """
 
     def __init__(
@@ -49,23 +52,23 @@ class EngineThread:
         self._thread.start()
 
     def stop(self, timeout_s: float) -> bool:
-        """Ask the thread to end and wait for it; returns whether it did."""
+        """Ask the thread to end and wait for it; return whether it ended in time."""
         self._stop.set()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        garbage = PausedGarbageCollection()
+        cycle_collector = CycleCollector()
         try:
             self._retrying(self.engine.start)
             while not self._stop.is_set():
                 self._retrying(self._step)
-                garbage.after_transaction(self._records)
-        except BaseException as error:  # noqa: BLE001 — the thread's end is told, whatever it was
+                cycle_collector.after_transaction(self._records)
+        except BaseException as error:  # noqa: BLE001 — any error has to be reported
             self._on_failure(error)
         finally:
-            garbage.close()
+            cycle_collector.close()
             self._close()
 
     def _step(self) -> None:
@@ -93,13 +96,17 @@ class EngineThread:
         finished.wait()
 
     def _retrying(self, step: Callable[[], None]) -> None:
-        """Take a step; while the broker is away, wait longer and longer and try again."""
+        """Take a step; while the broker does not answer, back off and try again."""
         backoff_s = BACKOFF_S_MIN
         while not self._stop.is_set():
             try:
                 step()
             except BrokerError as error:
-                logger.warning("broker trouble, trying again in %.1f s: %s", backoff_s, error)
+                logger.warning(
+                    "broker trouble, trying again in %.1f s: %s",
+                    backoff_s,
+                    error,
+                )
                 self._stop.wait(backoff_s)
                 backoff_s = min(BACKOFF_S_MAX, backoff_s * 2)
             else:
@@ -109,4 +116,4 @@ class EngineThread:
         try:
             self.engine.close()
         except BrokerError as error:
-            logger.warning("while closing: %s", error)
+            logger.warning("closing the engine failed: %s", error)

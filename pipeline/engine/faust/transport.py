@@ -1,10 +1,10 @@
 """Faust's transport on the engine: a Faust event is a partition's micro-batch.
 
-Owns: the services that Faust wants of a transport, and the hand-over of
-batches between the engine's thread and the agents on the event loop.
-Does not own: Kafka (kafka/cluster.py), the order of steps (machine.py).
+Owns: the services that Faust expects of a transport, and the hand-over of batches from the engine's
+thread to the agents on the event loop.
+Does not own: Kafka (kafka/), the order of steps (machine.py).
 Invariants: the engine's thread waits while agents fold; a batch that could not be delivered to an
-agent fails, so its transaction aborts; offsets are committed by the engine alone.
+agent fails, so its transaction is aborted; only the engine commits offsets.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from pipeline.engine.machine import Engine
 logger = logging.getLogger(__name__)
 
 SCHEME: Final = "eos"
-"""Of the broker URL in Faust's settings; the addresses are the engine's own setting."""
+"""URL scheme in Faust's `broker` setting; the engine's own settings have the addresses."""
 
 
 class Producer(faust_producer.Producer):  # type: ignore[misc]
@@ -51,20 +51,20 @@ class Fetcher(Service):  # type: ignore[misc]
 
 
 class Consumer(faust_consumer.Consumer):  # type: ignore[misc]
-    """Starts the engine when the agents are there, and delivers its batches to them."""
+    """Starts the engine once the agents have started, and delivers its batches to them."""
 
     thread: EngineThread | None = None
     _assignment_epoch = 0
     _assigned: frozenset[TP] = frozenset()
 
     async def subscribe(self, topics: Iterable[str]) -> None:
-        """Start the engine; its topics are its own configuration."""
+        """Start the engine; it has the topics in its own configuration."""
         if self.thread is not None:
             return
         loop = asyncio.get_running_loop()
         try:
             engine: Engine = await loop.run_in_executor(None, self.app.make_engine)
-        except Exception as error:  # noqa: BLE001 — whatever it is, the worker ends with it
+        except Exception as error:  # noqa: BLE001 — any error ends the worker
             await self.app.engine_failed(error)
             return
 
@@ -104,7 +104,7 @@ class Consumer(faust_consumer.Consumer):  # type: ignore[misc]
         )
 
     async def _rebalanced(self, engine: Engine, assignment_epoch: int) -> None:
-        """Tell Faust's agents and conductor which partitions there are now."""
+        """Give Faust's agents and conductor the partitions of the new assignment."""
         before, app = self._assigned, self.app
         assigned = frozenset(
             TP(topic, number) for topic, number in engine.partitions.input_partitions
@@ -116,36 +116,39 @@ class Consumer(faust_consumer.Consumer):  # type: ignore[misc]
         app.flow_control.resume()
 
     async def stop_engine(self) -> None:
-        """Finish the transaction in hand, then end the engine's thread."""
+        """Finish the current transaction, then end the engine's thread."""
         if self.thread is None:
             return
         loop, stop_s = asyncio.get_running_loop(), self.app.stop_s
         if not await loop.run_in_executor(None, self.thread.stop, stop_s):
-            logger.error("the engine did not stop within %.0f s; leaving it", stop_s)
+            logger.error(
+                "the engine did not stop within %.0f s; going on without it",
+                stop_s,
+            )
 
     def assignment(self) -> set[TP]:
         """The input partitions of this worker."""
         return set(self._assigned)
 
     async def commit(self, topics: Any = None, start_new_transaction: bool = True) -> bool:
-        """Offsets are part of the engine's transactions."""
+        """Not used: offsets are part of the engine's transactions."""
         return True
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:
         return True
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
-        """The engine places itself."""
+        """Not used: the engine seeks."""
         return {}
 
     async def _seek(self, partition: TP, offset: int) -> None:
-        raise NotImplementedError("the engine places itself")
+        raise NotImplementedError("the engine seeks")
 
     async def seek_wait(self, partitions: Mapping[TP, int]) -> None:
-        """The engine places itself."""
+        """Not used: the engine seeks."""
 
     async def perform_seek(self) -> None:
-        """The engine places itself."""
+        """Not used: the engine seeks."""
 
     async def _getmany(self, active_partitions: Any, timeout: float) -> dict[TP, Any]:
         return {}
@@ -176,7 +179,7 @@ class Consumer(faust_consumer.Consumer):  # type: ignore[misc]
         return None
 
     async def position(self, tp: TP) -> int | None:
-        """Not used: the engine places itself."""
+        """Not used: the engine seeks."""
         return None
 
     def key_partition(self, topic: str, key: bytes | None, partition: int | None = None) -> Any:
@@ -184,10 +187,10 @@ class Consumer(faust_consumer.Consumer):  # type: ignore[misc]
         return partition
 
     def close(self) -> None:
-        """The engine closes itself."""
+        """Not used: the engine's thread closes the engine."""
 
     async def wait_empty(self) -> None:
-        """The engine's stop waits for what is in hand."""
+        """Not used: `stop_engine` waits for the current transaction."""
 
 
 class Transport(base.Transport):  # type: ignore[misc]
