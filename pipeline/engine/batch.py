@@ -1,12 +1,12 @@
-"""A micro-batch: some records of one input partition, and all that may be done about them.
+"""A micro-batch: records of one input partition, and what an agent can do with them.
 
-Owns: how an agent reads state, writes state, emits outputs and says that it is done.
+Owns: how an agent reads and writes state, emits outputs and finishes the batch.
 Does not own: the transaction around it (machine.py); what the records mean (the agents).
-Invariants: everything done through a batch is part of the poll's one transaction, or of nothing;
-records come in offset order; only `done` lets the transaction commit, so an agent that forgets it
-or raises cannot commit half a batch.
+Invariants: everything done through a batch is part of the poll's one transaction, or has no effect;
+records are in offset order; only `done` lets the transaction commit, so an agent that forgets it or
+raises cannot commit half a batch.
 
-While agents work on the batches of a poll the engine's thread is parked, so producer and store have
+While agents fold the batches of a poll the engine's thread waits, so that producer and store have
 one user at a time.
 """
 
@@ -28,9 +28,9 @@ class TableView:
     """One table of one partition, inside the current transaction.
 
     Attributes:
-        prefix: the byte that the table's local keys start with. Who looks up and writes many keys
-            of one owner calls `expand_owner`, joins it with the rest once, and calls `get_local`
-            and `put_record`.
+        prefix: the byte that the table's local keys start with. An agent that looks up and writes
+            many keys of one owner calls `expand_owner`, adds the prefix to the keys itself, and
+            calls `get_local` and `put_record`: faster than `get` and `put`.
     """
 
     __slots__ = (
@@ -63,7 +63,7 @@ class TableView:
         self._produce = producer.produce
 
     def expand_owner(self, owner: bytes) -> None:
-        """Make sure that all entries of an owner can be found, and none is replaced by an older.
+        """Expand the owner's lazy records, so that all its entries are found and none is outdated.
 
         Raises:
             CorruptStoreError, StoreUnwritableError: see `KeyValueStore`.
@@ -78,12 +78,12 @@ class TableView:
             self._lazy.expand_owner(self._spec, self._owner(key))
 
     def get(self, key: bytes) -> bytes | None:
-        """The value of a key, with what this transaction wrote."""
+        """The value of a key, including what this transaction wrote."""
         self._expand_owner_of(key)
         return self.get_local(self.prefix + key)
 
     def get_local(self, local: bytes) -> bytes | None:
-        """`get`, of a key that starts with the prefix, and whose owner was looked at.
+        """`get`, for a key that starts with the prefix, and whose owner was expanded.
 
         Raises:
             CorruptStoreError: the store cannot be read; the partition has to be restored.
@@ -97,7 +97,7 @@ class TableView:
             raise unreadable(self._partition, error) from error
 
     def put(self, key: bytes, value: bytes | None) -> None:
-        """Write one changelog record and the local entries that it stands for; None deletes."""
+        """Write one changelog record and the local entries that it expands to; None deletes."""
         self._expand_owner_of(key)
         self._produce(self._topic, self._partition, key, value)
         prefix, overlay = self.prefix, self._overlay
@@ -105,8 +105,8 @@ class TableView:
             overlay[prefix + local] = content
 
     def put_record(self, key: bytes, value: bytes, entries: Mapping[bytes, bytes]) -> None:
-        """`put`, where the caller has the entries that `expand` would make of the record, and
-        looked at their owner.
+        """`put`, for a caller that has the entries that `expand` would return, and has expanded
+        their owner.
 
         Args:
             entries: by local key, which starts with the prefix.
@@ -115,21 +115,20 @@ class TableView:
         self._overlay.update(entries)
 
     def forget(self, key: bytes) -> None:
-        """Delete a local entry whose changelog record expires by itself."""
+        """Delete a local entry; its changelog record expires by itself."""
         self._expand_owner_of(key)
         self._overlay[self.prefix + key] = None
 
     def committed(self, start: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
-        """Committed entries in key order, from the first key that is not below `start`; those of
-        lazy records are not among them."""
+        """Committed entries in key order from key `start` on, without those of lazy records."""
         return self._store.scan(self._spec, start)
 
 
 class Batch:
-    """Records of one input partition, in offset order, and the transaction they are part of.
+    """Records of one input partition in offset order, and the transaction that they are part of.
 
     Attributes:
-        topic, partition: where the records came from.
+        topic, partition: of the records.
         records: at least one.
         attachment: the application's bytes of this partition, as the previous batch left them.
     """
@@ -159,7 +158,7 @@ class Batch:
         self.is_done = False
         self.error: BaseException | None = None
         self._producer = producer
-        self._finished: Callable[[], None] = _nobody
+        self._finished: Callable[[], None] = _ignore
 
     @property
     def attachment(self) -> bytes:
@@ -181,29 +180,29 @@ class Batch:
         self._producer.produce(topic, self.partition, key, value, headers)
 
     def done(self) -> None:
-        """Every record was dealt with: the transaction may commit."""
+        """Finish the batch: every record was processed, and the transaction may commit."""
         self.is_done = True
         self._finished()
 
     def fail(self, error: BaseException) -> None:
-        """The batch cannot be finished: the transaction must not commit."""
+        """Fail the batch: the transaction must not commit."""
         self.error = error
         self._finished()
 
     def when_finished(self, call: Callable[[], None]) -> None:
-        """Be told when the batch is done or failed, on the thread that says so."""
+        """Have this called when the batch is done or failed, on the thread of the agent."""
         self._finished = call
 
 
 class OpenPartition:
-    """A partition's state while this worker owns it, with the part that is not yet committed.
+    """A partition's state while this worker processes it, with what is not committed yet.
 
     Attributes:
         state: the tables.
         next_offsets: by input topic, the offset after the last one that was applied.
         attachment: the application's bytes inside the current transaction.
-        inputs_to_repair: inputs whose offset the group lacks, because this is the first start or it
-            expired, or has too old; the next transaction commits it.
+        inputs_to_repair: inputs of which the group has no offset (a first start, or it expired), or
+            one that is too old; the next transaction commits the right one.
     """
 
     __slots__ = ("attachment", "inputs_to_repair", "next_offsets", "state")
@@ -217,13 +216,13 @@ class OpenPartition:
         self.attachment = checkpoint.attachment
 
     def apply(self, checkpoint: Checkpoint, next_offsets: dict[str, tuple[str, int]]) -> None:
-        """Make a committed transaction's effects the partition's state."""
+        """Write the effects of a committed transaction to the store."""
         self.state.apply(checkpoint, next_offsets)
         self.next_offsets = dict(checkpoint.next_offsets)
         self.inputs_to_repair.clear()
 
     def discard(self, checkpoint: Checkpoint) -> None:
-        """Go back to the last committed transaction, whose checkpoint this is."""
+        """Go back to the last committed transaction, of which this is the checkpoint."""
         self.state.discard()
         self.attachment = checkpoint.attachment
 
@@ -235,8 +234,8 @@ class Poll:
     Attributes:
         batches: one for each input partition that had records; none when only offsets are to be
             repaired.
-        next_offsets: of the inputs, once they are dealt with.
-        assignment_epoch: of the assignment that they were polled under.
+        next_offsets: of the inputs, once the batches are processed.
+        assignment_epoch: of the assignment during the poll.
         started_at: monotonic seconds.
     """
 
@@ -252,7 +251,7 @@ class Poll:
 
 
 def failed_for_good(batch: Batch, error: BaseException) -> BatchFailedError:
-    """What ends a worker whose agent cannot finish a batch."""
+    """The error that ends a worker whose agent cannot finish a batch."""
     return BatchFailedError(
         f"{batch.topic}[{batch.partition}]: a batch of {len(batch.records)} records from"
         f" offset {batch.records[0].offset()} could not be finished",
@@ -261,5 +260,5 @@ def failed_for_good(batch: Batch, error: BaseException) -> BatchFailedError:
     )
 
 
-def _nobody() -> None:
-    """Nobody waits for this batch yet."""
+def _ignore() -> None:
+    """Does nothing: nobody waits for this batch yet."""

@@ -1,18 +1,18 @@
-"""Which partitions this worker has, and what state each is in.
+"""The partitions of this worker, and the state that each is in.
 
-Owns: the way of a partition from assigned over restoring to open, or to refused; and back.
-Does not own: how its state is restored (restore.py), what is done with an open one (machine.py).
+Owns: a partition's transitions from waiting to restoring to open or refused, and back.
+Does not own: how its state is restored (recovery/), what is done with an open one (machine.py).
 
 | state | what happens to its records |
 |---|---|
 | waiting | not fetched; its restore starts with the next `advance` |
 | restoring | not fetched; its changelogs are read |
-| open | fetched from after what is applied, and processed |
-| refused | not fetched; the reason is kept and told |
+| open | fetched from the offset after the last applied one, and processed |
+| refused | not fetched; the reason is kept and reported |
 
 Invariants: a partition is in one state at a time; `fetch` always names exactly the open ones, so
-nothing of another is ever processed; a store whose partition was given away is never written by a
-transaction again, only as a standby that follows its changelogs (standby.py).
+that no record of another is processed; after a partition was given up, no transaction writes its
+store, which may be kept as a standby that follows its changelogs (recovery/standby.py).
 """
 
 from collections import defaultdict
@@ -47,8 +47,8 @@ class Ownership:
     """The partitions of one worker.
 
     Attributes:
-        open: by partition number, those that are processed now.
-        refused: those that are not, and why.
+        open: the state of the partitions that are processed now, by partition number.
+        refused: why the others are not processed, by partition number.
     """
 
     def __init__(
@@ -79,12 +79,12 @@ class Ownership:
 
     @property
     def restoring(self) -> set[int]:
-        """Partitions that are not yet up to date."""
+        """Partitions that wait for their restore or are being restored."""
         return set(self._waiting) | self._restorer.partitions
 
     @property
     def topic_ids(self) -> Mapping[str, str]:
-        """UUIDs of the changelogs that the partitions were restored from."""
+        """The topic ids (UUIDs) of the changelogs that the partitions were restored from."""
         return self._restorer.topic_ids
 
     @property
@@ -96,13 +96,13 @@ class Ownership:
         return {TopicPartition(topic, number) for number in numbers for topic in self._inputs}
 
     def take(self, numbers: Iterable[int]) -> None:
-        """Just these partitions were assigned, maybe none: restore them first."""
+        """Add the partitions of an assignment, maybe none; each is restored first."""
         for number in numbers:
             self._waiting[number] = self._standbys.take(number)
         self._standbys.reconsider()
 
     def give_up(self, numbers: Iterable[int]) -> None:
-        """They belong to others now: forget what is not committed."""
+        """Remove partitions: drop what is not committed, and keep their stores as standbys."""
         for number in set(numbers):
             opened = self.open.pop(number, None)
             store = self._waiting.pop(number, None) if opened is None else opened.state
@@ -115,21 +115,21 @@ class Ownership:
             self._standbys.keep(store)
 
     def catch_up(self, consumer: GroupConsumer, records: int) -> bool:
-        """Take what can wait a little further: lazy records of open partitions, then the standbys.
+        """Expand some lazy records of open partitions, then advance the standbys.
 
         Call this while no transaction is open.
 
         Args:
-            records: of the poll before, for a measure.
+            records: of the previous poll; the more, the more is done.
 
         Returns:
-            Whether there is more to do at once.
+            Whether there is more to do now.
 
         Raises:
             StoreUnwritableError, StoreKeepsBreakingError, UnreadableRecordError: see there.
         """
         is_expanding = self._expand_some(consumer, records)
-        owned = {place.partition for place in self.input_partitions}
+        owned = {number for _, number in self.input_partitions}
         # equivalent (number): how much standbys read for each input is a choice
         return self._standbys.step(owned, max(STANDBY_RECORDS_MIN, 3 * records)) or is_expanding
 
@@ -160,18 +160,18 @@ class Ownership:
             opened.discard(checkpoint)
 
     def roll_forward(self) -> None:
-        """How the last transaction ended is not known: restore every open partition up to it.
+        """Restore every open partition, as the outcome of the last transaction is unknown.
 
-        Nothing is uncommitted here: `discard` went before, or no transaction was begun since.
+        Nothing uncommitted is left: `discard` was called, or no transaction was begun since.
         """
         for number, opened in self.open.items():
             self._waiting[number] = opened.state
         self.open.clear()
 
     def restore_anew(self) -> None:
-        """A changelog was recreated: look at everything from the start, with what is on the disk.
+        """Begin all restores again, from the local stores, as a changelog was recreated.
 
-        Open partitions have their whole state there, so their changelogs are written from it.
+        Open partitions have their whole state on the disk; their changelogs are rewritten from it.
         """
         self.roll_forward()
         self._rewrites.clear()
@@ -183,7 +183,7 @@ class Ownership:
         self._standbys.reconsider()
 
     def offsets_to_repair(self) -> dict[TopicPartition, int]:
-        """Positions of open partitions that the group has no offset of, or an older one."""
+        """The offsets of open partitions that the group lacks, or has too old."""
         return {
             TopicPartition(topic, number): opened.next_offsets[topic]
             for number, opened in self.open.items()
@@ -191,24 +191,24 @@ class Ownership:
         }
 
     def find_offsets_to_repair(self, consumer: GroupConsumer) -> None:
-        """Nothing is to be done: have the next transaction record what the group has not."""
-        for place in self._offset_repair.behind(consumer, self.next_offsets()):
-            self.open[place.partition].inputs_to_repair.add(place.topic)
+        """Find offsets that the group lacks; the next transaction commits them."""
+        for topic, number in self._offset_repair.behind(consumer, self.next_offsets()):
+            self.open[number].inputs_to_repair.add(topic)
 
     def ready(self, records: Sequence[Message]) -> dict[TopicPartition, list[Message]]:
         """The records of open partitions, by input partition and in offset order.
 
         Raises:
-            DeliveredTwiceError: one of them is applied already.
+            DeliveredTwiceError: a record was already applied.
         """
         groups: dict[tuple[str, int], list[Message]] = defaultdict(list)
-        for record in records:
+        for record in records:  # hot: a plain tuple costs a fifth of a `TopicPartition`
             groups[record.topic(), record.partition()].append(record)
         ready: dict[TopicPartition, list[Message]] = {}
         for (topic, number), group in groups.items():
             opened = self.open.get(number)
             if opened is None:
-                continue  # will be fetched again from the right offset once it is ready
+                continue  # `fetch` seeks to the right offset once the partition is open
             expected = opened.next_offsets[topic]
             if group[0].offset() < expected:
                 raise DeliveredTwiceError(
@@ -224,14 +224,14 @@ class Ownership:
     def batches(
         self, by_source: Mapping[TopicPartition, list[Message]], producer: TransactionalProducer
     ) -> list[Batch]:
-        """What agents are given: one batch for each input partition."""
+        """One batch for each input partition, for the agents."""
         return [
             Batch(source.topic, group, self.open[source.partition], producer)
             for source, group in by_source.items()
         ]
 
     def next_offsets(self) -> dict[TopicPartition, int]:
-        """Where each input of an open partition goes on, after what is applied."""
+        """The next offset of each input of the open partitions."""
         return {
             TopicPartition(topic, number): offset
             for number, opened in self.open.items()
@@ -239,15 +239,15 @@ class Ownership:
         }
 
     def fetch(self, consumer: GroupConsumer) -> None:
-        """Fetch the open partitions, each from after what is applied."""
+        """Fetch the open partitions, each from the offset after the last applied one."""
         consumer.fetch(self.next_offsets())
 
     def recover_store(self, number: int, error: CorruptStoreError) -> None:
-        """A store could not be read: quarantine it and restore the partition.
+        """Quarantine a store that cannot be read, and restore the partition.
 
         Raises:
-            CorruptStoreError: it could not be read at the same place before, so that restoring does
-                not help.
+            CorruptStoreError: the store broke at the same next offsets before, so that restoring it
+                does not help.
         """
         opened = self.open[number]
         if self._broke_at.get(number) == opened.next_offsets:
@@ -263,24 +263,27 @@ class Ownership:
         group_metadata: Any,
         wait_s: float,
     ) -> None:
-        """Take the restores a stretch further, and open what is complete.
+        """Advance the restores, and open the partitions that are complete.
 
         Raises:
-            BrokerError: it did not answer; call again, nothing is lost.
+            BrokerError: the broker did not answer; call again, nothing is lost.
             GenerationTermsError, StoreKeepsBreakingError: see there.
         """
+        # 1. Start the restores of waiting partitions, from the group's offsets and their stores.
         if self._waiting:
             committed = consumer.committed(sorted(self._inputs_of(self._waiting)))
             if not self._restorer.start(self._waiting, committed):
                 self.restore_anew()
                 return
             self._waiting = {}
+        # 2. Read changelogs.
         complete = self._restorer.step(wait_s)
         if not complete:
             return
         if self._restorer.is_outdated():
             self.restore_anew()
             return
+        # 3. Open what is complete, after a lost changelog was rewritten, a chunk each time.
         marks = self._cluster.watermarks(
             sorted(self._inputs_of(store.partition for store in complete))
         )
@@ -293,7 +296,7 @@ class Ownership:
     def _rewritten(
         self, store: PartitionStore, producer: TransactionalProducer, group_metadata: Any
     ) -> bool:
-        """Write a lost changelog a chunk further; returns whether there is none left."""
+        """Rewrite a chunk of a lost changelog; returns whether none is left to rewrite."""
         number = store.partition
         left = self._restorer.rewrites(number)
         if not left:

@@ -1,6 +1,6 @@
-"""What the engine needs of the world, as small interfaces.
+"""The engine's interfaces to the broker and to the disk.
 
-Owns: the protocols for broker and disk, and the plain values that cross them.
+Owns: the protocols for broker and disk, and the plain values in their calls.
 Does not own: their implementations (kafka/ for the real broker, state/rocks.py for the real disk).
 Invariant: nothing here imports a client library, so that the same engine runs against a real
 cluster, or against one that a test can crash between any two calls.
@@ -18,11 +18,11 @@ class TopicPartition(NamedTuple):
 
 
 class Watermarks(NamedTuple):
-    """Where a partition starts and ends, aborted and open transactions included.
+    """Where a partition's log starts and ends, aborted and open transactions included.
 
     Attributes:
-        low: first offset that is still there.
-        high: the offset that the next record will get (isolation level read_uncommitted).
+        low: the log start offset: the first that is still there.
+        high: the high watermark: the offset that the next record will get.
     """
 
     low: int
@@ -30,10 +30,10 @@ class Watermarks(NamedTuple):
 
 
 class Ends(NamedTuple):
-    """Where a partition ends for readers of each kind; they differ while a transaction is open.
+    """Where a partition ends for each isolation level; they differ while a transaction is open.
 
     Attributes:
-        stable: the last stable offset: a reader of committed records stops there.
+        stable: the last stable offset: a read_committed consumer stops there.
         high: as in `Watermarks`.
     """
 
@@ -56,7 +56,7 @@ class Message(Protocol):
 
 
 class RebalanceListener(Protocol):
-    """Called from inside `GroupConsumer.poll`, on the thread that polls."""
+    """Rebalance callbacks, called from inside `GroupConsumer.poll` on its thread."""
 
     def on_assigned(self, partitions: Sequence[TopicPartition]) -> None: ...
     def on_revoked(self, partitions: Sequence[TopicPartition]) -> None: ...
@@ -69,32 +69,33 @@ class GroupConsumer(Protocol):
     def subscribe(self, topics: Sequence[str], listener: RebalanceListener) -> None: ...
 
     def poll(self, records_max: int, wait_s: float) -> list[Message]:
-        """Records that are there now; waits up to `wait_s` for the first one only."""
+        """The records that are available now; waits up to `wait_s` for the first one only."""
         ...
 
     def fetch(self, offsets: Mapping[TopicPartition, int]) -> None:
         """From now on fetch exactly these assigned partitions, from exactly these offsets.
 
-        Nothing that was fetched earlier is returned by `poll` after this call.
+        `poll` returns nothing that was fetched before this call.
         """
         ...
 
     def committed(
         self, partitions: Sequence[TopicPartition], wait_s: float = ...
     ) -> dict[TopicPartition, int | None]:
-        """The group's stable offsets: waits out transactions that are still open, for so long.
+        """The group's stable offsets; waits up to `wait_s` for open transactions to end.
 
         Raises:
-            BrokerError: no answer, or one of them is open still.
+            BrokerError: no answer, or such a transaction is still open.
         """
         ...
 
     def group_metadata(self) -> Any:
-        """An opaque snapshot of the group membership, for `send_offsets`."""
+        """An opaque snapshot of the group membership, with the consumer group's generation, for
+        `send_offsets`."""
         ...
 
     def check_slot(self) -> None:
-        """Ask the group who is its member under this slot; returns when it is this one, or none.
+        """Check that the group's member under this slot is this consumer, or that there is none.
 
         Raises:
             SlotTakenError: it is another one, which joined later.
@@ -110,10 +111,11 @@ class TransactionalProducer(Protocol):
 
     @property
     def is_spent(self) -> bool:
-        """Whether a request to end a transaction, or for its offsets, was asked more than once.
+        """Whether a request of a transaction (offsets, commit, abort) was sent more than once.
 
-        A copy of it may still be under way. The broker tells a producer's transactions apart by its
-        epoch alone, which only a new producer raises: what ended one would end the next.
+        A copy of it may still be under way. The broker distinguishes a producer's transactions by
+        the producer epoch alone, which only a new producer raises: a late copy of the request that
+        ended one transaction would end the next one.
         """
         ...
 
@@ -131,7 +133,7 @@ class TransactionalProducer(Protocol):
     ) -> None: ...
 
     def flush(self) -> None:
-        """Return when every produced record was acknowledged and each `on_offset` was called."""
+        """Wait until every produced record is acknowledged and each `on_offset` was called."""
         ...
 
     def send_offsets(self, offsets: Mapping[TopicPartition, int], group_metadata: Any) -> None: ...
@@ -148,7 +150,7 @@ class ChangelogReader(Protocol):
     def poll(
         self, records_max: int, wait_s: float
     ) -> tuple[list[Message], dict[TopicPartition, int]]:
-        """Records, and for each partition read to its last stable offset, that offset."""
+        """Records, and the last stable offset of each partition that was read to it."""
         ...
 
     def high(self, partition: TopicPartition) -> int | None:
@@ -159,7 +161,7 @@ class ChangelogReader(Protocol):
 
 
 class Cluster(Protocol):
-    """The broker, as a factory of clients and a place to ask."""
+    """The broker: makes clients, and answers requests about topics and the group."""
 
     def producer(self) -> TransactionalProducer: ...
     def consumer(self) -> GroupConsumer: ...
@@ -169,7 +171,7 @@ class Cluster(Protocol):
         ...
 
     def topic_ids_soon(self, topics: Sequence[str]) -> dict[str, str] | None:
-        """The same, but it never waits: None while the answer is under way, call again.
+        """As `topic_ids`, but it never waits: None while the answer is under way, call again.
 
         Raises:
             BrokerError: no answer; the next call asks again.
@@ -178,7 +180,7 @@ class Cluster(Protocol):
 
     def partition_counts(self, topics: Sequence[str]) -> dict[str, int]: ...
     def live_slots(self) -> Sequence[str] | None:
-        """The `group.instance.id`s of the group's members now, whatever the group's state.
+        """The `group.instance.id`s of the group's members now, in any state of the group.
 
         Never waits: None while the answer is under way, call again. A slot that died counts until
         its session times out.
@@ -193,7 +195,7 @@ class Cluster(Protocol):
     ) -> dict[TopicPartition, Watermarks]: ...
 
     def ends(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Ends]:
-        """Where partitions end, asked with little patience; those with an error are missing.
+        """Where partitions end; waits for a short time only. Those with an error are missing.
 
         Raises:
             BrokerError: no answer, as when one of them has no leader.
@@ -201,9 +203,9 @@ class Cluster(Protocol):
         ...
 
     def outsider(self) -> Any:
-        """Group metadata of nobody, with which offsets are taken that count for no member.
+        """Group metadata without member id: offsets that are sent with it bypass fencing.
 
-        For transactions that are aborted: what is committed with it passes over all fencing.
+        Only for transactions that are aborted.
         """
         ...
 
@@ -229,18 +231,18 @@ class KeyValueStore(Protocol):
 
         Args:
             start: at least `prefix`.
-            prefix: what all their keys start with. What was deleted behind them costs nothing.
+            prefix: what their keys start with; the scan skips what was deleted behind them.
 
         Raises:
-            CorruptStoreError: it cannot be read to its end; never just fewer entries.
+            CorruptStoreError: the scan cannot reach the end; it never just returns fewer entries.
         """
         ...
 
     def expect_bulk(self, is_bulk: bool) -> None:
-        """A hint: from now on many writes and no reads, or both as usual again.
+        """A hint that from now on there are many writes and no reads, or both as usual again.
 
-        May close the store and open it anew, so `get` has to be taken from the store again, and
-        the errors of `Disk.open` may come.
+        May close and reopen the store: callers must take `get` from the store again, and the errors
+        of `Disk.open` are possible.
         """
         ...
 
@@ -249,19 +251,19 @@ class KeyValueStore(Protocol):
 
 
 class Disk(Protocol):
-    """Where the partitions' stores are kept."""
+    """The data folder with the partitions' stores."""
 
     def claim(self) -> None:
-        """Make sure that no other process works here until this one ends; may be called again.
+        """Lock the data folder for this process until it ends; may be called again.
 
         Raises:
-            StoreLockedError: another one does.
+            StoreLockedError: another process has locked it.
             StoreUnwritableError: nothing can be written here.
         """
         ...
 
     def open(self, partition: int) -> KeyValueStore:
-        """Open a partition's store, made when it is not there.
+        """Open a partition's store; create it if it does not exist.
 
         Raises:
             CorruptStoreError: it cannot be read; quarantine it.
@@ -269,5 +271,5 @@ class Disk(Protocol):
         ...
 
     def quarantine(self, partition: int, reason: str) -> str:
-        """Move a closed store out of the way, never delete it; returns where it is now."""
+        """Move a closed store away, never delete it; returns its new path."""
         ...
