@@ -128,12 +128,13 @@ def test_the_current_schema_may_follow_the_released_ones_and_is_released(name: s
 def test_a_touched_release_is_noticed(tmp_path: Path, change: str) -> None:
     folder = tmp_path / "schemas"
     shutil.copytree(SCHEMAS_DIR, folder)
-    path = folder / "released" / "AuditEntry" / "v2.avsc"
+    last = len(released_versions(folder, "AuditEntry"))
+    path = folder / "released" / "AuditEntry" / f"v{last}.avsc"
     text = path.read_text()
     if change == "remove":
         path.unlink()
     elif change == "new":
-        (path.parent / "v3.avsc").write_text(text)
+        (path.parent / f"v{last + 1}.avsc").write_text(text)
     else:
         swaps = {
             "field": ('"tzdata_version"', '"tz_version"'),
