@@ -1,4 +1,4 @@
-"""What a writer's schema may be before anybody works on it, and how reading can be refused.
+"""The bounds on a writer's schema, checked before it is parsed, and what refuses it.
 
 Owns: the bounds on schema text, the two refusals of the Avro reader.
 Does not own: what a schema means (avro_types.py), which values are kept (avro_reader.py).
@@ -13,13 +13,15 @@ from typing import Any, Final
 from pipeline.codec.schemas import JsonSchema
 
 SCHEMA_CHARS_MAX: Final = 256 * 1024
-"""Longest schema text; our own have 3,000 characters, generated ones of whole models 60,000."""
+"""Most characters of a schema text; our own have 3,000, generated ones of whole models
+60,000."""
 
 JSON_DEPTH_MAX: Final = 160
-"""Most brackets open at once in a schema text: 3 for each record within a record, and a margin."""
+"""Most brackets that are open at once in a schema text: 3 for each record within a record, and a
+margin."""
 
 NAME_CHARS_MAX: Final = 512
-"""Longest full name of a type."""
+"""Most characters of a type's full name."""
 
 _SHOWN_MAX: Final = 60
 # A string that nobody ends reaches to the end, so that no character is looked at twice.

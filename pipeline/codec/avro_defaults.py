@@ -1,4 +1,4 @@
-"""The values of fields that a writer did not have.
+"""The default values of fields that a writer's schema does not have.
 
 Owns: defaults from their JSON to what a read of the same field would give.
 Does not own: when a default is taken (avro_resolve.py).

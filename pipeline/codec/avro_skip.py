@@ -1,4 +1,4 @@
-"""Passing over what our schema has no field for, and the count of how deep a value is.
+"""Skipping the fields that our schema does not have, and the count of how deep a value is.
 
 Owns: skipping of every type that Avro has, the bound on the depth of values.
 Does not own: single values (avro_wire.py), what is kept (avro_resolve.py).

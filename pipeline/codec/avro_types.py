@@ -42,7 +42,7 @@ _BYTES_OF: Final[dict[str, tuple[int, int | None]]] = {
     "bytes": (1, None),
     "string": (1, None),
 }
-"""Of each primitive type, the least length of a value and, if all have one, the length."""
+"""By primitive type, the least bytes of a value and, if all values have as many, those bytes."""
 _NUMBERS: Final = {
     "date": ("int",),
     "time-millis": ("int",),

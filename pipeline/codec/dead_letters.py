@@ -1,7 +1,7 @@
 """Dead letters that fit their topic.
 
-Owns: what of an input is left out when it is larger than a dead letter can be; what is said of one
-that an exception ended.
+Owns: which parts of an input are left out when it is larger than a dead letter can be; the
+rejection of an input whose processing raised an exception.
 Does not own: the topic's limit (topics.yaml), the headers' names (headers.py).
 Invariant: a dead letter can always be written, whatever the input; nothing of it is left out
 silently, and what is left out can be found: its topic, partition and offset are in the letter.
@@ -22,13 +22,13 @@ from pipeline.core.records import DeadLetter
 from pipeline.core.rejection import Rejection
 
 EXTRA_BYTES: Final = 65_536
-"""Room for what is not the input's own: reason, detail, cause, our headers, the batch."""
+"""Bytes of a dead letter reserved for reason, detail, cause, our headers and the batch."""
 
 _KEY_BYTES_KEPT: Final = 256
 
 
 def fault_of(stage: Stage, error: Exception) -> Rejection:
-    """The rejection of an input that a fault of this program ended.
+    """Return the rejection of an input whose processing raised an exception.
 
     Args:
         stage: decode or fold.
@@ -42,7 +42,7 @@ def fault_of(stage: Stage, error: Exception) -> Rejection:
 
 
 def fit(letter: DeadLetter, record_bytes_max: int) -> DeadLetter:
-    """A dead letter that fits, to be written with the returned letter's own key and headers.
+    """Return a dead letter that fits, to be written with its own key and headers.
 
     Args:
         letter: with the whole input.

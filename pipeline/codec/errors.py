@@ -1,4 +1,4 @@
-"""What can go wrong between bytes and values.
+"""The errors of the codec.
 
 Owns: the codec's errors. Does not own: what becomes of a record that has one (engine/).
 Invariant: a `DecodeError` is about one record and costs only that record; every other error here is
@@ -9,11 +9,11 @@ from pipeline.core.enumerations import Stage
 from pipeline.errors import AwawayError
 
 DETAIL_CHARS_MAX = 600
-"""Longest `detail` of a decode error; it travels in a record and is shown to people."""
+"""Most characters of a decode error's `detail`, which is put into a record and shown."""
 
 
 def readable(text: str) -> str:
-    """A text as it can travel in a record: bounded, and without what UTF-8 cannot hold.
+    """Return a text that can be written to a record: bounded, and without what UTF-8 cannot hold.
 
     Args:
         text: of any origin and length, such as a traceback.
@@ -74,7 +74,7 @@ class DecodeError(CodecError):
 
 
 class RegistryError(CodecError):
-    """Base of what the schema registry can do to us.
+    """Base of the errors of the schema registry.
 
     **Operator action**: see the subclass.
     """

@@ -1,7 +1,7 @@
 """The bounds of the inputs' texts, the same in Avro and JSON, and how a refusal words them.
 
 Owns: how long a text may be, how much of the labels is carried.
-Does not own: what a text may say, and how long the ones may be that a verdict rests on
+Does not own: what a text may say, and how long those may be that a verdict depends on
 (core/texts.py), the forms (inputs.py, json_inputs.py).
 Invariant: a refusal of a field begins with the field's name.
 """
@@ -13,7 +13,7 @@ from pipeline.core.enumerations import REQUEST_KINDS
 from pipeline.core.texts import ID_CHARS_MAX, PRACTICE_CHARS_MAX
 
 TEXT_CHARS_MAX: Final = 256
-"""Longest id, name or zone that is read, in characters; the core takes less of some."""
+"""Most characters of an id, name or zone that is read; the core accepts fewer of some."""
 
 _TAKEN_CHARS_MAX: Final = {
     **dict.fromkeys(
@@ -24,7 +24,7 @@ _TAKEN_CHARS_MAX: Final = {
 }
 
 REASON_CHARS_MAX: Final = 4_096
-"""Longest `reason` of a command, in characters."""
+"""Most characters of a command's `reason`."""
 
 CONTEXT_ENTRIES_MAX: Final = 64
 CONTEXT_KEY_CHARS_MAX: Final = 128

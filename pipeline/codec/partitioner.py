@@ -1,4 +1,4 @@
-"""Which partition a key belongs to.
+"""The partition that a key belongs to, as Kafka's own clients compute it.
 
 Owns: murmur2 as Java's Kafka producer computes it, and key → partition.
 Does not own: what becomes of a record in the wrong partition (inputs.py, engine/).

@@ -26,7 +26,8 @@ SCHEMA_NOT_FOUND: Final = 40403
 NO_SUBJECT_LEVEL: Final = 40408
 
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
-"""Longest answer that is read; a schema of 256 KiB with every character escaped has 1.5 MiB."""
+"""Most bytes of an answer that is read; a schema of 256 KiB whose every character is escaped has
+1.5 MiB."""
 
 ASKED_AT_ONCE: Final = 8
 
@@ -231,10 +232,10 @@ def version_of(
     def version() -> Version:
         found: Any = client.get_version(subject, number, deleted)
         schema = found.schema
-        told = (found.version, found.schema_id, schema.schema_type or "AVRO", schema.schema_str)
-        if [type(one) for one in told] != [int, int, str, str]:
+        answer = (found.version, found.schema_id, schema.schema_type or "AVRO", schema.schema_str)
+        if [type(one) for one in answer] != [int, int, str, str]:
             raise TypeError("it is not a version's number, its id, its language and its text")
-        return Version(*told, bool(schema.references))
+        return Version(*answer, bool(schema.references))
 
     return ask(f"version {number} of {subject}", version, SUBJECT_NOT_FOUND, VERSION_NOT_FOUND)
 

@@ -1,4 +1,4 @@
-"""The schema files, and when two schemas are the same.
+"""The schema files, and the fingerprint by which two schemas are the same.
 
 Owns: reading `schemas/*.avsc`, the canonical form and its fingerprint.
 Does not own: the registry (registry.py), bytes (avro.py, avro_reader.py), compatibility

@@ -1,4 +1,4 @@
-"""The bytes of what is kept between events.
+"""The bytes of a user's state and of the dedupe window.
 
 Owns: the layout of a user's state and of the windowed table's values.
 Does not own: their meaning (core/state.py, core/dedupe.py), where they are put (engine).

@@ -1,4 +1,4 @@
-"""The versions of one subject, as far as the registry told them.
+"""The table of one subject's versions, as far as the registry has answered.
 
 Owns: which schema each id of the subject has, and which versions could not be read.
 Does not own: when the registry is asked (writers.py), requests (registry_client.py).
@@ -18,10 +18,10 @@ from pipeline.codec.errors import RegistryUnavailableError
 from pipeline.codec.registry_client import ASKED_AT_ONCE, Version, version_numbers, version_of
 
 VERSIONS_MAX: Final = 1_000
-"""Versions that are held of one subject."""
+"""Most versions that are kept of one subject."""
 
 TEXTS_CHARS_MAX: Final = 16 * 1024 * 1024
-"""Characters of all their texts together."""
+"""Most characters of all their texts together."""
 
 
 class Text(NamedTuple):
@@ -32,7 +32,7 @@ class Text(NamedTuple):
 
 
 class SubjectTable:
-    """What is known of one subject.
+    """The versions that are known of one subject.
 
     Args:
         client: `registry_client.connect`.

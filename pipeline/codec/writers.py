@@ -1,4 +1,4 @@
-"""What a worker's records may name as their schema, told without waiting long for the registry.
+"""The schemas that a worker's inputs may name, looked up without waiting long for the registry.
 
 Owns: when one topic's subject is read again, what an id is that its table does not have, and for
 how long that may stay open.
@@ -17,10 +17,10 @@ So a flood of ids costs no more requests than one. What is said of an id that th
 
 Away means that the batch is tried again, and that no record of it is refused.
 
-"After the record was appended" is told by the broker's clock, without trusting that it agrees with
-ours: a record that we have read was in the log, so the log's time is at least its append time plus
-what passed since. The same bound, taken at the start of a reading, says which records were in the
-log by then.
+"After the record was appended" is decided by the broker's clock, without trusting that it agrees
+with ours: a record that we have read was in the log, so the log's time is at least its append time
+plus what passed since. The same bound, taken at the start of a reading, says which records were in
+the log by then.
 
 Invariants: an id of the table is answered at once, whatever the registry does; one batch waits for
 `WAIT_S` at most; what is remembered is bounded. Ordering it relies on: a producer registers before
@@ -48,21 +48,23 @@ from pipeline.codec.schemas import JsonSchema
 from pipeline.codec.subject_table import VERSIONS_MAX, SubjectTable, Text
 
 WAIT_S: Final = 0.5
-"""Longest that a batch waits for a reading; two requests to a registry nearby take 0.05 s."""
+"""Most seconds that a batch waits for a reading; two requests to a near registry take 0.05 s."""
 
 REFUSED_S: Final = 60.0
-"""For so long nothing but refusals may be a passing fault; then records are told of them."""
+"""Seconds for which a registry that only refuses may have a passing fault; then records become dead
+letters."""
 
 READINGS_AT_ONCE: Final = 10
 READING_EVERY_S: Final = 1.0
-"""A subject may be read so many times one after the other, and then once in so many seconds."""
+"""A subject may be read `READINGS_AT_ONCE` times in a row, and then once in `READING_EVERY_S`
+seconds."""
 
 WAITING_SHARE: Final = 0.1
-"""Of the time, at most, goes into readings in the long run, also where one takes long."""
+"""Greatest share of the time that readings take in the long run, however long each one takes."""
 
 UNKNOWN_S: Final = 30.0
-"""For so long an id that was not there is not asked for again, and a schema that is registered
-after its first record is not taken up."""
+"""Seconds for which an id that was not there is not asked for again; a schema that is registered
+after its first record is not seen for as long."""
 
 UNKNOWN_MAX: Final = 1_024
 AGAIN_S_MIN: Final = 1.0
@@ -70,8 +72,8 @@ AGAIN_S_MAX: Final = 15.0
 RETRY_AFTER_S_MAX: Final = 30.0
 
 _SLOWER_MS: Final = 999.0
-"""Of a second: what was seen of the log's time counts a little less with each second, so that a
-broker's clock that is set back is believed in the end."""
+"""Milliseconds by which the known log time grows in each second: a little less than a second has,
+so that a broker's clock that was set back is believed in the end."""
 
 logger = logging.getLogger(__name__)
 

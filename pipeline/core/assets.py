@@ -1,4 +1,4 @@
-"""What the domain needs to know of the drawn figures.
+"""The protocol by which the domain asks about the drawn figures.
 
 Owns: the protocol that the catalogue implements.
 Does not own: how anything is drawn or where it is stored (geometry/).

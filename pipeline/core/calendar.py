@@ -1,4 +1,4 @@
-"""Which local date an instant belongs to.
+"""The local date that an instant belongs to.
 
 Owns: the local date with its day start on the wall clock.
 Does not own: the zones (zones.py), whether an instant is acceptable (completion.py), whose zone it

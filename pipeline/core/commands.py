@@ -1,4 +1,4 @@
-"""What support and services ask for.
+"""The commands of support and services.
 
 Owns: the checks on a command, and how each kind grows the sets.
 Does not own: what follows from it (transition.py), who may ask (the topic's access rules).
@@ -28,7 +28,7 @@ from pipeline.core.zones import zone_of
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
-    """A sound command.
+    """A valid command.
 
     Attributes:
         about: the date of a credit or revoke, the id that another kind names.

@@ -1,4 +1,4 @@
-"""Whether a completion was seen before.
+"""The decision whether a completion is a duplicate.
 
 Owns: the verdict on a completion against what was accepted of the same user within the window, and
 what the window has to remember of an accepted one.

@@ -1,4 +1,4 @@
-"""What the domain can refuse to go on with.
+"""The errors of the domain.
 
 Owns: the base of the domain's errors, and the errors themselves.
 Does not own: bad events, which are values (outcome.py), never exceptions.

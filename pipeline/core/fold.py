@@ -78,24 +78,17 @@ def fold_completion(
     valid = examine(completion, append_time, policy)
     if isinstance(valid, Rejection):
         return _dead_letter(completion, state, valid, policy.version)
-    user_id, completion_id = completion.user_id, completion.completion_id
+    user_id = completion.user_id
     # 2. Was it seen before? The filter answers no for most, without a look-up in the window.
     seen_filter = state.seen_filter
-    fingerprint = fingerprint_of(completion_id, completion.session_id)
+    fingerprint = fingerprint_of(completion.completion_id, completion.session_id)
     # guard (False): what may be seen is looked up
     if may_be_seen(seen_filter, fingerprint):
         duplicate = duplicate_of(seen, completion)
         if duplicate is not None:
             return _duplicate(completion, state, valid, duplicate, cause, policy.version)
     # 3. It counts. Take it into the window's covers, and see whether it overlaps another session.
-    session = Session(
-        start=valid.started_at,
-        end=valid.completed_at,
-        completion_id=completion_id,
-        topic=cause.topic,
-        partition=cause.partition,
-        offset=cause.offset,
-    )
+    session = _session(completion, valid, cause)
     overlapped, covers = admit(seen, user_id, session, seen_filter.last_cell)
     last_cell = (session.end - 1) // CELL_MS
     window_ms = world.policies.window_ms
@@ -155,6 +148,17 @@ def _delta(
     if (valid.completed_at, completion.completion_id) > (tz_at, tz_id):
         tz, tz_at, tz_id = valid.zone.name, valid.completed_at, completion.completion_id
     return StateDelta(sets, tz, tz_at, tz_id, dateline, seen_filter)
+
+
+def _session(completion: PracticeCompleted, valid: ValidCompletion, cause: Cause) -> Session:
+    return Session(
+        start=valid.started_at,
+        end=valid.completed_at,
+        completion_id=completion.completion_id,
+        topic=cause.topic,
+        partition=cause.partition,
+        offset=cause.offset,
+    )
 
 
 def _remembered(

@@ -11,7 +11,7 @@ import uuid
 from typing import Final
 
 NAMESPACE: Final = uuid.UUID("8f0c5a9e-2f4b-5d57-9a0e-6b1d4c7e3a21")
-"""Of everything that this pipeline names. Changing it renames every unlock and key there is."""
+"""Namespace of all names that this pipeline derives. Another one renames every unlock and key."""
 
 _VARIANT: Final = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 _START: Final = hashlib.sha1(NAMESPACE.bytes, usedforsecurity=False)

@@ -27,11 +27,11 @@ from pipeline.core.rulebook import (
 __all__ = ["Policy", "PolicyBook", "PolicyError", "Portal", "check_figures", "load_policy"]
 
 CYCLE_DAYS_MAX: Final = 108
-"""Frames that can be drawn."""
+"""Most days of a cycle: one for each frame that can be drawn."""
 
 CLOCK_AHEAD_S_MAX: Final = 366 * 86_400
 CLOCK_AHEAD_S: Final = 86_400
-"""What clock_ahead_s_max is for a version that does not say."""
+"""Default of clock_ahead_s_max, in seconds."""
 
 TEXT_CHARS_MAX: Final = 1_000_000
 _SLUG: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")

@@ -1,4 +1,4 @@
-"""What a published progress means at a later instant.
+"""A published progress, read at a later instant.
 
 Owns: everything that a reader shows beyond the record's own fields: the streak as it is now, each
 date and what made it count, the frame of each date, the portal ahead.

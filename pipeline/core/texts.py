@@ -1,4 +1,4 @@
-"""Which texts can be an id, a practice or a note.
+"""The check that a text can be an id, a practice or a note.
 
 Owns: the code points that are refused, the ones that say nothing by themselves, the lengths.
 Does not own: the rejection of a text (rejection.py), how long a text may be to be read at all
@@ -15,12 +15,12 @@ import re
 from typing import Final
 
 ID_CHARS_MAX: Final = 255
-"""Of a user, completion, session or request id. OpenID subjects may be this long."""
+"""Most characters of a user, completion, session or request id, as of an OpenID subject."""
 
 PRACTICE_CHARS_MAX: Final = 64
 
 NOTE_CHARS_MAX: Final = 2_000
-"""Of a reason that a person gives."""
+"""Most characters of a reason or ticket that a person gives."""
 
 _CONTROLS: Final = "\x00-\x1f\x7f-\x9f"
 _SURROGATES: Final = "\ud800-\udfff"

@@ -1,4 +1,4 @@
-"""Where a user was: the zones there are, and what is meant by a name.
+"""The zones that there are, and the zone that a name means.
 
 Owns: the IANA zones (those of the pinned tzdata, not the machine's), offsets as zones, names that
 once were zones, the spellings that are understood, the dates that a zone skipped altogether.
@@ -36,7 +36,7 @@ TZDATA_VERSION: Final[str] = tzdata.IANA_VERSION
 """The IANA release that decides local dates, as every audit entry names it."""
 
 LAST_ON_EARTH: Final = "Etc/GMT+12"
-"""Where a date ends last."""
+"""The zone in which a date ends last."""
 
 OFFSET_MINUTES_MIN: Final = -12 * 60
 OFFSET_MINUTES_MAX: Final = 14 * 60

@@ -16,7 +16,7 @@ from pipeline.core.dedupe import (
     with_session,
 )
 from pipeline.core.identity import uuid_of
-from pipeline.core.records import OriginalCompletion
+from pipeline.core.records import OriginalCompletion, RecordCoordinates
 from pipeline.core.seen_filter import CELL_UNKNOWN
 from pipeline.ops.validate.state import Remembered
 from tests.core.scenes import (
@@ -74,6 +74,8 @@ def test_what_does_not_count(
     assert (alert.local_date, alert.original_local_date) == (TODAY, TODAY)
     assert (alert.verdict, alert.severity, alert.differing_fields) == (verdict, severity, differing)
     assert alert.original == OriginalCompletion("c1", "completions", 0, 0)
+    assert alert.original.coordinates == RecordCoordinates("completions", 0, 0)
+    assert str(alert.cause.coordinates) == "completions[0]@1"
     assert alert.completion_id == second.get("completion_id", "c1")
     assert alert.alert_id == uuid_of("completions/alert/0/1")
     assert alert.cause.offset == 1

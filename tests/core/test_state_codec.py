@@ -17,7 +17,7 @@ from pipeline.codec.state import (
 )
 from pipeline.core.dedupe import SeenCompletion, Session
 from pipeline.core.seen_filter import SeenFilter
-from pipeline.core.sets import digest_of
+from pipeline.core.sets import Sets, digest_of
 from pipeline.core.state import EMPTY, UserState
 from tests.core.scenes import DAY, NOW, Log, completion, credit, revoke, withdraw
 
@@ -52,9 +52,10 @@ def test_golden_bytes() -> None:
         "aa417369612f546f6b796fcd508b"
     )
     assert encode_cover(COVER[:1]).hex() == "0291960102a26331ab636f6d706c6574696f6e730007"
+    fields = len(Sets.__struct_fields__)  # one more at the end is read without it
+    sets = f"{0x90 + fields:x}" + "90" * fields
     assert encode_state(EMPTY).hex() == (
-        "029d00b0" + EMPTY.digest.encode().hex() + "979090909090909090"
-        "90a0d3c000000000000000a0929090"
+        "029d00b0" + EMPTY.digest.encode().hex() + sets + "9090a0d3c000000000000000a0929090"
         "0000a09400c400c400d3ffffff0000000000"
     )
 

@@ -6,11 +6,12 @@ import msgspec
 import pytest
 
 from pipeline.core.calendar import date_of, instant_of, local_date
+from pipeline.core.enumerations import DATED, REQUEST_KINDS
 from pipeline.core.identity import uuid_of
 from pipeline.core.keys import key_ids
 from pipeline.core.policy import PolicyBook, load_policy
 from pipeline.core.records import NextPortal, Run
-from pipeline.core.sets import Sets
+from pipeline.core.sets import Sets, with_request
 from pipeline.core.state import EMPTY
 from pipeline.core.streak import Standing, current_run, standing_of, today_of
 from tests.core.scenes import (
@@ -31,7 +32,6 @@ from tests.core.scenes import (
     day,
     practised,
     revoke,
-    withdraw,
     world,
     zone,
 )
@@ -317,11 +317,10 @@ def test_ten_years_of_one_user() -> None:
 def test_a_completion_with_a_portal_keeps_every_set_that_it_does_not_grow() -> None:
     """Whatever set a later release adds: its default must not come back."""
     log = Log()
-    key = key_ids(USER, 0, "bindu", 1)[0]
-    for command in (revoke("r1", TODAY - 9), credit("r2", TODAY - 9), claim("r3", key)):
-        log.take(command, NOW)
-    log.take(withdraw("r4", "r9"), NOW)
     before = log.state.sets
+    for kind in REQUEST_KINDS:
+        before = with_request(before, kind, f"a {kind}", TODAY - 9 if kind in DATED else "another")
+    log.state = msgspec.structs.replace(log.state, sets=before)
     log.take(completion(1, NOW), NOW)
     kept = [name for name in Sets.__struct_fields__ if name not in ("practised", "unlocked")]
     for name in kept:

@@ -1,4 +1,4 @@
-"""Local dates, bridges and stretches of dates, by counting on fingers.
+"""Local dates, bridges and stretches of dates, by plain counting.
 
 Owns: the date of an instant, the bridged dates, the stretches of consecutive dates.
 Does not own: which dates count (users.py), what a zone's name means (zones.py).

@@ -135,7 +135,7 @@ class Verdict:
     Attributes:
         word: as in the audit entry.
         category: why, for a dead letter; "" otherwise.
-        user_id: whose event it is; None where that could not be told.
+        user_id: whose event it is; None where it cannot be known.
         local_date: the date it counts for, or that a command names; None otherwise.
         alerts: one of each word at most.
         tz: canonical zone of a completion that counts. assumed: it is but an offset.

@@ -1,4 +1,4 @@
-"""Which partition a key belongs to.
+"""The partition that a key belongs to.
 
 Owns: murmur2 as Kafka's Java client computes it (org.apache.kafka.common.utils.Utils.murmur2),
 written from its description.

@@ -1,6 +1,6 @@
 """Raw bytes into events: lenient in what cannot be mistaken, strict in all else.
 
-Owns: telling a readable record from garbage, and naming the kind of garbage.
+Owns: which records can be read, and the category of each that cannot.
 Does not own: whether a readable event makes sense (users.py, duplicates.py), which texts are
 instants (instants.py).
 Invariant: nothing but `UnreadableError` leaves `Reader.completion` and `Reader.command`, whatever

@@ -1,4 +1,4 @@
-"""Which texts may name something.
+"""The check that a text can be an id, a practice or a note.
 
 Owns: what an id and a practice may be, by code points; the replacement of lone surrogates.
 Does not own: where texts come from (reading.py), the length of anything else.

@@ -1,10 +1,10 @@
 """One user, from everything that was ever accepted of them.
 
 Owns: the sets and what follows from them: covered dates, streak, portals, keys, zone.
-Does not own: which events count (duplicates.py, commands.py).
+Does not own: which events count (duplicates.py, model.py).
 Invariant: only `UserModel.unlock_due` and `UserModel.count` depend on the order of events. All they
-add is portals, told when first reached and never taken back, and bridges, made by the rule then in
-force and never taken down.
+add is portals, unlocked when first reached and never taken back, and bridges, made by the rule then
+in force and never taken down.
 """
 
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""What a text that names a zone means.
+"""The zone that a text means.
 
 Owns: the names that are known, in which spellings, and the name that each is known by from then on.
 Does not own: clocks and dates (dates.py).
