@@ -68,8 +68,8 @@ def _replay(seed: int, faults: str | None) -> str:
     return f"python -m simulator --seed {seed}{chosen} --trace"
 
 
-def _tell(verdict: Verdict, faults: str | None) -> None:
-    """A seed that failed: what is wrong, and how to see it again."""
+def _report(verdict: Verdict, faults: str | None) -> None:
+    """Say what is wrong with a seed that failed, and how to replay it."""
     _say(
         f"seed {verdict.seed} failed: {verdict.slots} slots, {verdict.partitions} partitions,"
         f" {verdict.inputs} inputs, {verdict.ended_at_s} s;"
@@ -96,7 +96,7 @@ def _run_seeds(options: argparse.Namespace) -> int:
             print(f"{at_s:12.6f}  {who:12}  {what}")
         if verdict.complaints:
             failed.append(seed)
-            _tell(verdict, options.faults)
+            _report(verdict, options.faults)
         done = seed - first + 1
         if done % 250 == 0 and done < count:
             _say(f"  {done} of {count} seeds, {len(failed)} failed")

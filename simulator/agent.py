@@ -1,6 +1,6 @@
-"""A small ledger, folded by the engine's batches as the product's agents do it.
+"""A small application that folds the engine's batches as the product's agents do.
 
-Owns: what one input does: counts a user's accepted events, tells duplicates by a windowed table,
+Owns: what one input does: counts a user's accepted events, finds duplicates by a windowed table,
 unlocks something at each third event, starts anew at the seventh, audits every input.
 Does not own: the same rules over again, as the oracle has them (model.py).
 Invariant: deterministic; all effects go through the batch.
@@ -14,7 +14,7 @@ from pipeline.engine.state.table_spec import Entries, TableSpec
 
 INPUTS: Final = ("completions", "commands")
 WINDOWED: Final = "completions"
-"""Of this input duplicates are told; of one only, as append times of two are not in order."""
+"""The input with a dedupe window; only one has it, as the append times of two are not in order."""
 
 AUDIT: Final = "audit"
 UNLOCKS: Final = "unlocks"

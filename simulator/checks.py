@@ -1,6 +1,6 @@
 """Whether a run's outcome is right: the oracles.
 
-Owns: what is compared with what, and how a difference is told.
+Owns: what is compared with what, and how a difference is reported.
 Does not own: the model (model.py), progress, which the run itself watches (run.py).
 
 | | what must hold |
@@ -61,11 +61,12 @@ def wrong_partition(broker: Broker, partition: int, samples: list[Sample]) -> It
         yield from _wrong_samples(by_number.pop(number, []), model, times[number])
     for number in sorted(by_number):
         yield f"C: [{partition}] a store contains {number} inputs, the audit {model.number}"
-    told = Counter(
+    emitted = Counter(
         (r.key() or b"", r.value() or b"") for r in _committed(broker, UNLOCKS, partition)
     )
-    if told != unlocked:
-        yield f"A: [{partition}] unlocks: {told - unlocked} too many, {unlocked - told} missing"
+    if emitted != unlocked:
+        extra, missing = emitted - unlocked, unlocked - emitted
+        yield f"A: [{partition}] unlocks: {extra} too many, {missing} missing"
     dead = sum((r.value() or b"").startswith(POISON) for r in inputs.values())
     if len(_committed(broker, DEAD_LETTERS, partition)) != dead:
         yield f"H: [{partition}] dead letters are not those of the poison"

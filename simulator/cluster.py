@@ -81,8 +81,8 @@ class SimCluster:
         """Start and read_uncommitted end of each partition."""
 
         def look() -> dict[TopicPartition, Watermarks]:
-            logs = {place: self._broker.log(*place) for place in partitions}
-            return {place: Watermarks(log.low, log.next_offset) for place, log in logs.items()}
+            logs = {tp: self._broker.log(*tp) for tp in partitions}
+            return {tp: Watermarks(log.low, log.next_offset) for tp, log in logs.items()}
 
         return self._ask("watermarks", look)
 
@@ -90,13 +90,13 @@ class SimCluster:
         """Where each partition ends."""
 
         def look() -> dict[TopicPartition, Ends]:
-            logs = {place: self._broker.log(*place) for place in partitions}
+            logs = {tp: self._broker.log(*tp) for tp in partitions}
             return {p: Ends(log.last_stable_offset, log.next_offset) for p, log in logs.items()}
 
         return self._ask("ends", look)
 
     def outsider(self) -> Any:
-        """Group metadata of nobody."""
+        """Group metadata without member id."""
         return NOBODY
 
     def _ask(self, what: str, look: Callable[[], T]) -> T:

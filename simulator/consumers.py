@@ -14,7 +14,7 @@ from simulator.broker import Broker
 from simulator.process import Process
 from simulator.refusal import (
     FENCED_MEMBER,
-    OLD_GENERATION,
+    ILLEGAL_GENERATION,
     REBALANCING,
     UNKNOWN_MEMBER,
     RefusedError,
@@ -41,7 +41,7 @@ class SimGroupConsumer:
         self._topics: tuple[str, ...] = ()
         self._listener: RebalanceListener | None = None
         self._member_id = ""
-        self._generation = -1
+        self._group_generation = -1
         self._assigned: list[TopicPartition] | None = None
         self._heard: str | None = None
         self._has_asked = False
@@ -71,7 +71,7 @@ class SimGroupConsumer:
             self._heard = "polled too late"
         elif self._member_id and self._broker.is_up and not process.is_silent:
             said = self._broker.group.heartbeat(
-                self._process.slot, self._member_id, self._generation
+                self._process.slot, self._member_id, self._group_generation
             )
             if said is not None and self._heard != "polled too late":
                 self._heard = said
@@ -87,7 +87,7 @@ class SimGroupConsumer:
             self._has_asked = False
             if self._assigned is not None:
                 self._leave_assignment(lost=False)
-        elif heard in {UNKNOWN_MEMBER, OLD_GENERATION, "polled too late"}:
+        elif heard in {UNKNOWN_MEMBER, ILLEGAL_GENERATION, "polled too late"}:
             if heard == UNKNOWN_MEMBER:
                 self._member_id = ""
             if self._assigned is not None:
@@ -118,7 +118,7 @@ class SimGroupConsumer:
         found = group.assignment(slot, self._member_id)
         if found is None or self._listener is None:
             return
-        self._generation, numbers = found
+        self._group_generation, numbers = found
         self._assigned = [TopicPartition(topic, n) for topic in self._topics for n in numbers]
         self._positions.clear()
         self._listener.on_assigned(self._assigned)
@@ -127,15 +127,15 @@ class SimGroupConsumer:
         holder = self._broker.group.holder(self._process.slot)
         if holder not in (None, self._client_id):
             raise SlotTakenError("another worker joined the group under this slot", why=reason)
-        raise ConsumerLostError("the consumer cannot go on", why=reason)
+        raise ConsumerLostError("the consumer failed for good", why=reason)
 
     def check_slot(self) -> None:
-        """Ask the group who is its member under this slot."""
+        """Check that the group's member under this slot is this consumer, or that there is none."""
         group, slot = self._broker.group, self._process.slot
         try:
             holder = self._wire.call("check_slot", lambda: group.holder(slot), REQUEST_TIMEOUT_S)
         except UnansweredError as error:
-            raise BrokerError("asking who is in the group", why=str(error)) from error
+            raise BrokerError("listing the group's members", why=str(error)) from error
         if holder not in (None, self._client_id):
             raise SlotTakenError("another worker joined the group under this slot", why=str(holder))
 
@@ -160,15 +160,15 @@ class SimGroupConsumer:
         if not self._broker.is_up or self._process.is_silent or self._assigned is None:
             return []
         found: list[Message] = []
-        places = list(self._positions)
+        partitions = list(self._positions)
         self._turn += 1
-        for index in range(len(places)):
-            place = places[(index + self._turn) % len(places)]
-            log = self._broker.log(*place)
-            position = self._positions[place]
+        for index in range(len(partitions)):
+            tp = partitions[(index + self._turn) % len(partitions)]
+            log = self._broker.log(*tp)
+            position = self._positions[tp]
             if position == log.next_offset:
                 continue
-            records, self._positions[place] = log.read(
+            records, self._positions[tp] = log.read(
                 position, records_max - len(found), is_committed=self.IS_COMMITTED
             )
             found += records
@@ -189,11 +189,11 @@ class SimGroupConsumer:
             found = self._wire.call("committed", lambda: group.stable_offsets(partitions), wait_s)
         except UnansweredError as error:
             raise BrokerError("reading the group's offsets", why=str(error)) from error
-        return {TopicPartition(*place): offset for place, offset in found.items()}
+        return {TopicPartition(*tp): offset for tp, offset in found.items()}
 
     def group_metadata(self) -> Any:
         """A snapshot of the group membership."""
-        return self._process.slot, self._member_id, self._generation
+        return self._process.slot, self._member_id, self._group_generation
 
     def close(self) -> None:
         """Stop; a static member keeps its partitions until the session times out."""
@@ -209,13 +209,13 @@ class SimChangelogReader:
         self._process = process
         self._broker = broker
         self._positions: dict[TopicPartition, int] = {}
-        self._told: dict[TopicPartition, int] = {}
+        self._reported: dict[TopicPartition, int] = {}
         self._highs: dict[TopicPartition, int] = {}
 
     def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
         """Read these partitions from these offsets."""
         self._positions = dict(offsets)
-        self._told.clear()
+        self._reported.clear()
 
     def poll(
         self, records_max: int, wait_s: float
@@ -228,16 +228,16 @@ class SimChangelogReader:
         ends: dict[TopicPartition, int] = {}
         if self._broker.is_up and not process.is_silent:
             most = min(records_max, process.world.random.choice((3, 10, 40)))
-            for place, position in self._positions.items():
-                log = self._broker.log(*place)
+            for tp, position in self._positions.items():
+                log = self._broker.log(*tp)
                 start = position if log.low <= position <= log.next_offset else log.low
                 records, after = log.read(start, most, is_committed=self.IS_COMMITTED)
                 found += records
-                self._positions[place] = after
-                self._highs[place] = log.next_offset
+                self._positions[tp] = after
+                self._highs[tp] = log.next_offset
                 end = log.last_stable_offset if self.IS_COMMITTED else log.next_offset
-                if after == end and self._told.get(place) != after:
-                    self._told[place] = ends[place] = after
+                if after == end and self._reported.get(tp) != after:
+                    self._reported[tp] = ends[tp] = after
         if not found and not ends:
             process.rest(wait_s)
         return found, ends

@@ -1,7 +1,7 @@
 """The workers of a run: started, restarted with or without their disk, stopped.
 
-Owns: slots, folders, what a supervisor such as Kubernetes does, what is told of the workers.
-Does not own: when faults happen (storm.py), whether what was told is right (checks.py).
+Owns: slots, folders, what a supervisor such as Kubernetes does, what workers report.
+Does not own: when faults happen (storm.py), whether what they report is right (checks.py).
 Invariant: while the fleet is not stopped, each slot has a worker, or gets one soon.
 """
 
@@ -150,7 +150,7 @@ class Fleet:
         elif fault == "store corrupt" and folder.databases:
             folder.databases[random.choice(sorted(folder.databases))].is_corrupt = True
 
-    # --- what workers tell -----------------------------------------------------------------------
+    # --- what workers report ---------------------------------------------------------------------
 
     def sample(self, worker: Worker, partition: int) -> None:
         """Keep a copy of a partition's committed state."""
@@ -214,7 +214,7 @@ class Fleet:
         dealt = range_assignment(self.slots, self._broker.partitions)
         for slot, numbers in dealt.items():
             for number in numbers:
-                wanted = {place[0]: at for place, at in offsets.items() if place[1] == number}
+                wanted = {tp[0]: at for tp, at in offsets.items() if tp[1] == number}
                 if not wanted or self.folders[slot].state_positions(number) != wanted:
-                    return False  # of a partition without offsets nobody knows what its state is
+                    return False  # without offsets there is nothing to compare the state with
         return True

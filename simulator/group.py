@@ -1,13 +1,13 @@
-"""The group coordinator: static members, generations, the group's offsets.
+"""The group coordinator: static members, the group's generations, the group's offsets.
 
 Owns: who is in the group, which partitions each has, which offsets are committed.
 Does not own: transactions (transactions.py), the members' side (consumers.py).
-Invariants: an assignment is of one generation; offsets of a transaction are held back until it
-ends, and a question for stable offsets is refused while any are.
+Invariants: an assignment belongs to one generation of the group; offsets of a transaction are held
+back until it ends, and a request for stable offsets is refused while any are.
 
-The classic protocol: a member that is new or gone makes everyone join again, and the generation is
-over when all have, or their sessions timed out. A static member that comes back under its slot
-takes its place and its partitions, without a rebalance; who had the place before is fenced.
+The classic protocol: when a member is new or gone, all members join again; the group's next
+generation begins when all have, or their sessions timed out. A static member that comes back under
+its slot gets the slot's partitions without a rebalance, and fences the member that had the slot.
 """
 
 from collections import deque
@@ -18,7 +18,7 @@ from typing import Final
 from simulator.log import Transaction
 from simulator.refusal import (
     FENCED_MEMBER,
-    OLD_GENERATION,
+    ILLEGAL_GENERATION,
     REBALANCING,
     UNKNOWN_MEMBER,
     UNSTABLE,
@@ -29,11 +29,11 @@ from simulator.world import World
 TICK_S = 0.5
 
 COMMITS_KEPT: Final = 200
-"""So many commits can be forgotten at once."""
+"""Max commits that the coordinator can forget at once."""
 
 NOBODY: Final = ("", "", -1)
-"""Slot, member and generation of who sends offsets without being a member; a broker takes them in
-transactions, as from clients that know no groups there."""
+"""Slot, member id and group generation of a sender of offsets that is no member; in transactions a
+broker accepts them, as from clients that send no group metadata."""
 
 
 @dataclass(slots=True)
@@ -50,9 +50,9 @@ class Group:
     """The one consumer group.
 
     Attributes:
-        generation: number of the last completed rebalance.
+        generation: of the group: number of the last completed rebalance.
         offsets: the committed ones.
-        at_expiry: told of the slot of a member whose session timed out.
+        at_expiry: called with the slot of a member whose session timed out.
     """
 
     def __init__(self, world: World, partitions: int, session_s: float) -> None:
@@ -125,14 +125,14 @@ class Group:
         self._world.tell("broker", f"generation {self.generation}: {self._assigned}")
 
     def assignment(self, slot: str, member_id: str) -> tuple[int, list[int]] | None:
-        """Generation and partitions of a member, once the rebalance that it waits for is over."""
+        """The group's generation and a member's partitions, once its rebalance is over."""
         member = self._members.get(slot)
         if member is None or member.member_id != member_id or not self._is_stable:
             return None
         return self.generation, self._assigned[slot]
 
     def heartbeat(self, slot: str, member_id: str, generation: int) -> str | None:
-        """Hear from a member; returns what it has to know, if anything."""
+        """Take a member's heartbeat; returns the error that it is answered with, if any."""
         member = self._members.get(slot)
         if member is None:
             return UNKNOWN_MEMBER
@@ -141,10 +141,10 @@ class Group:
         member.heard_at = self._world.now
         if not self._is_stable:
             return None if member.has_joined else REBALANCING
-        return None if generation == self.generation else OLD_GENERATION
+        return None if generation == self.generation else ILLEGAL_GENERATION
 
     def partitions_of(self, slot: str) -> list[int]:
-        """What a slot has in the present generation."""
+        """The partitions of a slot in the group's present generation."""
         return self._assigned.get(slot, []) if slot in self._members and self._is_stable else []
 
     def holder(self, slot: str) -> str | None:
@@ -171,7 +171,7 @@ class Group:
     # --- offsets ---------------------------------------------------------------------------------
 
     def check_member(self, slot: str, member_id: str, generation: int) -> None:
-        """Refuse who says to be a member of this generation, and is not.
+        """Refuse a sender that is not a member of the group's present generation.
 
         Raises:
             RefusedError: it is not.
@@ -184,34 +184,34 @@ class Group:
         if member.member_id != member_id:
             raise RefusedError(FENCED_MEMBER)
         if generation != self.generation:
-            raise RefusedError(OLD_GENERATION)
+            raise RefusedError(ILLEGAL_GENERATION)
 
     def hold(self, transaction: Transaction, offsets: dict[tuple[str, int], int]) -> None:
         """Keep offsets until their transaction ends."""
         self._held.setdefault(transaction, {}).update(offsets)
 
-    def settle(self, transaction: Transaction) -> None:
-        """A transaction has ended, and with it what its producer held before and never ended."""
+    def end(self, transaction: Transaction) -> None:
+        """End a transaction, and with it earlier ones of its producer that were never ended."""
         of_producer = [t for t in self._held if t.producer == transaction.producer]
         for ended in of_producer:
             held = self._held.pop(ended)
             if transaction.is_committed and held:
-                self._replaced.append({place: self.offsets.get(place) for place in held})
+                self._replaced.append({tp: self.offsets.get(tp) for tp in held})
                 self.offsets.update(held)
 
     def stable_offsets(
-        self, places: Iterable[tuple[str, int]]
+        self, partitions: Iterable[tuple[str, int]]
     ) -> dict[tuple[str, int], int | None]:
         """Committed offsets.
 
         Raises:
             RefusedError: a transaction over one of them is open; ask again.
         """
-        wanted = list(places)
+        wanted = list(partitions)
         for held in self._held.values():
-            if any(place in held for place in wanted):
+            if any(tp in held for tp in wanted):
                 raise RefusedError(UNSTABLE)
-        return {place: self.offsets.get(place) for place in wanted}
+        return {tp: self.offsets.get(tp) for tp in wanted}
 
     def expire_offsets(self) -> None:
         """Forget the group's offsets, as a broker does with a group that was empty for long."""
@@ -227,10 +227,10 @@ class Group:
         back: dict[tuple[str, int], int | None] = {}
         for replaced in list(self._replaced)[: -commits - 1 : -1]:
             back |= replaced
-        for place, offset in back.items():
-            self.offsets.pop(place, None)
+        for tp, offset in back.items():
+            self.offsets.pop(tp, None)
             if offset is not None:
-                self.offsets[place] = offset
+                self.offsets[tp] = offset
         self._held.clear()
         self._replaced.clear()
         self._rebalance()

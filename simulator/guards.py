@@ -130,7 +130,7 @@ def _never_back() -> AbstractContextManager[None]:
     original = SimGroupConsumer.fetch
 
     def fetch(self: SimGroupConsumer, offsets: Mapping[TopicPartition, int]) -> None:
-        original(self, {place: self._positions.get(place, at) for place, at in offsets.items()})
+        original(self, {tp: self._positions.get(tp, at) for tp, at in offsets.items()})
 
     return _without(SimGroupConsumer, "fetch", fetch)()
 
@@ -219,7 +219,7 @@ def _lazy_stays() -> AbstractContextManager[None]:
 
 GUARDS: Final = (
     Guard(
-        "offsets count for members of the generation only",
+        "only members of the group's generation commit offsets",
         5,
         _without(Group, "check_member", _nothing),
         ("frozen past the session", "worker cut off"),

@@ -9,6 +9,8 @@ the last stable offset every transaction has ended in this partition.
 from bisect import bisect_left
 from collections.abc import Sequence
 
+from pipeline.engine.ports import TopicPartition
+
 Headers = Sequence[tuple[str, bytes | None]]
 
 
@@ -16,9 +18,9 @@ class Transaction:
     """A producer's transaction, as the logs refer to it.
 
     Attributes:
-        producer: whose it is, to a partition; None of one that is nobody else's.
+        producer: its transactional id; None if no other transaction has the same one.
         is_committed: None while it is open.
-        is_hanging: whether its coordinator forgot it, and tells no partition how it ended.
+        is_hanging: whether its coordinator forgot it, so that no partition gets its control marker.
     """
 
     __slots__ = ("is_committed", "is_hanging", "name", "producer")
@@ -33,17 +35,25 @@ class Transaction:
 class Record:
     """A record; to a consumer it looks as `confluent_kafka.Message` does."""
 
-    __slots__ = ("_at_ms", "_headers", "_key", "_offset", "_place", "_value", "transaction")
+    __slots__ = (
+        "_at_ms",
+        "_headers",
+        "_key",
+        "_offset",
+        "_topic_partition",
+        "_value",
+        "transaction",
+    )
 
     def __init__(
         self,
-        place: tuple[str, int],
+        topic_partition: TopicPartition,
         offset: int,
         at_ms: int,
         content: tuple[bytes | None, bytes | None, Headers | None],
         transaction: Transaction | None,
     ) -> None:
-        self._place = place
+        self._topic_partition = topic_partition
         self._offset = offset
         self._at_ms = at_ms
         self._key, self._value, self._headers = content
@@ -51,11 +61,11 @@ class Record:
 
     def topic(self) -> str:
         """The topic."""
-        return self._place[0]
+        return self._topic_partition.topic
 
     def partition(self) -> int:
         """The partition, 0 and up."""
-        return self._place[1]
+        return self._topic_partition.partition
 
     def offset(self) -> int:
         """The offset."""
@@ -82,16 +92,24 @@ class Log:
     """A partition's log.
 
     Attributes:
-        place: topic and partition.
+        topic_partition: whose log it is.
         low: the first offset that a reader may ask for.
         next_offset: of the next record; the high watermark, too.
         version: changes with each append or marker, so that a reader can tell that nothing did.
     """
 
-    __slots__ = ("_offsets", "_open", "_records", "low", "next_offset", "place", "version")
+    __slots__ = (
+        "_offsets",
+        "_open",
+        "_records",
+        "low",
+        "next_offset",
+        "topic_partition",
+        "version",
+    )
 
     def __init__(self, topic: str, partition: int) -> None:
-        self.place = (topic, partition)
+        self.topic_partition = TopicPartition(topic, partition)
         self.low = 0
         self.next_offset = 0
         self.version = 0
@@ -114,7 +132,7 @@ class Log:
         offset = self.next_offset
         if transaction is not None and transaction not in self._open:
             self._open[transaction] = offset
-        self._records.append(Record(self.place, offset, at_ms, content, transaction))
+        self._records.append(Record(self.topic_partition, offset, at_ms, content, transaction))
         self._offsets.append(offset)
         self.next_offset = offset + 1
         self.version += 1

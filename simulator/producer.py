@@ -20,7 +20,7 @@ from simulator.process import Process
 from simulator.refusal import (
     FENCED,
     FENCED_MEMBER,
-    OLD_GENERATION,
+    ILLEGAL_GENERATION,
     UNKNOWN_MEMBER,
     RefusedError,
     UnansweredError,
@@ -29,7 +29,7 @@ from simulator.wire import Answer, Wire
 
 TRANSACTION_S: Final = 5.0
 SEND_EVERY: Final = 3
-ABORTING: Final = frozenset({FENCED_MEMBER, OLD_GENERATION, UNKNOWN_MEMBER})
+ABORTING: Final = frozenset({FENCED_MEMBER, ILLEGAL_GENERATION, UNKNOWN_MEMBER})
 
 Content = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]] | None]
 Waiting = tuple[Content, Callable[[int], None] | None]
@@ -58,16 +58,14 @@ class SimProducer:
         self.is_spent = False
 
     def init_transactions(self) -> None:
-        """Settle what the slot's last producer left open, and fence it."""
+        """Fence the slot's last producer and abort the transaction that it left open."""
         slot, transactions = self._process.slot, self._broker.transactions
         try:
             self._producer_epoch = self._wire.call(
                 "init_transactions", lambda: transactions.init(slot, TRANSACTION_S), TRANSACTION_S
             )
         except UnansweredError as error:
-            raise BrokerError(
-                "the transactional id cannot be taken over", why=str(error)
-            ) from error
+            raise BrokerError("the transactional id cannot be acquired", why=str(error)) from error
 
     def begin(self) -> None:
         """Open a transaction."""
@@ -108,15 +106,15 @@ class SimProducer:
                 except RefusedError:
                     process.world.tell(process.name, "refused while producing")
 
-    def _send(self, place: tuple[str, int]) -> None:
+    def _send(self, tp: tuple[str, int]) -> None:
         """Have a partition's waiting records appended."""
-        waiting = self._waiting.get(place, [])
+        waiting = self._waiting.get(tp, [])
         if not waiting:
             return
         self._is_empty = False
-        first = self._sent.get(place, 0)
+        first = self._sent.get(tp, 0)
         contents: list[Content] = [content for content, _ in waiting]
-        log = self._broker.log(*place)
+        log = self._broker.log(*tp)
         if not self._is_added:
             self._broker.transactions.add(*self._identity)
             self._is_added = True
@@ -124,7 +122,7 @@ class SimProducer:
         for (_, on_offset), offset in zip(waiting, offsets, strict=True):
             if on_offset is not None:
                 on_offset(offset)
-        self._sent[place] = first + len(waiting)
+        self._sent[tp] = first + len(waiting)
         waiting.clear()
 
     def flush(self) -> None:
@@ -137,12 +135,12 @@ class SimProducer:
             self._wire.call("produce", self._request(), TRANSACTION_S)
         except (RefusedError, UnansweredError) as error:
             raise TransactionAbortedError(f"records were not delivered: {error}") from error
-        for place, waiting in self._waiting.items():
-            offsets = self._acknowledged.pop(place, [])
+        for tp, waiting in self._waiting.items():
+            offsets = self._acknowledged.pop(tp, [])
             for (_, on_offset), offset in zip(waiting, offsets, strict=True):
                 if on_offset is not None:
                     on_offset(offset)
-            self._sent[place] = self._sent.get(place, 0) + len(waiting)
+            self._sent[tp] = self._sent.get(tp, 0) + len(waiting)
             waiting.clear()
 
     def _add(self) -> None:
@@ -156,24 +154,24 @@ class SimProducer:
         """A request that holds what waits now; it may arrive later, and more than once."""
         identity, broker = self._identity, self._broker
         request = {
-            place: (self._sent.get(place, 0), [content for content, _ in waiting])
-            for place, waiting in self._waiting.items()
+            tp: (self._sent.get(tp, 0), [content for content, _ in waiting])
+            for tp, waiting in self._waiting.items()
             if waiting
         }
         acknowledged: dict[tuple[str, int], list[int]] = {}
         self._acknowledged = acknowledged
 
         def arrive() -> None:
-            for place, (first, contents) in request.items():
-                log = broker.log(*place)
-                acknowledged[place] = broker.transactions.write(identity, log, first, contents)
+            for tp, (first, contents) in request.items():
+                log = broker.log(*tp)
+                acknowledged[tp] = broker.transactions.write(identity, log, first, contents)
 
         return arrive
 
     def send_offsets(self, offsets: Mapping[TopicPartition, int], group_metadata: Any) -> None:
         """Make the inputs' offsets part of the transaction."""
         identity, transactions = self._identity, self._broker.transactions
-        wanted: dict[tuple[str, int], int] = {place: at for place, at in offsets.items()}  # noqa: C416
+        wanted: dict[tuple[str, int], int] = {tp: at for tp, at in offsets.items()}  # noqa: C416
         self._is_empty = False
         self._call(
             "send_offsets", lambda: transactions.add_offsets(identity, group_metadata, wanted)

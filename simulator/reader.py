@@ -36,4 +36,5 @@ class Reader:
         self._look()
         final = [(record.offset(), record.value()) for record in self._log.committed()]
         if self._seen != final:
-            yield f"E: {self._log.place}: the reader saw {len(self._seen)} of {len(final)}"
+            tp = self._log.topic_partition
+            yield f"E: {tp}: the reader saw {len(self._seen)} of {len(final)}"

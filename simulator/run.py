@@ -170,9 +170,9 @@ class Run:
         self._heal()
         committed = -1
         while committed < (committed := sum(self.broker.group.offsets.values())):
-            if world.run(self._seems_settled, world.now + HEAL_S_MAX):
+            if world.run(self._seems_healed, world.now + HEAL_S_MAX):
                 break
-        if not self._is_settled():
+        if not self._has_healed():
             verdict.complaints += self._hung()
         else:
             self._judge()
@@ -202,14 +202,14 @@ class Run:
         for slot in self.fleet.slots:
             self.fleet.resume(slot)
 
-    def _seems_settled(self) -> bool:
-        """`_is_settled`, looked at a few times a second."""
+    def _seems_healed(self) -> bool:
+        """`_has_healed`, looked at a few times a second."""
         if self.world.now < self._look_at:
             return False
         self._look_at = self.world.now + LOOK_S
-        return self._is_settled()
+        return self._has_healed()
 
-    def _is_settled(self) -> bool:
+    def _has_healed(self) -> bool:
         """Whether every slot's worker is there, and every input is committed and visible."""
         fleet, broker = self.fleet, self.broker
         if not self.storm.is_idle or len(fleet.running) < len(fleet.slots):
@@ -217,7 +217,7 @@ class Run:
         owned = [
             number for worker in fleet.running.values() for number in worker.engine.partitions.open
         ]
-        if sorted(owned) != list(range(broker.partitions)) or not broker.transactions.are_settled:
+        if sorted(owned) != list(range(broker.partitions)) or not broker.transactions.is_idle:
             return False
         if any(
             worker.engine.partitions.topic_ids
@@ -229,7 +229,7 @@ class Run:
         for topic in INPUTS:
             for log in broker.logs(topic):
                 records = log.committed()
-                if records and offsets.get(log.place, 0) <= records[-1].offset():
+                if records and offsets.get(log.topic_partition, 0) <= records[-1].offset():
                     return False
         return all(log.last_stable_offset == log.next_offset for log in broker.every_log())
 
@@ -244,11 +244,13 @@ class Run:
             )
         for log in self.broker.every_log():
             if log.last_stable_offset != log.next_offset:
-                said.append(f"{log.place}: stable {log.last_stable_offset} of {log.next_offset}")
+                said.append(
+                    f"{log.topic_partition}: stable {log.last_stable_offset} of {log.next_offset}"
+                )
         for topic in INPUTS:
             for log in self.broker.logs(topic):
-                offset = self.broker.group.offsets.get(log.place)
-                said.append(f"{log.place}: committed {offset} of {log.next_offset}")
+                offset = self.broker.group.offsets.get(log.topic_partition)
+                said.append(f"{log.topic_partition}: committed {offset} of {log.next_offset}")
         return [f"D: hangs: {'; '.join(said)}"]
 
     def _judge(self) -> None:

@@ -96,7 +96,7 @@ class Storm:
     def _backlog(self) -> int:
         offsets = self._broker.group.offsets
         return sum(
-            log.next_offset - offsets.get(log.place, 0)
+            log.next_offset - offsets.get(log.topic_partition, 0)
             for topic in INPUTS
             for log in self._broker.logs(topic)
         )
@@ -140,7 +140,7 @@ class Storm:
     def _kill_broker(self) -> None:
         """Mostly while a transaction is open, or being ended."""
         for _ in range(2_000):
-            if self._broker.transactions.is_one_untold:
+            if self._broker.transactions.is_one_without_markers:
                 break
             self._world.sleep(0.005)
         self._broker.restart(self._world.between(3.0, 9.0), is_killed=True)
@@ -203,7 +203,7 @@ class Storm:
         oldest = int(self._world.now * 1000)
         for topic in INPUTS:
             for log in self._broker.logs(topic):
-                records, _ = log.read(self._broker.group.offsets.get(log.place, 0), 1)
+                records, _ = log.read(self._broker.group.offsets.get(log.topic_partition, 0), 1)
                 oldest = min([oldest, *(record.timestamp()[1] for record in records)])
         return oldest
 
@@ -230,7 +230,7 @@ class Storm:
         if (
             self._wait(fleet.has_all_open, 60.0)
             and self._stop(fleet.slots)
-            and self._wait(lambda: broker.group.is_empty and broker.transactions.are_settled, 30.0)
+            and self._wait(lambda: broker.group.is_empty and broker.transactions.is_idle, 30.0)
             and fleet.holds_committed_state()
         ):
             for table in self._world.random.choice(((USERS,), (SEEN,), (USERS, SEEN))):

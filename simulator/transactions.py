@@ -15,9 +15,10 @@ transaction's outcome is decided once, and only then written to its partitions, 
 It speaks to clients as a broker does to clients without KIP-890: the producer epoch stays the same
 from transaction to transaction, so a late copy of a request to end one may end the next.
 
-A lone broker that is killed starts again without knowing its partitions' leaders for a moment. What
-it wants to end in that moment it takes for ended, and no partition is told: the transaction hangs.
-Or the kill came between the partitions' markers and the group's, which is then told nothing.
+A lone broker that is killed starts again without knowing its partitions' leaders for a moment. A
+transaction that it wants to end in that moment it takes for ended, though no partition gets a
+control marker: the transaction hangs. Or only the group's partition gets none, if the broker was
+killed between the markers of the others and the group's.
 """
 
 from collections.abc import Callable
@@ -68,9 +69,9 @@ class Transactions:
 
     Attributes:
         timed_out: how many transactions the sweep has aborted.
-        is_killed: while it is, nothing is ended and nobody is told.
-        at_lost_commit: told of a transactional id whose commit was acknowledged maybe, and lost;
-            and when it was decided.
+        is_killed: whether the broker is down after a kill, so that no transaction ends.
+        at_lost_commit: called with a transactional id whose commit was lost, though maybe
+            acknowledged; and with the time when it was decided.
     """
 
     def __init__(self, world: World, group: Group) -> None:
@@ -83,13 +84,13 @@ class Transactions:
         world.later(SWEEP_S, self._sweep)
 
     @property
-    def are_settled(self) -> bool:
-        """Whether none is open or being ended."""
+    def is_idle(self) -> bool:
+        """Whether no transaction is open or being ended."""
         return all(known.state in {"empty", "complete"} for known in self._ids.values())
 
     @property
-    def is_one_untold(self) -> bool:
-        """Whether one has records, and no partition was told how it ended."""
+    def is_one_without_markers(self) -> bool:
+        """Whether a transaction has records, and no partition has its control marker."""
         return any(
             known.logs and (known.state == "ongoing" or known.is_undelivered)
             for known in self._ids.values()
@@ -121,9 +122,9 @@ class Transactions:
         return known.producer_epoch
 
     def add(self, name: str, producer_epoch: int, number: int) -> None:
-        """Open a transaction, or go on with the one that is open.
+        """Open a transaction, or continue the open one.
 
-        Only the producer epoch is looked at, so a late request may open one that nobody wants.
+        Only the producer epoch is checked, so a late request may open an unwanted transaction.
         """
         known = self._ids[name]
         if producer_epoch != known.producer_epoch:
@@ -163,8 +164,8 @@ class Transactions:
             contents: the records; those that were appended by an earlier try are not again.
         """
         known = self._open(*producer)
-        known.logs[log.place] = log
-        offsets = known.offsets_of.setdefault((producer[2], log.place), [])
+        known.logs[log.topic_partition] = log
+        offsets = known.offsets_of.setdefault((producer[2], log.topic_partition), [])
         at_ms = int(self._world.now * 1000)
         for content in contents[max(0, len(offsets) - first) :]:
             offsets.append(log.append(content, at_ms, known.transaction))
@@ -202,7 +203,7 @@ class Transactions:
         self._world.tell("broker", f"{'commit' if is_committed else 'abort'} {transaction.name}")
         ends: list[Callable[[Transaction], None]] = [log.end for log in known.logs.values()]
         if known.is_group_in:
-            ends.append(self._group.settle)
+            ends.append(self._group.end)
         known.markers_left = len(ends)
 
         def write(end: Callable[[Transaction], None]) -> None:
@@ -226,8 +227,8 @@ class Transactions:
     def lose_markers(self) -> int:
         """Start after a kill: take for ended what is to be ended now; returns how many hang.
 
-        Those are decided transactions of which no partition has been told, and those whose time ran
-        out meanwhile. The markers of partitions are written together, so one that some partition
+        Those are decided transactions without a control marker, and those whose time ran out
+        meanwhile. The markers of partitions are written together, so one that some partition
         has the others have; the group's is written by another thread, and may be the one missing.
         """
         now, hanging = self._world.now, 0

@@ -27,7 +27,7 @@ class Wire:
     """One client's connection.
 
     Attributes:
-        asked_again: how many of its requests were asked more than once, or given up.
+        asked_again: how many of its requests were sent more than once, or given up.
     """
 
     def __init__(self, process: Process, broker: "Broker") -> None:

@@ -28,7 +28,7 @@ SLOWER_S: Final = (21.0, 26.0)
 
 
 class Witness(Protocol):
-    """Who is told what workers do."""
+    """Receives what workers report."""
 
     def sample(self, worker: "Worker", partition: int) -> None: ...
     def refused(self, worker: "Worker", partition: int, reason: str) -> None: ...
@@ -36,7 +36,7 @@ class Witness(Protocol):
 
 
 class _Observer(EngineObserver):
-    """Lets faults strike at the engine's steps, and tells the witness."""
+    """Lets faults strike at the engine's steps, and reports to the witness."""
 
     def __init__(self, worker: "Worker") -> None:
         self._worker = worker
