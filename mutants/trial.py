@@ -33,7 +33,7 @@ times."""
 EXAMPLES_MAX: Final = 50
 """Of a property; most faults show in the first few, and a survivor has them all."""
 
-Place = tuple[str, int]
+FunctionKey = tuple[str, int]
 """A function: qualified name, and the line on which it begins."""
 
 
@@ -62,9 +62,9 @@ class Plan:
         return sorted(found, key=lambda item: self.seconds.get(item.nodeid, 0.0))
 
 
-def functions_of(module: str) -> dict[Place, FunctionType]:
+def functions_of(module: str) -> dict[FunctionKey, FunctionType]:
     """The functions and methods of a module that is loaded."""
-    found: dict[Place, FunctionType] = {}
+    found: dict[FunctionKey, FunctionType] = {}
     owners: list[Any] = [sys.modules[module]]
     while owners:
         for value in list(vars(owners.pop()).values()):
