@@ -320,7 +320,7 @@ GUARDS: Final = (
         ("group's offsets went back",),
     ),
     Guard(
-        "a lost changelog is written anew",
+        "a lost changelog is rewritten",
         11,
         _without(Restorer, "rewrites", lambda *_: []),
         ("changelog recreated",),
@@ -354,7 +354,7 @@ UNSEEN: Final[Mapping[str, str]] = {
     "2: one transactional id for each slot": "tests/contract/test_contract.py",
     "4: init_transactions before subscribe": "tests/contract/test_contract.py",
     "5: the assignment epoch of a batch": "tests/simulator/test_unseen_guards.py",
-    "8: a changelog is written anew with its lazy records": "tests/engine/test_lazy_records.py",
+    "8: a changelog is rewritten with its lazy records": "tests/engine/test_lazy_records.py",
     "9: the last transaction's control markers are looked at": "tests/engine/test_acquire.py",
     "10: a restore begins at stable offsets": "tests/contract/test_contract.py",
     "11: state agrees with the group's offsets": "tests/integration/test_lost_state.py",

@@ -35,76 +35,76 @@ def producer_of(side: Side, slot: str) -> TransactionalProducer:
             return producer
 
 
-def send(producer: TransactionalProducer, place: TopicPartition, *values: bytes) -> list[int]:
+def send(producer: TransactionalProducer, tp: TopicPartition, *values: bytes) -> list[int]:
     """Produce inside the open transaction; returns the offsets."""
     offsets: list[int] = []
     for value in values:
-        producer.produce(*place, b"key", value, None, offsets.append)
+        producer.produce(*tp, b"key", value, None, offsets.append)
     producer.flush()
     return offsets
 
 
 def aborted_records_are_invisible(side: Side) -> None:
-    place = TopicPartition(side.topic("log"), 0)
+    tp = TopicPartition(side.topic("log"), 0)
     producer = producer_of(side, "a")
     producer.begin()
-    send(producer, place, b"aborted")
+    send(producer, tp, b"aborted")
     producer.abort()
     producer.begin()
-    (offset,) = send(producer, place, b"kept")
+    (offset,) = send(producer, tp, b"kept")
     producer.commit()
-    found = read(side, "r", place, offset + 2)
+    found = read(side, "r", tp, offset + 2)
     assert [(record.offset(), record.value()) for record in found] == [(offset, b"kept")]
 
 
 def delivery_tells_offsets(side: Side) -> None:
-    place = TopicPartition(side.topic("log"), 1)
+    tp = TopicPartition(side.topic("log"), 1)
     producer = producer_of(side, "a")
     producer.begin()
-    offsets = send(producer, place, b"1", b"2", b"3")
+    offsets = send(producer, tp, b"1", b"2", b"3")
     producer.commit()
-    found = read(side, "r", place, offsets[-1] + 2)
+    found = read(side, "r", tp, offsets[-1] + 2)
     assert [record.offset() for record in found] == offsets == [0, 1, 2]
 
 
 def an_open_transaction_holds_back_what_follows(side: Side) -> None:
-    place = TopicPartition(side.topic("log"), 0)
+    tp = TopicPartition(side.topic("log"), 0)
     first, second = producer_of(side, "a"), producer_of(side, "b")
     first.begin()
-    (held,) = send(first, place, b"held")
+    (held,) = send(first, tp, b"held")
     second.begin()
-    send(second, place, b"later")
+    send(second, tp, b"later")
     second.commit()
     cluster = side.cluster("c")
-    assert cluster.watermarks([place])[place].high >= held + 2
-    assert read(side, "r", place, held) == []
+    assert cluster.watermarks([tp])[tp].high >= held + 2
+    assert read(side, "r", tp, held) == []
     first.commit()
-    end = cluster.watermarks([place])[place].high
-    assert [r.value() for r in read(side, "s", place, end)] == [b"held", b"later"]
+    end = cluster.watermarks([tp])[tp].high
+    assert [r.value() for r in read(side, "s", tp, end)] == [b"held", b"later"]
 
 
 def the_next_producer_of_a_slot_fences_the_last(side: Side) -> None:
-    place = TopicPartition(side.topic("log"), 0)
+    tp = TopicPartition(side.topic("log"), 0)
     first = producer_of(side, "a")
     first.begin()
-    send(first, place, b"of the first")
+    send(first, tp, b"of the first")
     second = producer_of(side, "a")
     with pytest.raises(SlotTakenError):
         first.commit()
     second.begin()
-    (offset,) = send(second, place, b"of the second")
+    (offset,) = send(second, tp, b"of the second")
     second.commit()
-    assert [r.value() for r in read(side, "r", place, offset + 2)] == [b"of the second"]
+    assert [r.value() for r in read(side, "r", tp, offset + 2)] == [b"of the second"]
 
 
 def a_transaction_that_takes_too_long_is_aborted(side: Side) -> None:
-    place = TopicPartition(side.topic("log"), 0)
+    tp = TopicPartition(side.topic("log"), 0)
     producer = producer_of(side, "a")
     producer.begin()
-    (offset,) = send(producer, place, b"too late")
+    (offset,) = send(producer, tp, b"too late")
     cluster = side.cluster("c")
-    wait_for(side, lambda: cluster.watermarks([place])[place].high == offset + 2)
-    assert read(side, "r", place, offset + 2) == []
+    wait_for(side, lambda: cluster.watermarks([tp])[tp].high == offset + 2)
+    assert read(side, "r", tp, offset + 2) == []
     with pytest.raises(ProducerLostError):
         producer.commit()
 
@@ -116,7 +116,7 @@ def joined(side: Side, slot: str, topic: str) -> tuple[GroupConsumer, Assigned]:
 
     def is_assigned() -> bool:
         consumer.poll(10, 0.1)
-        return assigned.places is not None
+        return assigned.partitions is not None
 
     wait_for(side, is_assigned)
     return consumer, assigned
@@ -124,81 +124,81 @@ def joined(side: Side, slot: str, topic: str) -> tuple[GroupConsumer, Assigned]:
 
 def offsets_count_with_their_transaction_and_are_waited_for(side: Side) -> None:
     topic = side.topic("in")
-    place = TopicPartition(topic, 0)
+    tp = TopicPartition(topic, 0)
     consumer, _ = joined(side, "a", topic)
-    assert consumer.committed([place]) == {place: None}
+    assert consumer.committed([tp]) == {tp: None}
     producer = producer_of(side, "a")
     producer.begin()
-    producer.send_offsets({place: 7}, consumer.group_metadata())
+    producer.send_offsets({tp: 7}, consumer.group_metadata())
     producer.abort()
-    assert consumer.committed([place]) == {place: None}
+    assert consumer.committed([tp]) == {tp: None}
     producer.begin()
-    producer.send_offsets({place: 8}, consumer.group_metadata())
-    asked = side.beside(lambda: consumer.committed([place]))
+    producer.send_offsets({tp: 8}, consumer.group_metadata())
+    asked = side.beside(lambda: consumer.committed([tp]))
     side.pause(1.0)
     assert not asked.is_over
     producer.commit()
     wait_for(side, lambda: asked.is_over)
-    assert asked.result == {place: 8}
+    assert asked.result == {tp: 8}
     consumer.close()
 
 
 def offsets_of_nobody_are_taken_and_may_be_aborted(side: Side) -> None:
     topic = side.topic("in")
-    place = TopicPartition(topic, 0)
+    tp = TopicPartition(topic, 0)
     consumer, _ = joined(side, "a", topic)
     producer = producer_of(side, "a")
     producer.begin()
-    producer.send_offsets({place: 3}, consumer.group_metadata())
+    producer.send_offsets({tp: 3}, consumer.group_metadata())
     producer.commit()
     producer.begin()
-    producer.send_offsets({place: 9}, side.cluster("a").outsider())
+    producer.send_offsets({tp: 9}, side.cluster("a").outsider())
     producer.abort()
-    assert consumer.committed([place]) == {place: 3}
+    assert consumer.committed([tp]) == {tp: 3}
     consumer.close()
 
 
 def stable_ends_are_before_the_first_open_transaction(side: Side) -> None:
     topic = side.topic("log")
-    places = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
+    partitions = [TopicPartition(topic, 0), TopicPartition(topic, 1)]
     producer = producer_of(side, "a")
     producer.begin()
-    (first,) = send(producer, places[0], b"1")
+    (first,) = send(producer, partitions[0], b"1")
     producer.commit()
     cluster = side.cluster("b")
-    told = {places[0]: Ends(first + 2, first + 2), places[1]: Ends(0, 0)}
-    wait_for(side, lambda: cluster.ends(places) == told)
+    told = {partitions[0]: Ends(first + 2, first + 2), partitions[1]: Ends(0, 0)}
+    wait_for(side, lambda: cluster.ends(partitions) == told)
     producer.begin()
-    send(producer, places[0], b"2")
-    assert cluster.ends(places) == {**told, places[0]: Ends(first + 2, first + 3)}
+    send(producer, partitions[0], b"2")
+    assert cluster.ends(partitions) == {**told, partitions[0]: Ends(first + 2, first + 3)}
     producer.abort()
-    wait_for(side, lambda: cluster.ends(places)[places[0]] == Ends(first + 4, first + 4))
+    wait_for(side, lambda: cluster.ends(partitions)[partitions[0]] == Ends(first + 4, first + 4))
 
 
 def a_member_of_an_earlier_generation_commits_nothing(side: Side) -> None:
     topic = side.topic("in")
-    place = TopicPartition(topic, 0)
+    tp = TopicPartition(topic, 0)
     first, assigned = joined(side, "a", topic)
     stale = first.group_metadata()
-    assert assigned.places == [TopicPartition(topic, 0), TopicPartition(topic, 1)]
+    assert assigned.partitions == [TopicPartition(topic, 0), TopicPartition(topic, 1)]
     second, other = side.cluster("b").consumer(), Assigned()
     second.subscribe([topic], other)
 
     def is_dealt_anew() -> bool:
         first.poll(10, 0.1)
         second.poll(10, 0.1)
-        return assigned.places == [place] and other.places == [TopicPartition(topic, 1)]
+        return assigned.partitions == [tp] and other.partitions == [TopicPartition(topic, 1)]
 
     wait_for(side, is_dealt_anew)
     producer = producer_of(side, "a")
     producer.begin()
     with pytest.raises(TransactionAbortedError):
-        producer.send_offsets({place: 3}, stale)
+        producer.send_offsets({tp: 3}, stale)
     producer.abort()
     producer.begin()
-    producer.send_offsets({place: 4}, first.group_metadata())
+    producer.send_offsets({tp: 4}, first.group_metadata())
     producer.commit()
-    assert first.committed([place]) == {place: 4}
+    assert first.committed([tp]) == {tp: 4}
     first.close()
     second.close()
 
@@ -218,14 +218,14 @@ def a_slot_that_joins_again_takes_its_place(side: Side) -> None:
 
 def fetching_starts_at_exactly_the_named_offsets(side: Side) -> None:
     topic = side.topic("in")
-    place = TopicPartition(topic, 0)
+    tp = TopicPartition(topic, 0)
     producer = producer_of(side, "a")
     producer.begin()
-    send(producer, place, b"0", b"1", b"2", b"3")
+    send(producer, tp, b"0", b"1", b"2", b"3")
     producer.commit()
     consumer, _ = joined(side, "b", topic)
     for start in (2, 0, 3):
-        consumer.fetch({place: start})
+        consumer.fetch({tp: start})
         found: list[int] = []
 
         def has_all(found: list[int] = found) -> bool:

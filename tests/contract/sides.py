@@ -173,23 +173,23 @@ class Assigned:
     """A `RebalanceListener` that remembers."""
 
     def __init__(self) -> None:
-        self.places: list[TopicPartition] | None = None
+        self.partitions: list[TopicPartition] | None = None
 
     def on_assigned(self, partitions: Any) -> None:
         """These now."""
-        self.places = list(partitions)
+        self.partitions = list(partitions)
 
     def on_revoked(self, partitions: Any) -> None:
         """None for now."""
-        self.places = None
+        self.partitions = None
 
     on_lost = on_revoked
 
 
-def read(side: Side, slot: str, place: TopicPartition, end: int) -> list[Message]:
+def read(side: Side, slot: str, tp: TopicPartition, end: int) -> list[Message]:
     """What a changelog reader delivers until it says that it has read up to `end`."""
     reader = side.cluster(slot).changelog_reader()
-    reader.assign({place: 0})
+    reader.assign({tp: 0})
     found: list[Message] = []
     reached: list[int] = []
 

@@ -22,16 +22,16 @@ SEEN = TableSpec("seen", "seen-changelog", b"s", compacted_only=False, owner=lam
 class Record:
     """A changelog record."""
 
-    place: TopicPartition
+    tp: TopicPartition
     at: int
     name: bytes | None = None
     content: bytes | None = None
 
     def topic(self) -> str:
-        return self.place.topic
+        return self.tp.topic
 
     def partition(self) -> int:
-        return self.place.partition
+        return self.tp.partition
 
     def offset(self) -> int:
         return self.at
@@ -76,22 +76,22 @@ class Reader:
             return [], {}
         found, self.extra = self.extra, []
         ends, self.extra_ends = self.extra_ends, {}
-        for place in sorted(self.at):
-            log, end = self.cluster.logs[place], self.cluster.end(place)
-            rest = [record for record in log if record.at >= self.at[place]]
+        for tp in sorted(self.at):
+            log, end = self.cluster.logs[tp], self.cluster.end(tp)
+            rest = [record for record in log if record.at >= self.at[tp]]
             taken = rest[: records_max - len(found)]
             found += taken
-            self._fetched.add(place)
+            self._fetched.add(tp)
             if len(taken) == len(rest):
-                self.at[place] = end
-                if self._told.get(place) != end:
-                    self._told[place] = ends[place] = end
+                self.at[tp] = end
+                if self._told.get(tp) != end:
+                    self._told[tp] = ends[tp] = end
             elif taken:
-                self.at[place] = taken[-1].at + 1
+                self.at[tp] = taken[-1].at + 1
         return found, ends
 
-    def high(self, place: TopicPartition) -> int | None:
-        return self.cluster.end(place) if place in self._fetched else None
+    def high(self, tp: TopicPartition) -> int | None:
+        return self.cluster.end(tp) if tp in self._fetched else None
 
     def close(self) -> None:
         self.is_closed = True
@@ -122,9 +122,9 @@ class Changelogs:
 
     def write(self, table: TableSpec, number: int, *entries: tuple[bytes, bytes | None]) -> None:
         """Append records."""
-        place = TopicPartition(table.changelog, number)
+        tp = TopicPartition(table.changelog, number)
         for key, value in entries:
-            self.logs[place].append(Record(place, self.end(place), key, value))
+            self.logs[tp].append(Record(tp, self.end(tp), key, value))
 
     def mark(self, number: int, offsets: dict[str, int]) -> None:
         """Append a checkpoint to both changelogs of a partition."""
@@ -132,10 +132,10 @@ class Changelogs:
         self.write(USERS, number, (CHECKPOINT_KEY, raw))
         self.write(SEEN, number, (CHECKPOINT_KEY, raw))
 
-    def end(self, place: TopicPartition) -> int:
+    def end(self, tp: TopicPartition) -> int:
         """The offset after a partition's last record."""
-        log = self.logs[place]
-        return max(self.ends.get(place, 0), log[-1].at + 1 if log else 0)
+        log = self.logs[tp]
+        return max(self.ends.get(tp, 0), log[-1].at + 1 if log else 0)
 
     def _answer(self, question: str) -> None:
         self.asked.append(question)
@@ -157,9 +157,9 @@ class Changelogs:
         self._answer("live_slots")
         return self.slots.pop(0) if len(self.slots) > 1 else self.slots[0]
 
-    def watermarks(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, Watermarks]:
+    def watermarks(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Watermarks]:
         self._answer("watermarks")
-        return {place: Watermarks(self.lows.get(place, 0), self.end(place)) for place in places}
+        return {tp: Watermarks(self.lows.get(tp, 0), self.end(tp)) for tp in partitions}
 
     def changelog_reader(self) -> Reader:
         self.readers.append(Reader(self))

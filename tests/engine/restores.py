@@ -101,5 +101,5 @@ class Restores:
         return store
 
 
-def place(number: int = 0) -> TopicPartition:
+def users_changelog(number: int = 0) -> TopicPartition:
     return TopicPartition(USERS.changelog, number)

@@ -32,7 +32,7 @@ SETTLE_S: Final = 10.0
 WAIT_S: Final = 0.5
 
 FIRST: Final = 1
-"""Transactions of a producer that takes a slot over: one, aborted, which ends what hangs."""
+"""Transactions of a producer that acquires a slot's id: one, aborted, which ends what hangs."""
 
 
 class Client:
@@ -260,6 +260,6 @@ def silent(kind: str, client: Client) -> None:
         client.instead["poll"] = ([], {})
 
 
-def places(numbers: Sequence[int]) -> list[TopicPartition]:
+def input_partitions(numbers: Sequence[int]) -> list[TopicPartition]:
     """The input partitions of these numbers."""
     return [TopicPartition(topic, number) for topic in INPUTS for number in numbers]

@@ -266,7 +266,9 @@ def test_a_place_that_takes_no_record_twice_is_excluded() -> None:
 def test_a_place_that_does_not_answer_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = Scene()
     ends = scene.cluster.ends
-    monkeypatch.setattr(scene.cluster, "ends", lambda places: dict(list(ends(places).items())[1:]))
+    monkeypatch.setattr(
+        scene.cluster, "ends", lambda partitions: dict(list(ends(partitions).items())[1:])
+    )
     with pytest.raises(BrokerError, match="no answer from 1 partitions"):
         scene.play(scene.engine.start)
 
@@ -341,5 +343,5 @@ def test_places_are_those_of_partitions_that_the_transaction_may_have_written() 
     found = scene.config.written([1])
     assert TopicPartition(USERS.changelog, 1) in found
     assert TopicPartition(AUDIT, 1) in found
-    assert {place.partition for place in found} == {1}
+    assert {tp.partition for tp in found} == {1}
     assert set(found.values()) == {None}

@@ -30,11 +30,11 @@ class Broker:
         self.asked = 0
         self.hanging = HangingDetector(cast(Cluster, self), lambda: self.now)
 
-    def ends(self, places: list[TopicPartition]) -> dict[TopicPartition, Ends]:
+    def ends(self, partitions: list[TopicPartition]) -> dict[TopicPartition, Ends]:
         self.asked += 1
         if self.is_away:
             raise BrokerError("no answer")
-        return dict.fromkeys(places[self.silent :], Ends(self.stable, self.high))
+        return dict.fromkeys(partitions[self.silent :], Ends(self.stable, self.high))
 
     def committed(self) -> None:
         positions = {PLACE.partition: {PLACE.topic: ("id", END)}}

@@ -16,14 +16,14 @@ def test_who_was_fenced_hears_it_whatever_comes_next(stack: LocalStack, topic_pr
     first = producer_of(side, "a")
     first.begin()
     second = producer_of(side, "a")
-    place = TopicPartition(topic, 0)
-    first.produce(*place, b"key", b"of the first")
+    tp = TopicPartition(topic, 0)
+    first.produce(*tp, b"key", b"of the first")
     with pytest.raises(SlotTakenError):
         first.flush()
     for _ in range(2):
         with pytest.raises(SlotTakenError):
-            first.produce(*place, b"key", b"more")
+            first.produce(*tp, b"key", b"more")
     second.begin()
-    second.produce(*place, b"key", b"of the second")
+    second.produce(*tp, b"key", b"of the second")
     second.flush()
     second.commit()

@@ -54,8 +54,8 @@ def store(tmp_path: Path) -> Iterator[PartitionStore]:
 
 
 def said(start: int, *records: tuple[bytes, bytes | None]) -> list[Message]:
-    place = TopicPartition(EVENTS.changelog, 0)
-    made = [Record(place, start + at, *record) for at, record in enumerate(records)]
+    tp = TopicPartition(EVENTS.changelog, 0)
+    made = [Record(tp, start + at, *record) for at, record in enumerate(records)]
     return cast(list[Message], made)
 
 

@@ -9,7 +9,7 @@ from pipeline.engine.errors import (
 from pipeline.engine.recovery import rewrite
 from pipeline.engine.state.checkpoint import REWRITING_KEY
 from simulator.agent import AUDIT, INPUTS, TABLES, USERS
-from tests.engine.scene import Scene, places, silent
+from tests.engine.scene import Scene, input_partitions, silent
 
 
 @pytest.mark.parametrize("chunk_records", [1, 10_000])
@@ -23,9 +23,9 @@ def test_a_lost_changelog_is_written_anew_a_transaction_at_a_time(
         scene.started()
         scene.feed(b"1", b"2")
         scene.caught_up(2)
-        scene.engine.on_revoked(places([0]))
+        scene.engine.on_revoked(input_partitions([0]))
         scene.broker.make_topic(USERS.changelog)
-        scene.engine.on_assigned(places([0]))
+        scene.engine.on_assigned(input_partitions([0]))
         scene.settled()
         scene.feed(b"3")
         scene.caught_up(3)
@@ -43,10 +43,10 @@ def test_a_rewrite_that_fails_is_recovered_from_and_begun_again() -> None:
 
     def act() -> None:
         scene.one_committed()
-        scene.engine.on_revoked(places([0]))
+        scene.engine.on_revoked(input_partitions([0]))
         scene.broker.make_topic(USERS.changelog)
         scene.cluster.producers[0].failing_after["flush"] = TransactionAbortedError("planted")
-        scene.engine.on_assigned(places([0]))
+        scene.engine.on_assigned(input_partitions([0]))
         while not scene.observed.of("aborted"):
             scene.engine.poll()
         scene.cluster.producers[0].failing_after.clear()
@@ -65,10 +65,10 @@ def test_a_rewrite_that_fails_is_recovered_from_and_begun_again() -> None:
 def reading_in_vain(scene: Scene) -> None:
     """Partition 0 is assigned again, and its changelog has a record more that does not come."""
     scene.one_committed()
-    scene.engine.on_revoked(places([0]))
+    scene.engine.on_revoked(input_partitions([0]))
     scene.broker.log(USERS.changelog, 0).append((b"zoe", b"1", None), 0)
     scene.cluster.prepare = silent
-    scene.engine.on_assigned(places([0]))
+    scene.engine.on_assigned(input_partitions([0]))
     scene.engine.poll()
 
 
@@ -92,9 +92,9 @@ def half_rewritten(scene: Scene) -> None:
     for user in (b"ann", b"bob"):
         scene.broker.log(INPUTS[0], 0).append((user, b"1", None), int(scene.world.now * 1000))
     scene.caught_up(2)
-    scene.engine.on_revoked(places([0]))
+    scene.engine.on_revoked(input_partitions([0]))
     scene.broker.make_topic(USERS.changelog)
-    scene.engine.on_assigned(places([0]))
+    scene.engine.on_assigned(input_partitions([0]))
     while not scene.observed.steps.count("rewrite"):
         scene.engine.poll()
 
@@ -123,11 +123,11 @@ def test_what_was_given_up_half_written_anew_is_begun_again_from_the_store_as_it
 
     def act() -> None:
         half_rewritten(scene)
-        scene.engine.on_revoked(places([0]))
+        scene.engine.on_revoked(input_partitions([0]))
         scene.engine.on_assigned([])
         scene.rounds(3)
         assert scene.folder.databases[0].holder is None
-        scene.engine.on_assigned(places([0]))
+        scene.engine.on_assigned(input_partitions([0]))
         scene.settled()
 
     scene.play(act)
@@ -143,10 +143,10 @@ def test_lost_changelogs_are_written_anew_one_after_the_other_and_again_when_los
         scene.feed(b"1", b"2")
         scene.caught_up(2)
         for rewrites in (2, 4):
-            scene.engine.on_revoked(places([0]))
+            scene.engine.on_revoked(input_partitions([0]))
             for table in TABLES:
                 scene.broker.make_topic(table.changelog)
-            scene.engine.on_assigned(places([0]))
+            scene.engine.on_assigned(input_partitions([0]))
             scene.settled()
             assert scene.observed.steps.count("rewrite") == rewrites
         scene.feed(b"3")
@@ -172,7 +172,7 @@ def test_a_changelog_that_is_recreated_while_it_is_read_is_written_anew_from_the
         scene.cluster.prepare = lambda *_: None
         reader.instead.clear()
         if is_read_to_its_end:
-            reader.instead["poll"] = ([], {place: at + 1 for place, at in offsets.items()})
+            reader.instead["poll"] = ([], {tp: at + 1 for tp, at in offsets.items()})
             scene.once()
             reader.instead.clear()
         scene.settled()

@@ -11,7 +11,7 @@ from pipeline.engine.errors import (
 )
 from pipeline.engine.state.checkpoint import CHECKPOINT_KEY
 from simulator.agent import AUDIT, INPUTS, TABLES, USERS
-from tests.engine.scene import FIRST, WAIT_S, Client, Scene, places, silent
+from tests.engine.scene import FIRST, WAIT_S, Client, Scene, input_partitions, silent
 
 
 def test_start_claims_the_folder_and_joins_with_one_producer_and_one_consumer() -> None:
@@ -78,10 +78,10 @@ def test_close_during_a_restore_leaves_nothing_open() -> None:
         scene.feed(b"1", partition=0)
         scene.feed(b"2", partition=1)
         scene.once()
-        scene.engine.on_revoked(places([0, 1]))
+        scene.engine.on_revoked(input_partitions([0, 1]))
         scene.cluster.prepare = silent
         scene.folder.put_back({})
-        scene.engine.on_assigned(places([0, 1]))
+        scene.engine.on_assigned(input_partitions([0, 1]))
         scene.engine.poll()
         assert scene.engine.partitions.restoring == {0, 1}
         scene.engine.close()
@@ -98,8 +98,8 @@ def test_it_tells_what_was_assigned_opened_committed_and_taken() -> None:
         scene.started()
         scene.feed(b"1", b"2", partition=1)
         scene.engine.commit(scene.folded())
-        scene.engine.on_revoked(places([1]))
-        scene.engine.on_lost(places([0]))
+        scene.engine.on_revoked(input_partitions([1]))
+        scene.engine.on_lost(input_partitions([0]))
 
     scene.play(act)
     told = scene.observed

@@ -12,7 +12,7 @@ from pipeline.engine.ports import TopicPartition
 from pipeline.engine.state.opener import BREAKS_MAX
 from pipeline.engine.state.store import PartitionStore
 from simulator.agent import AUDIT, INPUTS, TOPICS, USERS
-from tests.engine.scene import Scene, places, silent
+from tests.engine.scene import Scene, input_partitions, silent
 
 
 def test_partitions_are_restored_then_open_and_belong_to_the_worker_all_the_time() -> None:
@@ -22,14 +22,14 @@ def test_partitions_are_restored_then_open_and_belong_to_the_worker_all_the_time
         scene.started()
         partitions = scene.engine.partitions
         assert partitions.open.keys() == {0, 1}
-        assert partitions.input_partitions == set(places([0, 1]))
+        assert partitions.input_partitions == set(input_partitions([0, 1]))
         scene.feed(b"1")
         scene.caught_up(1)
-        scene.engine.on_revoked(places([0, 1]))
+        scene.engine.on_revoked(input_partitions([0, 1]))
         assert partitions.input_partitions == set()
-        scene.engine.on_assigned(places([0]))
+        scene.engine.on_assigned(input_partitions([0]))
         assert partitions.restoring == {0}
-        assert partitions.input_partitions == set(places([0]))
+        assert partitions.input_partitions == set(input_partitions([0]))
         assert not partitions.open
         scene.settled()
         assert partitions.open.keys() == {0}
@@ -46,15 +46,15 @@ def test_a_partition_that_is_restoring_is_given_up_with_its_store() -> None:
         scene.started()
         scene.feed(b"1")
         scene.once()
-        scene.engine.on_revoked(places([0]))
+        scene.engine.on_revoked(input_partitions([0]))
         scene.cluster.prepare = silent
-        scene.engine.on_assigned(places([0]))
+        scene.engine.on_assigned(input_partitions([0]))
         scene.feed(b"2")
         scene.engine.poll()
-        scene.engine.on_revoked(places([0]))
+        scene.engine.on_revoked(input_partitions([0]))
         assert scene.engine.partitions.input_partitions == set()
         scene.cluster.readers[-1].instead.clear()
-        scene.engine.on_assigned(places([0]))
+        scene.engine.on_assigned(input_partitions([0]))
         scene.settled()
         scene.caught_up(2)
 
@@ -71,8 +71,8 @@ def test_what_was_not_committed_is_forgotten_when_a_partition_is_given_up() -> N
         scene.feed(b"1")
         poll = scene.folded()
         assert scene.engine.partitions.open[0].state.overlay
-        scene.engine.on_revoked(places([0]))
-        scene.engine.on_assigned(places([0]))
+        scene.engine.on_revoked(input_partitions([0]))
+        scene.engine.on_assigned(input_partitions([0]))
         scene.engine.commit(poll)
         scene.caught_up(1)
 
@@ -105,17 +105,17 @@ def test_a_refused_partition_is_told_kept_and_not_fetched() -> None:
 
     def act() -> None:
         scene.one_committed()
-        scene.engine.on_revoked(places([0, 1]))
+        scene.engine.on_revoked(input_partitions([0, 1]))
         scene.broker.group.offsets[TopicPartition(INPUTS[0], 0)] = 5
-        scene.engine.on_assigned(places([0, 1]))
+        scene.engine.on_assigned(input_partitions([0, 1]))
         scene.settled()
         partitions = scene.engine.partitions
         assert partitions.open.keys() == {1}
         assert partitions.refused.keys() == {0}
-        assert partitions.input_partitions == set(places([0, 1]))
+        assert partitions.input_partitions == set(input_partitions([0, 1]))
         fetched = scene.cluster.consumers[0].last("fetch")[0]
         assert {number for _, number in fetched} == {1}
-        scene.engine.on_revoked(places([0]))
+        scene.engine.on_revoked(input_partitions([0]))
         assert partitions.refused == {}
 
     scene.play(act)
@@ -168,7 +168,7 @@ def test_a_store_that_breaks_in_an_agents_hands_is_quarantined_and_restored_once
         scene.engine.commit(poll)
         assert scene.engine.partitions.restoring == {0}
         poll = scene.folded()
-        poll.batches[0].fail(CorruptStoreError("again at the same place"))
+        poll.batches[0].fail(CorruptStoreError("again at the same offsets"))
         scene.engine.commit(poll)
 
     with pytest.raises(BatchFailedError):
@@ -215,8 +215,8 @@ def test_a_worker_that_leaves_has_no_partition_and_no_store_open() -> None:
 
     def act() -> None:
         scene.started()
-        scene.engine.on_revoked(places([1, 2]))
-        scene.engine.on_assigned(places([2]))
+        scene.engine.on_revoked(input_partitions([1, 2]))
+        scene.engine.on_assigned(input_partitions([2]))
         partitions = scene.engine.partitions
         assert partitions.open.keys() == {0}
         assert partitions.restoring == {2}
@@ -268,10 +268,10 @@ def test_what_was_refused_is_looked_at_again_with_everything_else() -> None:
 
     def act() -> None:
         scene.one_committed()
-        scene.engine.on_revoked(places([0]))
+        scene.engine.on_revoked(input_partitions([0]))
         at = TopicPartition(INPUTS[0], 0)
         scene.broker.group.offsets[at] = 5
-        scene.engine.on_assigned(places([0]))
+        scene.engine.on_assigned(input_partitions([0]))
         scene.settled()
         partitions = scene.engine.partitions
         assert partitions.refused.keys() == {0}
@@ -309,9 +309,9 @@ def test_a_store_that_breaks_as_it_is_opened_is_quarantined_and_restored(
         for count in range(1, BREAKS_MAX + 3):
             scene.feed(b"%d" % count)
             scene.caught_up(count)
-            scene.engine.on_revoked(places([0]))
+            scene.engine.on_revoked(input_partitions([0]))
             reasons.append(f"damaged {count}")
-            scene.engine.on_assigned(places([0]))
+            scene.engine.on_assigned(input_partitions([0]))
             scene.settled()
 
     scene.play(act)

@@ -7,7 +7,7 @@ from pipeline.engine.ports import TopicPartition
 from pipeline.engine.recovery import restore
 from pipeline.engine.recovery.restore import SILENCE_S, SILENCE_S_MAX
 from tests.engine.changelogs import SEEN, USERS, Reader
-from tests.engine.restores import ALL, Restores, place
+from tests.engine.restores import ALL, Restores, users_changelog
 
 
 def test_an_empty_disk_is_restored_to_the_changelogs_ends() -> None:
@@ -68,7 +68,7 @@ def test_a_disk_that_is_behind_is_read_on_from_where_it_stands() -> None:
     restores.write(0, 7)
     restores.start(0, 7)
     assert restores.observed.of("restoring") == [(0, 0, 4)]
-    assert restores.cluster.readers[0].assigned == [{place(): 2, (SEEN.changelog, 0): 2}]
+    assert restores.cluster.readers[0].assigned == [{users_changelog(): 2, (SEEN.changelog, 0): 2}]
     restores.restored()
     assert restores.finish().next_offsets == {"in": 7}
 
@@ -76,7 +76,7 @@ def test_a_disk_that_is_behind_is_read_on_from_where_it_stands() -> None:
 def test_a_changelog_that_lost_its_start_counts_from_there() -> None:
     restores = Restores()
     restores.write(0, 7)
-    restores.cluster.lows[place()] = 1
+    restores.cluster.lows[users_changelog()] = 1
     restores.start(0, 7)
     assert restores.observed.of("restoring") == [(0, 0, 3)]
 
@@ -84,14 +84,14 @@ def test_a_changelog_that_lost_its_start_counts_from_there() -> None:
 def test_open_transactions_are_waited_for() -> None:
     restores = Restores()
     restores.write(0, 7)
-    restores.cluster.ends[place()] = 5
+    restores.cluster.ends[users_changelog()] = 5
     restores.start(0, 7)
     reader = restores.cluster.readers[0]
-    restores.cluster.ends[place()] = 4
+    restores.cluster.ends[users_changelog()] = 4
     assert restores.step() == []
     assert restores.step() == []
-    restores.cluster.ends[place()] = 5
-    assert reader.at[place()] == 4
+    restores.cluster.ends[users_changelog()] = 5
+    assert reader.at[users_changelog()] == 4
     assert restores.step() == [0]
     assert restores.finish().state.positions[USERS.changelog].next_offset == 5
 
@@ -102,14 +102,14 @@ def test_one_partition_is_complete_before_the_other() -> None:
     restores.write(1, 9)
     restores.start(0, 7)
     restores.start(1, 9)
-    restores.cluster.ends[place(1)] = 3
+    restores.cluster.ends[users_changelog(1)] = 3
     restores.restorer.start({1: None}, {TopicPartition("in", 1): 9})
-    restores.cluster.ends[place(1)] = 0
+    restores.cluster.ends[users_changelog(1)] = 0
     assert restores.step() == [0]
     assert restores.finish(0).next_offsets == {"in": 7}
     assert restores.restorer.partitions == {1}
     assert not restores.cluster.readers[-1].is_closed
-    restores.cluster.ends[place(1)] = 3
+    restores.cluster.ends[users_changelog(1)] = 3
     restores.restored(1)
     assert restores.finish(1).next_offsets == {"in": 9}
     assert len(restores.disk.stores[1]) == 1
@@ -137,7 +137,7 @@ def test_a_store_that_breaks_is_begun_again(writes: int) -> None:
     restores = Restores()
     restores.write(0, 7)
     restores.write(1, 9)
-    restores.cluster.ends[place()] = 4
+    restores.cluster.ends[users_changelog()] = 4
     restores.disk.breaking[0] = writes
     restores.restorer.start(
         {0: None, 1: None}, {TopicPartition("in", 0): 7, TopicPartition("in", 1): 9}
@@ -152,7 +152,7 @@ def test_a_store_that_breaks_is_begun_again(writes: int) -> None:
 def test_a_store_that_breaks_at_an_end_is_read_whole_again(monkeypatch: pytest.MonkeyPatch) -> None:
     restores = Restores()
     restores.write(0, 7)
-    restores.cluster.ends[place()] = 4
+    restores.cluster.ends[users_changelog()] = 4
     restores.disk.breaking[0] = 2
     restores.start(0, 7)
     restores.step()
@@ -166,10 +166,10 @@ def test_a_partition_waits_for_no_other_whose_end_is_held() -> None:
     restores = Restores()
     restores.write(0, 7)
     restores.write(1, 9)
-    restores.cluster.ends[place()] = 9
+    restores.cluster.ends[users_changelog()] = 9
     restores.start(0, 7)
     restores.start(1, 9)
-    restores.cluster.ends[place()] = 0
+    restores.cluster.ends[users_changelog()] = 0
     assert restores.step() == [1]
 
 
@@ -177,7 +177,7 @@ def test_an_end_that_is_told_again_hides_no_other() -> None:
     restores = Restores()
     restores.write(0, 7)
     restores.write(1, 9)
-    held = (TopicPartition(SEEN.changelog, 0), place(1))
+    held = (TopicPartition(SEEN.changelog, 0), users_changelog(1))
     for changelog in held:
         restores.cluster.ends[changelog] = 9
     restores.start(0, 7)
@@ -185,8 +185,8 @@ def test_an_end_that_is_told_again_hides_no_other() -> None:
     for changelog in held:
         restores.cluster.ends[changelog] = 0
     assert restores.step() == []
-    restores.cluster.ends[place()] = 3
-    restores.cluster.ends[place(1)] = 9
+    restores.cluster.ends[users_changelog()] = 3
+    restores.cluster.ends[users_changelog(1)] = 9
     assert restores.step() == [1]
 
 
@@ -214,9 +214,9 @@ def test_a_silent_reader_is_replaced_with_more_and_more_patience() -> None:
 def test_an_open_transaction_is_named_with_more_and_more_patience() -> None:
     restores = Restores()
     restores.write(0, 7)
-    restores.cluster.ends[place()] = 9
+    restores.cluster.ends[users_changelog()] = 9
     restores.start(0, 7)
-    restores.cluster.ends[place()] = 0
+    restores.cluster.ends[users_changelog()] = 0
     began, told = restores.cluster.now, restores.observed
     while len(told.of("stalled")) < 2:
         assert restores.step() == []
@@ -225,7 +225,7 @@ def test_an_open_transaction_is_named_with_more_and_more_patience() -> None:
         f"a transaction has been open in {USERS.changelog}[0] since offset 2"
         " (if it stays: kafka-transactions.sh find-hanging) for 5 s",
     )
-    restores.cluster.ends[place()] = 9
+    restores.cluster.ends[users_changelog()] = 9
     restores.restored()
     assert restores.finish().next_offsets == {"in": 7}
 
@@ -233,7 +233,7 @@ def test_an_open_transaction_is_named_with_more_and_more_patience() -> None:
 def test_once_its_end_is_told_a_changelog_is_not_named_any_more() -> None:
     restores = Restores()
     restores.write(0, 7)
-    held = (place(), TopicPartition(SEEN.changelog, 0))
+    held = (users_changelog(), TopicPartition(SEEN.changelog, 0))
     for changelog in held:
         restores.cluster.ends[changelog] = 9
     restores.start(0, 7)
@@ -249,9 +249,9 @@ def test_once_its_end_is_told_a_changelog_is_not_named_any_more() -> None:
 def test_a_reader_that_brings_records_is_never_replaced() -> None:
     restores = Restores()
     restores.write(0, 7)
-    restores.cluster.ends[place()] = 99
+    restores.cluster.ends[users_changelog()] = 99
     restores.start(0, 7)
-    restores.cluster.ends[place()] = 0
+    restores.cluster.ends[users_changelog()] = 0
     for _ in range(5):
         restores.cluster.write(USERS, 0, (b"a", b"8"))
         began = restores.cluster.now
@@ -263,13 +263,13 @@ def test_a_reader_that_brings_records_is_never_replaced() -> None:
 def test_patience_is_short_again_after_something_was_heard() -> None:
     restores = Restores()
     restores.write(0, 7)
-    restores.cluster.ends[place()] = 9
+    restores.cluster.ends[users_changelog()] = 9
     restores.cluster.is_silent = True
     restores.start(0, 7)
     while len(restores.cluster.readers) < 3:
         restores.step()
     restores.cluster.is_silent = False
-    restores.cluster.ends[place()] = 0
+    restores.cluster.ends[users_changelog()] = 0
     restores.step()
     heard = restores.cluster.now
     while len(restores.cluster.readers) < 4:
@@ -310,7 +310,7 @@ def test_records_of_what_was_dropped_are_left_alone() -> None:
     restores.start(1, 9)
     restores.restorer.drop([0])
     reader: Reader = restores.cluster.readers[0]
-    reader.extra = list(restores.cluster.logs[place()])
+    reader.extra = list(restores.cluster.logs[users_changelog()])
     restores.restored(1)
     assert b"ua" not in restores.disk.stores[0][-1].entries
     assert restores.finish(1).next_offsets == {"in": 9}

@@ -6,7 +6,7 @@ from pipeline.engine.errors import PartitionRefusedError
 from pipeline.engine.ports import TopicPartition, Watermarks
 from pipeline.engine.state.checkpoint import FORMAT, REWRITING_KEY, Checkpoint
 from tests.engine.changelogs import SEEN, USERS
-from tests.engine.restores import Restores, place
+from tests.engine.restores import Restores, users_changelog
 
 
 def users_recreated(restores: Restores) -> None:
@@ -14,7 +14,7 @@ def users_recreated(restores: Restores) -> None:
     restores.write(0, 7)
     restores.state(0, 7).close()
     restores.cluster.ids[USERS.changelog] = "users-2"
-    restores.cluster.logs[place()].clear()
+    restores.cluster.logs[users_changelog()].clear()
 
 
 def test_at_the_very_first_start_inputs_begin_at_the_earliest_there_is() -> None:
@@ -270,7 +270,7 @@ def test_with_expired_offsets_nobody_knows_whether_a_store_or_a_new_changelog_is
     restores = Restores()
     restores.state(0, 7).close()
     restores.cluster.ids[USERS.changelog] = "users-2"
-    restores.cluster.ends[place()] = 1
+    restores.cluster.ends[users_changelog()] = 1
     restores.cluster.write(SEEN, 0, (b"t", b"later"))
     restores.start(0, None)
     assert restores.observed.of("restoring") == [(0, 0, 0)]
@@ -339,10 +339,10 @@ def test_a_changelog_that_is_another_since_the_last_start_begins_everything_anew
     restores.write(1, 9)
     restores.opened(7)
     restores.cluster.ids[USERS.changelog] = "users-2"
-    places = {TopicPartition("in", 1): 9}
-    assert not restores.restorer.start({1: None}, places)
+    partitions = {TopicPartition("in", 1): 9}
+    assert not restores.restorer.start({1: None}, partitions)
     assert restores.observed.of("changelogs_lost") == [([USERS.changelog], True)]
     assert restores.restorer.partitions == set()
     assert restores.restorer.topic_ids[USERS.changelog] == "users-1"
     restores.restorer.forget()
-    assert restores.restorer.start({1: None}, places)
+    assert restores.restorer.start({1: None}, partitions)

@@ -39,11 +39,11 @@ class Log:
     def clock(self) -> float:
         return self.now
 
-    def watermarks(self, places: Sequence[TopicPartition]) -> dict[TopicPartition, Watermarks]:
+    def watermarks(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Watermarks]:
         self.asked += 1
         if self.is_away:
             raise BrokerError("away")
-        return {place: Watermarks(0, self.ends[place]) for place in places}
+        return {tp: Watermarks(0, self.ends[tp]) for tp in partitions}
 
     def changelog_reader(self) -> "Log":
         self.probes += 1
@@ -58,8 +58,8 @@ class Log:
         self.polls += 1
         if self.polls <= self.silent:
             return [], {}
-        found = [r for r in self.records if r.place in self._starts]
-        return found, {place: self.ends[place] for place in self._starts}
+        found = [r for r in self.records if r.tp in self._starts]
+        return found, {tp: self.ends[tp] for tp in self._starts}
 
     def close(self) -> None:
         self._starts = {}

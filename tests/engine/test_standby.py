@@ -91,7 +91,7 @@ def test_a_standby_that_is_owned_now_is_handed_over_and_followed_no_more() -> No
     assert standby.standbys.take(2) is None
     standby.cluster.write(USERS, 2, (b"b", b"new"))
     standby.rest()
-    assert {place.partition for place in standby.cluster.readers[0].assigned[-1]} == {3}
+    assert {tp.partition for tp in standby.cluster.readers[0].assigned[-1]} == {3}
     assert b"ub" not in standby.entries(2)
 
 
@@ -109,9 +109,9 @@ def test_records_of_what_is_no_longer_followed_are_left_alone() -> None:
     reader = standby.cluster.readers[0]
     standby.standbys.take(2)
     standby.rest()
-    place = TopicPartition(USERS.changelog, 2)
+    tp = TopicPartition(USERS.changelog, 2)
     other = TopicPartition(USERS.changelog, 3)
-    reader.extra = [Record(place, 9, b"z", b"late"), Record(other, 9, b"z", b"late")]
+    reader.extra = [Record(tp, 9, b"z", b"late"), Record(other, 9, b"z", b"late")]
     standby.step()
     assert b"uz" not in standby.entries(2)
     assert standby.entries(3)[b"uz"] == b"late"

@@ -44,7 +44,7 @@ def test_a_state_that_was_followed_is_not_once_its_changelog_was_recreated() -> 
     standby.standbys.reconsider()
     standby.rest()
     assert standby.standbys.partitions == {3}
-    assert {place.partition for place in standby.cluster.readers[0].assigned[-1]} == {3}
+    assert {tp.partition for tp in standby.cluster.readers[0].assigned[-1]} == {3}
     assert [number for number, _ in standby.disk.quarantined] == [3]
     assert standby.entries(2)[b"ua"] == b"owner's"
 
@@ -92,7 +92,7 @@ def test_a_standby_that_keeps_breaking_is_given_up_and_the_others_go_on() -> Non
     standby.cluster.write(USERS, 3, (b"b", b"new"))
     standby.rest()
     assert standby.entries(3)[b"ub"] == b"new"
-    assert {place.partition for place in standby.cluster.readers[0].assigned[-1]} == {3}
+    assert {tp.partition for tp in standby.cluster.readers[0].assigned[-1]} == {3}
 
 
 def test_a_standby_that_was_given_up_is_not_begun_again() -> None:

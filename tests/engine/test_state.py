@@ -157,8 +157,8 @@ def test_a_checkpoint_of_another_format_or_generation_is_refused(raw: bytes, sai
 
 
 def said(*records: tuple[int, bytes | None, bytes | None], table: TableSpec = USERS) -> list[Any]:
-    place = TopicPartition(table.changelog, 0)
-    return [Record(place, at, key, value) for at, key, value in records]
+    tp = TopicPartition(table.changelog, 0)
+    return [Record(tp, at, key, value) for at, key, value in records]
 
 
 def test_a_stretch_is_written_with_its_checkpoint_and_position() -> None:
@@ -292,7 +292,7 @@ def test_who_waits_for_a_batch_is_told_once_it_is_done_or_failed(
     assert made.is_done == (made.error is None)
 
 
-def test_a_ledger_is_the_partitions_until_it_is_discarded() -> None:
+def test_an_attachment_is_the_partitions_until_it_is_discarded() -> None:
     made = batch(Producer())
     assert made.attachment == b"attachment"
     made.attachment = b"next"

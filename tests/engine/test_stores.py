@@ -85,11 +85,11 @@ def test_missing_topics_and_unequal_counts_are_refused(counts: dict[str, int], s
 
 
 def test_an_assignment_is_of_every_input() -> None:
-    places = [TopicPartition(topic, number) for topic in ("b", "a") for number in (3, 1)]
-    assert assigned_numbers(places, ("a", "b")) == [1, 3]
+    partitions = [TopicPartition(topic, number) for topic in ("b", "a") for number in (3, 1)]
+    assert assigned_numbers(partitions, ("a", "b")) == [1, 3]
     assert assigned_numbers([], ("a", "b")) == []
     with pytest.raises(IncompatibleTopicsError, match=r"partition 3 was assigned for \['b'\] only"):
-        assigned_numbers([places[0], places[1], places[3]], ("a", "b"))
+        assigned_numbers([partitions[0], partitions[1], partitions[3]], ("a", "b"))
 
 
 @pytest.mark.parametrize("prefix", [b"", b"\x00", b"ab"])

@@ -106,9 +106,9 @@ def test_a_batch_of_an_earlier_assignment_is_not_committed() -> None:
     def act() -> None:
         engine.start()
         poll = next_poll(engine)
-        places = [TopicPartition(topic, 0) for topic in INPUTS]
-        engine.on_revoked(places)
-        engine.on_assigned(places)
+        partitions = [TopicPartition(topic, 0) for topic in INPUTS]
+        engine.on_revoked(partitions)
+        engine.on_assigned(partitions)
         engine.commit(poll)
 
     play(world, act)

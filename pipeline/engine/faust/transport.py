@@ -88,18 +88,18 @@ class Consumer(faust_consumer.Consumer):  # type: ignore[misc]
     def _message(self, batch: Batch) -> ConsumerMessage:
         last = batch.records[-1]
         return ConsumerMessage(
-            batch.topic,
-            batch.partition,
-            last.offset(),
-            last.timestamp()[1] / 1000,
-            0,
-            [],
-            None,
-            batch,
-            None,
-            0,
-            0,
-            TP(batch.topic, batch.partition),
+            topic=batch.topic,
+            partition=batch.partition,
+            offset=last.offset(),
+            timestamp=last.timestamp()[1] / 1000,
+            timestamp_type=0,
+            headers=[],
+            key=None,
+            value=batch,
+            checksum=None,
+            serialized_key_size=0,
+            serialized_value_size=0,
+            tp=TP(batch.topic, batch.partition),
             generation_id=self.app.consumer_generation_id,
         )
 
