@@ -23,9 +23,16 @@ from simulator.refusal import (
 from simulator.wire import Wire
 
 HEARTBEAT_S: Final = 2.0
+"""Seconds between two heartbeats."""
+
 POLL_S_MAX: Final = 20.0
+"""Max seconds between two polls of a member."""
+
 REQUEST_TIMEOUT_S: Final = 15.0
+"""Max seconds to wait for an answer."""
+
 QUICK_S: Final = 0.002
+"""Seconds of a poll that has records at once."""
 
 
 class SimGroupConsumer:
@@ -58,7 +65,7 @@ class SimGroupConsumer:
     # --- membership ------------------------------------------------------------------------------
 
     def _beat(self) -> None:
-        """What the client's background thread does now and then."""
+        """Send a heartbeat, as the client's background thread does."""
         process = self._process
         if self._is_closed or process.is_dead:
             return
@@ -78,7 +85,7 @@ class SimGroupConsumer:
         process.world.later(HEARTBEAT_S, self._beat)
 
     def _serve(self) -> None:
-        """Do what the group's protocol asks for, as far as it can be done now."""
+        """Do what the group's protocol demands, as far as that is possible now."""
         heard, self._heard = self._heard, None
         if heard == FENCED_MEMBER:
             self._heard = heard

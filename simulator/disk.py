@@ -17,7 +17,7 @@ from simulator.process import Killed, Process
 Entries = dict[bytes, bytes]
 
 STANDBY_KEY: Final = b"\x00copy"
-"""As pipeline/engine/state/store.py marks a store that only follows its changelogs."""
+"""The key by which pipeline/engine/state/store.py knows a standby."""
 
 
 class _Database:
@@ -70,7 +70,7 @@ class Folder:
         self.used_by: list[Process] = []
 
     def crash(self, process: Process) -> None:
-        """A process died: what it had open is as old as chance will have it."""
+        """Take back some of the last writes of a process that died."""
         for database in self.databases.values():
             if database.holder is process:
                 database.crash(process.world.random.randint(0, len(database.undo)))
@@ -88,7 +88,7 @@ class Folder:
         return {number: dict(found.entries) for number, found in self.databases.items()}
 
     def put_back(self, snapshot: dict[int, Entries]) -> None:
-        """Be as it was then. Nobody may have it open."""
+        """Restore a snapshot. No process may have the folder open."""
         self.databases = {number: _Database(dict(found)) for number, found in snapshot.items()}
 
 
@@ -132,7 +132,7 @@ class _Store:
             yield key, database.entries[key]
 
     def expect_bulk(self, is_bulk: bool) -> None:
-        """Nothing is to be gained here."""
+        """Ignored."""
 
     def size_bytes(self) -> int:
         """Bytes of all values."""

@@ -30,7 +30,7 @@ RATES: Final = {
     "killed during a write": 0.02,
     "store breaks in use": 0.01,
 }
-"""Thrown with a probability at each place where they can strike."""
+"""Probability of each fault per step, request, fold, write or produced record."""
 
 EVENTS: Final = (
     "old snapshot put back",
@@ -51,7 +51,7 @@ EVENTS: Final = (
     "rolling restart",
     "input aborted",
 )
-"""Done by the scenario, now and then."""
+"""Faults that the storm causes now and then."""
 
 CATALOGUE: Final = (*RATES, *EVENTS)
 
@@ -88,7 +88,7 @@ class Dice:
         self._produces = self._table("queue does not drain")
 
     def _table(self, *names: str) -> list[tuple[float, str]]:
-        """Chosen faults of one kind of place, with cumulated probabilities."""
+        """The chosen ones of these faults, with cumulated probabilities."""
         table, total = [], 0.0
         for name in names:
             if name in self.chosen:

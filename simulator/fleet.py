@@ -18,13 +18,16 @@ from simulator.worker import Worker
 from simulator.world import World
 
 RESTART_S: Final = (0.1, 3.0)
+"""Shortest and longest seconds until an ended worker is started again."""
+
 DISK_FAULTS: Final = ("disk lost", "old snapshot put back", "store corrupt")
 LONG_RESTART_S: Final = (11.0, 16.0)
+"""The same for one restart in four: longer than a session."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A partition's local state, at a moment when it must be a committed one."""
+    """A partition's local state, at a moment when it must equal a committed one."""
 
     slot: str
     at: str
@@ -129,7 +132,7 @@ class Fleet:
     # --- disks -----------------------------------------------------------------------------------
 
     def _change_disk(self, slot: str) -> None:
-        """What may happen to a disk while nothing runs on it."""
+        """Apply a fault of disks, while nothing runs on this one."""
         folder, dice, random = self.folders[slot], self._dice, self._world.random
         if any(database.holder is not None for database in folder.databases.values()):
             return
@@ -162,7 +165,7 @@ class Fleet:
             self.samples.append(Sample(worker.process.slot, at, now, partition, entries))
 
     def _forget_samples(self, slot: str, since_s: float) -> None:
-        """What a slot held since then was not to last."""
+        """Drop the samples of a slot since then: they contain a commit that was lost."""
         self.samples = [s for s in self.samples if s.slot != slot or s.at_s < since_s]
 
     def _owns(self, worker: Worker, partition: int) -> bool:

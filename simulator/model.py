@@ -1,4 +1,4 @@
-"""What must come out, from the inputs and the order in which the audit says they were taken.
+"""The expected outcome, from the inputs and the order in which the audit says they were folded.
 
 Owns: the oracle's own fold, over plain dictionaries.
 Does not own: the engine's side of the same rules (agent.py), what is compared (checks.py).

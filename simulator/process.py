@@ -13,12 +13,17 @@ from simulator.faults import Dice
 from simulator.world import World
 
 SESSION_S: Final = 10.0
+"""Session time-out of a member, in seconds."""
+
 BRIEF_S: Final = (0.5, 7.0)
+"""Shortest and longest seconds of a freeze within the session."""
+
 LONG_S: Final = (11.0, 25.0)
+"""Shortest and longest seconds of a freeze past the session."""
 
 
 class Killed(BaseException):
-    """The process is no more."""
+    """The process was killed."""
 
 
 class Process:
@@ -49,7 +54,7 @@ class Process:
         return self.is_dead or now < self.frozen_until or now < self.cut_off_until
 
     def at(self, step: str) -> None:
-        """Come to a step, at which a fault may strike.
+        """Take a step, at which a fault may strike.
 
         Raises:
             Killed: it did.
@@ -68,7 +73,7 @@ class Process:
             self.rest(0.0)
 
     def freeze(self, seconds: float) -> None:
-        """Stop, and go on later as if nothing were."""
+        """Stop for some seconds, then go on without noticing."""
         self.world.tell(self.name, f"frozen for {seconds:.1f} s")
         if seconds < SESSION_S:
             self.world.effects["frozen briefly"] += 1
@@ -95,7 +100,7 @@ class Process:
         self.end()
 
     def end(self) -> None:
-        """It is no more; its locks are free."""
+        """End the process; its locks are released."""
         self.is_dead = True
         for call in self.at_death:
             call()

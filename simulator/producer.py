@@ -1,6 +1,6 @@
 """The simulated transactional producer.
 
-Owns: what the broker's answers mean to a transaction, as producer.py has it of librdkafka.
+Owns: what the broker's answers mean to a transaction, as engine/kafka/producer.py has it.
 Does not own: the broker's side (transactions.py), the wire (wire.py).
 Invariant: records reach a partition in the order in which they were produced, once.
 """
@@ -28,7 +28,11 @@ from simulator.refusal import (
 from simulator.wire import Answer, Wire
 
 TRANSACTION_S: Final = 5.0
+"""Transaction time-out, in seconds."""
+
 SEND_EVERY: Final = 3
+"""Produced records after which those of one partition are sent."""
+
 ABORTING: Final = frozenset({FENCED_MEMBER, ILLEGAL_GENERATION, UNKNOWN_MEMBER})
 
 Content = tuple[bytes | None, bytes | None, list[tuple[str, bytes | None]] | None]

@@ -28,11 +28,17 @@ from simulator.storm import Storm
 from simulator.world import Trace, World
 
 STORM_S: Final = (25.0, 1_800.0)
+"""Shortest and longest seconds of a storm."""
+
 HEAL_S_MAX: Final = 120.0
-"""After the last fault something is committed within this time, or it hangs."""
+"""Max seconds from the last fault until everything is committed; a longer run counts as hung."""
 
 CHOSEN_MAX: Final = 4
+"""Max faults of a run."""
+
 LOOK_S: Final = 0.25
+"""Seconds between two looks whether the run has healed."""
+
 MUST_BE_EXPLAINED: Final[dict[type[BaseException], set[str]]] = {
     BatchFailedError: {"agent fails", "agent forgets to say done"},
     StoreUnwritableError: {"write failed"},
@@ -65,7 +71,7 @@ APART: Final = (
     {"changelog recreated", "killed during a write"},
     {"changelog recreated", "group's offsets went back"},
 )
-"""Together they may lose state for good, which is refused, and rightly."""
+"""Pairs of faults that may lose state for good, so that a worker rightly refuses the partition."""
 
 IN_USE: Final = "changelog recreated in use"
 BESIDE_IN_USE: Final = {
@@ -79,8 +85,8 @@ BESIDE_IN_USE: Final = {
     "request lost",
     "slow agent",
 }
-"""Before a worker has noticed, its disk alone has the state: what takes the partition away from it
-then may lose that for good, which is refused, and rightly."""
+"""Faults that may occur together with `IN_USE`. Until a worker notices it, its disk alone has the
+state: a fault that takes the partition away from it may lose the state for good."""
 
 
 @dataclass(slots=True)
@@ -162,7 +168,7 @@ class Run:
         )
 
     def go(self) -> Verdict:
-        """Let it happen, and judge it."""
+        """Run the seed and judge it."""
         world, verdict = self.world, self.verdict
         if not world.run(lambda: self._has_stormed, self._storm_s_max):
             missing = [name for name in verdict.chosen if not world.effects[name]]
@@ -234,7 +240,7 @@ class Run:
         return all(log.last_stable_offset == log.next_offset for log in broker.every_log())
 
     def _hung(self) -> list[str]:
-        """What is not as it should be long after the last fault."""
+        """The complaint about a run that has not healed, with what is open."""
         said = []
         for slot, worker in sorted(self.fleet.running.items()):
             partitions = worker.engine.partitions

@@ -1,6 +1,6 @@
 """The storm: inputs that keep coming, and the faults that are not thrown by dice.
 
-Owns: what is produced, when each event of the catalogue happens, and that the run heals afterwards.
+Owns: what is produced, when each event of the catalogue happens, and that what it stopped resumes.
 Does not own: faults at single calls (faults.py), the workers' lives (fleet.py).
 Invariant: everything here is a task of its own; it never touches an engine.
 """
@@ -18,15 +18,25 @@ from simulator.log import Transaction
 from simulator.world import World
 
 FEED_S: Final = (0.1, 0.9)
+"""Shortest and longest seconds between two productions of inputs."""
+
 PAUSE_S: Final = (1.0, 6.0)
+"""Shortest and longest seconds between two events."""
+
 CALM_S: Final = (10.0, 30.0)
+"""The same, now and then: long enough for every worker to catch up."""
+
 BACKLOG_MAX: Final = 200
+"""Inputs that are not committed above which no more are produced."""
+
 USERS_COUNT: Final = 6
+
 RETENTION_MS: Final = 18_000
+"""Milliseconds that a windowed changelog keeps a record; more than the dedupe window."""
 
 
 class Storm:
-    """What happens to a run from outside.
+    """Produces the inputs of a run, and makes the events happen.
 
     Attributes:
         is_over: set to end the feeding and the events.
@@ -138,7 +148,7 @@ class Storm:
         self._wait(lambda: self._broker.is_up, 10.0)
 
     def _kill_broker(self) -> None:
-        """Mostly while a transaction is open, or being ended."""
+        """Kill the broker, mostly while a transaction is open or being ended."""
         for _ in range(2_000):
             if self._broker.transactions.is_one_without_markers:
                 break
@@ -159,7 +169,7 @@ class Storm:
         self._world.sleep(self._world.between(2.0, 8.0))
 
     def _rebalances(self) -> None:
-        """All slots but one away for longer than their sessions, and back."""
+        """Stop all slots but one for longer than their sessions, then start them again."""
         before = self._broker.group.generation
         away = list(self._fleet.slots)
         away.remove(self._some_slot())
@@ -208,7 +218,7 @@ class Storm:
         return oldest
 
     def _expire_offsets(self) -> None:
-        """A week with nobody there."""
+        """Stop all workers, and expire the group's offsets as after a week without members."""
         group = self._broker.group
         if self._stop(self._fleet.slots) and self._wait(lambda: group.is_empty, 30.0):
             self._world.effects["group's offsets expired"] += bool(group.offsets)
@@ -217,7 +227,7 @@ class Storm:
         self._world.sleep(self._world.between(5.0, 10.0))
 
     def _offsets_back(self) -> None:
-        """The coordinator is loaded again, and forgets what came last (ADR 0018)."""
+        """Restart the coordinator, which forgets the last commits (ADR 0018)."""
         self._broker.restart(self._world.between(0.2, 3.0))
         if self._wait(lambda: self._broker.is_up, 10.0):
             back = self._broker.group.go_back(self._world.random.randint(1, COMMITS_KEPT))
@@ -225,7 +235,7 @@ class Storm:
         self._world.sleep(self._world.between(5.0, 15.0))
 
     def _recreate(self) -> None:
-        """Delete a changelog and make it again, while the disks hold everything that was in it."""
+        """Recreate a changelog while no worker runs, and the disks hold all that was in it."""
         fleet, broker = self._fleet, self._broker
         if (
             self._wait(fleet.has_all_open, 60.0)
@@ -240,7 +250,7 @@ class Storm:
         self._world.sleep(self._world.between(8.0, 15.0))
 
     def _recreate_in_use(self) -> None:
-        """The same under the workers, while every partition is open somewhere."""
+        """Recreate a changelog under the workers, while every partition is open somewhere."""
         fleet, broker = self._fleet, self._broker
         if self._wait(fleet.has_all_open, 60.0):
             for table in self._world.random.choice(((USERS,), (SEEN,), (USERS, SEEN))):

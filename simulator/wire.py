@@ -1,8 +1,8 @@
-"""The way between a client and the broker: slow, and not to be relied on.
+"""The connection between a client and the broker: slow and unreliable.
 
 Owns: requests and answers that are lost, delayed or doubled, and how long a client waits.
 Does not own: what is asked (producer.py, consumers.py), what it does (broker.py).
-Invariant: whatever the wire does to a request, what the broker does of it happens at one moment.
+Invariant: whatever happens to a request, the broker handles it at one moment.
 """
 
 from collections.abc import Callable
@@ -17,10 +17,19 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 LATENCY_S: Final = (0.0005, 0.004)
+"""Shortest and longest seconds of a request, and of a slow answer."""
+
 SLOW_ANSWERS: Final = 0.3
+"""Share of answers that take time."""
+
 REQUEST_S: Final = 1.0
+"""Seconds until a client sends a request again that was not answered."""
+
 RETRY_S: Final = 0.1
+"""Seconds until a client sends a request again that was refused, or could not be sent."""
+
 LATE_S: Final = (0.5, 9.0)
+"""Shortest and longest seconds that a late request or copy is under way."""
 
 
 class Wire:
@@ -40,8 +49,8 @@ class Wire:
 
         Args:
             what: name of the request.
-            do: what the broker does; it may come to it twice, or after the client gave up.
-            patience_s: how long the client asks again.
+            do: what the broker does; it may do it twice, or after the client gave up.
+            patience_s: seconds for which the client sends the request again.
 
         Raises:
             RefusedError: the broker's answer.
@@ -85,7 +94,7 @@ class Wire:
         self.process.world.effects[cause] += 1
 
     def _mistreat(self, fault: str, what: str, do: Callable[[], object], patience_s: float) -> None:
-        """Do to one try of a request what the fault says."""
+        """Apply a fault to one attempt of a request."""
         process, world = self.process, self.process.world
         world.tell(process.name, f"{what}: {fault}")
 

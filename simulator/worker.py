@@ -22,9 +22,16 @@ from simulator.process import Killed, Process
 
 BACKOFF_S_MIN: Final = 0.2
 BACKOFF_S_MAX: Final = 5.0
+"""As in pipeline/engine/faust/thread.py."""
+
 HALF_WAY: Final = frozenset({"agent fails", "agent forgets to say done", "batch postponed"})
+"""Faults after which the agent has folded half of the batch."""
+
 SLOW_S: Final = (5.5, 8.0)
+"""Seconds of a slow agent: longer than a transaction may be open."""
+
 SLOWER_S: Final = (21.0, 26.0)
+"""Seconds of a slower agent: longer than the time between two polls may be."""
 
 
 class Witness(Protocol):
@@ -103,7 +110,7 @@ class Worker:
         self.engine = Engine(config, cluster, disk, _Observer(self))
 
     def stop(self) -> None:
-        """Ask it to end after the transaction in hand."""
+        """Ask it to end after the current transaction."""
         self._is_stopping = True
 
     def run(self) -> None:
@@ -141,7 +148,7 @@ class Worker:
             self.engine.commit(poll)
 
     def _fold(self, batch: Batch) -> None:
-        """The agent, and what may be wrong with it."""
+        """Fold a batch as the agent does, with the faults of agents."""
         process = self.process
         fault = process.dice.at_fold()
         if fault == "slow agent":
@@ -168,7 +175,7 @@ class Worker:
             batch.done()
 
     def _linger(self, seconds: float) -> None:
-        """Be slower than the transaction may be; it counts if that cost the transaction."""
+        """Be slower than the transaction may be open; it counts as an effect if that aborted it."""
         process, transactions = self.process, self.broker.transactions
         producer_epoch = transactions.producer_epoch(process.slot)
         process.rest(seconds)
@@ -176,7 +183,7 @@ class Worker:
             process.world.effects["slow agent"] += 1
 
     def _retrying(self, step: Callable[[], None]) -> None:
-        """Take a step; while the broker is away, wait longer and longer and try again."""
+        """Take a step; while the broker does not answer, back off and try again."""
         backoff_s = BACKOFF_S_MIN
         while not self._is_stopping:
             try:

@@ -1,4 +1,4 @@
-"""Time, chance and turns: everything that happens in a run, in one order that the seed decides.
+"""Virtual time, randomness and scheduling: the events of a run, in an order that the seed decides.
 
 Owns: the virtual clock, the queue of what happens next, tasks that wait, the trace.
 Does not own: what happens (run.py, storm.py), faults (faults.py).
