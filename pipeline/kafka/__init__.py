@@ -3,7 +3,9 @@
 `reader.py` is the one consumer, `admin.py` the one admin client; `committed_log.py` reads topics to
 an end, `tail.py` reads them as they grow; `errors.py` says what a failure means.
 
-What is known about librdkafka 2.16, and what follows from it here:
+What is known about librdkafka 2.16, and what follows from it here and in pipeline/engine/kafka/,
+which adds what concerns transactions and group members only (bounded_call.py, producer.py,
+consumers.py):
 
 - A client that is closed, or that nobody holds, never answers what it was asked. An answer about
   topics that reaches an admin client while it is being closed ends the process

@@ -1,1 +1,1 @@
-"""The engine's clients on librdkafka."""
+"""The engine's clients on librdkafka; pipeline/kafka/__init__.py says what is known about it."""
