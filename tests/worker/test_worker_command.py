@@ -238,14 +238,15 @@ def test_help_teaches(environment: dict[str, str]) -> None:
 
 
 def test_a_stop_that_hangs_is_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from pipeline import hard_exit  # noqa: PLC0415
     from pipeline.cli import worker  # noqa: PLC0415
     from pipeline.observability.prometheus import WorkerMetrics  # noqa: PLC0415
     from pipeline.settings.worker import Settings  # noqa: PLC0415
     from pipeline.worker.telemetry import Telemetry  # noqa: PLC0415
 
     left: queue.Queue[int] = queue.Queue()
-    monkeypatch.setattr(worker, "leave", left.put)
-    monkeypatch.setattr(worker, "_LEAVE_EXTRA_S", 0.0)
+    monkeypatch.setattr(hard_exit, "exit_hard", left.put)
+    monkeypatch.setattr(worker, "_EXIT_EXTRA_S", 0.0)
     metrics = WorkerMetrics(lambda: 0)
     telemetry = Telemetry(metrics, lambda: 0, tmp_path)
     hooks = worker._hooks(Settings(stop_timeout_s=1), telemetry)
