@@ -39,7 +39,8 @@ DEADLINE_S: Final = 120.0
 REQUEST_S: Final = 10.0
 LOG_TAIL_CHARS: Final = 6_000
 INPUTS: Final = ("completions", "commands")
-OUTPUTS: Final = ("portals", "progress", "geometry", "reconciliation", "deadletters", "audit")
+TOPICS: Final = load_topics(ROOT / "topics.yaml")
+OUTPUTS: Final = tuple(TOPICS.outputs)
 CHANGELOGS: Final = ("blue.streaks-changelog", "blue.seen-changelog")
 STARTING: Final = (
     ck.KafkaError.NOT_COORDINATOR,
@@ -97,12 +98,11 @@ class Ledger:
 
     def set_up(self) -> None:
         """Topics and schemas."""
-        file = load_topics(ROOT / "topics.yaml")
         target = Target(
             prefix=self.prefix, partitions=self.partitions, simulated_time=self.simulated_time
         )
-        topic_ops.apply(self.admin, file, target)
-        wanted = schema_ops.expected(file, load_schemas(ROOT / "schemas"), target)
+        topic_ops.apply(self.admin, TOPICS, target)
+        wanted = schema_ops.expected(TOPICS, load_schemas(ROOT / "schemas"), target)
         schema_ops.register(self.registry, wanted)
         self.producer = self.new_producer()
 

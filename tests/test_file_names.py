@@ -30,7 +30,7 @@ def missing_in(text: str, folder: Path, files: set[Path]) -> Iterator[str]:
         if "/" not in name:
             if name not in names:
                 yield name
-        elif not any(above / name in files for above in (folder, *folder.parents, Path("pipeline"))):
+        elif not {above / name for above in (folder, *folder.parents, Path("pipeline"))} & files:
             yield name
 
 

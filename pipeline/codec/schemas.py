@@ -18,21 +18,13 @@ import msgspec
 from fastavro.schema import SchemaParseException, parse_schema
 
 from pipeline.codec.errors import SchemaFileError
+from pipeline.core.records import RECORD_TYPES
 
 JsonSchema: TypeAlias = Any
 """A schema as JSON has it: a type's name, a list of a union's branches, or an object."""
 
-RECORDS: Final = (
-    "PracticeCompleted",
-    "Command",
-    "PortalUnlocked",
-    "ProgressUpdated",
-    "GeometryUpdated",
-    "ReconciliationAlert",
-    "DeadLetter",
-    "AuditEntry",
-)
-"""Every record that crosses a topic; each has a file of its name."""
+RECORDS: Final = tuple(record.__name__ for record in RECORD_TYPES)
+"""Names of the records that cross a topic; each has a schema file of its name."""
 
 NAMED: Final = ("record", "enum", "fixed")
 _KEPT: Final = ("default", "symbols", "items", "values", "size", "logicalType", "aliases")

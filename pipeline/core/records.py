@@ -9,6 +9,8 @@ since 1970-01-01T00:00:00Z (Avro `timestamp-millis`); a local date is an integer
 hexadecimal or UUID string.
 """
 
+from typing import Final
+
 import msgspec
 
 from pipeline.core.enumerations import (
@@ -359,3 +361,16 @@ class AuditEntry(Record, frozen=True, gc=False):
     revoked_by: tuple[str, ...]
     prev_hash: bytes
     hash: bytes
+
+
+RECORD_TYPES: Final[tuple[type[Record], ...]] = (
+    PracticeCompleted,
+    Command,
+    PortalUnlocked,
+    ProgressUpdated,
+    GeometryUpdated,
+    ReconciliationAlert,
+    DeadLetter,
+    AuditEntry,
+)
+"""Every record that crosses a topic."""

@@ -8,6 +8,7 @@ the client library, the broker and, without `rocks`, RocksDB.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -222,14 +223,7 @@ def decoder_of(schemas: Mapping[str, Schema]) -> InputDecoder:
 
 def outputs_of(schemas: Mapping[str, Schema]) -> Outputs:
     """Encoders of all outputs, with made-up schema ids."""
-    topics = OutputTopics(
-        portals="awaway.portals",
-        progress="awaway.progress",
-        geometry="awaway.geometry",
-        reconciliation="awaway.reconciliation",
-        deadletters="awaway.deadletters",
-        audit="awaway.audit",
-    )
+    topics = OutputTopics(**{one.name: f"awaway.{one.name}" for one in fields(OutputTopics)})
     return Outputs(topics, {name: AvroEncoder(schemas[name], 7) for name in schemas})
 
 

@@ -12,7 +12,7 @@ import asyncio
 import logging
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -56,16 +56,6 @@ from pipeline.worker.rules import FoldCommand, FoldCompletion, Rules
 from pipeline.worker.window import expand, owner, records
 
 INPUTS = ("completions", "commands")
-OUTPUTS = {
-    "portals": "PortalUnlocked",
-    "progress": "ProgressUpdated",
-    "geometry": "GeometryUpdated",
-    "reconciliation": "ReconciliationAlert",
-    "deadletters": "DeadLetter",
-    "audit": "AuditEntry",
-}
-"""Output topics, and the record that each carries."""
-
 USERS_PREFIX = b"u"
 SEEN_PREFIX = b"w"
 """First byte of each table's keys in a partition's local store."""
@@ -240,17 +230,17 @@ class _Wiring:
             fold_completion=self.hooks.fold_completion,
             fold_command=self.hooks.fold_command,
         )
-        self.agents.processor = self._processor(rules, schemas, ids)
-        return self._engine(cluster)
+        self.agents.processor = self._processor(rules, topics.outputs, schemas, ids)
+        return self._engine(cluster, topics.outputs)
 
-    def _engine(self, cluster: KafkaCluster) -> Engine:
+    def _engine(self, cluster: KafkaCluster, outputs: Iterable[str]) -> Engine:
         settings = self.settings
         return Engine(
             EngineConfig(
                 generation=settings.generation,
                 inputs=tuple(settings.topic(name) for name in INPUTS),
                 tables=(self.users.spec, self.seen.table.spec),
-                outputs=tuple(settings.topic(name) for name in OUTPUTS),
+                outputs=tuple(settings.topic(name) for name in outputs),
                 records_max=settings.batch_records_max,
                 batch_s_target=settings.batch_ms_max / 1000,
                 slot_id=settings.transactional_id,
@@ -276,14 +266,18 @@ class _Wiring:
         return partitions
 
     def _processor(
-        self, rules: Rules, schemas: dict[str, Schema], ids: Mapping[str, int]
+        self,
+        rules: Rules,
+        records: Mapping[str, str],
+        schemas: Mapping[str, Schema],
+        ids: Mapping[str, int],
     ) -> Processor:
         settings = self.settings
         encoders = {
             record: AvroEncoder(schemas[record], ids[f"{settings.topic(topic)}-value"])
-            for topic, record in OUTPUTS.items()
+            for topic, record in records.items()
         }
-        outputs = OutputTopics(**{name: settings.topic(name) for name in OUTPUTS})
+        outputs = OutputTopics(**{name: settings.topic(name) for name in records})
         return Processor(
             rules,
             Outputs(outputs, encoders),

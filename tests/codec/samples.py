@@ -11,9 +11,9 @@ import fastavro
 import msgspec
 from hypothesis import strategies as st
 
-from pipeline.codec.schemas import RECORDS, JsonSchema, Schema, load_schemas
-from pipeline.core import records
+from pipeline.codec.schemas import JsonSchema, Schema, load_schemas
 from pipeline.core.records import (
+    RECORD_TYPES,
     AuditEntry,
     Cause,
     Command,
@@ -35,7 +35,7 @@ from pipeline.core.records import (
 
 SCHEMAS_DIR = Path(__file__).parents[2] / "schemas"
 SCHEMAS = load_schemas(SCHEMAS_DIR)
-TYPES: dict[str, type[Record]] = {name: getattr(records, name) for name in RECORDS}
+TYPES: dict[str, type[Record]] = {record.__name__: record for record in RECORD_TYPES}
 
 ASSET = "5c" * 32
 KEYS = tuple(f"9a1b2c3d-0000-5000-8000-00000000000{n}" for n in range(4))

@@ -11,8 +11,9 @@ from pipeline.core.geometry.render import Renderer
 from pipeline.dev.demo.errors import DemoError
 from pipeline.dev.demo.page import Strip, reached_portals, strip_of, telling_strips, write_page
 from pipeline.dev.demo.stage import Stage
+from pipeline.ops.topics.file import load_topics
 from pipeline.settings.worker import Settings
-from tests.demo.month import PARTITIONS, POLICY, Run, faultless, wire
+from tests.demo.month import POLICY, ROOT, Run, faultless, wire
 
 
 class Seen(HTMLParser):
@@ -42,7 +43,7 @@ class Seen(HTMLParser):
 
 def _stage(folder: Path) -> Stage:
     settings = Settings(assets_url=str(folder / "assets"))
-    return Stage(folder, folder, settings, PARTITIONS, POLICY, wire())
+    return Stage(folder, folder, settings, load_topics(ROOT / "topics.yaml"), POLICY, wire())
 
 
 def _draw(run: Run, folder: Path) -> None:

@@ -40,7 +40,6 @@ from pipeline.ops.topics.file import Target, TopicsFile, load_topics
 from pipeline.settings.worker import Settings
 
 INPUTS: Final[tuple[Kind, ...]] = ("completions", "commands")
-OUTPUTS: Final = ("portals", "progress", "geometry", "reconciliation", "deadletters", "audit")
 
 RUNS: Final = "runs"
 BATCH_RECORDS: Final = 10_000
@@ -73,16 +72,21 @@ class Stage(msgspec.Struct, frozen=True):
     Attributes:
         root: the demo's folder. run_dir: what belongs to this run alone.
         settings: of the worker; the files in it are absolute.
-        partitions: of every topic.
+        topics: of the release.
         policy: text of the policy file.
     """
 
     root: Path
     run_dir: Path
     settings: Settings
-    partitions: int
+    topics: TopicsFile
     policy: str
     wire: Wire
+
+    @property
+    def partitions(self) -> int:
+        """How many partitions each topic has."""
+        return self.topics.partitions
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -92,7 +96,7 @@ class Stage(msgspec.Struct, frozen=True):
     @property
     def outputs(self) -> dict[str, str]:
         """Full names of the output topics, by short name."""
-        return {name: self.settings.topic(name) for name in OUTPUTS}
+        return {name: self.settings.topic(name) for name in self.topics.outputs}
 
 
 class Files(msgspec.Struct, frozen=True):
@@ -175,7 +179,7 @@ def build_stage(
         published = pool.submit(_publish, settings.assets_url)
         wire = _apply(settings, files, say)
         published.result()
-    return Stage(root, run_dir, settings, files.topics.partitions, files.policy, wire)
+    return Stage(root, run_dir, settings, files.topics, files.policy, wire)
 
 
 def _assets_dir(root: Path) -> Path:

@@ -117,6 +117,11 @@ class TopicsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     replication: int | None
     topics: list[Topic]
 
+    @property
+    def outputs(self) -> dict[str, str]:
+        """The record that each output topic carries, by the topic's name without its prefix."""
+        return {one.name: str(one.schema.value) for one in self.topics if one.kind == "output"}
+
     def topic(self, name: str) -> Topic:
         """The entry of a name, without its prefix.
 
