@@ -65,6 +65,8 @@ class Telemetry(EngineObserver):
 
     def at(self, step: str) -> None:
         self._metrics.stepped()
+        if step == "begin":  # what an earlier transaction left was never committed
+            self._folded.clear()
         if step == "init_transactions" and self._metrics.state is WorkerState.CHECKING:
             self._metrics.state_changed(WorkerState.JOINING)
 
@@ -79,12 +81,10 @@ class Telemetry(EngineObserver):
                 self._last_append_ms[input_partition] = stats.append_times[-1]
 
     def aborted(self, records: int, abort_s: float, reason: str) -> None:
-        self._folded.clear()
         self._metrics.transaction_aborted(abort_s)
         _log.warning("transaction aborted", records=records, abort_s=abort_s, reason=reason)
 
     def producer_renewed(self, reason: str) -> None:
-        self._folded.clear()
         self._metrics.producer_renewed()
         _log.warning("producer recreated", reason=reason)
 
@@ -103,7 +103,6 @@ class Telemetry(EngineObserver):
 
     def revoked(self, partitions: list[int], lost: bool) -> None:
         gone = set(partitions)
-        self._folded.clear()
         self._owned -= gone
         self._ready -= gone
         self._refused -= gone
