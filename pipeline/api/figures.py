@@ -1,9 +1,11 @@
 """Draws the frames as bytes: SVG, and PNG from it.
 
-Owns: the processes that rasterise, the cache of pictures, the bound on pictures in work.
+Owns: the processes that rasterise, the cache of pictures, the limit (`IN_WORK_MAX`) of pictures
+that are drawn at once or wait for it.
 Does not own: drawing (core/geometry/), ids (the golden list), HTTP (routes/assets.py).
 Invariants: an SVG is served only if its SHA-256 is its id; the bytes in the cache and the number of
-pictures in work are bounded; a picture is drawn once, however many requests wait for it.
+pictures that are drawn or wait are bounded; a picture is drawn once, however many requests wait for
+it.
 
 SVGs are drawn here by the rules of the golden list, without an object store. The processes start
 with the first PNG; they are spawned, so they inherit no thread of this process.

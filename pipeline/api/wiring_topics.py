@@ -2,7 +2,7 @@
 
 Owns: making the producer, the index of outcomes and the live streams, and which settings each gets.
 Does not own: the rest of the process (wiring.py).
-Invariant: nothing is connected here; the index on disk is opened.
+Invariant: no client contacts a broker here; the index on disk is opened.
 """
 
 import asyncio

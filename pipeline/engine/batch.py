@@ -6,8 +6,8 @@ Invariants: everything done through a batch is part of the poll's one transactio
 records are in offset order; only `done` lets the transaction commit, so an agent that forgets it or
 raises cannot commit half a batch.
 
-While agents fold the batches of a poll the engine's thread waits, so that producer and store have
-one user at a time.
+While agents process the batches of a poll the engine's thread waits, so that producer and store
+have one user at a time.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -2,7 +2,8 @@
 
 Owns: the engine's settings as values; the checks of partition counts and of an assignment.
 Does not own: where the values come from (worker/app.py), what is done with them (machine.py).
-Invariant: one partition number stands for the same keys in every input and every changelog.
+Invariant: inputs and changelogs are co-partitioned: the same partitioner, the same count, so that
+one partition number stands for the same keys in each.
 """
 
 import time
@@ -30,7 +31,7 @@ class EngineConfig:
         clock: returns monotonic seconds.
         slot_id: this worker's `group.instance.id` and `transactional.id`.
         standbys: number of other slots whose loss at the same time the standbys cover; 0 for none.
-        terms: what a generation is begun with and keeps, in words, such as `cycle_days=108`.
+        terms: the fixed parameters of the generation as text, such as `cycle_days=108`.
         outputs: the other topics that its transactions write to.
         bulk_records_min: changelog records to be restored from which on it pays to open the store
             for writing only, and to store the records lazily.

@@ -74,9 +74,9 @@ class PartitionRefusedError(EngineError):
 
 
 class GenerationTermsError(EngineError):
-    """The policy differs from the terms that the generation of the state was begun with.
+    """The policy differs from the fixed parameters of the generation (`cycle_days` and the like).
 
-    Operator action: set the policy's `cycle_days` back, or start a new generation with the new one.
+    Operator action: set the policy's values back, or start a new generation with the new ones.
     """
 
 

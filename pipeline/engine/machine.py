@@ -1,8 +1,7 @@
 """The exactly-once machine of one worker slot: each poll is one transaction and one local write.
 
 Owns: the order of every step between broker and disk, and what each failure leads to.
-Does not own: threads and Faust (faust/), the clients (kafka/), restoring (recovery/), what a batch
-means (the agents).
+Does not own: Faust's thread (faust/), the clients (kafka/), restoring (recovery/), the agents.
 
 One cycle:
 
@@ -138,7 +137,7 @@ class Engine:
         return producer
 
     def _leave_spent_producer(self) -> None:
-        """Close a producer of which a late copy of a request could end the next transaction."""
+        """Close a spent producer: one of its requests may arrive twice, so it is to be replaced."""
         if self._producer is not None and self._producer.is_spent:
             producer, self._producer = self._producer, None
             producer.close()
@@ -359,7 +358,8 @@ class Engine:
         raise failed_for_good(batch, error) from error
 
     def _recover(self, error: BrokerError, records: int) -> None:
-        """Abort the transaction, drop its effects, and go back to the committed offsets."""
+        """Abort the transaction, drop its effects, and fetch its inputs again; where its outcome is
+        unknown, acquire the id anew, which ends it, and restore the stores to how it ended."""
         started = self._now()
         if not isinstance(error, ProducerLostError):
             try:
@@ -380,7 +380,7 @@ class Engine:
         self._observer.aborted(records, self._now() - started, str(error))
 
     def _lose_producer(self, error: ProducerLostError) -> None:
-        """Acquire the id again, which decides the last transaction; restore the stores to that."""
+        """Acquire the id again, which ends the last transaction, and restore to how that ended."""
         if self._producer is not None:
             producer, self._producer = self._producer, None
             producer.close()

@@ -19,7 +19,10 @@ class EngineObserver:
         """A transaction with this many inputs committed and was applied."""
 
     def aborted(self, records: int, abort_s: float, reason: str) -> None:
-        """A transaction was aborted; its inputs will be fetched again."""
+        """A transaction was aborted, or its outcome is unknown until its id is acquired again.
+
+        Inputs that are not committed then are fetched again. The metrics count both as aborted.
+        """
 
     def producer_renewed(self, reason: str) -> None:
         """The producer was recreated under the same transactional id."""

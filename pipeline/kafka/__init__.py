@@ -20,8 +20,8 @@ consumers.py):
   which the broker refuses for ever. So a client that failed is replaced by a new one.
 - A group's offsets are told to a consumer that is `read_uncommitted` at once; to another one only
   while no transaction is open that has offsets of the group.
-- Of what a consumer reports, nothing is ever marked as retriable: whoever is to read on through
-  everything says so (`Reader(is_patient=True)`).
+- No event that a consumer reports is ever marked as retriable. So a reader that must survive all
+  but fatal ones sets `is_patient` (`Reader`).
 - Each consumer looks for the coordinator of its `group.id`, also where it joins no group: brokers
   and their access lists see the name.
 """

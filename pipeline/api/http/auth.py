@@ -5,15 +5,15 @@ Does not own: the keys (token_keys.py), how often somebody may ask (rate_limits.
 (the identity provider; `awaway token` for development).
 Invariants: access is never a default: an unknown key, algorithm, issuer, audience or kind is
 refused. A token is never logged, echoed or stored: verified ones are remembered by their SHA-256,
-for at most `REMEMBERED_S` and never beyond their end. Nothing here does IO, so routes call it on
+for at most `REMEMBERED_S` and never beyond their expiry. Nothing here does IO, so routes call it on
 the event loop.
 
 | kind | may |
 |---|---|
 | user | read and post for themselves, within `USER_SCOPES` |
-| support | read everybody's, with the history behind it |
-| operator | the same, and act |
-| service | what its token's `scope` lists, for everybody |
+| support | read the data of all users, with the history behind it |
+| operator | the same as support, and what needs the scope `operate` |
+| service | what its token's `scope` lists, for all users |
 
 The kind is a claim; a token without it is a user's, the kind that may do least. The `scope` of a
 user's token is ignored, as identity providers put words of their own into it.

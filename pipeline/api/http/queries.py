@@ -1,9 +1,9 @@
-"""Reads the parameters of a query.
+"""Reads the parameters of a URL's query string.
 
-Owns: the parameters of a query as values: numbers, dates, the reader's zone.
+Owns: the parameters of the query string as values: numbers, dates, the reader's zone.
 Does not own: which parameters a route has (users.py, live.py), what they mean to it.
 Invariants: a bad value is answered with 400 and an example of a good one, never ignored; reading a
-query takes bounded time, whatever it holds.
+query string takes bounded time, whatever it holds.
 """
 
 import re
@@ -26,7 +26,7 @@ _LOST_PLUS: Final = re.compile(r" (?=[0-9])")
 
 
 def query_of(raw: bytes, known: tuple[str, ...]) -> dict[str, str]:
-    """Read the parameters of a query.
+    """Read the parameters of a query string.
 
     Args:
         known: the names of the parameters that the route has.

@@ -6,8 +6,7 @@ producer (producing.py), the index (index.py).
 
 Invariants:
 - A record has its user as key, the partition that every client would choose, and the bytes that
-were
-  sent; so the pipeline treats a completion the same whichever way it came.
+  were sent; so the pipeline treats a completion the same whichever way it came.
 - A repeat of what this process sent within the history gets the first answer and is not sent again,
   so a phone that tries twice raises no alert. A completion that was sent with a warning is not
   remembered: the pipeline may have rejected it for its instant, and it may count when it comes

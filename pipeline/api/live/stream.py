@@ -1,6 +1,7 @@
 """One client's stream: where it begins, what the client missed, and the events from now on.
 
-Owns: resuming from an id, the snapshot where that is impossible, the place of the client.
+Owns: resuming from an id, the snapshot where that is impossible, the client's position in the
+topics (`StreamPlace`).
 Does not own: which client gets which record (hub.py), reading a topic again (replay.py), the text
 of an event (events.py), HTTP and when a stream ends (routes/live.py).
 
@@ -8,13 +9,13 @@ Invariants:
 - A stream that resumes from an id sends every record of its user above that id, once: from memory,
   else from the topics, page by page, however many there are. Where the topics no longer have them,
   a snapshot says why (`reason`), and the stream goes on exactly from the snapshot.
-- While the brokers do not answer, nothing is lost: a snapshot that leaves the id says so, and what
-  the client missed is sent later.
+- While the brokers do not answer, nothing is lost: a snapshot with the reason `unavailable` keeps
+  the client's id, and what the client missed is sent later.
 - A user's progress never goes back within a stream: a revision older than one already sent is left
   out.
 - An event's id does not name the zone: a client that resumes in another zone goes on from the same
-  place.
-- The client's place is that of the last event sent to it; everything not sent is above it.
+  position.
+- The client's position is that of the last event sent to it; everything not sent is above it.
 """
 
 import asyncio
@@ -128,7 +129,7 @@ class Stream:
     async def catch_up(self) -> bytes:
         """Make the next part of what the client missed; after the last part it is not behind.
 
-        It may be cancelled at any time, as the place moves only when it returns.
+        It may be cancelled at any time, as the position moves only when it returns.
         """
         client, hub = self.client, self._live.hub
         records = hub.follow(client)
@@ -195,7 +196,7 @@ class Stream:
                 unwanted.set()
 
     def texts(self, records: Sequence[Streamed]) -> Iterator[bytes]:
-        """Make the events of some records; the client's place moves with each."""
+        """Make the events of some records; the client's position moves with each."""
         client = self.client
         for one in records:
             if one.offset < client.place.offsets[one.topic]:
@@ -220,6 +221,6 @@ class Stream:
 
 
 def _furthest(place: StreamPlace, offsets: tuple[int, int, int]) -> StreamPlace:
-    """Return the place that is furthest in each topic."""
+    """Return the position that is furthest in each topic."""
     first, second, third = (max(pair) for pair in zip(place.offsets, offsets, strict=True))
     return StreamPlace(place.stream_epoch, (first, second, third))

@@ -10,11 +10,10 @@ Invariants:
 - A user's record is replaced by one of a higher revision, or of the same revision and a higher
   offset; never by an older one. Revisions of a user grow across generations: whatever publishes
   next, a rebuild or its rollback, goes above what was published. So the rule needs no generation,
-  and a generation that was muted or comes back late cannot move a user back.
+  and a generation that paused, or publishes late, cannot move a user back.
 - A tombstone removes the user.
 - A store contains what it belongs to (`Identity`). A store that belongs to something else, cannot
-be
-  read, or is so old that tombstones may have been compacted away, is quarantined and rebuilt.
+  be read, or is so old that tombstones may have been compacted away, is quarantined and rebuilt.
 
 Concurrency: one writer, the thread of materialise.py, calls `apply`, `flush`, `remember_schema` and
 `replace`. Any thread reads: RocksDB gives each read a consistent answer, and the next read sees

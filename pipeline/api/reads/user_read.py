@@ -9,21 +9,22 @@ Invariants:
 - An answer is never older than one that this process gave before, by the store's rule. A store that
   was never complete may hold old revisions of some users and new ones of others, so no answer is
   given from it.
-- The ETag names everything that a view is made from: the form of this code, generation, revision,
-  today's date, the policy's version, and the zone of that date where it is not the record's own. It
-  is weak, because `as_of` and `lag_ms` are added each time. A streak that broke overnight has
-  another date, so it is never a 304; nor is the same date in another zone, as a view names its
-  zone.
+- The ETag names everything that a view is made from: `FORM` (the version of what this code
+  answers), generation, revision, today's date, the policy's version, and the zone of that date
+  where it is not the record's own. It is weak, because `as_of` and `lag_ms` are added each time. A
+  streak that broke overnight has another date, so it is never a 304; nor is the same date in
+  another zone, as a view names its zone.
 - A remembered answer serves only for the very same record, zone, date and policy. The date of a
   zone changes only at a full minute of UTC, as zones and day starts have no seconds; so it is
   derived at most once a minute.
 - At most two answers of a user are remembered: one in the zone of the record, under the user's id,
   and one in the last other zone that a reader named. The number of all answers is bounded.
 - A remembered answer is forgotten after its user's record was replaced and before any listener
-  after this one learns of it. The reader's thread counts the change, then forgets; the event loop
-  notes the count, reads the record, remembers the answer, and forgets it again if the count has
-  moved. So in either order no answer from the old record is left when both have finished. Each step
-  is one operation on a dict or an int, so there is no lock.
+  after this one learns of it, without a lock: each step is one operation on a dict or an int.
+  The thread that replaced the record (1) counts the change, (2) forgets the answer. The event loop
+  (a) notes the count, (b) reads the record, (c) remembers the answer, (d) forgets it again if the
+  count has moved. If (b) read the old record, (1) comes after (a): when (1) precedes (d), then (d)
+  forgets the old answer; otherwise (2) comes after (c) and forgets it.
 
 Everything but `_forget` runs on the event loop's thread.
 """

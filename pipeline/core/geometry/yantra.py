@@ -4,7 +4,8 @@ Owns: figure 13; the nine triangles and the lotus petals around them.
 Does not own: styling.
 Source of the numbers: the one solution of sixteen unknowns under thirteen concurrency constraints
 with the innermost triangle equilateral and centred; residual 6e-13.
-Invariant: the faces that an odd number of triangles cover are 43 triangles.
+Invariant: under the even-odd fill rule there are 43 triangles: the faces that an odd number of the
+nine cover.
 """
 
 from typing import Final

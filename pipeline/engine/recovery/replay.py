@@ -1,11 +1,11 @@
 """Apply changelog records to a local store.
 
-Owns: what a stretch of a changelog writes.
-Does not own: which stretch is read and when (restore.py, standby.py), how a store writes
+Owns: what an offset range of a changelog writes.
+Does not own: which range is read and when (restore.py, standby.py), how a store writes
 (state/store.py).
-Invariants: data, checkpoint and position of a stretch are one atomic write; replaying a stretch
-twice leaves the same state, so a crash between reading and writing costs nothing. Where a store
-stores lazily, records of a table with owners are written whole (lazy_records.py).
+Invariants: data, checkpoint and position of a range are one atomic write; replaying a range twice
+leaves the same state, so a crash between reading and writing costs nothing. Where a store stores
+lazily, records of a table keyed by an owner (a user) are stored unexpanded (lazy_records.py).
 """
 
 from collections import defaultdict
@@ -37,7 +37,7 @@ def by_source(records: Iterable[Message]) -> dict[TopicPartition, list[Message]]
 def replay(
     store: PartitionStore, table: TableSpec, stretch: Sequence[Message], topic_id: str
 ) -> int:
-    """Write a stretch of one changelog partition and its end; return the offset to read on from.
+    """Write a range of one changelog partition and its end; return the offset to read on from.
 
     Args:
         store: of the partition.
@@ -79,7 +79,7 @@ def _entries(
     topic_id: str,
     owner: Callable[[bytes], bytes] | None,
 ) -> tuple[Checkpoint | None, Writes]:
-    """Return a stretch's local entries, and its last checkpoint if the changelog keeps checkpoints.
+    """Return a range's local entries, and its last checkpoint if the changelog keeps checkpoints.
 
     A checkpoint that names another topic shows that the changelog was recreated under its writer,
     and lacks what came before. The entry that notes this stays until the changelog was rewritten:

@@ -8,8 +8,10 @@ A large state does not fit into one transaction's time-out, so there are several
 
     opening record, records | records | … | records, checkpoint, closing record
 
-Each also commits the offsets that the store is at already, with the group metadata of the
-assignment: so a worker that no longer owns the partition cannot add to its changelog.
+Only the last one has a checkpoint, and the closing record follows it; a poll's transaction ends
+with its checkpoint (state/checkpoint.py). Each also commits the offsets that the store is at
+already, with the group metadata of the assignment: so a worker that no longer owns the partition
+cannot add to its changelog.
 
 Invariants, which make a crash between any two transactions harmless:
 - the store learns of the new changelog last, so the next start with the same disk begins again; a

@@ -5,14 +5,14 @@ stores of partitions that are not owned.
 Does not own: owned partitions (ownership.py), what a changelog record writes (replay.py), how a
 standby becomes the partition's state (restore.py, as for any other store).
 
-The range assignor deals partitions by the sorted slots alone. So each worker computes by itself
+The range assignor assigns partitions by the sorted slots alone. So each worker computes by itself
 what it would get after the loss of any `losses` slots, and keeps standbys of just that
 (docs/adr/0013). Live slots change with an assignment only; the group is asked for them after each
 assignment, and now and then again.
 
 The engine's thread drives this in small steps between its polls: one opened store, or one bounded
-stretch of changelog. Trouble with the broker never reaches the caller: the standbys wait, and the
-polls go on.
+offset range of the changelogs. Trouble with the broker never reaches the caller: the standbys wait,
+and the polls go on.
 
 Invariants:
 - a standby contains what committed transactions wrote, up to its position: it is read with
@@ -44,7 +44,7 @@ RETRY_S: Final = 5.0
 
 
 def range_of(slot: str, slots: Iterable[str], partitions: int) -> frozenset[int]:
-    """Return what the range assignor deals to a slot, of a topic with that many partitions.
+    """Return what the range assignor assigns to a slot, of a topic with that many partitions.
 
     Slots are ordered by their bytes; the first `partitions % slots` of them get one more.
     """

@@ -1,16 +1,19 @@
 """The checkpoint: which inputs a partition's state contains, as of one committed transaction.
 
-Each transaction ends each changelog partition that it writes to with one checkpoint record, so a
-changelog says by itself which inputs it contains. The local store keeps the same value beside the
-data that it describes, written in the same atomic batch.
+The transaction of a poll ends, in each changelog of a partition whose inputs moved, with one
+checkpoint record; of a rewrite only the last transaction has one, before its closing record
+(recovery/rewrite.py). So a changelog says by itself which inputs it contains. The local store keeps
+the same value beside the data that it describes, written in the same atomic batch.
 
 Owns: a checkpoint's content and its bytes.
-Does not own: when it is written (machine.py), what `attachment` means (the application).
+Does not own: when it is written (transactions/checkpoints.py), what `attachment` means (the
+application).
 Invariant: decoding returns what was encoded; a checkpoint of a newer format is refused, never
 guessed at.
 
 Bytes, in changelogs and stores: msgpack of the array
-`[format, generation, {topic: next offset}, attachment, terms, changelog id]`.
+`[format, generation, {topic: next offset}, attachment, terms, changelog id]`. The terms are the
+fixed parameters of the generation (`cycle_days`, `earliest_date`, `window_days`).
 """
 
 from typing import Final
@@ -38,8 +41,7 @@ class Checkpoint(msgspec.Struct, frozen=True, array_like=True):
         next_offsets: by input topic, the offset after the last contained record.
         attachment: bytes of the application that move in the same transaction, such as the head of
             an audit chain.
-        terms: what the generation was begun with and must not change; empty where that was not
-            written down.
+        terms: the generation's fixed parameters as text; empty where none were written down.
         changelog_id: in a changelog, the UUID of the topic that the writer meant; empty in a store.
             A changelog with the checkpoint of another topic was recreated under its writer, and
             lacks what came before.

@@ -3,18 +3,24 @@
 Owns: the steps from no producer to one that no transaction of the slot is open before.
 Does not own: when a producer is needed (machine.py), the clients (engine/kafka/).
 
+`init_transactions` ends what the previous producer left open: if the coordinator had decided to
+commit a transaction, that commit is completed; otherwise the transaction is aborted. What it cannot
+end is a transaction that the coordinator takes for ended already.
+
 Why: a coordinator that is killed and restarts alone may consider a transaction ended although it
 wrote no control marker to any partition (docs/adr/0017). Such a transaction hangs (KIP-664):
 readers of committed records stop before it, and the next control marker of the same producer ends
-it too, whichever way that one decides. So a new producer first aborts a transaction of its own: it
-writes one record to each partition whose last stable offset is below its high watermark, and one
-offset to the group, because an offset that hangs in the group cannot be seen. One more record goes
-to a partition where nothing is open: the *witness*, by which hanging.py can see whether this abort
-itself ended, even where another slot's transaction hangs in the other partitions.
+it too, as a commit or as an abort, whichever that marker says. So a new producer first aborts a
+transaction of its own: it writes one record to each partition whose last stable offset is below its
+high watermark, and one offset to the group, because an offset that hangs in the group cannot be
+seen. One more record goes to a *probe partition* (`witness`), where nothing is open: by it
+hanging.py can see whether this abort itself ended, even where another slot's transaction hangs in
+the other partitions.
 
 Invariants:
-- aborting is right whatever had been decided: no partition has the marker, so nobody has read the
-  transaction; a local store that applied it is ahead of the group and is quarantined (restore.py);
+- aborting what hangs is right whatever had been decided: no partition has the marker, so nobody has
+  read the transaction; a local store that applied it is ahead of the group and is quarantined
+  (restore.py);
 - transactions of other slots are not touched: a control marker ends one producer's transaction;
 - a partition that refuses the record in two tries is excluded, so it keeps no worker from starting;
   one refusal is not enough, because the broker may just have been away;
@@ -117,7 +123,7 @@ def _abort_hanging(
     excluded: set[TopicPartition],
     refused: set[TopicPartition],
 ) -> None:
-    # Phase 1: find the partitions with an open transaction, and one without as the witness.
+    # Phase 1: find the partitions with an open transaction, and one without to probe.
     counts = cluster.partition_counts(config.written_topics)
     written = [TopicPartition(topic, n) for topic, count in counts.items() for n in range(count)]
     ends = all_ends(cluster, written)

@@ -5,9 +5,10 @@ Owns: detecting such a hanging transaction. Does not own: what follows (machine.
 Why: a coordinator acknowledges the end of a transaction once it is in the coordinator's own log,
 and writes the control markers to the partitions after that. A broker without replicas that is
 killed in between may never write them (docs/adr/0017). The next control marker of the same producer
-then ends the hanging transaction, the way the next one decides, in the partitions that it reaches.
-So before the slot ends another transaction, the engine looks whether the markers of the last one
-are there, if the broker had time to be killed and to restart meanwhile.
+then ends the hanging transaction too, in the partitions that this marker is written to: as a commit
+or as an abort, whichever the marker says. So before the slot ends another transaction, the engine
+looks whether the markers of the last one are there, if the broker had time to be killed and to
+restart meanwhile.
 
 How: a control marker takes one offset. Where the transaction's last record is known, its marker is
 there once the last stable offset is above that record's next offset; elsewhere, once nothing is
