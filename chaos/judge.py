@@ -17,7 +17,6 @@ from typing import Any, Final
 from chaos.ledger import INPUTS, ROOT, Ledger, Output
 from chaos.watch import checksum
 from pipeline.core.audit import Link, genesis, verify
-from pipeline.core.enumerations import DEDUPE_VERDICTS
 from pipeline.core.errors import CoreError
 from pipeline.dev.demo.expected import expected_progress, shown_progress
 from pipeline.dev.oracle import Judgement, Logged, Reader, Rules, judge, load_rules
@@ -142,12 +141,23 @@ def _check_verdicts(evidence: Evidence, judgement: Judgement, findings: Findings
             findings.wrong_state.append(
                 f"verdict on {place}: {entry.value['verdict']}, not {words.get(place)}"
             )
-    for topic, wanted in (("deadletters", {"dead_letter"}), ("reconciliation", DEDUPE_VERDICTS)):
-        findings.compare(
-            topic,
-            (place for place, word in words.items() if word in wanted),
-            (_cause(evidence, one) for one in evidence.outputs[topic]),
-        )
+    findings.compare(
+        "deadletters",
+        (place for place, word in words.items() if word == "dead_letter"),
+        (_cause(evidence, one) for one in evidence.outputs["deadletters"]),
+    )
+    findings.compare(
+        "reconciliation",
+        (
+            (place, alert.word)
+            for place, verdict in judgement.verdicts.items()
+            for alert in verdict.alerts
+        ),
+        (
+            (_cause(evidence, one), one.value["verdict"])
+            for one in evidence.outputs["reconciliation"]
+        ),
+    )
 
 
 def _check_progress(
