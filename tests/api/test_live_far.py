@@ -161,6 +161,7 @@ def last_id(content: bytes) -> str:
     return [line[4:].strip() for line in whole.splitlines() if line.startswith("id: ")][-1]
 
 
+@pytest.mark.verify
 def test_a_client_that_takes_nothing_is_let_go_and_can_resume(served: Served) -> None:
     mia, _ = told(served, "mia")
     served.ledger.wait_for(lambda: served.streams() == 0)

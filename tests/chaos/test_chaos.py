@@ -83,6 +83,7 @@ def test_who_ended_is_not_alive() -> None:
     assert not is_alive(seen)
 
 
+@pytest.mark.verify
 def test_an_interrupt_ends_everything(tmp_path: Path) -> None:
     run = chaos(tmp_path, "--minutes", "5", "--faults", "kill_at_random")
     assert run.stderr is not None

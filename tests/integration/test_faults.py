@@ -60,6 +60,7 @@ def test_killed_while_restoring_again_and_again(ledger: Ledger, tmp_path: Path) 
     check_exact(ledger)
 
 
+@pytest.mark.verify
 def test_disk_equals_changelog(ledger: Ledger, tmp_path: Path) -> None:
     send_load(ledger, seed=4, events=500)
     crash(ledger, "apply", 2, **SMALL_BATCHES)
@@ -73,6 +74,7 @@ def test_disk_equals_changelog(ledger: Ledger, tmp_path: Path) -> None:
     assert local_state(restored, ledger) == original
 
 
+@pytest.mark.verify
 def test_old_snapshot_of_the_disk_put_back(ledger: Ledger, tmp_path: Path) -> None:
     send_load(ledger, seed=5, events=300)
     with ledger.worker(plan={}) as worker:

@@ -140,6 +140,7 @@ def test_a_guard_that_nobody_misses_is_told_in_a_module_that_is_not_mutated_whol
     assert "nobody misses: toy.rules, line 9: guard (swap): nobody counts to three" in told
 
 
+@pytest.mark.verify
 def test_a_source_that_does_not_pass_as_it_is_fails_the_run(toy: Toy) -> None:
     toy.count_to(4)
     code, _, told = toy.run()
@@ -147,6 +148,7 @@ def test_a_source_that_does_not_pass_as_it_is_fails_the_run(toy: Toy) -> None:
     assert "the source as it is does not pass: tests/test_rules.py::test_enough" in told
 
 
+@pytest.mark.verify
 def test_a_mutant_that_never_ends_is_noticed(toy: Toy) -> None:
     rules = toy.root / "toy" / "rules.py"
     endless = (
@@ -163,6 +165,7 @@ def test_a_mutant_that_never_ends_is_noticed(toy: Toy) -> None:
     assert outcome["killed_by"]["time"] >= 1
 
 
+@pytest.mark.verify
 def test_what_the_type_checker_refuses_is_noticed_before_any_test(toy: Toy) -> None:
     toy.count_to(2)
     code, outcome, told = toy.run("types")
