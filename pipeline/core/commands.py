@@ -12,7 +12,7 @@ from pipeline.core.calendar import utc_date
 from pipeline.core.completion import unknown_zone
 from pipeline.core.enumerations import (
     COMMAND_KINDS,
-    DATED,
+    DatedKind,
     RequestKind,
     is_command_kind,
     is_request_kind,
@@ -75,15 +75,15 @@ def examine_command(
                 "bad_note",
                 f"reason and ticket must have at most {NOTE_CHARS_MAX} characters of valid Unicode",
             )
-    if kind in DATED:
-        return _dated(command, kind, append_time, book)
     if kind == "withdraw":
         return _withdrawal(command)
-    return _claim(command, state, append_time, book)
+    if kind == "claim_key":
+        return _claim(command, state, append_time, book)
+    return _dated(command, kind, append_time, book)
 
 
 def _dated(
-    command: Command, kind: RequestKind, append_time: Instant, book: PolicyBook
+    command: Command, kind: DatedKind, append_time: Instant, book: PolicyBook
 ) -> Request | Rejection:
     date = command.local_date
     # guard (False): a credit is explained

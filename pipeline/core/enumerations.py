@@ -35,7 +35,10 @@ AlertVerdict: TypeAlias = Literal[DedupeVerdict, "assumed_zone"]
 Severity: TypeAlias = Literal["info", "notice", "error"]
 """How much an alert matters."""
 
-RequestKind: TypeAlias = Literal["credit", "revoke", "withdraw", "claim_key"]
+DatedKind: TypeAlias = Literal["credit", "revoke"]
+"""Kinds of commands that are about a date."""
+
+RequestKind: TypeAlias = Literal[DatedKind, "withdraw", "claim_key"]
 """Kinds of commands that this release carries out."""
 
 CommandKind: TypeAlias = Literal[RequestKind, "redrive", "erase"]
@@ -70,7 +73,7 @@ CHANGING: Final[tuple[Verdict, ...]] = (*COUNTED, "applied")
 DEDUPE_VERDICTS: Final[tuple[DedupeVerdict, ...]] = get_args(DedupeVerdict)
 COMMAND_KINDS: Final[tuple[CommandKind, ...]] = get_args(CommandKind)
 REQUEST_KINDS: Final[tuple[RequestKind, ...]] = get_args(RequestKind)
-DATED: Final[tuple[RequestKind, ...]] = ("credit", "revoke")
+DATED: Final[tuple[DatedKind, ...]] = get_args(DatedKind)
 """Kinds of commands that are about a local date."""
 
 

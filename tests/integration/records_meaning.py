@@ -19,6 +19,7 @@ import msgspec
 import yaml
 
 from chaos.ledger import Output
+from pipeline.core.enumerations import REQUEST_KINDS
 from pipeline.dev.oracle import Completion, Logged, Progress, SupportCommand, Unlock, UserModel
 from pipeline.dev.oracle.model import about_of
 from pipeline.dev.oracle.rules import Policy
@@ -157,7 +158,7 @@ def digest_of(user: UserModel) -> str:
         [
             _numbers(user.practised),
             _numbers(user.bridges),
-            *(_requests(user, kind) for kind in ("credit", "revoke", "withdraw", "claim_key")),
+            *(_requests(user, kind) for kind in REQUEST_KINDS),
             [[slug, _numbers(of)] for slug, of in sorted(laps.items())],
         ]
     )

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.core.enumerations import COMMAND_KINDS
 from pipeline.core.records import Command, PracticeCompleted
 from pipeline.dev.oracle.users import key_id
 from tests.oracle.scenes import POLICY, ms
@@ -121,7 +122,7 @@ def commands(habit: Habit) -> st.SearchStrategy[tuple[Event, int]]:
 
     return st.builds(
         build,
-        st.sampled_from(("credit", "credit", "revoke", "withdraw", "claim_key", "erase")),
+        st.sampled_from(("credit", *COMMAND_KINDS)),
         st.integers(0, habit.ids),
         st.tuples(
             st.integers(-1, habit.days + 1),
