@@ -1,4 +1,4 @@
-"""Producers that send completions all the while, with everything that clients get wrong.
+"""Producers that send completions all the while, with nearly everything that clients get wrong.
 
 Owns: the stream of a ledger, how its records are produced, the thread that sends them at a rate.
 Does not own: what is in the stream (pipeline/dev/workload/stream.py), and what must follow from it,

@@ -11,7 +11,7 @@ import msgspec
 from pipeline.core.calendar import utc_date
 from pipeline.core.completion import unknown_zone
 from pipeline.core.enumerations import (
-    COMMAND_KINDS,
+    REQUEST_KINDS,
     DatedKind,
     RequestKind,
     is_command_kind,
@@ -63,7 +63,7 @@ def examine_command(
     kind = command.kind
     if not is_command_kind(kind):
         return rejected(
-            "unknown_kind", f"kind {quoted(kind)} is none of {', '.join(COMMAND_KINDS)}"
+            "unknown_kind", f"kind {quoted(kind)} is none of {', '.join(REQUEST_KINDS)}"
         )
     if not is_request_kind(kind):
         return rejected(

@@ -1,7 +1,8 @@
 """Everything that asks Kafka outside the engine: readers without a group, questions about topics.
 
-`reader.py` is the one consumer, `admin.py` the one admin client; `committed_log.py` reads topics to
-an end, `tail.py` reads them as they grow; `errors.py` says what a failure means.
+`reader.py` is the consumer of all that read, `admin.py` asks about topics; `committed_log.py` reads
+topics to an end, `tail.py` reads them as they grow; `errors.py` says what a failure means. Changing
+topics is ops/topics/admin.py's, and looking one input up before it is skipped ops/skips.py's.
 
 What is known about librdkafka 2.16, and what follows from it here and in pipeline/engine/kafka/,
 which adds what concerns transactions and group members only (bounded_call.py, producer.py,
@@ -13,7 +14,7 @@ consumers.py):
   keeps each client until all that it was asked has an answer.
 - An admin client ends the process when a connection goes that its question waits for (librdkafka's
   pull request 5397). So `Admin` reaches a broker before each question, and offsets are asked for by
-  consumers, in a worker above all, which has to outlive its brokers.
+  consumers where a process has to outlive its brokers.
 - The admin client's question for a group's offsets ends the process while the coordinator of the
   group is loading. So a consumer that never joins the group asks for them.
 - A client that lived through a broker's restart may go on asking with the leader epoch of before,

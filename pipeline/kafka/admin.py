@@ -8,6 +8,7 @@ asks.
 """
 
 import logging
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, NamedTuple
@@ -21,8 +22,13 @@ from pipeline.kafka.errors import unreadable
 ANSWER_GRACE_S: Final = 2.0
 """Seconds beyond the time of a request by which librdkafka says that there was no answer."""
 
+OFFSETS_TOPIC: Final = "__consumer_offsets"
+"""A topic that each cluster with consumers has. To ask for one of ours would make it where brokers
+make topics that are asked for (`auto.create.topics.enable`)."""
+
+_keeping: Final = threading.Lock()
 _kept: Final[list[tuple[AdminClient, Sequence["Future[Any]"]]]] = []
-"""Clients that nobody asks any more, with what they have not answered yet."""
+"""Clients that nobody asks any more, with what they have not answered yet; for all threads."""
 
 
 class Topic(NamedTuple):
@@ -58,14 +64,15 @@ class Admin:
         client = self._client = self._client or AdminClient(self._settings, **self._logger)
         asked: dict[str, Future[Any]] = {}
         try:
-            client.list_topics(names[0], timeout=self._timeout_s)
+            client.list_topics(OFFSETS_TOPIC, timeout=self._timeout_s)
             asked = client.describe_topics(
                 ck.TopicCollection(list(names)), request_timeout=self._timeout_s
             )
             found = {n: one.result(self._timeout_s + ANSWER_GRACE_S) for n, one in asked.items()}
         except (KafkaException, TimeoutError) as error:
             self._client = None
-            left = [*_kept, (client, tuple(asked.values()))]
-            _kept[:] = [one for one in left if not all(answer.done() for answer in one[1])]
+            with _keeping:
+                left = [*_kept, (client, tuple(asked.values()))]
+                _kept[:] = [one for one in left if not all(answer.done() for answer in one[1])]
             raise unreadable(f"{', '.join(names)} cannot be described", error) from error
         return {name: Topic(str(one.topic_id), len(one.partitions)) for name, one in found.items()}

@@ -2,7 +2,8 @@
 
 Owns: the errors of this room, and which of librdkafka's errors is which of them.
 Does not own: the engine's reading of the same errors (pipeline/engine).
-Invariant: no KafkaException leaves this room.
+Invariant: no answer of a broker leaves this room as a KafkaException; a client that cannot be made,
+for a setting that librdkafka refuses, does.
 """
 
 from collections.abc import Iterator

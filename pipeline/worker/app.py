@@ -14,7 +14,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import date, timedelta
 from http import HTTPStatus
 from importlib.metadata import version
@@ -217,6 +217,9 @@ class _Wiring:
         report("drawing", {"frames": drawn, "seconds": seconds, "generator": generator})
         check_figures(self.policies, catalogue.figure_of)
         # 3. Make the processor, then the engine that feeds it.
+        records = {
+            one.name: str(topics.topic(one.name).schema.value) for one in fields(OutputTopics)
+        }
         writers = subjects_of([settings.topic(name) for name in INPUTS], registry)
         rules = Rules(
             world=World(self.policies, catalogue, settings.generation),
@@ -230,8 +233,8 @@ class _Wiring:
             fold_completion=self.hooks.fold_completion,
             fold_command=self.hooks.fold_command,
         )
-        self.agents.processor = self._processor(rules, topics.outputs, schemas, ids)
-        return self._engine(cluster, topics.outputs)
+        self.agents.processor = self._processor(rules, records, schemas, ids)
+        return self._engine(cluster, records)
 
     def _engine(self, cluster: KafkaCluster, outputs: Iterable[str]) -> Engine:
         settings = self.settings

@@ -30,7 +30,7 @@ class UnsafeBrokerError(AwawayError):
 
 
 class Brokers(Protocol):
-    """What is asked of the cluster; `engine.kafka.KafkaCluster` is one."""
+    """What is asked of the cluster; `engine.kafka.cluster.KafkaCluster` is one."""
 
     def broker_settings(self) -> Mapping[str, Mapping[str, str]]:
         """The settings of each broker, by its id."""

@@ -32,7 +32,6 @@ def skip(ledger: Ledger, *words: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
-@pytest.mark.verify
 def test_an_input_that_ends_every_worker_is_put_aside(ledger: Ledger) -> None:
     ledger.complete("ada", "c1", NOW - timedelta(days=1))
     ledger.complete("ada", "deadly", NOW - timedelta(hours=5))
@@ -68,6 +67,7 @@ def test_an_input_that_ends_every_worker_is_put_aside(ledger: Ledger) -> None:
     assert code == 1 and "was processed already" in refused["what"]
 
 
+@pytest.mark.verify
 def test_a_skip_is_withdrawn_before_a_worker_passes_it(ledger: Ledger) -> None:
     ledger.complete("ada", "deadly", NOW)
     ledger.flush()

@@ -10,9 +10,8 @@ Invariants:
   *behind*: it gets nothing here, and reads the topic (replay.py) until `follow` finds the rest in
   memory. The event loop does that in one step, so there is no gap before the records that come
   next.
-- The number of clients, the queue of each, and the records in memory are bounded. A client that
-does
-  not keep up is dropped; what it was not sent is above its last id, so it can resume.
+- The number of clients, the queue of each, and the records in memory are bounded. A client
+  that does not keep up is dropped; what it was not sent is above its last id, so it can resume.
 - Only the event loop uses clients and memory; the reading thread hands over one batch at a time and
   waits until it was taken.
 """
