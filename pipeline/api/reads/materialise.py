@@ -8,8 +8,8 @@ Invariants:
 - It starts from the disk: reads are answered, as of when the store was complete, before the broker
   is asked anything, and while the broker is away.
 - Reading goes on from a store only if the store fits: the same topic by UUID, as many
-  partitions, no older than tombstones live, and every offset still there. Otherwise the store is quarantined and
-  rebuilt. Meanwhile a user who is not in it is *not known yet*, never *not there*.
+  partitions, no older than tombstones live, and every offset still there. Otherwise the store is
+  quarantined and rebuilt. Meanwhile a user who is not in it is *not known yet*, never *not there*.
 - A batch is applied as a whole or is read again: after any failure reading begins where the store
   ends.
 - A record that is not a progress record is skipped, counted and logged; it never stops the others.
