@@ -7,10 +7,12 @@ Invariant: what was seen is never corrected: a record that is read is kept as it
 
 import threading
 import zlib
+from contextlib import suppress
 from typing import Final
 
 from chaos.ledger import OUTPUTS, Ledger
 from pipeline.dev.oracle.events import Coordinates
+from pipeline.kafka.errors import UnreadableLogError
 from pipeline.kafka.reader import Reader, record_offset, record_partition
 
 RECORDS_AT_ONCE: Final = 2_000
@@ -31,12 +33,10 @@ class Watch:
     """
 
     def __init__(self, ledger: Ledger) -> None:
-        settings = {"bootstrap.servers": ledger.bootstrap, "log_level": 2}
-        # The broker goes away now and then; the reader comes back to where it was.
-        self._reader = Reader(settings, f"{ledger.prefix}watch", is_patient=True)
-        self._reader.assign(
-            {(ledger.topic(name), p): 0 for name in OUTPUTS for p in range(ledger.partitions)}
-        )
+        self._ledger = ledger
+        self._positions = {
+            (ledger.topic(name), p): 0 for name in OUTPUTS for p in range(ledger.partitions)
+        }
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
         self.seen: dict[Coordinates, int] = {}
@@ -50,12 +50,24 @@ class Watch:
         """Stop reading; what is in the log and was not read by now stays unseen."""
         self._stop.set()
         self._thread.join()
-        self._reader.close()
 
     def _run(self) -> None:
+        settings = {"bootstrap.servers": self._ledger.bootstrap, "log_level": 2}
         while not self._stop.is_set():
-            for record in self._reader.gather(RECORDS_AT_ONCE, POLL_S).records:
+            # The broker goes away now and then; a reader that has gone silent is replaced.
+            with (
+                suppress(UnreadableLogError),
+                Reader(settings, f"{self._ledger.prefix}watch", is_patient=True) as reader,
+            ):
+                reader.assign(self._positions)
+                self._read(reader)
+
+    def _read(self, reader: Reader) -> None:
+        while not self._stop.is_set():
+            polled = reader.gather(RECORDS_AT_ONCE, POLL_S)
+            for record in polled.records:
                 place = (*record_partition(record), record_offset(record))
                 found = checksum(record.key(), record.value())
                 if self.seen.setdefault(place, found) != found:
                     self.changed.add(place)
+            self._positions.update(polled.positions())

@@ -4,10 +4,12 @@ Owns: the settings that reading committed records rests on, which event of the c
 which a failure, questions about offsets.
 Does not own: what becomes of the records (its users), questions about topics (admin.py).
 Invariants: nothing is committed. Unless the settings say otherwise, only committed records are
-read, and an offset that is gone is an error.
+read, and an offset that is gone is an error. So is a client that has gone silent: after
+a restart of the only broker some deliver nothing any more, for good, and do not say so.
 """
 
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple, Self
 
@@ -18,6 +20,9 @@ from pipeline.kafka.errors import UnreadableLogError, translated, unreadable
 
 REQUEST_TIMEOUT_S: Final = 15.0
 """Seconds that a question to the brokers may take, unless its reader names another time."""
+
+SILENT_S: Final = 15.0
+"""Seconds without a record or an end after which it is looked up whether there is more to read."""
 
 FROM_THE_START: Final = ck.OFFSET_BEGINNING
 """Where to read from: the first record that the partition has."""
@@ -74,6 +79,8 @@ class Reader:
         self._is_patient = is_patient
         self._logger = logger
         self.reached: dict[Partition, int] = {}
+        self._positions: dict[Partition, int] = {}
+        self._heard_s = time.monotonic()
         given = {
             "auto.offset.reset": "error",
             "isolation.level": "read_committed",
@@ -100,18 +107,21 @@ class Reader:
     def assign(self, offsets: Mapping[Partition, int]) -> None:
         """Read these partitions, each from an offset or `FROM_THE_START`, and no others."""
         self.reached.clear()
+        self._positions = dict(offsets)
+        self._heard_s = time.monotonic()
         with translated("partitions cannot be read"):
             self._client.assign([ck.TopicPartition(*one, at) for one, at in offsets.items()])
 
     def pause(self, partition: Partition) -> None:
         """Read no more of a partition until the next `assign`."""
+        self._positions.pop(partition, None)
         self._client.pause([ck.TopicPartition(*partition)])
 
     def poll(self, records_max: int, wait_s: float) -> Polled:
         """Return what is there; wait up to `wait_s` seconds for the first record or end only.
 
         Raises:
-            OffsetGoneError, UnreadableLogError: see there.
+            OffsetGoneError, UnreadableLogError: see there; the client has gone silent.
         """
         with translated("a topic cannot be read"):
             polled = self._client.consume(1, wait_s)
@@ -142,7 +152,32 @@ class Reader:
             elif self._logger is not None:
                 self._logger.warning("reading goes on after: %s", event.str())
         self.reached.update(ends)
-        return Polled(records, ends)
+        found = Polled(records, ends)
+        if records or ends:
+            self._heard_s = time.monotonic()
+            self._positions.update(
+                {one: at for one, at in found.positions().items() if one in self._positions}
+            )
+        elif time.monotonic() - self._heard_s >= SILENT_S:
+            self._check_silence()
+        return found
+
+    def _check_silence(self) -> None:
+        """Raise if there is more to read than the client delivered."""
+        self._heard_s = time.monotonic()
+        try:
+            ends, starts = self.ends([*self._positions]), self.starts([*self._positions])
+        except UnreadableLogError:
+            if self._is_patient:
+                return  # the brokers are away
+            raise
+        left = [one for one, end in ends.items() if end > max(self._positions[one], starts[one])]
+        if left:
+            topic, number = left[0]
+            raise UnreadableLogError(
+                f"the client delivers nothing of {topic} {number}, which has more",
+                why=f"{len(left)} of {len(ends)} partitions; it may be so after a broker's restart",
+            )
 
     # --- asking ----------------------------------------------------------------------------------
 

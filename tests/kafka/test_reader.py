@@ -13,6 +13,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from pipeline.dev.local.stack import LocalStack
 from pipeline.kafka import admin as admin_module
+from pipeline.kafka import reader as reader_module
 from pipeline.kafka.admin import Admin
 from pipeline.kafka.errors import OffsetGoneError, UnreadableLogError, unreadable
 from pipeline.kafka.reader import FROM_THE_START, Partition, Polled, Reader
@@ -215,3 +216,44 @@ def test_a_position_follows_the_last_record_also_after_an_end() -> None:
     records = cast(list[Message], [Event(3), Event(7)])
     assert Polled(records, {("t", 0): 7, ("t", 1): 2}).positions() == {("t", 0): 8, ("t", 1): 2}
     assert Polled(records, {("t", 0): 11}).positions() == {("t", 0): 11}
+
+
+def transaction(stack: LocalStack, topic: str, value: bytes) -> None:
+    """A record, and after it the control record that no reader is given."""
+    producer = ck.Producer(
+        {"bootstrap.servers": stack.bootstrap_servers, "transactional.id": topic}
+    )
+    producer.init_transactions(30)
+    producer.begin_transaction()
+    producer.produce(topic, value, partition=0)
+    producer.commit_transaction(30)
+
+
+def test_a_client_that_has_gone_silent_is_told_and_one_at_its_ends_is_not(
+    stack: LocalStack, reader: Reader, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader.assign(dict.fromkeys(reader.partitions([topic]), FROM_THE_START))
+    transaction(stack, topic, b"3")
+    until(reader, lambda: reader.reached == {(topic, 0): 5, (topic, 1): 0})
+    monkeypatch.setattr(reader_module, "SILENT_S", 0.2)
+    deadline = time.monotonic() + 2.0
+    while time.monotonic() < deadline:
+        assert reader.poll(100, 0.1).records == []
+    reader._client.pause([ck.TopicPartition(topic, 0)])  # a client that delivers nothing
+    transaction(stack, topic, b"4")
+    with pytest.raises(UnreadableLogError, match=f"delivers nothing of {topic} 0"):
+        until(reader, lambda: False)
+
+
+@pytest.mark.parametrize("is_patient", [True, False])
+def test_a_client_is_silent_while_the_brokers_are_away(
+    is_patient: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_module, "SILENT_S", 0.0)
+    with Reader(NOWHERE, "none", timeout_s=0.2, is_patient=is_patient) as reader:
+        reader.assign({("t", 0): 0})
+        if is_patient:
+            assert reader.poll(9, 0.1) == Polled([], {})
+        else:
+            with pytest.raises(UnreadableLogError, match="the brokers do not answer"):
+                reader.poll(9, 0.1)
