@@ -132,7 +132,7 @@ class LateAndDisordered(InputFault):
             for day in self.scene.rng.sample(range(10), 10):
                 value = plain_completion(user, f"{user} {day}", now - day * DAY_MS)
                 self.produce(producer, user, value, self.good)
-            for day in (-20, 30):
+            for day in (-20, 60):
                 value = plain_completion(user, f"{user} {day}", now - day * DAY_MS)
                 self.produce(producer, user, value, self.bad)
         producer.flush(FLUSH_S)
