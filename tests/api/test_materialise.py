@@ -141,6 +141,7 @@ def test_reads_go_on_while_workers_stop_start_and_rebalance(ledger: Ledger) -> N
         assert metric(running, 'awaway_api_append_to_readable_seconds_bucket{le="1.0"}') >= 0
 
 
+@pytest.mark.verify
 @pytest.mark.timeout(180)
 def test_after_a_kill_it_starts_from_its_disk_and_never_from_another_topics(
     ledger: Ledger,

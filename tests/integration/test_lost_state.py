@@ -121,6 +121,7 @@ def test_changelogs_and_disk_lost_is_refused(ledger: Ledger, tmp_path: Path) -> 
     check_exact(ledger)
 
 
+@pytest.mark.verify
 def test_group_offsets_that_expired_are_taken_from_the_changelog(ledger: Ledger) -> None:
     send_load(ledger, seed=25, events=300)
     run(ledger)

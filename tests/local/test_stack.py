@@ -152,6 +152,7 @@ def test_up_is_safe_to_repeat_and_the_data_outlives_kill_stop_and_down(
         assert register(elsewhere, "kept-value") == schema_id
 
 
+@pytest.mark.verify
 def test_the_servers_end_with_a_killed_owner(tmp_path: Path) -> None:
     owner = start_owner(tmp_path / "stack")
     processes = processes_of(LocalStack(tmp_path / "stack"))

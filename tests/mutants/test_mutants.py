@@ -109,6 +109,7 @@ def test_every_mutant_of_rules_that_are_tested_is_noticed(toy: Toy) -> None:
     assert outcome["survived"] == 0
 
 
+@pytest.mark.verify
 def test_a_survivor_is_told_and_fails_the_run_until_it_is_killed_or_argued(toy: Toy) -> None:
     toy.count_to(2)
     code, outcome, told = toy.run()
