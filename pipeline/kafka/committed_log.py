@@ -95,7 +95,7 @@ class CommittedLog:
                     why=f"not finished: {unread}",
                     fix=fix,
                 )
-            yield from self.poll(POLL_S)
+            yield from self._reader.poll(RECORDS_AT_ONCE, POLL_S).records
 
     def _ends(self, deadline: float) -> dict[Partition, int]:
         """Ask again for some time: just after a topic was made, or the broker started, a leader may

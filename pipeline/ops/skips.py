@@ -112,7 +112,9 @@ class SkipTopic:
             UnreadableLogError: the brokers do not answer, or the topic cannot be read to its end.
             AwawayError: the last record of a key is no skip.
         """
-        with CommittedLog(self._client, [self._topic]) as log:
+        # A worker that starts waits for this: an empty topic is to say so at once.
+        client = {**self._client, "fetch.wait.max.ms": 20}
+        with CommittedLog(client, [self._topic]) as log:
             return current(log.to_its_ends(READ_S_MAX))
 
     def preview(self, skip: Skip) -> Preview:
