@@ -12,8 +12,6 @@ NAMED = re.compile(r"(?<![\w/.*}<-])((?:[\w-]+/)*[\w-]+\.(?:py|md|yaml|avsc|toml
 HISTORY = ("docs/adr/", "CHANGELOG.md")
 """What tells of earlier days may name what was there then."""
 
-MADE_BY_USERS = {"config.yaml", "awaway.yaml", "policy.yml", "settings.yaml"}
-
 
 def missing_in(text: str, folder: Path, files: set[Path]) -> Iterator[str]:
     """The files that a text names and that are not there.
@@ -25,8 +23,6 @@ def missing_in(text: str, folder: Path, files: set[Path]) -> Iterator[str]:
     """
     names = {path.name for path in files}
     for name in dict.fromkeys(NAMED.findall(text)):
-        if name in MADE_BY_USERS:
-            continue
         if "/" not in name:
             if name not in names:
                 yield name

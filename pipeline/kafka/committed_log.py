@@ -20,8 +20,6 @@ from confluent_kafka import Message
 from pipeline.kafka.errors import UnreadableLogError
 from pipeline.kafka.reader import FROM_THE_START, REQUEST_TIMEOUT_S, Partition, Reader
 
-__all__ = ["LOG_LEVEL", "CommittedLog", "UnreadableLogError"]
-
 RECORDS_AT_ONCE: Final = 10_000
 POLL_S: Final = 0.2
 LOG_LEVEL: Final = 2

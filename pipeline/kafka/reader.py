@@ -22,7 +22,8 @@ REQUEST_TIMEOUT_S: Final = 15.0
 """Seconds that a question to the brokers may take, unless its reader names another time."""
 
 SILENT_S: Final = 15.0
-"""Seconds without a record or an end after which it is looked up whether there is more to read."""
+"""Seconds without a record or an end after which it is looked up what there is to read. A client
+that has not delivered it after as many seconds again has gone silent."""
 
 FROM_THE_START: Final = ck.OFFSET_BEGINNING
 """Where to read from: the first record that the partition has."""
@@ -79,7 +80,8 @@ class Reader:
         self._is_patient = is_patient
         self._logger = logger
         self.reached: dict[Partition, int] = {}
-        self._positions: dict[Partition, int] = {}
+        self._read_from: dict[Partition, int] = {}
+        self._unread: dict[Partition, int] = {}
         self._heard_s = time.monotonic()
         given = {
             "auto.offset.reset": "error",
@@ -107,14 +109,15 @@ class Reader:
     def assign(self, offsets: Mapping[Partition, int]) -> None:
         """Read these partitions, each from an offset or `FROM_THE_START`, and no others."""
         self.reached.clear()
-        self._positions = dict(offsets)
+        self._read_from = dict(offsets)
+        self._unread = {}
         self._heard_s = time.monotonic()
         with translated("partitions cannot be read"):
             self._client.assign([ck.TopicPartition(*one, at) for one, at in offsets.items()])
 
     def pause(self, partition: Partition) -> None:
         """Read no more of a partition until the next `assign`."""
-        self._positions.pop(partition, None)
+        self._read_from.pop(partition, None)
         self._client.pause([ck.TopicPartition(*partition)])
 
     def poll(self, records_max: int, wait_s: float) -> Polled:
@@ -152,32 +155,40 @@ class Reader:
             elif self._logger is not None:
                 self._logger.warning("reading goes on after: %s", event.str())
         self.reached.update(ends)
-        found = Polled(records, ends)
         if records or ends:
             self._heard_s = time.monotonic()
-            self._positions.update(
-                {one: at for one, at in found.positions().items() if one in self._positions}
-            )
         elif time.monotonic() - self._heard_s >= SILENT_S:
             self._check_silence()
-        return found
+        return Polled(records, ends)
 
     def _check_silence(self) -> None:
-        """Raise if there is more to read than the client delivered."""
+        """Raise if the client has not delivered what there was a silence before.
+
+        What there is now may be on its way to a client that is sound.
+        """
         self._heard_s = time.monotonic()
-        try:
-            ends, starts = self.ends([*self._positions]), self.starts([*self._positions])
-        except UnreadableLogError:
-            if self._is_patient:
-                return  # the brokers are away
-            raise
-        left = [one for one, end in ends.items() if end > max(self._positions[one], starts[one])]
+        partitions = [*self._read_from]
+        # Where a record was last, or an end, or where it began; the client itself knows the first.
+        known = self._client.position([ck.TopicPartition(*one) for one in partitions])
+        at = {(one.topic, one.partition): one.offset for one in known}
+        left = [
+            one
+            for one, end in self._unread.items()
+            if end > max(at.get(one, end), self.reached.get(one, 0), self._read_from.get(one, end))
+        ]
         if left:
             topic, number = left[0]
             raise UnreadableLogError(
                 f"the client delivers nothing of {topic} {number}, which has more",
-                why=f"{len(left)} of {len(ends)} partitions; it may be so after a broker's restart",
+                why=f"{len(left)} of {len(at)} partitions; it may be so after a broker's restart",
             )
+        try:
+            starts, ends = self.starts(partitions), self.ends(partitions)
+        except UnreadableLogError:
+            if not self._is_patient:
+                raise
+        else:  # of patient readers the last answer stays while the brokers are away
+            self._unread = {one: end for one, end in ends.items() if end > starts[one]}
 
     # --- asking ----------------------------------------------------------------------------------
 

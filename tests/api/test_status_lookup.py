@@ -15,7 +15,7 @@ from pipeline.api.outcomes.index import Outcomes, Receipt
 from pipeline.api.outcomes.statuses import PARTS_MS_MAX
 from pipeline.codec.varint import zigzag
 from pipeline.core.records import Cause, PracticeCompleted, RecordCoordinates
-from pipeline.kafka.committed_log import UnreadableLogError
+from pipeline.kafka.errors import UnreadableLogError
 from pipeline.ops.explain.records import RawInput
 from pipeline.settings.api import ApiSettings
 from tests.api.scene import Answered, Scene

@@ -20,7 +20,7 @@ from pipeline.codec.schemas import load_schemas
 from pipeline.core.policy import load_policy
 from pipeline.core.records import RecordCoordinates
 from pipeline.dev.local.stack import LocalStack
-from pipeline.kafka.committed_log import UnreadableLogError
+from pipeline.kafka.errors import UnreadableLogError
 from pipeline.ops.assets.catalogue import open_store, publish
 from pipeline.ops.explain.explanation import explain
 from pipeline.ops.explain.log import InputReader, LogEvidence

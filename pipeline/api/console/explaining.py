@@ -15,10 +15,6 @@ from pipeline.api.outcomes.index import PAGE_MAX
 from pipeline.api.outcomes.rows import TOPICS
 from pipeline.codec.partitioner import partition_of
 from pipeline.core.records import (
-    AuditEntry,
-    DeadLetter,
-    PortalUnlocked,
-    ReconciliationAlert,
     RecordCoordinates,
 )
 from pipeline.ops.explain.explanation import explain
@@ -48,15 +44,7 @@ class IndexEvidence:
             read += len(entries)
             for entry in entries:
                 place = RecordCoordinates(f"{prefix}{entry.topic}", entry.partition, entry.offset)
-                record = entry.record
-                if isinstance(record, AuditEntry):
-                    found.audit.append((place, record))
-                elif isinstance(record, ReconciliationAlert):
-                    found.alerts.append((place, record))
-                elif isinstance(record, DeadLetter):
-                    found.letters.append((place, record))
-                elif isinstance(record, PortalUnlocked):
-                    found.portals.append((place, record))
+                found.add(place, entry.record)
             if not before:
                 break
         held = deps.source.store.get(user_id)

@@ -32,7 +32,7 @@ from pipeline.api.reads.views import Frame, Progress, day_of
 from pipeline.codec.errors import RegistryUnavailableError
 from pipeline.core.calendar import date_of
 from pipeline.core.texts import is_id
-from pipeline.kafka.committed_log import UnreadableLogError
+from pipeline.kafka.errors import UnreadableLogError
 from pipeline.ops.explain.records import Explanation
 
 _HTML: Final = "text/html"

@@ -42,7 +42,7 @@ from pipeline.core.records import (
     LocalDate,
     PracticeCompleted,
 )
-from pipeline.kafka.committed_log import UnreadableLogError
+from pipeline.kafka.errors import UnreadableLogError
 from pipeline.ops.explain.log import InputReader
 from pipeline.ops.validate.state import state_of
 from pipeline.ops.validate.verdicts import Entry as Input

@@ -28,7 +28,7 @@ from pipeline.api.outcomes.statuses import PARTS_MS_MAX, CompletionStatus, Posit
 from pipeline.clock import rfc3339
 from pipeline.codec.errors import RegistryUnavailableError
 from pipeline.core.records import AuditEntry, DeadLetter, PracticeCompleted, RecordCoordinates
-from pipeline.kafka.committed_log import UnreadableLogError
+from pipeline.kafka.errors import UnreadableLogError
 from pipeline.ops.explain.log import InputReader
 from pipeline.ops.explain.records import RawInput
 

@@ -35,7 +35,6 @@ from typing import Final, NamedTuple, cast
 import msgspec
 from rocksdict import (
     AccessType,
-    BlockBasedOptions,
     Cache,
     DBCompressionType,
     Options,
@@ -43,7 +42,7 @@ from rocksdict import (
     WriteOptions,
 )
 
-from pipeline.engine.state.rocks import batch_of
+from pipeline.engine.state.rocks import batch_of, table_with
 from pipeline.errors import AwawayError
 
 FORMAT: Final = 1
@@ -326,11 +325,7 @@ def _options(cache: Cache) -> Options:
     options.set_compression_type(DBCompressionType.lz4())
     options.set_memtable_whole_key_filtering(True)
     options.set_memtable_prefix_bloom_ratio(0.1)
-    table = BlockBasedOptions()
-    table.set_bloom_filter(10, False)
-    table.set_block_cache(cache)
-    table.set_cache_index_and_filter_blocks(True)
-    options.set_block_based_table_factory(table)
+    options.set_block_based_table_factory(table_with(cache))
     return options
 
 

@@ -29,7 +29,6 @@ class Outputs(msgspec.Struct):
         audit: in the order of each partition, with the messages they came in.
         progress: the last of each user.
         progress_records: how many there were before compaction.
-        others: of output topics that the comparison does not know, by topic.
     """
 
     kinds: dict[str, str]
@@ -40,7 +39,6 @@ class Outputs(msgspec.Struct):
     alerts: list[Decoded] = []
     dead_letters: list[Decoded] = []
     progress_records: int = 0
-    others: dict[str, list[Decoded]] = {}
 
     def figures(self) -> Iterator[Decoded]:
         """Every record that shows a figure."""
@@ -93,8 +91,7 @@ def read_outputs(stage: Stage, reader: PlainReader, seen: Seen) -> Outputs:
             value, entry = seen.get(where(message), (b"", {}))
             same = value == message.value()
             outputs.audit.append((message, entry if same else reader.decode(message.value())))
-        else:
-            records = lists[topic] if topic in lists else outputs.others.setdefault(topic, [])
-            records.append(reader.decode(message.value()))
+        elif topic in lists:  # others are not compared
+            lists[topic].append(reader.decode(message.value()))
     outputs.progress = {key.decode(): reader.decode(value) for key, value in last.items()}
     return outputs

@@ -76,12 +76,17 @@ def _options(cache: Cache, *, is_bulk: bool = False) -> Options:
     else:
         options.set_memtable_prefix_bloom_ratio(MEMTABLE_BLOOM_RATIO)
         options.set_memtable_whole_key_filtering(True)
+    options.set_block_based_table_factory(table_with(cache))
+    return options
+
+
+def table_with(cache: Cache) -> BlockBasedOptions:
+    """Return the form of a database's files: filters of whole keys, one cache for all blocks."""
     table = BlockBasedOptions()
     table.set_bloom_filter(10, False)
     table.set_block_cache(cache)
     table.set_cache_index_and_filter_blocks(True)
-    options.set_block_based_table_factory(table)
-    return options
+    return table
 
 
 def batch_of(entries: Iterable[tuple[bytes, bytes | None]]) -> WriteBatch:

@@ -256,25 +256,19 @@ class LogEvidence:
             if own == key and name == "progress":
                 found.progress = None  # erased
             return
-        place = RecordCoordinates(
-            str(message.topic()), int(message.partition() or 0), int(message.offset() or 0)
-        )
+        place = RecordCoordinates(*record_partition(message), record_offset(message))
         try:
             record = self._readers[name].read(value)
         except NotPublishedError:
             return  # whoever reads the topic first has said so
-        if isinstance(record, AuditEntry):
-            (found.audit if own is not None else unnamed).append((place, record))
-        elif isinstance(record, ReconciliationAlert):
-            found.alerts.append((place, record))
-        elif isinstance(record, DeadLetter):
-            found.letters.append((place, record))
-        elif isinstance(record, PortalUnlocked):
-            found.portals.append((place, record))
+        if own is None and isinstance(record, AuditEntry):
+            unnamed.append((place, record))
         elif isinstance(record, ProgressUpdated):
             before = found.progress
             if before is None or record.revision >= before[1].revision:
                 found.progress = (place, record)
+        else:
+            found.add(place, record)
 
 
 def reader_of(client: Mapping[str, Any]) -> Reader:

@@ -74,6 +74,17 @@ class Findings(msgspec.Struct):
     progress: tuple[RecordCoordinates, ProgressUpdated] | None = None
     looked: list[Looked] = []
 
+    def add(self, place: RecordCoordinates, record: object) -> None:
+        """Sort in a record of a topic that is kept whole; any other is passed over."""
+        if isinstance(record, AuditEntry):
+            self.audit.append((place, record))
+        elif isinstance(record, ReconciliationAlert):
+            self.alerts.append((place, record))
+        elif isinstance(record, DeadLetter):
+            self.letters.append((place, record))
+        elif isinstance(record, PortalUnlocked):
+            self.portals.append((place, record))
+
 
 ReadInputs = Callable[[Sequence[RecordCoordinates]], Mapping[RecordCoordinates, RawInput]]
 """Inputs by their places; those that the topics no longer have are left out."""
