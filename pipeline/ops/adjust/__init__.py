@@ -1,0 +1,1 @@
+"""Corrections: what one would change, sending it, reading back what it did."""
