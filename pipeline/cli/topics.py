@@ -191,9 +191,9 @@ def _offline(
 
 
 def _admin(settings: "Settings") -> "AdminClient":
-    from confluent_kafka.admin import AdminClient  # noqa: PLC0415 - slow to import
+    from pipeline.ops.topics.sync import connect  # noqa: PLC0415 - loads the Kafka client
 
-    return AdminClient({"log_level": 0, **settings.kafka_client()})
+    return connect(settings.kafka_client())
 
 
 def _target(

@@ -18,9 +18,12 @@ _AWAY: Final = frozenset(
     {
         KafkaError._ALL_BROKERS_DOWN,
         KafkaError._RESOLVE,
-        KafkaError._TIMED_OUT,
         KafkaError._TRANSPORT,
     }
+)
+_TIMED_OUT_FIX: Final = (
+    "check AWAWAY_BOOTSTRAP_SERVERS; if the brokers answer others, they are busy, or a transaction "
+    "is open that nobody ended (`kafka-transactions.sh find-hanging`)"
 )
 _GONE: Final = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE})
 
@@ -62,6 +65,9 @@ def unreadable(doing: str, error: Any) -> UnreadableLogError:
     if code in _AWAY:
         why, fix = f"{doing}: {why}", "check AWAWAY_BOOTSTRAP_SERVERS"
         return UnreadableLogError("the brokers do not answer", why=why, fix=fix, code=code)
+    if code == KafkaError._TIMED_OUT or isinstance(cause, TimeoutError):
+        what, why = "the brokers do not answer in time", f"{doing}: {why}"
+        return UnreadableLogError(what, why=why, fix=_TIMED_OUT_FIX, code=code)
     kind = OffsetGoneError if code in _GONE else UnreadableLogError
     return kind(doing, why=why, code=code)
 

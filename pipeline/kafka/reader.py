@@ -32,7 +32,7 @@ Partition = tuple[str, int]
 """A topic's full name, and the partition's number."""
 
 
-class Polled(NamedTuple):
+class PolledRecords(NamedTuple):
     """What a poll brought.
 
     Attributes:
@@ -120,7 +120,7 @@ class Reader:
         self._read_from.pop(partition, None)
         self._client.pause([ck.TopicPartition(*partition)])
 
-    def poll(self, records_max: int, wait_s: float) -> Polled:
+    def poll(self, records_max: int, wait_s: float) -> PolledRecords:
         """Return what is there; wait up to `wait_s` seconds for the first record or end only.
 
         Raises:
@@ -132,7 +132,7 @@ class Reader:
                 polled += self._client.consume(records_max - 1, 0)
         return self._sorted(polled)
 
-    def gather(self, records_max: int, wait_s: float) -> Polled:
+    def gather(self, records_max: int, wait_s: float) -> PolledRecords:
         """Return what comes by within `wait_s` seconds, or sooner `records_max` records.
 
         Raises:
@@ -141,7 +141,7 @@ class Reader:
         with translated("a topic cannot be read"):
             return self._sorted(self._client.consume(records_max, wait_s))
 
-    def _sorted(self, polled: list[Any]) -> Polled:
+    def _sorted(self, polled: list[Any]) -> PolledRecords:
         records: list[Message] = []
         ends: dict[Partition, int] = {}
         for record in polled:
@@ -159,7 +159,7 @@ class Reader:
             self._heard_s = time.monotonic()
         elif time.monotonic() - self._heard_s >= SILENT_S:
             self._check_silence()
-        return Polled(records, ends)
+        return PolledRecords(records, ends)
 
     def _check_silence(self) -> None:
         """Raise if the client has not delivered what there was a silence before.

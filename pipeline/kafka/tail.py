@@ -28,10 +28,8 @@ _POLL_S: Final = 0.2
 _REQUEST_TIMEOUT_S: Final = 10.0
 _AGAIN_S: Final = 1.0
 _JOIN_S: Final = 5.0
-_log = structlog.get_logger("awaway.api.following")
-_client_log = logging.getLogger("awaway.api.kafka")
 _LOG_LEVEL: Final = 4
-"""Of an admin client that asks once: warnings, not what it says as it ends."""
+"""Log level of an admin client that asks once: warnings, but not what it logs as it ends."""
 
 
 class Log(NamedTuple):
@@ -79,17 +77,22 @@ class Follower(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """What is read.
+    """What is read, and under which names.
 
     Attributes:
         client: librdkafka settings that reach the cluster.
-        name: of the thread, and in the client's id.
+        name: the thread's; the client id ends with it.
         topics: full names.
+        group_id: the consumer joins no group, but brokers and access lists see the name; the client
+            id begins with it.
+        logger: the thread logs as `following` below this name, and its client as `kafka`.
     """
 
     client: Mapping[str, Any]
     name: str
     topics: tuple[str, ...]
+    group_id: str = "awaway-api"
+    logger: str = "awaway.api"
 
 
 class TopicThread:
@@ -102,6 +105,7 @@ class TopicThread:
     def __init__(self, followed: Followed, follower: Follower) -> None:
         self._followed = followed
         self._follower = follower
+        self._log = structlog.get_logger(f"{followed.logger}.following")
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=followed.name, daemon=True)
 
@@ -120,10 +124,12 @@ class TopicThread:
             try:
                 self._read()
             except (UnreadableLogError, RegistryUnavailableError) as error:
-                _log.warning("reading is interrupted", name=self._followed.name, reason=str(error))
+                self._log.warning(
+                    "reading is interrupted", name=self._followed.name, reason=str(error)
+                )
                 self._stopping.wait(_AGAIN_S)
             except Exception:  # noqa: BLE001 - a thread that dies unseen leaves its reader behind
-                _log.exception("reading failed and begins anew", name=self._followed.name)
+                self._log.exception("reading failed and begins anew", name=self._followed.name)
                 self._stopping.wait(_AGAIN_S)
 
     def _read(self) -> None:
@@ -131,14 +137,14 @@ class TopicThread:
             "queued.max.messages.kbytes": 32_768,
             "auto.offset.reset": "earliest",
             **self._followed.client,
-            "client.id": f"awaway-api-{self._followed.name}",
+            "client.id": f"{self._followed.group_id}-{self._followed.name}",
         }
         with Reader(
             settings,
-            "awaway-api",
+            self._followed.group_id,
             timeout_s=_REQUEST_TIMEOUT_S,
             is_patient=True,
-            logger=_client_log,
+            logger=logging.getLogger(f"{self._followed.logger}.kafka"),
         ) as reader:
             positions = self._begin(reader)
             while not self._stopping.is_set():
@@ -168,6 +174,6 @@ class TopicThread:
                 self._follower.take(records, positions)
                 return
             except RegistryUnavailableError as error:
-                _log.warning("waiting for the registry", reason=str(error))
+                self._log.warning("waiting for the registry", reason=str(error))
                 if self._stopping.wait(_AGAIN_S):
                     return

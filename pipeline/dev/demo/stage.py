@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.schema_registry import Schema as RegistrySchema
 from confluent_kafka.schema_registry import SchemaRegistryClient
 
@@ -32,7 +31,6 @@ from pipeline.dev.local.artifacts import Progress
 from pipeline.dev.local.stack import LocalStack
 from pipeline.dev.workload.ground_truth import Kind
 from pipeline.dev.workload.wire import Wire
-from pipeline.kafka.committed_log import LOG_LEVEL
 from pipeline.ops.assets import catalogue as assets
 from pipeline.ops.schemas import sync as schemas
 from pipeline.ops.topics import sync as topics
@@ -200,8 +198,7 @@ def _apply(settings: Settings, files: Files, say: Say) -> Wire:
         prefix=settings.topic_prefix, generation=settings.generation, simulated_time=True
     )
     say("making the topics")
-    admin = AdminClient({**settings.kafka_client(), "log_level": LOG_LEVEL})
-    topics.apply(admin, files.topics, target)
+    topics.apply(topics.connect(settings.kafka_client()), files.topics, target)
     say("registering the schemas")
     client = connect(settings.registry_client())
     wanted = schemas.expected(files.topics, files.schemas, target)

@@ -19,7 +19,10 @@ from pipeline.engine.errors import BrokerError
 from pipeline.engine.kafka.config import REQUEST_TIMEOUT_S, KafkaConfig, broker_error, logger
 
 OFFSETS_TOPIC: Final = "__consumer_offsets"
-"""A topic that every cluster with consumer groups has; asking for it reaches a broker."""
+"""A topic that every cluster with consumer groups has; asking for it reaches a broker.
+
+pipeline/kafka/admin.py has this constant, too: the engine imports nothing of that room (ADR 0026).
+"""
 
 ATTEMPTS_MAX: Final = 3
 """Max attempts for one answer, which share `REQUEST_TIMEOUT_S`; each but the first has a new

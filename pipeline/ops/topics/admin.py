@@ -1,6 +1,6 @@
 """A cluster's topics, read and changed.
 
-Owns: every request that changes topics, and the reading of what a plan compares.
+Owns: the client, every request that changes topics, and the reading of what a plan compares.
 Does not own: what is to be changed (plan.py), when (sync.py), other questions about topics
 (kafka/admin.py).
 Invariant: each request is bounded in time, and each can be made again.
@@ -35,6 +35,15 @@ class TopicsError(AwawayError):
     **Operator action**: look at the broker and at this client's rights, then apply again: what was
     done already is not done twice.
     """
+
+
+def connect(client: Mapping[str, Any]) -> AdminClient:
+    """Return an admin client that logs nothing to stderr: each failure is raised as an error.
+
+    Args:
+        client: librdkafka settings that reach the cluster.
+    """
+    return AdminClient({"log_level": 0, **client})
 
 
 def read_cluster(

@@ -18,7 +18,7 @@ from typing import Final
 import yaml
 from confluent_kafka.admin import AdminClient
 
-from pipeline.ops.topics.admin import TopicsError, carry_out, read_cluster
+from pipeline.ops.topics.admin import TopicsError, carry_out, connect, read_cluster
 from pipeline.ops.topics.file import Target, TopicsFile, TopicsFileError, load_topics
 from pipeline.ops.topics.plan import (
     NOTHING_BY_NAME,
@@ -42,6 +42,7 @@ __all__ = [
     "apply",
     "carry_out",
     "compare",
+    "connect",
     "dump",
     "load_topics",
     "plan",
