@@ -15,7 +15,7 @@ from starlette.requests import HTTPConnection
 from pipeline.api.figures import Pictures
 from pipeline.api.http.access import Access
 from pipeline.api.http.auth import Principal, TokenScope
-from pipeline.api.ingest.producing import CompletionProducer
+from pipeline.api.ingest.producing import InputProducer
 from pipeline.api.live.stream import Live
 from pipeline.api.outcomes.index import Outcomes
 from pipeline.api.reads.materialise import Materialiser
@@ -85,7 +85,7 @@ class Dependencies:
     pictures: Pictures
     stopping: asyncio.Event
     access: Access
-    completions: CompletionProducer
+    completions: InputProducer
     outcomes: Outcomes
     live: Live
     inputs: InputReader

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pipeline.api.dependencies import Service
-from pipeline.api.ingest.producing import CompletionProducer, ProducerLimits
+from pipeline.api.ingest.producing import InputProducer, ProducerLimits
 from pipeline.api.live.events import EventTexts
 from pipeline.api.live.hub import Hub
 from pipeline.api.live.replay import Replay
@@ -40,7 +40,7 @@ class Codecs:
 class Ingest:
     """What the ingest of completions needs; `services` are in the order in which they start."""
 
-    completions: CompletionProducer
+    completions: InputProducer
     outcomes: Outcomes
     services: list[Service]
 
@@ -78,7 +78,7 @@ def make_ingest(
         settings.api_history_days,
         now_ms,
     )
-    completions = CompletionProducer(
+    completions = InputProducer(
         client,
         settings.topic("completions"),
         ProducerLimits(

@@ -9,7 +9,7 @@ import pytest
 
 from pipeline.api.http.auth import ALL_SCOPES, Kind, Principal
 from pipeline.api.ingest.intake import Batch, Intake
-from pipeline.api.ingest.producing import CompletionProducer
+from pipeline.api.ingest.producing import InputProducer
 from pipeline.core.policy import load_policy
 from tests.api.scene import HOUR_MS, NOON, ROOT
 from tests.api.test_outcomes import Clock, opened
@@ -24,14 +24,14 @@ ANN = Principal("ann", Kind.USER, ALL_SCOPES)
 class World:
     """What an intake is given: a producer with librdkafka's own broker, an index without one."""
 
-    completions: CompletionProducer
+    completions: InputProducer
     outcomes: Any
     now_ms: Clock
     policies: Any = field(default_factory=lambda: load_policy((ROOT / "policy.yaml").read_text()))
 
 
 @pytest.fixture
-def world(tmp_path: Path, producer: CompletionProducer) -> World:
+def world(tmp_path: Path, producer: InputProducer) -> World:
     clock = Clock()
     clock.ms = NOON
     return World(producer, opened(tmp_path / "index", clock), clock)

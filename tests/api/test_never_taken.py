@@ -20,7 +20,7 @@ from pipeline.api.http.access import make_access, records_max
 from pipeline.api.http.auth import ALL_SCOPES, Kind, Principal
 from pipeline.api.ingest.producing import (
     BATCH_BYTES,
-    CompletionProducer,
+    InputProducer,
     ProducerLimits,
     RecordRefusedError,
 )
@@ -42,7 +42,7 @@ class Api:
     """An API with a producer of a test's own."""
 
     scene: Scene
-    producer: CompletionProducer
+    producer: InputProducer
 
     async def post(self, *items: Any) -> Answered:
         """Post a batch, or one completion as itself."""
@@ -69,7 +69,7 @@ def completion(name: str, note_chars: int = 0) -> dict[str, Any]:
 
 
 async def opened_api(folder: Path, client: dict[str, Any], topic: str) -> Api:
-    producer = CompletionProducer(client, topic, LIMITS)
+    producer = InputProducer(client, topic, LIMITS)
     index = opened(folder / "index", Clock())
     access = make_access(ApiSettings(api_auth_off=True), lambda: NOON)
     given = {"completions": producer, "outcomes": index, "access": access}
@@ -143,7 +143,7 @@ def say(producer: Any, *errors: int) -> None:
     library.rd_kafka_mock_push_request_errors(cluster, PRODUCE, len(errors), *errors)
 
 
-def one_by_one(producer: CompletionProducer) -> Any:
+def one_by_one(producer: InputProducer) -> Any:
     """What sends records alone, connected."""
     made = producer._make(records_at_once=1)
     made.produce(producer.topic, b"{}", b"nobody")

@@ -9,7 +9,7 @@ from typing import Any
 import confluent_kafka as ck
 import pytest
 
-from pipeline.api.ingest.producing import CompletionProducer, ProducerLimits
+from pipeline.api.ingest.producing import InputProducer, ProducerLimits
 from tests.api.scene import Scene
 
 OUT_OF_ORDER = ck.KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER
@@ -19,15 +19,15 @@ LIBRARIES = Path(ck.__file__).parents[1] / "confluent_kafka.libs"
 
 
 @pytest.fixture
-async def producer() -> AsyncIterator[CompletionProducer]:
+async def producer() -> AsyncIterator[InputProducer]:
     """Each librdkafka producer that it makes has a broker in its own process."""
-    made = CompletionProducer({"test.mock.num.brokers": 1, "log_level": 0}, "t", LIMITS)
+    made = InputProducer({"test.mock.num.brokers": 1, "log_level": 0}, "t", LIMITS)
     await made.start()
     yield made
     await made.stop()
 
 
-def give_up(producer: CompletionProducer) -> None:
+def give_up(producer: InputProducer) -> None:
     """Make librdkafka declare a fatal error, as when a sequence number was lost."""
     library = ctypes.CDLL(str(next(LIBRARIES.glob("librdkafka*"))))
     client = producer._producer
@@ -35,12 +35,12 @@ def give_up(producer: CompletionProducer) -> None:
     library.rd_kafka_test_fatal_error(handle, OUT_OF_ORDER, b"a test's")
 
 
-async def sent(producer: CompletionProducer) -> Any:
+async def sent(producer: InputProducer) -> Any:
     return await asyncio.wait_for(producer.send(b"ann", b"{}", []), WAIT_S)
 
 
 async def test_a_fatal_error_while_nothing_is_sent_is_got_over(
-    producer: CompletionProducer,
+    producer: InputProducer,
 ) -> None:
     assert (await sent(producer)).offset >= 0
     for _ in range(2):
@@ -58,7 +58,7 @@ async def test_a_fatal_error_while_nothing_is_sent_is_got_over(
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 async def test_a_dead_thread_is_told_to_those_who_may_restart_it(tmp_path: Path) -> None:
-    producer = CompletionProducer({"bootstrap.servers": "127.0.0.1:1"}, "t", LIMITS)
+    producer = InputProducer({"bootstrap.servers": "127.0.0.1:1"}, "t", LIMITS)
     scene = Scene(tmp_path, given={"completions": producer})
     assert (await scene.get("/livez")).status == 200
 

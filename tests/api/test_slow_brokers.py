@@ -17,7 +17,7 @@ import pytest
 
 from pipeline.api.http.access import make_access
 from pipeline.api.ingest import producing
-from pipeline.api.ingest.producing import CompletionProducer, ProducerLimits
+from pipeline.api.ingest.producing import InputProducer, ProducerLimits
 from pipeline.settings.api import ApiSettings
 from tests.api.scene import NOON, Answered, Scene
 from tests.api.test_outcomes import Clock, opened
@@ -45,7 +45,7 @@ class Slow:
     """An API whose broker can be made slow."""
 
     scene: Scene
-    producer: CompletionProducer
+    producer: InputProducer
     clock: Later
     number: int = 0
 
@@ -100,7 +100,7 @@ async def slow(tmp_path: Path) -> AsyncIterator[Slow]:
     """With a broker that has answered once."""
     clock = Later()
     client = {"test.mock.num.brokers": 1, "log_level": 0}
-    producer = CompletionProducer(client, "t.completions", LIMITS, clock)
+    producer = InputProducer(client, "t.completions", LIMITS, clock)
     index = opened(tmp_path / "index", Clock())
     given = {
         "completions": producer,

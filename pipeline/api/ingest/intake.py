@@ -29,7 +29,7 @@ from pipeline.api.http.problems import Problem, ProblemError
 from pipeline.api.ingest.producing import (
     Acknowledged,
     BusyError,
-    CompletionProducer,
+    InputProducer,
     Headers,
     NotAcknowledgedError,
     RecordRefusedError,
@@ -115,7 +115,7 @@ class Intake:
 
     def __init__(
         self,
-        completions: CompletionProducer,
+        completions: InputProducer,
         outcomes: Outcomes,
         policies: PolicyBook,
         now_ms: Callable[[], int],

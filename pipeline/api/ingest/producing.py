@@ -1,13 +1,13 @@
-"""Produces completions to the brokers.
+"""Produces inputs to the brokers.
 
 Owns: the producer, how many records may be in flight, how long the brokers may take, what counts as
 an acknowledgement.
-Does not own: what a completion is (receiving.py), HTTP.
+Does not own: what a completion is (receiving.py), what a correction is (adjusting.py), HTTP.
 Invariants: a record counts as recorded only when all in-sync replicas have it (acks=all), and the
 producer is idempotent, so its own retries append the record once. Records and bytes in flight are
 bounded.
 A record that was not acknowledged may be in the log all the same: sending it again is safe, because
-the pipeline counts a completion once.
+the pipeline counts a completion once, and carries a request out once.
 A record is refused for good only when the brokers refused it alone: they judge a whole batch, so a
 record that is too large or invalid gets its neighbours refused with it. Each of those is sent once
 more, alone.
@@ -127,7 +127,7 @@ class ProducerLimits:
     delivery_ms_max: int
 
 
-class CompletionProducer:
+class InputProducer:
     """Produces to one topic from an event loop; a Service.
 
     Args:
@@ -135,6 +135,7 @@ class CompletionProducer:
         topic: full name of the topic.
         limits: bounds of the records in flight.
         monotonic_s: a monotonic clock, s.
+        inputs: what is sent, in the plural; it names the client and the thread.
     """
 
     def __init__(
@@ -143,8 +144,10 @@ class CompletionProducer:
         topic: str,
         limits: ProducerLimits,
         monotonic_s: Callable[[], float] = time.monotonic,
+        inputs: Literal["completions", "commands"] = "completions",
     ) -> None:
         self.topic = topic
+        self._inputs = inputs
         self._client = dict(client)
         self._limits = limits
         self._now_s = monotonic_s
@@ -158,7 +161,7 @@ class CompletionProducer:
         """Number of records that the brokers took, refused for good, or did not take in time."""
         self._moved_s = 0.0
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="completions", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=inputs, daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._producer: Any = None
         self._one_by_one: Any = None
@@ -200,14 +203,14 @@ class CompletionProducer:
         limits = self._limits
         if records > limits.records_max or size_bytes > limits.bytes_max:
             raise TooLargeRequestError(
-                f"{limits.records_max} completions of {limits.bytes_max} bytes in all may be on "
+                f"{limits.records_max} {self._inputs} of {limits.bytes_max} bytes in all may be on "
                 "their way; send fewer at once"
             )
         if self._records and self._now_s() - self._moved_s > SLOW_S:
             raise NotAcknowledgedError("the brokers acknowledge nothing at the moment")
         within = self._records + records <= limits.records_max
         if not within or self._bytes + size_bytes > limits.bytes_max:
-            raise BusyError("too many completions are on their way to the brokers")
+            raise BusyError(f"too many {self._inputs} are on their way to the brokers")
 
     def send(self, key: bytes, value: bytes, headers: Headers) -> "asyncio.Future[Acknowledged]":
         """Hand one record over, on the event loop.
@@ -314,7 +317,7 @@ class CompletionProducer:
         return ck.Producer(
             {
                 **self._client,
-                "client.id": "awaway-api-completions",
+                "client.id": f"awaway-api-{self._inputs}",
                 "acks": "all",
                 "enable.idempotence": True,
                 "partitioner": "murmur2_random",
