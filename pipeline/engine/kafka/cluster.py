@@ -36,6 +36,11 @@ _LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 SHORT_TIMEOUT_S: Final = 3.0
 """Max seconds to wait for an answer while the engine's poll is blocked by it."""
 
+_asking: Final[list[tuple[AdminClient, list["Future[Any]"]]]] = []
+"""Admin clients with questions about topics that have no answer yet. An answer that reaches a
+client while it is freed ends the process, so one is held here even after its cluster is gone, as at
+the end of a worker."""
+
 
 class KafkaCluster:
     """`Cluster` on librdkafka."""
@@ -45,7 +50,7 @@ class KafkaCluster:
         self._admin = self._new_admin()
         self._group = KafkaGroup(config)
         self._prepared: KafkaProducer | None = None
-        self._asked_topics: tuple[AdminClient, dict[str, Future[Any]]] | None = None
+        self._asked_topics: dict[str, Future[Any]] | None = None
         self._outsider: Any = None
         self._askers: tuple[ck.Consumer, ck.Consumer] | None = None
 
@@ -99,9 +104,9 @@ class KafkaCluster:
 
     def topic_ids_soon(self, topics: Sequence[str]) -> dict[str, str] | None:
         """The same; None while the answer is under way."""
-        client, asked = self._asked_topics or (self._admin, self._ask_for(topics))
+        asked = self._asked_topics or self._ask_for(topics)
         is_there = all(future.done() for future in asked.values())
-        self._asked_topics = None if is_there else (client, asked)
+        self._asked_topics = None if is_there else asked
         return _ids(self._described(asked)) if is_there else None
 
     def partition_counts(self, topics: Sequence[str]) -> dict[str, int]:
@@ -112,9 +117,13 @@ class KafkaCluster:
         return self._described(self._ask_for(topics))
 
     def _ask_for(self, topics: Sequence[str]) -> "dict[str, Future[Any]]":
-        return self._admin.describe_topics(
+        client = self._admin
+        asked = client.describe_topics(
             ck.TopicCollection(list(topics)), request_timeout=REQUEST_TIMEOUT_S
         )
+        unanswered = [one for one in _asking if not all(future.done() for future in one[1])]
+        _asking[:] = [*unanswered, (client, list(asked.values()))]
+        return asked
 
     def _described(self, asked: "dict[str, Future[Any]]") -> dict[str, Any]:
         found = {}
