@@ -2,7 +2,8 @@
 
 Owns: the commands, what they print, the confirmation.
 Does not own: the topic of skips (ops/skips.py).
-Invariant: nothing is put aside without who, why and a ticket, and a typed confirmation.
+Invariant: nothing is put aside without who, why and a ticket, and a typed confirmation; who asks
+is whom the brokers take the client for, and not what somebody types.
 """
 
 from typing import TYPE_CHECKING, Annotated
@@ -35,7 +36,6 @@ def add(  # noqa: PLR0913 - one parameter an option
     partition: PartitionArgument,
     offset: OffsetArgument,
     *,
-    actor: Annotated[str, typer.Option(help="Who asks: a person or a service.")],
     reason: Annotated[str, typer.Option(help="Why, for the audit.")],
     ticket: Annotated[str, typer.Option(help="The ticket, for the audit.")],
     yes: YesOption = False,
@@ -45,11 +45,14 @@ def add(  # noqa: PLR0913 - one parameter an option
 
     It is for an input that ends every worker that reads it, and for nothing else: what a worker can
     refuse becomes a dead letter by itself. The input becomes a dead letter of stage operator, with
-    its bytes untouched, and its audit entry names actor, reason and ticket. It stays in its topic.
+    its bytes untouched, and its audit entry names reason, ticket, and as actor the principal that
+    the Kafka client logs in with. It stays in its topic.
     """
-    from pipeline.ops.skips import Skip, check  # noqa: PLC0415 - slow to import
+    from pipeline.kafka.principal import principal_of  # noqa: PLC0415 - slow to import
+    from pipeline.ops.skips import Skip, check  # noqa: PLC0415 - the same
 
     settings, skips = _open()
+    actor = principal_of(settings.kafka_client())
     skip = Skip(_full(settings, topic), partition, offset, actor, reason, ticket, clock.now_ms())
     check(skip)
     found = skips.preview(skip)

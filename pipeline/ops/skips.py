@@ -33,7 +33,8 @@ class Skip(msgspec.Struct, frozen=True):
     """One input that is put aside.
 
     Attributes:
-        topic: full name. actor: who asked. asked_at: ms since the epoch, by the actor's clock.
+        topic: full name. actor: who asked, by the credentials (kafka/principal.py).
+        asked_at: ms since the epoch, by the actor's clock.
     """
 
     topic: str

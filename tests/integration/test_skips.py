@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from pipeline.codec.partitioner import partition_of
+from pipeline.kafka.principal import principal_of
 from tests.integration.ledger import ROOT, Ledger
 
 NOW = datetime.now(UTC)
-BECAUSE = ("--actor", "eva@operations", "--reason", "it ends the decoder", "--ticket", "O-12")
+BECAUSE = ("--reason", "it ends the decoder", "--ticket", "O-12")
 PLAN = {"deadly": "deadly"}
 
 
@@ -58,7 +59,7 @@ def test_an_input_that_ends_every_worker_is_put_aside(ledger: Ledger) -> None:
     assert (letter.value["key"], letter.value["value"]) == (sent.key(), sent.value())
     (entry,) = [o.value for o in ledger.read("audit") if o.value["verdict"] == "dead_letter"]
     assert (entry["actor"], entry["reason"], entry["ticket"], entry["rejection"]) == (
-        *("eva@operations", "it ends the decoder", "O-12", "skipped"),
+        *(principal_of({}), "it ends the decoder", "O-12", "skipped"),
     )
     assert ledger.progress()["ada"]["lifetime_days"] == 2
     assert ledger.audited_offsets() == ledger.input_offsets()

@@ -14,7 +14,7 @@ from pipeline.ops import skips as module
 from pipeline.ops.skips import Skip, by_partition, current
 
 SKIP = Skip("awaway.completions", 2, 41, "eva", "it ends the decoder", "O-12", 0)
-BECAUSE = ("--actor", "eva", "--reason", "it ends the decoder", "--ticket", "O-12", "--yes")
+BECAUSE = ("--reason", "it ends the decoder", "--ticket", "O-12", "--yes")
 
 
 class Written:
@@ -64,6 +64,12 @@ def test_only_an_input_is_put_aside(command: str, capsys: pytest.CaptureFixture[
     error = json.loads(capsys.readouterr().out)
     assert (code, error["what"]) == (2, "'deadletters' is no topic of inputs")
     assert "completions or commands" in error["fix"]
+
+
+def test_nobody_can_type_who_asks(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("skip", "add", "completions", "0", "1", "--actor", "eva", *BECAUSE, "-o", "json")
+    assert cli.run(words) == 2
+    assert "--actor" in json.loads(capsys.readouterr().out)["what"]
 
 
 def test_an_offset_that_no_broker_has_is_a_wrong_word(capsys: pytest.CaptureFixture[str]) -> None:

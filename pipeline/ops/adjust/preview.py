@@ -1,7 +1,7 @@
 """What a correction would change, before it is sent.
 
 Owns: the figures before and after, the dates, portals and keys, what to say beside them.
-Does not own: the fold (core/fold.py), where the user's state comes from (standing.py), showing it.
+Does not own: the fold (core/fold.py), where a user's state comes from (user_state.py), showing it.
 Invariants: it is pure; the verdict is the fold's own over the given state, so it is what the worker
 will decide, unless another input of the user comes first.
 """
@@ -17,7 +17,7 @@ from pipeline.core.outcome import Outcome, World
 from pipeline.core.records import Cause, Command, Instant, LocalDate, PortalUnlocked
 from pipeline.core.runs import Runs, contains, difference
 from pipeline.core.sets import claimed_keys, covered, request_of
-from pipeline.core.state import UserState
+from pipeline.core.state import NO_SETS, UserState
 from pipeline.core.streak import standing_of
 from pipeline.core.transition import pending_keys
 
@@ -117,13 +117,20 @@ def preview(
         command: of the right types, otherwise anything at all.
         append_time: when it would be appended: now.
     """
+    return previewed(state, command, world, append_time)[1]
+
+
+def previewed(
+    state: UserState, command: Command, world: World, append_time: Instant
+) -> tuple[UserState, AdjustmentPreview]:
+    """Return also the state after the command, for a preview of the next one of its user."""
     cause = Cause("", 0, 0, command.request_id)
     outcome = fold_command(state, command, cause, append_time, world)
     after = outcome.state or state
     old, new = covered(state.sets), covered(after.sets)
     claims, claims_after = set(claimed_keys(state.sets)), set(claimed_keys(after.sets))
     rejection = outcome.rejection
-    return AdjustmentPreview(
+    found = AdjustmentPreview(
         user_id=command.user_id,
         request_id=command.request_id,
         kind=command.kind,
@@ -141,6 +148,7 @@ def preview(
         notes=_notes(state, command, outcome, old, new),
         policy_version=outcome.policy_version,
     )
+    return after, found
 
 
 def _verdict(outcome: Outcome) -> CommandVerdict:
@@ -178,6 +186,8 @@ def _notes(
     if outcome.state is None:
         return ()
     notes = []
+    if state.revision == 0 and state.sets == NO_SETS:
+        notes.append("nothing is known of this user yet; is the id right? ids are case-sensitive")
     dated = command.local_date
     if command.kind in DATED and dated is not None and old == new:
         if outcome.revoked_by and command.kind == "credit":

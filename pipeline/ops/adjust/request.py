@@ -33,7 +33,7 @@ class Asked(msgspec.Struct, frozen=True):
 
     Attributes:
         about: the date of credit-day and revoke-day, the request that withdraw cancels, the key of
-            claim-key; of return-key the request that claimed the key (`standing.claim_of`).
+            claim-key; of return-key the request that claimed the key (`user_state.claim_of`).
         reason, ticket: for the audit.
         tz: the user's zone, in credit-day and revoke-day, where no completion has said one.
     """
