@@ -98,7 +98,7 @@ def _is_covering(item: pytest.Item) -> bool:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
     """Run each test in one of the machine's places; its time-out begins there."""
-    with item.config.stash[_PLACES].taken():
+    with item.config.stash[_PLACES].taken(alone=item.get_closest_marker("alone") is not None):
         return (yield)
 
 

@@ -40,18 +40,25 @@ class Places:
         ]
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Wait for a place, and hold it for as long as the context lasts."""
+    def taken(self, *, alone: bool = False) -> Iterator[None]:
+        """Wait for a place, or for all of them, and hold it for as long as the context lasts."""
         if os.environ.get(HELD):
             yield
             return
-        place = self._wait()
+        places = self._wait_for_all() if alone else [self._wait()]
         os.environ[HELD] = "1"
         try:
             yield
         finally:
             del os.environ[HELD]
-            fcntl.flock(place, fcntl.LOCK_UN)
+            for place in places:
+                fcntl.flock(place, fcntl.LOCK_UN)
+
+    def _wait_for_all(self) -> list[IO[bytes]]:
+        # All who want every place take them in one order, so none of them waits for another's.
+        for place in self._files:
+            fcntl.flock(place, fcntl.LOCK_EX)
+        return self._files
 
     def _wait(self) -> IO[bytes]:
         while True:

@@ -1,5 +1,6 @@
 """Tests of one machine share its places, from whatever run they are."""
 
+import fcntl
 import subprocess
 import sys
 import threading
@@ -32,6 +33,24 @@ def test_who_finds_no_place_waits_until_one_is_given_back(tmp_path: Path) -> Non
         assert not ended.wait(0.3)
     assert ended.wait(10)
     thread.join()
+
+
+def test_who_wants_to_be_alone_waits_for_every_place(tmp_path: Path) -> None:
+    ours, other = Places(tmp_path, 2), Places(tmp_path, 2)
+    ended = threading.Event()
+
+    def alone() -> None:
+        other._wait_for_all()
+        ended.set()
+
+    thread = threading.Thread(target=alone)
+    with ours.taken():
+        thread.start()
+        assert not ended.wait(0.3)
+    assert ended.wait(10)
+    thread.join()
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(ours._files[1], fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def test_there_are_as_many_as_there_are(tmp_path: Path) -> None:

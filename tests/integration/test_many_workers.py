@@ -5,6 +5,7 @@ Each test checks that its fault did fire: partitions did move, a worker did end 
 
 import signal
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,13 @@ from tests.integration.exactness import check_exact
 from tests.integration.ledger import Ledger
 from tests.integration.load import send_load
 from tests.integration.many import SESSION_S, Fleet, Stopwatch, load
+
+PAUSE_BY_START_MAX = 2.2
+"""Max pause of a partition in a rolling restart, by the time that one process takes to import.
+
+Both are work of the same processors, so the ratio holds on a slow machine as on a fast one, and
+under the broker's own load: 5.0 s where a start takes 2.3 s.
+"""
 
 
 @pytest.mark.verify
@@ -171,6 +179,7 @@ def test_a_storm_of_rebalances(ledger: Ledger) -> None:
 
 
 @pytest.mark.verify
+@pytest.mark.alone
 def test_pauses_of_a_rolling_restart(ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
     fleet = Fleet(ledger, SESSION_TIMEOUT_MS="10000")
     fleet.start(0, 1, 2)
@@ -178,22 +187,29 @@ def test_pauses_of_a_rolling_restart(ledger: Ledger, capsys: pytest.CaptureFixtu
         fleet.await_shared(0, 1, 2)
         time.sleep(2.0)
         begun = time.monotonic()
+        starts = []
         for slot in (0, 1, 2):
             fleet.stop(slot)
+            spawned = time.time()
             fleet.start(slot)
             fleet.await_shared(0, 1, 2)
+            starts.append(started_at(fleet, slot) - spawned)
         time.sleep(2.0)
         pauses = stopwatch.pauses(begun)
     with capsys.disabled():
-        print(f"\nlongest pause of each partition in a rolling restart, s: {rounded(pauses)}")
+        print(
+            f"\nlongest pause of each partition in a rolling restart, s: {rounded(pauses)};"
+            f" longest start of an interpreter with its imports {max(starts):.2f} s"
+        )
     fleet.drain()
     fleet.stop(0, 1, 2)
     check_exact(ledger)
     assert pauses.keys() == set(range(ledger.partitions))
-    assert max(pauses.values()) < 5.0
+    assert max(pauses.values()) < PAUSE_BY_START_MAX * max(starts)
 
 
 @pytest.mark.verify
+@pytest.mark.alone
 def test_fail_over_of_a_killed_worker(ledger: Ledger, capsys: pytest.CaptureFixture[str]) -> None:
     fleet = Fleet(ledger)
     fleet.start(0, 1)
@@ -216,6 +232,11 @@ def test_fail_over_of_a_killed_worker(ledger: Ledger, capsys: pytest.CaptureFixt
         )
     assert pauses[2] > 1.0
     assert max(pauses.values()) < SESSION_S + 2.0
+
+
+def started_at(fleet: Fleet, slot: int) -> float:
+    """Unix time in seconds of a worker's first log entry, which is the first thing it does."""
+    return datetime.fromisoformat(fleet.told(slot, "starting")[-1]["timestamp"]).timestamp()
 
 
 def rounded(pauses: dict[int, float]) -> dict[int, float]:
