@@ -7,21 +7,23 @@ will decide, unless another input of the user comes first.
 """
 
 from datetime import date
-from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
+from pipeline.codec import json_inputs
+from pipeline.codec.errors import DecodeError
 from pipeline.core.enumerations import DATED, CommandVerdict
 from pipeline.core.fold import fold_command
 from pipeline.core.outcome import Outcome, World
-from pipeline.core.records import Cause, Command, Instant, LocalDate, PortalUnlocked
+from pipeline.core.records import Cause, Command, Instant, PortalUnlocked
+from pipeline.core.rejection import Rejection
 from pipeline.core.runs import Runs, contains, difference
 from pipeline.core.sets import claimed_keys, covered, request_of
 from pipeline.core.state import NO_SETS, UserState
 from pipeline.core.streak import standing_of
 from pipeline.core.transition import pending_keys
-
-_EPOCH: Final = date(1970, 1, 1).toordinal()
+from pipeline.ops.adjust.request import encoded, shown_date
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -126,6 +128,8 @@ def previewed(
     """Return also the state after the command, for a preview of the next one of its user."""
     cause = Cause("", 0, 0, command.request_id)
     outcome = fold_command(state, command, cause, append_time, world)
+    if outcome.rejection is None and (refused := _undecodable(command)):
+        outcome = replace(outcome, rejection=refused, state=None, unlocks=())
     after = outcome.state or state
     old, new = covered(state.sets), covered(after.sets)
     claims, claims_after = set(claimed_keys(state.sets)), set(claimed_keys(after.sets))
@@ -149,6 +153,15 @@ def previewed(
         policy_version=outcome.policy_version,
     )
     return after, found
+
+
+def _undecodable(command: Command) -> Rejection | None:
+    """Why the worker would not even read it, such as a text that is longer than it takes."""
+    try:
+        json_inputs.command(encoded(command))
+    except DecodeError as error:
+        return Rejection(error.stage, error.reason, error.detail)
+    return None
 
 
 def _verdict(outcome: Outcome) -> CommandVerdict:
@@ -214,8 +227,3 @@ def _notes(
 
 def _dates(runs: Runs) -> tuple[date, ...]:
     return tuple([shown_date(start + n) for start, length in runs for n in range(length)])
-
-
-def shown_date(number: LocalDate) -> date:
-    """A local date as a calendar date."""
-    return date.fromordinal(number + _EPOCH)

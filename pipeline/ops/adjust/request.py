@@ -1,6 +1,6 @@
 """What support asks for, as a command.
 
-Owns: the words for corrections, and the command that each becomes.
+Owns: the words for corrections, the command that each becomes, and its bytes.
 Does not own: whether it makes sense (core/commands.py says so, and the preview shows it), sending
 it (send.py), who asks (kafka/principal.py).
 Invariant: the actor is given by who knows the credentials, and is no part of what was asked for.
@@ -14,10 +14,12 @@ import msgspec
 
 from pipeline.core.calendar import date_of
 from pipeline.core.enumerations import RequestKind
-from pipeline.core.records import Command
+from pipeline.core.records import Command, LocalDate
 
 Correction: TypeAlias = Literal["credit-day", "revoke-day", "withdraw", "claim-key", "return-key"]
 """What support may ask for, in its own words."""
+
+_EPOCH: Final = date(1970, 1, 1).toordinal()
 
 KINDS: Final[dict[Correction, RequestKind]] = {
     "credit-day": "credit",
@@ -73,3 +75,18 @@ def command_of(asked: Asked, actor: str, request_id: str) -> Command:
 def new_request_id() -> str:
     """Return an id that no request has had."""
     return f"adjust-{uuid.uuid4()}"
+
+
+def encoded(command: Command) -> bytes:
+    """A command as JSON, which the topic takes beside Avro, and people can read."""
+    fields = {
+        name: value for name in command.__struct_fields__ if (value := getattr(command, name))
+    }
+    if command.local_date is not None:
+        fields["local_date"] = shown_date(command.local_date).isoformat()
+    return msgspec.json.encode(fields)
+
+
+def shown_date(number: LocalDate) -> date:
+    """A local date as a calendar date."""
+    return date.fromordinal(number + _EPOCH)

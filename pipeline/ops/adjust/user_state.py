@@ -96,7 +96,7 @@ def _with_unexplained(
 ) -> tuple[tuple[str, _About], ...]:
     """Return also the requests that are shown without any in the log that is about the same."""
     explained = {about for _, about in known}
-    merged: list[tuple[str, _About]] = [*known]
+    merged = list(known)
     merged += [one for one in shown if one[1] not in explained]
     return tuple(sorted(merged))
 
