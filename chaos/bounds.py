@@ -148,9 +148,9 @@ class Scenes:
             load.stop()
             peak = watch.close()
         delays = _delays(ledger, lambda partition: partition != 0)
-        told = (round(delays[len(delays) // 2], 2), round(delays[-1], 2))
+        shown = (round(delays[len(delays) // 2], 2), round(delays[-1], 2))
         rate = int(len(flooded) / seconds)
-        return Row(name, len(flooded), rate, peak // MIB, told)
+        return Row(name, len(flooded), rate, peak // MIB, shown)
 
     def _drained(self, name: str, records: Iterator[Record], **settings: Any) -> Row:
         ledger = self._ledger()
@@ -209,8 +209,8 @@ def _drain(
         nonlocal first_at
         committed = sum(
             offset
-            for place, offset in ledger.committed().items()
-            if not topic or place == (topic, partition)
+            for of, offset in ledger.committed().items()
+            if not topic or of == (topic, partition)
         )
         if not committed:
             first_at = time.monotonic()

@@ -34,7 +34,7 @@ class Evidence:
     Attributes:
         inputs: the raw records of both topics, without order.
         outputs: by topic name, in the order of partition and offset.
-        seen: what a reader saw on the way, by place; None when nobody watched.
+        seen: what a reader saw on the way, by coordinates; None when nobody watched.
     """
 
     prefix: str
@@ -56,9 +56,9 @@ class Findings:
     duplicated: list[str] = field(default_factory=list)
     wrong_state: list[str] = field(default_factory=list)
 
-    def compare(self, what: str, due: Iterable[Any], told: Iterable[Any]) -> None:
+    def compare(self, what: str, due: Iterable[Any], reported: Iterable[Any]) -> None:
         """Two multisets that should be equal."""
-        wanted, found = Counter(due), Counter(told)
+        wanted, found = Counter(due), Counter(reported)
         self.lost += [f"{what}: {one}" for one in (wanted - found).elements()]
         self.duplicated += [f"{what}: {one}" for one in (found - wanted).elements()]
 
@@ -98,7 +98,7 @@ def examine(evidence: Evidence, rules: Rules) -> tuple[Findings, Judgement]:
     """Compare what was told with what the oracle says; returns its answer, too."""
     findings = Findings()
     causes = [_cause(evidence, entry) for entry in evidence.outputs["audit"]]
-    findings.compare("audit entry", (one.place for one in evidence.inputs), causes)
+    findings.compare("audit entry", (one.coordinates for one in evidence.inputs), causes)
     judgement = _judged(evidence, causes, rules)
     _check_verdicts(evidence, judgement, findings)
     findings.compare(
@@ -127,30 +127,30 @@ def _cause(evidence: Evidence, output: Output) -> Coordinates:
 
 def _judged(evidence: Evidence, causes: list[Coordinates], rules: Rules) -> Judgement:
     """The oracle's answer, given the inputs in the order in which the audit says they came."""
-    order = {place: number for number, place in reversed(list(enumerate(causes)))}
+    order = {coordinates: number for number, coordinates in reversed(list(enumerate(causes)))}
     last = len(order)
-    log = sorted(evidence.inputs, key=lambda one: (one.partition, order.get(one.place, last)))
+    log = sorted(evidence.inputs, key=lambda one: (one.partition, order.get(one.coordinates, last)))
     return judge(log, rules, Reader({}), evidence.partitions)
 
 
 def _check_verdicts(evidence: Evidence, judgement: Judgement, findings: Findings) -> None:
-    words = {place: verdict.word for place, verdict in judgement.verdicts.items()}
+    words = {coordinates: verdict.word for coordinates, verdict in judgement.verdicts.items()}
     for entry in evidence.outputs["audit"]:
-        place = _cause(evidence, entry)
-        if entry.value["verdict"] != words.get(place):
+        coordinates = _cause(evidence, entry)
+        if entry.value["verdict"] != words.get(coordinates):
             findings.wrong_state.append(
-                f"verdict on {place}: {entry.value['verdict']}, not {words.get(place)}"
+                f"verdict on {coordinates}: {entry.value['verdict']}, not {words.get(coordinates)}"
             )
     findings.compare(
         "deadletters",
-        (place for place, word in words.items() if word == "dead_letter"),
+        (coordinates for coordinates, word in words.items() if word == "dead_letter"),
         (_cause(evidence, one) for one in evidence.outputs["deadletters"]),
     )
     findings.compare(
         "reconciliation",
         (
-            (place, alert.word)
-            for place, verdict in judgement.verdicts.items()
+            (coordinates, alert.word)
+            for coordinates, verdict in judgement.verdicts.items()
             for alert in verdict.alerts
         ),
         (
@@ -218,16 +218,20 @@ def _check_seen(evidence: Evidence, findings: Findings) -> None:
         for one in outputs
     }
     topics = {topic for topic, _, _ in final}
-    seen = {place: sum_ for place, sum_ in evidence.seen.items() if place[0] in topics}
-    for place in _differences(final, seen):
-        findings.wrong_state.append(f"{place} was seen otherwise than it is now")
+    seen = {
+        coordinates: sum_ for coordinates, sum_ in evidence.seen.items() if coordinates[0] in topics
+    }
+    for coordinates in _differences(final, seen):
+        findings.wrong_state.append(f"{coordinates} was seen otherwise than it is now")
 
 
 def _differences(
     one: Mapping[Coordinates, int], other: Mapping[Coordinates, int]
 ) -> list[Coordinates]:
     return sorted(
-        place for place in one.keys() | other.keys() if one.get(place) != other.get(place)
+        coordinates
+        for coordinates in one.keys() | other.keys()
+        if one.get(coordinates) != other.get(coordinates)
     )
 
 

@@ -238,8 +238,8 @@ class Ledger:
         """Inputs that are in the log and not committed by the group."""
         lag = 0
         ends = self.ends(INPUTS)
-        for place, next_offset in self.committed().items():
-            lag += max(0, ends[place] - next_offset)
+        for partition, next_offset in self.committed().items():
+            lag += max(0, ends[partition] - next_offset)
         return lag
 
     def committed(self) -> dict[Partition, int]:

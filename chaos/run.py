@@ -168,7 +168,7 @@ class Run:
         def caught_up() -> bool:
             ledger = self._scene.ledger
             due.update(due or ledger.ends(INPUTS, stable=True))
-            return all(done >= due[place] for place, done in ledger.committed().items())
+            return all(done >= due[partition] for partition, done in ledger.committed().items())
 
         self._await(caught_up, f"what was in the log after {after} was not processed", PROGRESS_S)
         slots, members = self._scene.fleet.slots, self._scene.ledger.members
@@ -217,7 +217,8 @@ class Run:
         evidence.seen = self._watch.seen
         result.findings, _ = examine(evidence, policy())
         result.findings.wrong_state += [
-            f"{place} was delivered twice, differently" for place in sorted(self._watch.changed)
+            f"{coordinates} was delivered twice, differently"
+            for coordinates in sorted(self._watch.changed)
         ]
         result.findings.wrong_state += check_stores(scene.ledger, self._data_dirs())
         scene.verdicts = evidence.verdicts()

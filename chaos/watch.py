@@ -20,7 +20,7 @@ POLL_S: Final = 0.2
 
 
 def checksum(key: bytes | None, value: bytes | None) -> int:
-    """What tells one record from another at the same place."""
+    """What tells one record from another at the same coordinates."""
     return zlib.crc32(value or b"", zlib.crc32(key or b""))
 
 
@@ -29,7 +29,7 @@ class Watch:
 
     Attributes:
         seen: checksums by (topic, partition, offset).
-        changed: places that were delivered twice with different content.
+        changed: coordinates of records that were delivered twice with different content.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -66,8 +66,8 @@ class Watch:
         while not self._stop.is_set():
             polled = reader.gather(RECORDS_AT_ONCE, POLL_S)
             for record in polled.records:
-                place = (*record_partition(record), record_offset(record))
+                coordinates = (*record_partition(record), record_offset(record))
                 found = checksum(record.key(), record.value())
-                if self.seen.setdefault(place, found) != found:
-                    self.changed.add(place)
+                if self.seen.setdefault(coordinates, found) != found:
+                    self.changed.add(coordinates)
             self._positions.update(polled.positions())

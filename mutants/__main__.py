@@ -82,8 +82,8 @@ def tell(run: Harvest, wrong: str | None, started: float, engine: tuple[int, lis
     if wrong is not None:
         say(f"the source as it is does not pass: {wrong}")
     for mutant in sorted(run.survivors, key=lambda each: (each.module, each.line)):
-        say(f"survived: {mutant.told()}")
-    unnoticed = [*engine[1], *(guard.told() for guard in run.unnoticed)]
+        say(f"survived: {mutant.described()}")
+    unnoticed = [*engine[1], *(guard.described() for guard in run.unnoticed)]
     for guard in unnoticed:
         say(f"a guard that nobody misses: {guard}")
     outcome = {
@@ -118,7 +118,7 @@ def main() -> int:
         run.sample(options.sample, options.seed)
     if options.list:
         for mutant, _ in run.work:
-            print(mutant.told())
+            print(mutant.described())
         return EXIT_OK
     if options.afresh:
         run.forget()

@@ -166,7 +166,7 @@ class Harvest:
             self._memory.keep(mutant, target_of[mutant.digest], by)
             self._take(mutant, by)
             if by is None:
-                say(f"SURVIVED after {took_s:.0f} s: {mutant.told()}")
+                say(f"SURVIVED after {took_s:.0f} s: {mutant.described()}")
             if time.monotonic() - said_at > EVERY_S:
                 said_at = time.monotonic()
                 say(f"  {done} of {len(unknown)} tried, {len(self.survivors)} survivors")

@@ -63,7 +63,7 @@ class Marker:
             and not self.selectors.isdisjoint({mutant.operator, *mutant.put})
         )
 
-    def told(self) -> str:
+    def described(self) -> str:
         """Where it stands and what it says."""
         selectors = ", ".join(sorted(self.selectors))
         return f"{self.module}, line {self.first}: {self.kind} ({selectors}): {self.why}"
@@ -123,8 +123,9 @@ def about_nothing(markers: Collection[Marker], mutants: Collection[Mutant]) -> I
         chosen = {name for mutant in there for name in (mutant.operator, *mutant.put)}
         for selector in sorted(marker.selectors - chosen):
             known = ", ".join(sorted(chosen)) or "none"
-            yield f"{marker.told()}: no mutant of this line by {selector!r}; there are: {known}"
+            wrong = f"no mutant of this line by {selector!r}; there are: {known}"
+            yield f"{marker.described()}: {wrong}"
     for mutant in mutants:
         about = [marker for marker in markers if marker.speaks_of(mutant)]
         if len({marker.kind for marker in about}) > 1:
-            yield f"{about[0].told()}: a guard that nobody has to notice: {mutant.told()}"
+            yield f"{about[0].described()}: a guard that nobody has to notice: {mutant.described()}"

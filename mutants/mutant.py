@@ -1,6 +1,6 @@
 """One mutant: a module's source with one small fault in it.
 
-Owns: what a mutant is, and how it is told.
+Owns: what a mutant is, and how it is described.
 Does not own: where mutants come from (sowing.py), what becomes of one (trial.py).
 Invariant: two mutants with the same digest are the same source of the same module.
 """
@@ -47,17 +47,17 @@ class Mutant:
         return frozenset(becomes - was)
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """Where it is, as a person looks for it."""
         return f"{self.module.replace('.', '/')}.py:{self.line} {self.scope} [{self.operator}]"
 
-    def told(self) -> str:
+    def described(self) -> str:
         """Where it is and what it changes, on three lines."""
-        return f"{self.place}\n    - {self.was}\n    + {self.becomes}"
+        return f"{self.location}\n    - {self.was}\n    + {self.becomes}"
 
 
 def planted(module: str, original: str, source: str, scope: str, operator: str) -> Mutant:
-    """The mutant whose source differs from the original in a stretch of lines."""
+    """The mutant whose source differs from the original in a range of lines."""
     old, new = original.splitlines(), source.splitlines()
     start = 0
     while start < min(len(old), len(new)) and old[start] == new[start]:

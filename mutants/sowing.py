@@ -138,12 +138,12 @@ class _Sower(cst.CSTVisitor):
     def _change(self, node: cst.CSTNode) -> None:
         for kind, name, operator in OPERATORS:
             if isinstance(node, kind):
-                place = (
+                location = (
                     node.test if isinstance(node, _ON_ITS_TEST) and name == "condition" else node
                 )
                 for mutated in operator(node):
                     scope = ".".join(self._scope)
-                    self.changes.append((scope, name, place, mutated, self._function))
+                    self.changes.append((scope, name, location, mutated, self._function))
 
 
 def _is_docstring(node: cst.CSTNode) -> bool:

@@ -102,19 +102,19 @@ def plant(mutant: Mutant) -> str:
     """
     functions = functions_of(mutant.module)
     around = [
-        place
-        for place in functions
-        if f"{mutant.scope}.".startswith(f"{place[0]}.") and place[1] <= mutant.line
+        location
+        for location in functions
+        if f"{mutant.scope}.".startswith(f"{location[0]}.") and location[1] <= mutant.line
     ]
     if not around:
-        raise LookupError(f"no function to plant it in: {mutant.place}")
-    place = max(around, key=lambda each: each[1])
+        raise LookupError(f"no function to plant it in: {mutant.location}")
+    location = max(around, key=lambda each: each[1])
     module = compile(mutant.source, f"{mutant.module} (mutant)", "exec", dont_inherit=True)
     for code in _codes(module):
-        if (code.co_qualname, code.co_firstlineno) == place:
-            functions[place].__code__ = code
-            return f"{mutant.module}:{place[0]}"
-    raise LookupError(f"its function is not where it was: {mutant.place}")
+        if (code.co_qualname, code.co_firstlineno) == location:
+            functions[location].__code__ = code
+            return f"{mutant.module}:{location[0]}"
+    raise LookupError(f"its function is not where it was: {mutant.location}")
 
 
 def in_fork(mutant: Mutant | None, target: Target, plan: Plan, report: int) -> None:
@@ -202,9 +202,9 @@ def survey(items: Sequence[pytest.Item], modules: Sequence[str], report: int) ->
             of seconds and names of functions.
     """
     names = {
-        function.__code__: f"{module}:{place[0]}"
+        function.__code__: f"{module}:{at[0]}"
         for module in modules
-        for place, function in functions_of(module).items()
+        for at, function in functions_of(module).items()
     }
     called: set[str] = set()
 

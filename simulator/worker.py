@@ -34,7 +34,7 @@ SLOWER_S: Final = (21.0, 26.0)
 """Seconds of a slower agent: longer than the time between two polls may be."""
 
 
-class Witness(Protocol):
+class Monitor(Protocol):
     """Receives what workers report."""
 
     def sample(self, worker: "Worker", partition: int) -> None: ...
@@ -43,7 +43,7 @@ class Witness(Protocol):
 
 
 class _Observer(EngineObserver):
-    """Lets faults strike at the engine's steps, and reports to the witness."""
+    """Lets faults strike at the engine's steps, and reports to the monitor."""
 
     def __init__(self, worker: "Worker") -> None:
         self._worker = worker
@@ -55,14 +55,14 @@ class _Observer(EngineObserver):
         worker = self._worker
         if worker.process.world.random.random() < 0.1:
             for number in worker.engine.partitions.open:
-                worker.witness.sample(worker, number)
+                worker.monitor.sample(worker, number)
 
     def ready(self, partition: int, records: int, restore_s: float) -> None:
         self._worker.process.world.tell(self._worker.process.name, f"{partition} is ready")
         self._worker.is_newly_ready.append(partition)
 
     def refused(self, partition: int, reason: str) -> None:
-        self._worker.witness.refused(self._worker, partition, reason)
+        self._worker.monitor.refused(self._worker, partition, reason)
 
     def quarantined(self, partition: int, reason: str, path: str) -> None:
         self._worker.process.world.tell(self._worker.process.name, f"quarantined: {reason}")
@@ -84,11 +84,11 @@ class Worker:
         error: that ended it, if one did.
     """
 
-    def __init__(self, process: Process, folder: Folder, broker: Broker, witness: Witness) -> None:
+    def __init__(self, process: Process, folder: Folder, broker: Broker, monitor: Monitor) -> None:
         self.process = process
         self.folder = folder
         self.broker = broker
-        self.witness = witness
+        self.monitor = monitor
         self.error: BaseException | None = None
         self.is_newly_ready: list[int] = []
         self._is_stopping = False
@@ -126,7 +126,7 @@ class Worker:
             self.process.world.tell(self.process.name, f"ended by {error!r}")
         finally:
             self._close()
-        self.witness.ended(self)
+        self.monitor.ended(self)
 
     def _close(self) -> None:
         if not self.process.is_dead:
@@ -141,7 +141,7 @@ class Worker:
         while self.is_newly_ready:
             number = self.is_newly_ready.pop()
             if number in self.engine.partitions.open:
-                self.witness.sample(self, number)
+                self.monitor.sample(self, number)
         if poll is not None:
             for batch in poll.batches:
                 self._fold(batch)

@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, is_hypothesis_test, settings
 
 from pipeline.dev.local.process import ProcessId, identify, this_process
 from pipeline.dev.local.stack import LocalStack
-from tests.places import Places
+from tests.machine_semaphore import MachineSemaphore
 from tests.properties import AT_RANDOM
 from tests.sharing import Scheduling
 
@@ -37,12 +37,12 @@ settings.register_profile(
 settings.load_profile("busy-machine")
 
 _RUN = pytest.StashKey[tuple[Path, ProcessId]]()
-_PLACES = pytest.StashKey[Places]()
+_SEMAPHORE = pytest.StashKey[MachineSemaphore]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Agree on the run's folder, and on the process with which its servers die."""
-    config.stash[_PLACES] = Places()
+    config.stash[_SEMAPHORE] = MachineSemaphore()
     # A run in the background is started with interrupts off, which what tests start would inherit.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     given = getattr(config, "workerinput", None)
@@ -97,8 +97,8 @@ def _is_covering(item: pytest.Item) -> bool:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Run each test in one of the machine's places; its time-out begins there."""
-    with item.config.stash[_PLACES].taken(alone=item.get_closest_marker("alone") is not None):
+    """Run each test under a permit of the machine's semaphore; its time-out begins there."""
+    with item.config.stash[_SEMAPHORE].held(alone=item.get_closest_marker("alone") is not None):
         return (yield)
 
 

@@ -34,9 +34,9 @@ def test_every_requirement_is_pinned_with_a_hash_and_names_no_registry() -> None
 
 
 def test_the_locks_are_installed_as_they_are_with_nothing_resolved() -> None:
-    for place in ("Makefile", "deploy/Dockerfile"):
-        text = (ROOT / place).read_text().replace("\\\n", " ")
+    for name in ("Makefile", "deploy/Dockerfile"):
+        text = (ROOT / name).read_text().replace("\\\n", " ")
         installs = re.findall(r"pip install[^\n]*--require-hashes[^\n]*", text)
-        assert installs, place
+        assert installs, name
         for install in installs:
             assert "--no-deps" in install, install

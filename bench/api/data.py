@@ -86,8 +86,8 @@ class People:
             lap = (day - 1) // self._policy.cycle_days
             asset_id = self._catalogue.asset_id(portal.day, variant)
             start = next(start for start, length in covered if length >= day)
-            told = PortalReached(lap, portal.slug, start + day - 1, self._now_ms, asset_id)
-            portals.append(told)
+            reached = PortalReached(lap, portal.slug, start + day - 1, self._now_ms, asset_id)
+            portals.append(reached)
             granted += key_ids(user_id, lap, portal.slug, portal.keys)
         frame, end_now = standing.cycle_day, standing.current_end
         return ProgressUpdated(

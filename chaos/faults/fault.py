@@ -30,7 +30,7 @@ class Scene:
     """Everything of one run.
 
     Attributes:
-        verdicts: by place, what the audit says at the end of the run; empty until then.
+        verdicts: by coordinates, what the audit says at the end of the run; empty until then.
     """
 
     stack: LocalStack

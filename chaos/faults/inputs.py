@@ -40,7 +40,7 @@ class InputFault(Fault):
     def produce(
         self, producer: ck.Producer, user: str, value: bytes, into: list[Coordinates]
     ) -> None:
-        """Produce a completion; its place is appended to `into` once it is in the log."""
+        """Produce a completion; its coordinates are appended to `into` once it is in the log."""
 
         def delivered(error: ck.KafkaError | None, message: Any) -> None:
             if error is None:
@@ -57,9 +57,11 @@ class InputFault(Fault):
         users = [f"{self.run_id}-{n}" for n in range(RECORDS)]
         return [(user, plain_completion(user, f"c-{user}", end)) for user in users]
 
-    def say(self, places: list[Coordinates], verdict: str) -> bool:
-        """Whether the audit says this of all these places, of which there are some."""
-        return bool(places) and all(self.scene.verdicts.get(one) == verdict for one in places)
+    def say(self, coordinates: list[Coordinates], verdict: str) -> bool:
+        """Whether the audit says this of all these inputs, of which there are some."""
+        return bool(coordinates) and all(
+            self.scene.verdicts.get(one) == verdict for one in coordinates
+        )
 
 
 class ProducerDuplicates(InputFault):
@@ -111,7 +113,7 @@ class AbortedInputs(InputFault):
                 producer.abort_transaction(FLUSH_S)
 
     def fired(self) -> bool:
-        silent = not any(place in self.scene.verdicts for place in self.aborted)
+        silent = not any(coordinates in self.scene.verdicts for coordinates in self.aborted)
         return bool(self.aborted) and silent and self.say(self.committed, "accepted")
 
 

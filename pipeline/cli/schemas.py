@@ -171,13 +171,13 @@ def _show_changes(
             console.print(f"{len(changes)} changes{tail}", style="bold")
 
     refusals = [f"{c.subject}: {c.refused}" for c in changes if c.refused is not None]
-    told = {
+    result = {
         "registered" if done else "changes": changes,
         "subjects": len(found),
         "refused": refusals,
         "newer": newer,
     }
-    show(told, output, _render)
+    show(result, output, _render)
 
 
 def _render_newer(console: "Console", change: "SchemaChange") -> None:

@@ -178,7 +178,7 @@ def polls_of(records: Sequence[InputRecord], now_ms: int) -> list[list[list[Reco
 
 
 def new_processor(
-    told: Callable[[BatchStats], None],
+    observe: Callable[[BatchStats], None],
     *,
     collapse: bool,
     fold: FoldCompletion = fold_completion,
@@ -186,7 +186,7 @@ def new_processor(
     """The worker's own processor.
 
     Args:
-        told: is given each batch's counts.
+        observe: is given each batch's counts.
         collapse: write one progress and one state record for each user and batch.
         fold: instead of the core's.
     """
@@ -200,7 +200,7 @@ def new_processor(
         dead_letter_bytes_max=DEAD_LETTER_BYTES_MAX,
         fold_completion=fold,
     )
-    return Processor(rules, outputs_of(schemas), USERS, SEEN, told)
+    return Processor(rules, outputs_of(schemas), USERS, SEEN, observe)
 
 
 def new_world() -> World:

@@ -83,13 +83,13 @@ class Served:
         """A completion's status once it is not pending."""
         found: dict[str, Any] = {}
 
-        def told() -> bool:
+        def is_decided() -> bool:
             nonlocal found
             answer = client.get(url)
             found = answer.json()
             return answer.status_code == 200 and found["status"] != "pending"
 
-        self.ledger.wait_for(told)
+        self.ledger.wait_for(is_decided)
         return found
 
     def ask_to_stop(self) -> None:

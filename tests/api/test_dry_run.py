@@ -25,9 +25,9 @@ def test_a_dry_run_says_what_the_pipeline_would_say(served: Served) -> None:
     ]
     answer = dora.post(PATH, json=items)
     assert answer.status_code == 200, answer.text
-    told = answer.json()
-    assert told["dry_run"] is True
-    assert [(one["verdict"], one["reason"]) for one in told["items"]] == [
+    body = answer.json()
+    assert body["dry_run"] is True
+    assert [(one["verdict"], one["reason"]) for one in body["items"]] == [
         ("exact", None),
         ("twin", None),
         ("collision", None),
@@ -36,10 +36,10 @@ def test_a_dry_run_says_what_the_pipeline_would_say(served: Served) -> None:
         ("dead_letter", "wrong_type"),
         ("dead_letter", "missing_field"),
     ]
-    assert [one["streak_days"] for one in told["items"][:5]] == [1, 1, 1, 2, 2]
-    assert told["items"][3]["local_date"] is not None
+    assert [one["streak_days"] for one in body["items"][:5]] == [1, 1, 1, 2, 2]
+    assert body["items"][3]["local_date"] is not None
     # Nothing of it was sent, so it says the same again; and what is sent comes out as it was said.
-    assert dora.post(PATH, json=items).json() == told
+    assert dora.post(PATH, json=items).json() == body
     assert sum(r.key() == b"dora" for r in served.ledger.raw("completions")) == 1
     sent = dora.post("/v1/completions", json=second)
     assert served.status(dora, sent.headers["location"])["verdict"] == "accepted"

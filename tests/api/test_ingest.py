@@ -20,11 +20,11 @@ def test_a_completion_is_recorded_and_told_as_accepted(served: Served) -> None:
     item = answer.json()["items"][0]
     assert item["status"] == "recorded"
     assert answer.headers["location"] == item["url"]
-    told = served.status(ana, item["url"])
-    assert told["status"] == told["verdict"] == "accepted"
-    assert told["position"] == item["position"]
-    assert told["revision"] == 1
-    assert [portal["portal"] for portal in told["portals"]] == ["bindu"]
+    status = served.status(ana, item["url"])
+    assert status["status"] == status["verdict"] == "accepted"
+    assert status["position"] == item["position"]
+    assert status["revision"] == 1
+    assert [portal["portal"] for portal in status["portals"]] == ["bindu"]
     raw = next(r for r in served.ledger.raw("completions") if r.key() == b"ana")
     assert (raw.partition(), raw.offset()) == (
         item["position"]["partition"],
@@ -160,8 +160,8 @@ def test_a_completion_id_may_end_like_a_path_of_its_user(served: Served) -> None
     jan = served.client("jan")
     for name in ("j/progress", "/completions/keys", "completions"):
         url = post(jan, completion("jan", name)).headers["location"]
-        told = served.status(jan, url)
-        assert (told["user_id"], told["completion_id"]) == ("jan", name)
+        status = served.status(jan, url)
+        assert (status["user_id"], status["completion_id"]) == ("jan", name)
         assert jan.get(url.partition("?")[0]).json()["completion_id"] == name
 
 

@@ -81,9 +81,9 @@ def test_a_partly_bad_batch_is_told_item_by_item(served: Served) -> None:
     cut = {name: value for name, value in completion("xenia", "m3").items() if name != "practice"}
     answer = xenia.post("/v1/completions", json=[first, cut, first, same_session, 5, None])
     assert answer.status_code == 207
-    told = answer.json()
-    assert (told["recorded"], told["refused"], told["failed"]) == (3, 3, 0)
-    items = told["items"]
+    body = answer.json()
+    assert (body["recorded"], body["refused"], body["failed"]) == (3, 3, 0)
+    items = body["items"]
     assert items[0]["position"] == items[2]["position"] != items[3]["position"]
     reasons = [items[n]["error"]["reason"] for n in (1, 4, 5)]
     assert reasons == ["missing_field", "wrong_type", "wrong_type"]
@@ -103,9 +103,9 @@ def test_every_id_is_reached_under_the_location_that_is_named(served: Served) ->
         assert as_browsers_do(path) == path
         assert query.startswith("position=")
     for id_, url in urls.items():
-        told = served.status(gateway, url)
-        assert (told["user_id"], told["completion_id"]) == (id_, id_)
-        assert told["status"] == "accepted"
+        status = served.status(gateway, url)
+        assert (status["user_id"], status["completion_id"]) == (id_, id_)
+        assert status["status"] == "accepted"
         progress = gateway.get(f"{user_path(id_)}/progress?min_revision=1")
         assert (progress.status_code, progress.json()["user_id"]) == (200, id_)
         assert gateway.get(f"{user_path(id_)}/progress").json()["user_id"] == id_
@@ -135,10 +135,10 @@ def test_the_two_unicode_forms_of_a_name_are_told_apart(served: Served) -> None:
 
 def produced(served: Served, key: str, value: bytes, **settings: Any) -> str:
     """Produce a record as another client does; its position as the API writes it."""
-    told: list[Any] = []
+    messages: list[Any] = []
 
     def delivered(_: object, message: Any) -> None:
-        told.append(message)
+        messages.append(message)
 
     producer = served.ledger.new_producer(**settings)
     if settings:
@@ -149,8 +149,8 @@ def produced(served: Served, key: str, value: bytes, **settings: Any) -> str:
     assert producer.flush(30) == 0
     if settings:
         producer.commit_transaction(30)
-    assert told[0].error() is None
-    return f"{told[0].partition()}-{told[0].offset()}"
+    assert messages[0].error() is None
+    return f"{messages[0].partition()}-{messages[0].offset()}"
 
 
 @pytest.mark.timeout(120)
@@ -162,9 +162,9 @@ def test_what_is_at_a_position_is_told_once_it_was_processed(served: Served) -> 
 
     bad = json.dumps(completion("nia", "n1") | {"tz": 7}).encode()
     at = produced(served, "nia", bad)
-    told = served.status(nia, f"/v1/users/nia/completions/n1?position={at}")
-    assert (told["status"], told["refusal"]["reason"]) == ("rejected", "wrong_type")
-    assert told["refusal"]["stage"] == "decode"
+    status = served.status(nia, f"/v1/users/nia/completions/n1?position={at}")
+    assert (status["status"], status["refusal"]["reason"]) == ("rejected", "wrong_type")
+    assert status["refusal"]["stage"] == "decode"
     for client, user_id, name in ((oda, "oda", "n1"), (oda, "oda", "invented"), (nia, "nia", "n2")):
         answer = ask(client, user_id, name, at)
         assert (answer.status_code, answer.json()["type"][-18:]) == (404, "unknown-completion")

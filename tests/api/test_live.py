@@ -97,14 +97,14 @@ def test_a_stream_tells_what_a_completion_did_and_the_read_has_it(served: Served
         assert first.kind == "snapshot"
         assert first.data == {"reason": "start", "progress": None}
         post(served, days_ago("amy", 0))
-        told = take(events, "progress", "portal", "geometry")
-    progress = told["progress"].data
+        taken = take(events, "progress", "portal", "geometry")
+    progress = taken["progress"].data
     assert (progress["streak_days"], progress["revision"]) == (1, 1)
-    assert told["portal"].data["portal"] == "bindu"
-    assert told["geometry"].data["asset"]["id"] == progress["asset"]["id"]
+    assert taken["portal"].data["portal"] == "bindu"
+    assert taken["geometry"].data["asset"]["id"] == progress["asset"]["id"]
     read = amy.get("/v1/users/amy/progress?min_revision=1").json()
     assert {name: read[name] for name in progress} == progress
-    assert len({event.id for event in told.values()}) == 3
+    assert len({event.id for event in taken.values()}) == 3
 
 
 def test_a_stream_is_in_the_zone_of_whoever_listens(served: Served) -> None:
@@ -114,20 +114,20 @@ def test_a_stream_is_in_the_zone_of_whoever_listens(served: Served) -> None:
     with stream(ira, "ira", query=east) as first, stream(ira, "ira", query=west) as second:
         assert [next(events).data["progress"] for events in (first, second)] == [None, None]
         post(served, days_ago("ira", 0))
-        told = [take(events, "progress", "portal")["progress"] for events in (first, second)]
-    assert [event.data["tz"] for event in told] == ["Etc/GMT-14", "Etc/GMT+12"]
-    assert {event.data["user_tz"] for event in told} == {"Europe/Berlin"}
-    assert told[0].data["today"] > told[1].data["today"]
-    assert {event.data["streak_days"] for event in told} == {1}
+        taken = [take(events, "progress", "portal")["progress"] for events in (first, second)]
+    assert [event.data["tz"] for event in taken] == ["Etc/GMT-14", "Etc/GMT+12"]
+    assert {event.data["user_tz"] for event in taken} == {"Europe/Berlin"}
+    assert taken[0].data["today"] > taken[1].data["today"]
+    assert {event.data["streak_days"] for event in taken} == {1}
     # A snapshot is of the store, whose reader is another than the one that streams.
     served.ledger.wait_for(lambda: ira.get("/v1/users/ira/progress").status_code == 200)
     with stream(ira, "ira", query=west) as events:
         snapshot = next(events).data["progress"]
-    assert (snapshot["tz"], snapshot["today"]) == ("Etc/GMT+12", told[1].data["today"])
-    # An id is of a place in the topics: it goes on in any zone, with nothing left out or repeated.
+    assert (snapshot["tz"], snapshot["today"]) == ("Etc/GMT+12", taken[1].data["today"])
+    # An id is a position in the topics: in any zone a stream goes on from it, leaving nothing out.
     post(served, days_ago("ira", 1))
     for query in (east, west, ""):
-        with stream(ira, "ira", told[0].id, query) as events:
+        with stream(ira, "ira", taken[0].id, query) as events:
             again = take(events, "progress")["progress"]
         zone = {east: "Etc/GMT-14", west: "Etc/GMT+12", "": "Europe/Berlin"}[query]
         assert (again.data["tz"], again.data["lifetime_days"]) == (zone, 2)
@@ -147,8 +147,8 @@ def test_resuming_from_any_event_gives_exactly_what_came_after(served: Served) -
             while any(sum(e.kind == kind for e in seen) < n for kind, n in wanted.items()):
                 assert time.monotonic() < deadline, [event.kind for event in seen]
                 seen.append(next(events))
-    told = [event for event in seen if event.kind in ("progress", "portal", "geometry")]
-    for number, last in enumerate(told):
+    taken = [event for event in seen if event.kind in ("progress", "portal", "geometry")]
+    for number, last in enumerate(taken):
         with stream(bo, "bo", last.id) as events:
             again = []
             for event in events:
@@ -157,7 +157,7 @@ def test_resuming_from_any_event_gives_exactly_what_came_after(served: Served) -
                 again.append(event)
         kinds = ("progress", "portal", "geometry")
         for kind in kinds:
-            missed = [event.data for event in told[number + 1 :] if event.kind == kind]
+            missed = [event.data for event in taken[number + 1 :] if event.kind == kind]
             assert [event.data for event in again if event.kind == kind] == missed, (number, kind)
         assert not [event for event in again if event.kind not in kinds]
 
@@ -175,8 +175,8 @@ def test_what_came_while_away_is_sent_even_by_another_server(
     served.ledger.wait_for(lambda: cy.get("/v1/users/cy/progress").json().get("lifetime_days") == 2)
     _push_out_of_memory(served.ledger, b"cy")
     with stream(cy, "cy", last) as events:
-        told = take(events, "progress")
-        assert told["progress"].data["lifetime_days"] == 2
+        taken = take(events, "progress")
+        assert taken["progress"].data["lifetime_days"] == 2
     with serving(_copy(served.ledger)) as other, stream(other.client("cy"), "cy", last) as events:
         assert take(events, "progress")["progress"].data["lifetime_days"] == 2
         other.ask_to_stop()
@@ -218,12 +218,12 @@ def test_records_that_are_gone_are_told_as_gone(served: Served) -> None:
     eli = served.client("eli")
     with stream(eli, "eli") as events:
         post(served, days_ago("eli", 0))
-        told = take(events, "progress", "portal", "geometry")
-    epoch, *_ = told["portal"].id.split("-")
-    partition = told["portal"].data["cause"]["partition"]
+        taken = take(events, "progress", "portal", "geometry")
+    epoch, *_ = taken["portal"].id.split("-")
+    partition = taken["portal"].data["cause"]["partition"]
     _push_out_of_memory(served.ledger, b"eli")
-    place = ck.TopicPartition(served.ledger.topic("portals"), partition, 300)
-    for future in served.ledger.admin.delete_records([place]).values():
+    before = ck.TopicPartition(served.ledger.topic("portals"), partition, 300)
+    for future in served.ledger.admin.delete_records([before]).values():
         future.result(20)
     first = Event("", "", None)
 

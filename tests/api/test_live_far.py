@@ -20,7 +20,7 @@ FAR = 21_000
 """Events that a client missed; more than a page, and than any queue has."""
 
 
-def told(served: Served, user_id: str) -> tuple[httpx2.Client, dict[str, Event]]:
+def with_events(served: Served, user_id: str) -> tuple[httpx2.Client, dict[str, Event]]:
     """A user with one completion, and the events that it made."""
     client = served.client(user_id)
     with stream(client, user_id) as events:
@@ -52,7 +52,7 @@ def produce_more(ledger: Ledger, name: str, user: bytes, count: int, *, every: i
 
 @pytest.mark.verify
 def test_a_client_that_missed_more_than_any_page_gets_all_of_it(served: Served) -> None:
-    kim, events = told(served, "kim")
+    kim, events = with_events(served, "kim")
     last = max((event.id for event in events.values()), key=end_of)
     produce_more(served.ledger, "geometry", b"kim", FAR)
     produce_more(served.ledger, "geometry", b"kim", 600, every=1_000)  # out of memory with them
@@ -91,16 +91,16 @@ def test_pages_tell_each_record_once_and_topics_side_by_side(
 ) -> None:
     monkeypatch.setattr(stream_replay, "PAGE_RECORDS_MAX", 50)
     monkeypatch.setattr(stream_replay, "_AT_ONCE", 40)
-    told(served, "lea")
+    with_events(served, "lea")
     ledger = served.ledger
     for _ in range(3):
         for name, every in (("portals", 7), ("geometry", 1), ("portals", 3)):
             partition = produce_more(ledger, name, b"lea", 210, every=every)
     replay = Replay({"bootstrap.servers": ledger.bootstrap})
     names = ["progress", "portals", "geometry"]
-    places = [ck.TopicPartition(ledger.topic(name), partition) for name in names]
+    partitions = [ck.TopicPartition(ledger.topic(name), partition) for name in names]
     reader = ck.Consumer({"bootstrap.servers": ledger.bootstrap, "group.id": "none"})
-    ends = [reader.get_watermark_offsets(place, 10)[1] for place in places]
+    ends = [reader.get_watermark_offsets(one, 10)[1] for one in partitions]
     reader.close()
     stretches = [
         Stretch(topic, ledger.topic(name), 0, ends[topic]) for topic, name in enumerate(names)
@@ -163,7 +163,7 @@ def last_id(content: bytes) -> str:
 
 @pytest.mark.verify
 def test_a_client_that_takes_nothing_is_let_go_and_can_resume(served: Served) -> None:
-    mia, _ = told(served, "mia")
+    mia, _ = with_events(served, "mia")
     served.ledger.wait_for(lambda: served.streams() == 0)
     with deaf(served, "mia") as connection:
         served.ledger.wait_for(lambda: served.streams() == 1)

@@ -52,7 +52,9 @@ def metric(running: Served, name: str) -> float:
     return 0.0
 
 
-def settled(running: Served, client: httpx2.Client, user_id: str, revision: int) -> dict[str, Any]:
+def progress_at(
+    running: Served, client: httpx2.Client, user_id: str, revision: int
+) -> dict[str, Any]:
     """The progress of a user once it has a revision."""
     found: dict[str, Any] = {}
 
@@ -125,7 +127,7 @@ def test_reads_go_on_while_workers_stop_start_and_rebalance(ledger: Ledger) -> N
     with serving(ledger, API_RATE_PEOPLE_PER_S="100000") as running:
         client = running.client("desk", "support")
         for user_id in USERS:
-            assert settled(running, client, user_id, 1)["streak_days"] in (0, 1)
+            assert progress_at(running, client, user_id, 1)["streak_days"] in (0, 1)
         with reading(client) as reader:
             second = ledger.start_worker(1)
             practise(ledger, "second", 1)
@@ -135,7 +137,7 @@ def test_reads_go_on_while_workers_stop_start_and_rebalance(ledger: Ledger) -> N
             practise(ledger, "third", 0)
             ledger.start_worker(0)
             for user_id in USERS:
-                assert settled(running, client, user_id, 3)["streak_days"] == 3
+                assert progress_at(running, client, user_id, 3)["streak_days"] == 3
             assert reader.is_alive()
         assert metric(running, "awaway_api_append_to_readable_seconds_count") >= len(USERS)
         assert metric(running, 'awaway_api_append_to_readable_seconds_bucket{le="1.0"}') >= 0
@@ -150,18 +152,18 @@ def test_after_a_kill_it_starts_from_its_disk_and_never_from_another_topics(
     publish(ledger, *people)
     with serving(ledger) as running:
         client = running.client("desk", "support")
-        assert settled(running, client, "user-7", 2)["longest_days"] == 3
+        assert progress_at(running, client, "user-7", 2)["longest_days"] == 3
         assert metric(running, 'awaway_api_progress_records_total{outcome="applied"}') == 300
         # What came after the flush at the end of the load may be lost with the process.
         publish(ledger, person("user-7", revision=5, days=7), person("user-8", revision=1, days=9))
-        assert settled(running, client, "user-7", 5)["longest_days"] == 7
+        assert progress_at(running, client, "user-7", 5)["longest_days"] == 7
         running.process.kill()
         running.process.wait(10)
         with serving(ledger) as again:
             client = again.client("desk", "support")
-            assert settled(again, client, "user-7", 5)["longest_days"] == 7
-            assert settled(again, client, "user-8", 2)["longest_days"] == 3
-            assert settled(again, client, "user-299", 2)["user_id"] == "user-299"
+            assert progress_at(again, client, "user-7", 5)["longest_days"] == 7
+            assert progress_at(again, client, "user-8", 2)["longest_days"] == 3
+            assert progress_at(again, client, "user-299", 2)["user_id"] == "user-299"
             assert metric(again, 'awaway_api_progress_records_total{outcome="applied"}') <= 1
             assert metric(again, 'awaway_api_progress_records_total{outcome="superseded"}') <= 1
             assert metric(again, "awaway_api_users") == 300
@@ -190,7 +192,7 @@ def _with_the_topic_made_anew(ledger: Ledger) -> None:
     publish(ledger, person("user-7", revision=1, days=1))
     with serving(ledger) as other:
         client = other.client("desk", "support")
-        assert settled(other, client, "user-7", 1)["longest_days"] == 1
+        assert progress_at(other, client, "user-7", 1)["longest_days"] == 1
         assert client.get("/v1/users/user-8/progress").status_code == 404
         assert metric(other, "awaway_api_stores_set_aside_total") == 1
         # A tombstone and a record of nobody's making.

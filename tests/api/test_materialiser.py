@@ -89,7 +89,7 @@ def materialiser(folder: Path, topic: Topic, now_ms: int = NOON) -> Materialiser
     )
 
 
-def told(offset: int, revision: int) -> Record:
+def published(offset: int, revision: int) -> Record:
     return Record(offset, ENCODER.encode(person(revision=revision)))
 
 
@@ -105,7 +105,7 @@ def aside(source: Materialiser) -> float:
 
 def test_records_that_came_after_the_question_are_no_fault(tmp_path: Path) -> None:
     # The end is asked for at 0 records; two polls later there are two, and the answer is 1.
-    topic = Topic([[told(0, 1)], [told(1, 2)]], [1])
+    topic = Topic([[published(0, 1)], [published(1, 2)]], [1])
     source = materialiser(tmp_path, topic)
     run(source, topic)
     assert (aside(source), source.is_loaded, source.state) == (0, True, State.STOPPED)
@@ -115,16 +115,16 @@ def test_records_that_came_after_the_question_are_no_fault(tmp_path: Path) -> No
 
 
 def test_a_topic_that_ends_before_the_store_is_another(tmp_path: Path) -> None:
-    topic = Topic([[told(0, 1), told(1, 2)], []], [2])
+    topic = Topic([[published(0, 1), published(1, 2)], []], [2])
     run(materialiser(tmp_path, topic), topic)
-    shorter = Topic([[], [], [told(0, 7)], []], [1, 1])
+    shorter = Topic([[], [], [published(0, 7)], []], [1, 1])
     source = materialiser(tmp_path, shorter)
     run(source, shorter)
     assert (aside(source), shorter.read_at) == (1, [{0: 2}, {}])
 
 
 def test_what_does_not_fit_is_built_anew(tmp_path: Path) -> None:
-    whole = Topic([[told(0, 1)], []], [1])
+    whole = Topic([[published(0, 1)], []], [1])
     run(materialiser(tmp_path, whole), whole)
 
     def next_run(topic: Topic, now_ms: int = NOON) -> tuple[float, dict[int, int]]:
@@ -134,12 +134,12 @@ def test_what_does_not_fit_is_built_anew(tmp_path: Path) -> None:
 
     assert next_run(Topic([[], []], [1])) == (0, {0: 1})
     remade = Identity(IDENTITY.topic, "another", 2)
-    assert next_run(Topic([[told(0, 1)], []], [1], remade)) == (1, {})
+    assert next_run(Topic([[published(0, 1)], []], [1], remade)) == (1, {})
     more = Identity(IDENTITY.topic, "another", 3)
-    assert next_run(Topic([[told(0, 1)], []], [1], more)) == (1, {})
+    assert next_run(Topic([[published(0, 1)], []], [1], more)) == (1, {})
     # The script ends before the load does: what was begun is not gone on with.
-    assert next_run(Topic([[told(0, 1)]], [5], IDENTITY)) == (1, {})
-    assert next_run(Topic([[told(0, 1)], []], [1], IDENTITY)) == (1, {})
+    assert next_run(Topic([[published(0, 1)]], [5], IDENTITY)) == (1, {})
+    assert next_run(Topic([[published(0, 1)], []], [1], IDENTITY)) == (1, {})
     later_ms = NOON + STORE_AGE_MS_MAX
     assert next_run(Topic([[], []], [1], IDENTITY), later_ms) == (0, {0: 1})
     much_later_ms = later_ms + STORE_AGE_MS_MAX + 1
@@ -147,12 +147,14 @@ def test_what_does_not_fit_is_built_anew(tmp_path: Path) -> None:
 
 
 def test_after_trouble_it_reads_on_from_where_the_store_ends(tmp_path: Path) -> None:
-    topic = Topic([[told(0, 1)], UnreadableLogError("no broker"), [told(1, 2)], [], []], [1, 2])
+    topic = Topic(
+        [[published(0, 1)], UnreadableLogError("no broker"), [published(1, 2)], [], []], [1, 2]
+    )
     source = materialiser(tmp_path, topic)
     source._stop.wait = lambda _=None: False  # type: ignore[method-assign, assignment]
     run(source, topic)
     assert (topic.read_at, aside(source)) == ([{}, {0: 1}], 0)
-    gone = Topic([OffsetGoneError("gone"), [told(5, 9)], []], [6])
+    gone = Topic([OffsetGoneError("gone"), [published(5, 9)], []], [6])
     other = materialiser(tmp_path, gone)
     run(other, gone)
     assert (gone.read_at, aside(other)) == ([{0: 2}, {}], 1)
@@ -167,7 +169,7 @@ def test_a_registry_that_is_away_loses_nothing(tmp_path: Path) -> None:
             raise answer
         return answer
 
-    topic = Topic([[told(0, 1)], [told(0, 1)], []], [1, 1])
+    topic = Topic([[published(0, 1)], [published(0, 1)], []], [1, 1])
     source = materialiser(tmp_path, topic)
     source._registry = registry
     source._stop.wait = lambda _=None: False  # type: ignore[method-assign, assignment]
@@ -179,7 +181,7 @@ def test_a_registry_that_is_away_loses_nothing(tmp_path: Path) -> None:
 
 
 def test_what_is_no_progress_stops_nobody(tmp_path: Path) -> None:
-    strange = [Record(0, b"nonsense"), Record(1, b"x", None), told(2, 4), Record(3, None)]
+    strange = [Record(0, b"nonsense"), Record(1, b"x", None), published(2, 4), Record(3, None)]
     topic = Topic([strange, []], [4])
     source = materialiser(tmp_path, topic)
     run(source, topic)

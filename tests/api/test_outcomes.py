@@ -219,16 +219,16 @@ def test_it_reads_on_where_it_stopped_and_begins_anew_with_other_topics(
     tmp_path: Path, clock: Clock
 ) -> None:
     """Where the topic has nothing within the history, it begins at the end."""
-    place = ("t.audit", 0)
+    partition = ("t.audit", 0)
     first = opened(tmp_path / "index", clock)
-    follow(first, Read("audit", 4, audit(4)), positions={place: 5})
-    first.begin(log("one", {place: 9}))
+    follow(first, Read("audit", 4, audit(4)), positions={partition: 5})
+    first.begin(log("one", {partition: 9}))
     first.remember("ana", "c9", Receipt(b"d", 0, 9, NOW_MS))
     first.close()
     again = opened(tmp_path / "index", clock)
-    assert again.begin(log("one", {place: 9})) == {place: 5}
+    assert again.begin(log("one", {partition: 9})) == {partition: 5}
     assert again.of_user("ana")[0] and again.receipt("ana", "c9")
-    assert again.begin(log("two", {place: 9})) == {place: 9}
+    assert again.begin(log("two", {partition: 9})) == {partition: 9}
     assert again.of_user("ana") == ([], b"")
     assert again.receipt("ana", "c9") is None
 
@@ -247,15 +247,15 @@ def test_what_came_last_and_the_counts_of_verdicts_outlive_a_restart(
         )
     follow(first, Read("audit", 8, audit(8, append_time=NOW_MS - DAY_MS)))
     follow(first, Read("deadletters", 0, letter(9)))
-    told = first.latest()
-    assert [(user, entry.offset) for user, entry in told] == [
+    latest = first.latest()
+    assert [(user, entry.offset) for user, entry in latest] == [
         ("ana", 5), ("ana", 6), ("ana", 7), ("ana", 8), ("ana", 0),
     ]  # fmt: skip
     counts = [count for _, count in first.latest_rows.minutes() if count]
     assert counts == [{"exact": 4}, {"accepted": 4}]
     first.close()
     again = opened(tmp_path / "index", clock)
-    assert again.latest() == told
+    assert again.latest() == latest
     assert [count for _, count in again.latest_rows.minutes() if count] == counts
     follow(again, Read("audit", 10, audit(10)))
     assert [entry.offset for _, entry in again.latest()] == [6, 7, 8, 0, 10]
@@ -273,9 +273,9 @@ def test_a_status_waits_for_all_that_its_audit_entry_speaks_of(index: Outcomes) 
         late = status_of("ana", name, entries, NOW_MS + PARTS_MS_MAX)
         assert late is not None and late.verdict
     follow(index, Read("deadletters", 1, letter(2)))
-    told = status_of("ana", "c2", index.of_completion("ana", "c2"), NOW_MS)
-    assert told is not None and told.refusal is not None
-    assert (told.status, told.refusal.reason) == ("rejected", "too_late")
+    status = status_of("ana", "c2", index.of_completion("ana", "c2"), NOW_MS)
+    assert status is not None and status.refusal is not None
+    assert (status.status, status.refusal.reason) == ("rejected", "too_late")
 
 
 @pytest.mark.parametrize(
@@ -296,11 +296,11 @@ def test_an_assumed_zone_is_an_alert_to_wait_for_and_no_duplicate(
     for number, name in enumerate(alerts):
         assert status_of("ana", "c1", index.of_completion("ana", "c1"), NOW_MS) is None
         follow(index, Read("reconciliation", number, alert(1, name)))
-    told = status_of("ana", "c1", index.of_completion("ana", "c1"), NOW_MS)
-    assert told is not None
-    assert (told.status, told.verdict) == (state, verdict)
-    assert (told.tz, told.tz_assumed, told.revoked_by) == ("+05:30", tz_assumed, ("r1", "r2"))
-    assert (told.original is not None) == (verdict != "accepted")
+    status = status_of("ana", "c1", index.of_completion("ana", "c1"), NOW_MS)
+    assert status is not None
+    assert (status.status, status.verdict) == (state, verdict)
+    assert (status.tz, status.tz_assumed, status.revoked_by) == ("+05:30", tz_assumed, ("r1", "r2"))
+    assert (status.original is not None) == (verdict != "accepted")
 
 
 def test_an_index_of_another_form_is_emptied_before_it_is_read(

@@ -22,12 +22,12 @@ def as_browsers_do(path: str) -> str:
     """The path that a URL parser of the WHATWG's standard makes of one in ASCII, section 4.4."""
     parts: list[str] = []
     found = re.split(r"[/\\]", re.split(r"[?#]", path.translate({9: None, 10: None, 13: None}))[0])
-    for place, part in enumerate(found[1:], 1):
+    for index, part in enumerate(found[1:], 1):
         dots = _STEP.sub(".", part)
         if dots == "..":
             del parts[-1:]
         if dots in (".", ".."):
-            parts += [""] if place == len(found) - 1 else []
+            parts += [""] if index == len(found) - 1 else []
         else:
             parts.append(part)
     return "/" + "/".join(parts)

@@ -42,12 +42,12 @@ class Inputs:
     ) -> None:
         self.there[0, offset] = RawInput(at_ms, "JSON", record)
 
-    def read(self, places: Sequence[RecordCoordinates]) -> dict[RecordCoordinates, RawInput]:
-        self.asked += places
+    def read(self, coordinates: Sequence[RecordCoordinates]) -> dict[RecordCoordinates, RawInput]:
+        self.asked += coordinates
         if self.is_away:
             raise UnreadableLogError("the inputs cannot be read")
-        found = ((place, self.there.get((place.partition, place.offset))) for place in places)
-        return {place: raw for place, raw in found if raw is not None}
+        found = ((one, self.there.get((one.partition, one.offset))) for one in coordinates)
+        return {one: raw for one, raw in found if raw is not None}
 
 
 class Producer:
@@ -66,7 +66,7 @@ class World:
         query = f"position={at}" if at else ""
         return await self.scene.get(f"/v1/users/{user}/completions/{name}", query)
 
-    async def told(self, *asked: str) -> str:
+    async def status(self, *asked: str) -> str:
         """`pending`, another state, or status and slug of the problem."""
         answer = await self.ask(*asked)
         if answer.status == 200:
@@ -137,8 +137,8 @@ async def test_what_a_rejected_input_says_of_itself_decides(
 ) -> None:
     follow(world.index, *rejected(5, **changed))
     answer = await world.ask()
-    told = answer.json["status"] if answer.status == 200 else str(answer.status)
-    assert told == state
+    found = answer.json["status"] if answer.status == 200 else str(answer.status)
+    assert found == state
     own = changed.get("key", b"ana") == b"ana"
     if state == "404":
         assert answer.json["type"].endswith("unknown-completion")
@@ -147,20 +147,20 @@ async def test_what_a_rejected_input_says_of_itself_decides(
 
 async def test_what_this_process_sent_is_known_to_be_what_was_rejected(world: World) -> None:
     world.index.remember("ana", "kc-1", Receipt(b"d", 0, 5, NOW_MS))
-    assert await world.told("") == "pending"
+    assert await world.status("") == "pending"
     follow(world.index, *rejected(5, value=b"packed in a way that only the worker's release knew"))
-    assert await world.told("") == "rejected"
+    assert await world.status("") == "rejected"
     assert world.inputs.asked == []
 
 
 async def test_a_rejection_is_pending_until_its_dead_letter_is_here(world: World) -> None:
     entry, late = rejected(5)
     follow(world.index, entry)
-    assert await world.told() == "pending"
+    assert await world.status() == "pending"
     world.index.complete_at_ms = NOW_MS + PARTS_MS_MAX
-    assert await world.told() == "404 unknown-completion"
+    assert await world.status() == "404 unknown-completion"
     follow(world.index, late)
-    assert await world.told() == "rejected"
+    assert await world.status() == "rejected"
 
 
 async def test_at_a_position_of_somebody_or_something_else_there_is_no_such_completion(
@@ -173,7 +173,7 @@ async def test_at_a_position_of_somebody_or_something_else_there_is_no_such_comp
             404,
             "the input at this position is not this completion",
         )
-    assert await world.told("0-6", "c5") == "accepted"  # an id is enough
+    assert await world.status("0-6", "c5") == "accepted"  # an id is enough
 
 
 async def test_pending_is_what_is_in_the_log_and_waits(world: World) -> None:
@@ -182,8 +182,8 @@ async def test_pending_is_what_is_in_the_log_and_waits(world: World) -> None:
     world.inputs.put(9, sent(user_id="bob"))
     world.inputs.put(10, None)
     asked = {"0-7": "pending", "0-8": "404", "0-9": "404", "0-10": "pending", "0-11": "404"}
-    told = {at: (await world.told(at)).split()[0] for at in asked}
-    assert told == asked
+    found = {at: (await world.status(at)).split()[0] for at in asked}
+    assert found == asked
     answer = await world.ask("0-11")
     assert "yet" in answer.json["detail"]
     follow(world.index, Read("audit", 12, audit(12)))
@@ -197,14 +197,14 @@ async def test_a_partition_that_is_none_is_known_without_a_question(world: World
         assert (answer.status, "partition" in answer.json["detail"]) == (404, True)
     assert world.inputs.asked == []
     world.index.partitions = 0  # nothing is known of the topic yet
-    assert await world.told("999999-1") == "404 unknown-completion"
+    assert await world.status("999999-1") == "404 unknown-completion"
     assert len(world.inputs.asked) == 1
 
 
 async def test_what_is_older_than_the_history_is_gone(world: World) -> None:
     world.inputs.put(5, sent(), NOW_MS)
     world.inputs.put(4, sent(), NOW_MS - 91 * DAY_MS)
-    assert await world.told("0-4") == "410 gone"
+    assert await world.status("0-4") == "410 gone"
     follow(world.index, Read("audit", 5, audit(5)))
     world.clock.ms += 91 * DAY_MS
     answer = await world.ask()
@@ -214,7 +214,7 @@ async def test_what_is_older_than_the_history_is_gone(world: World) -> None:
 
 async def test_while_brokers_are_away_the_index_decides_alone(world: World) -> None:
     world.inputs.is_away = True
-    assert await world.told() == "pending"
+    assert await world.status() == "pending"
     follow(world.index, Read("audit", 6, audit(6)))
     answer = await world.ask()
     assert (answer.status, answer.headers["retry-after"]) == (503, "2")
@@ -224,8 +224,8 @@ async def test_few_questions_are_asked_at_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(status_lookup, "WAITING_MAX", 3)
-    told = await asyncio.gather(*(world.told(f"0-{n}") for n in range(20, 30)))
-    assert (told.count("404 unknown-completion"), told.count("pending")) == (3, 7)
+    found = await asyncio.gather(*(world.status(f"0-{n}") for n in range(20, 30)))
+    assert (found.count("404 unknown-completion"), found.count("pending")) == (3, 7)
     assert len(world.inputs.asked) == 3
 
 

@@ -299,12 +299,12 @@ async def test_geometry_is_paged_from_the_current_figure_back(scene: Scene) -> N
 
 
 async def test_portals_and_keys_name_each_other(scene: Scene) -> None:
-    told = (
+    reached = (
         PortalReached(0, "bindu", DAY - 2, NOON, "5c" * 32),
         PortalReached(0, "of-old", DAY - 1, NOON, "5d" * 32),
     )
     (granted,) = key_ids("ann", 0, "bindu", 1)
-    scene.put(person(portals=told, keys=Keys((granted, "zzz"), ("early", granted))))
+    scene.put(person(portals=reached, keys=Keys((granted, "zzz"), ("early", granted))))
     scene.catch_up()
     portals = (await scene.get("/v1/users/ann/portals")).json
     assert [(one["title"], one["cycle_day"]) for one in portals["portals"]] == [

@@ -33,8 +33,8 @@ def chaos(folder: Path, *arguments: str) -> "subprocess.Popen[str]":
 
 def check(run: "subprocess.Popen[str]", faults: set[str], timeout_s: float) -> dict[str, Any]:
     """Wait for a run, which must have found nothing and seen these faults strike."""
-    out, told = run.communicate(timeout=timeout_s)
-    assert run.returncode == 0, f"{out}\n{told}"
+    out, log = run.communicate(timeout=timeout_s)
+    assert run.returncode == 0, f"{out}\n{log}"
     result: dict[str, Any] = json.loads(out.splitlines()[-1])
     assert list(result) == KEYS
     assert result["faults"].keys() == faults
@@ -42,7 +42,7 @@ def check(run: "subprocess.Popen[str]", faults: set[str], timeout_s: float) -> d
     assert [result[key] for key in KEYS[4:]] == [0, 0, 0, 0]
     assert result["events"] > 500
     for fault in faults:
-        assert fault in told
+        assert fault in log
     return result
 
 
@@ -109,6 +109,6 @@ def test_the_command_teaches(tmp_path: Path) -> None:
     out, _ = chaos(tmp_path, "--list").communicate(timeout=60)
     assert [line.split()[0] for line in out.splitlines()] == list(CATALOGUE)
     wrong = chaos(tmp_path, "--faults", "gremlins")
-    _, told = wrong.communicate(timeout=60)
+    _, log = wrong.communicate(timeout=60)
     assert wrong.returncode == 2
-    assert "no such fault: gremlins" in told
+    assert "no such fault: gremlins" in log

@@ -103,8 +103,10 @@ def test_a_store_that_is_not_its_changelog_is_found(ledger: Ledger) -> None:
     assert any("partition 0" in wrong for wrong in check_stores(ledger, [data]))
 
 
-@pytest.mark.parametrize("due, told, lost, duplicated", [([1, 2], [2], 1, 0), ([1], [1, 1], 0, 1)])
-def test_multisets(due: list[int], told: list[int], lost: int, duplicated: int) -> None:
+@pytest.mark.parametrize(
+    "due, reported, lost, duplicated", [([1, 2], [2], 1, 0), ([1], [1, 1], 0, 1)]
+)
+def test_multisets(due: list[int], reported: list[int], lost: int, duplicated: int) -> None:
     findings = Findings()
-    findings.compare("x", due, told)
+    findings.compare("x", due, reported)
     assert counts(findings) == (lost, duplicated, 0)

@@ -56,9 +56,9 @@ def test_many_inputs_are_counted_beside_the_result(tmp_path: Path, capsys: Captu
     lines = [json.dumps(completion(n, user_id=f"u{n}")) for n in range(1_100)]
     file = written(tmp_path / "many.jsonl", "\n".join([*lines, lines[0], "{"]).encode())
     assert cli.run(["validate", file, *AT]) == 1
-    told = capsys.readouterr()
-    assert told.err == "1,102 inputs: 1,100 accepted, 1 duplicate (exact), 1 dead letter\n"
-    assert len(told.out.splitlines()) == 1_101 * 4 + 3
+    captured = capsys.readouterr()
+    assert captured.err == "1,102 inputs: 1,100 accepted, 1 duplicate (exact), 1 dead letter\n"
+    assert len(captured.out.splitlines()) == 1_101 * 4 + 3
     cli.run(["validate", written(tmp_path / "one.json", completion(1)), *AT])
     assert capsys.readouterr().err == ""
 

@@ -77,5 +77,5 @@ def test_a_command_that_is_not_there_says_so(image: Path, name: str) -> None:
     assert (ran.returncode, ran.stdout) == (2, "")
     assert f"`awaway {name}` is not installed here" in ran.stderr
     assert "checkout of the repository" in ran.stderr
-    told = python(image, "-m", "pipeline.cli.main", name, "-o", "json")
-    assert json.loads(told.stdout)["exit_code"] == 2
+    done = python(image, "-m", "pipeline.cli.main", name, "-o", "json")
+    assert json.loads(done.stdout)["exit_code"] == 2

@@ -90,15 +90,15 @@ class FakeRegistry:
         return found
 
     def get_versions(self, subject: str, deleted: bool = False) -> Any:
-        told = self._asked(f"versions of {subject}")
-        if told is not None:
-            return told
+        answer = self._asked(f"versions of {subject}")
+        if answer is not None:
+            return answer
         return [one.number for one in self._versions(subject, deleted)]
 
     def get_version(self, subject: str, number: int | str = "latest", deleted: bool = False) -> Any:
-        told = self._asked(f"version {number} of {subject}")
-        if told is not None:
-            return told
+        answer = self._asked(f"version {number} of {subject}")
+        if answer is not None:
+            return answer
         versions = self._versions(subject, deleted)
         for one in reversed(versions):
             if number in ("latest", one.number):
@@ -112,17 +112,17 @@ class FakeRegistry:
         raise SchemaRegistryError(404, 40402, "no version")
 
     def get_compatibility(self, subject: str | None = None) -> Any:
-        told = self._asked(f"level of {subject}")
-        if told is not None:
-            return told
+        answer = self._asked(f"level of {subject}")
+        if answer is not None:
+            return answer
         if subject not in self.levels:
             raise SchemaRegistryError(404, 40408, "no level")
         return self.levels[subject]
 
     def get_schema(self, schema_id: int) -> Any:
-        told = self._asked(f"schema {schema_id}")
-        if told is not None:
-            return told
+        answer = self._asked(f"schema {schema_id}")
+        if answer is not None:
+            return answer
         for versions in self.subjects.values():
             for one in versions:
                 if one.schema_id == schema_id:

@@ -88,7 +88,7 @@ def test_the_part_before_the_last_field_may_hold_anything_long() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "field", "value", "place"),
+    ("name", "field", "value", "path"),
     [
         ("AuditEntry", "audit_id", 5, "AuditEntry.audit_id is not a string"),
         ("AuditEntry", "audit_id", b"bytes", "AuditEntry.audit_id is not a string"),
@@ -127,12 +127,12 @@ def test_the_part_before_the_last_field_may_hold_anything_long() -> None:
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(
-    name: str, field: str, value: object, place: str
+    name: str, field: str, value: object, path: str
 ) -> None:
     record = msgspec.structs.replace(BY_NAME[name], **{field: value})
     encoder = ENCODERS[name]
     for encode in (encoder.encode, encoder.encode_body):
-        with pytest.raises(EncodeError, match=place):
+        with pytest.raises(EncodeError, match=path):
             encode(record)
 
 

@@ -64,7 +64,7 @@ TREES: st.SearchStrategy[Any] = st.recursive(
 OURS = (SCHEMAS["PracticeCompleted"], SCHEMAS["Command"])
 
 
-def places_of(tree: JsonSchema) -> list[tuple[Any, Any]]:
+def holders_of(tree: JsonSchema) -> list[tuple[Any, Any]]:
     """Every list or object within a tree with each index or key that it has."""
     found: list[tuple[Any, Any]] = []
     waiting = [tree]
@@ -81,21 +81,21 @@ def damaged(draw: Any, tree: JsonSchema) -> JsonSchema:
     """A tree of which parts are changed, taken out, doubled, or put where others were."""
     tree = copy.deepcopy(tree)
     for _ in range(draw(st.integers(1, 3))):
-        places = places_of(tree)
-        owner, key = draw(st.sampled_from(places))
+        holders = holders_of(tree)
+        owner, key = draw(st.sampled_from(holders))
         what = draw(st.integers(0, 4))
         if what == 0:
             owner[key] = draw(TREES)
         elif what == 1:
             del owner[key]
         elif what == 2:
-            other, from_there = draw(st.sampled_from(places))
+            other, from_there = draw(st.sampled_from(holders))
             owner[key] = copy.deepcopy(other[from_there])
         elif what == 3 and isinstance(owner, list):
             owner.insert(key, copy.deepcopy(owner[key]))
         else:
             owner[key] = {"type": "array", "items": owner[key]}
-        if not places_of(tree):
+        if not holders_of(tree):
             break
     return tree
 

@@ -42,5 +42,5 @@ def test_pairs_are_read_as_java_reads_them(tmp_path: Path) -> None:
     ]
     for pair, body, answer in zip(found, bodies, java_answers(asked, tmp_path), strict=True):
         read = ours(pair, body)
-        told = answer.get("value", REFUSED)
-        assert told == (read if read == REFUSED else as_told(read)), f"{pair}\n{answer}"
+        java_value = answer.get("value", REFUSED)
+        assert java_value == (read if read == REFUSED else as_told(read)), f"{pair}\n{answer}"

@@ -161,10 +161,10 @@ def outcome(decoder: InputDecoder, value: bytes, *, command: bool) -> str:
 @settings(max_examples=examples(40))
 @given(answers, st.lists(st.tuples(values, st.booleans(), st.floats(0, 40)), min_size=1))
 def test_whatever_the_registry_answers(
-    told: list[tuple[int, Any, Any, Any, Exception]],
+    answers: list[tuple[int, Any, Any, Any, Exception]],
     sent: list[tuple[bytes, bool, float]],
 ) -> None:
-    registry: Any = Hostile(told)
+    registry: Any = Hostile(answers)
     clock = Clock()
     subject = SubjectSchemas(registry, "c-value", clock, lambda read: read())
     by_subject = InputDecoder(SCHEMAS, subject.writer_schema)

@@ -42,10 +42,10 @@ def test_an_array_that_is_json_has_the_items_that_a_parser_finds(
 
 
 @pytest.mark.parametrize("broken", BROKEN)
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_one_bad_item_leaves_the_others_whole(broken: bytes, place: int) -> None:
+@pytest.mark.parametrize("index", [0, 1, 2])
+def test_one_bad_item_leaves_the_others_whole(broken: bytes, index: int) -> None:
     sound = [b'{"a":"],{ \\" "}', b'{"b":[{"c":[]}]}']
-    items = [*sound[:place], broken, *sound[place:]]
+    items = [*sound[:index], broken, *sound[index:]]
     assert cut(b"[" + b" ,\n".join(items) + b"]") == items
 
 

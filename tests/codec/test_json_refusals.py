@@ -287,15 +287,15 @@ def test_the_fast_reading_and_the_exact_one_say_the_same_of_anything(
     value = bytearray(body)
     for at, removed, inserted in edits:
         value[at : at + removed] = inserted
-    told = [0]
+    ignored = [0]
     try:
-        fast = json_inputs.completion(bytes(value), told.append)
+        fast = json_inputs.completion(bytes(value), ignored.append)
     except DecodeError as error:
         assert error.reason in REASONS
         with pytest.raises(DecodeError, match=re.escape(error.detail)):
             exact_completion(bytes(value))
     else:
-        assert (fast, told[-1]) == exact_completion(bytes(value))
+        assert (fast, ignored[-1]) == exact_completion(bytes(value))
 
 
 @settings(max_examples=300)

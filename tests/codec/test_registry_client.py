@@ -34,12 +34,12 @@ class Server:
     def __init__(self) -> None:
         self.answer: Answer = (200, {}, b"[]")
         self.paths: list[str] = []
-        told = self
+        fake = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                told.paths.append(self.path)
-                status, headers, body = told.answer
+                fake.paths.append(self.path)
+                status, headers, body = fake.answer
                 self.send_response(status)
                 for name, value in headers.items():
                     self.send_header(name, value)

@@ -65,8 +65,8 @@ def test_an_id_of_no_version_is_unknown_at_once(scene: Scene) -> None:
     scene.schemas.prefetch()
     scene.clock.now_s += 60
     scene.appended()
-    told = unknown(scene, 12)
-    assert "schema id 12 is not among the versions of c-value" in told
+    message = unknown(scene, 12)
+    assert "schema id 12 is not among the versions of c-value" in message
     assert scene.readings == 2
 
 

@@ -40,8 +40,8 @@ def page(browser: Browser, served: Served) -> Iterator[Page]:
 
 def is_complaint(said: ConsoleMessage) -> bool:
     """An error, but for the status of a page that says what was not found or not understood."""
-    told = ("404 (Not Found)", "400 (Bad Request)")
-    return said.type == "error" and not any(status in said.text for status in told)
+    due = ("404 (Not Found)", "400 (Bad Request)")
+    return said.type == "error" and not any(status in said.text for status in due)
 
 
 def find_ada(page: Page, served: Served) -> None:

@@ -33,12 +33,12 @@ def test_a_browser_reaches_every_id_where_the_answer_says(browser: Browser, serv
     context = browser.new_context(base_url=served.base)
     page = context.new_page()
     page.goto("/livez")  # to be of the same site
-    told = page.evaluate(ASK, [locations, raw])
-    for id_, (status, content) in zip(ODD_IDS, told, strict=True):
+    answers = page.evaluate(ASK, [locations, raw])
+    for id_, (status, content) in zip(ODD_IDS, answers, strict=True):
         assert (status, content["user_id"], content["completion_id"]) == (200, id_, id_)
         assert content["status"] == "accepted"
     paths = [f"{user_path(id_)}/progress?min_revision=1" for id_ in ODD_IDS]
-    told = page.evaluate(ASK, [paths, raw])
-    for id_, (status, content) in zip(ODD_IDS, told, strict=True):
+    answers = page.evaluate(ASK, [paths, raw])
+    for id_, (status, content) in zip(ODD_IDS, answers, strict=True):
         assert (status, content["user_id"]) == (200, id_)
     context.close()

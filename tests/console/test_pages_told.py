@@ -148,7 +148,7 @@ def test_a_row_of_the_audit_says_what_keeps_a_date_from_counting(
 
 
 @pytest.mark.parametrize(
-    ("told", "tone", "said"),
+    ("alert", "tone", "said"),
     [
         (
             alert("twin", "error", DAY, DAY - 1),
@@ -180,7 +180,7 @@ def test_a_row_of_the_audit_says_what_keeps_a_date_from_counting(
     ],
 )
 def test_a_row_of_an_alert_says_whether_a_date_was_at_stake(
-    told: ReconciliationAlert, tone: str, said: str
+    alert: ReconciliationAlert, tone: str, said: str
 ) -> None:
-    row = row_of(Entry("reconciliation", 0, 1, NOON, told), "awaway.")
+    row = row_of(Entry("reconciliation", 0, 1, NOON, alert), "awaway.")
     assert (row.tone, row.text, row.date) == (tone, said, date(2026, 11, 23))

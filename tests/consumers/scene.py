@@ -56,10 +56,10 @@ def expected(ledger: Ledger) -> list[str]:
 
 
 def portal_line(portal: dict[str, Any]) -> str:
-    told = portal["unlocked_at"].isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    unlocked_at = portal["unlocked_at"].isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return (
         f"{portal['unlock_id']}: {portal['user_id']} reached {portal['title']}"
-        f" on {portal['reached_on']}, told {told.replace('.000Z', 'Z')}"
+        f" on {portal['reached_on']}, told {unlocked_at.replace('.000Z', 'Z')}"
     )
 
 

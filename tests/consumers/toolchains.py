@@ -55,9 +55,9 @@ class Go:
 
     def program(self, name: str, code: str) -> Program:
         """One file, compiled."""
-        place = self._folder / name
-        place.mkdir()
-        (place / "main.go").write_text(code)
+        project = self._folder / name
+        project.mkdir()
+        (project / "main.go").write_text(code)
         _run(("go", "build", "-o", f"{name}.bin", f"./{name}"), self._folder)
         return Program((str(self._folder / f"{name}.bin"),), self._folder)
 
@@ -75,13 +75,13 @@ class Java:
 
     def program(self, name: str, code: str) -> Program:
         """One class, compiled."""
-        place = self._folder / name.lower()
-        place.mkdir()
-        (place / f"{name}.java").write_text(code)
+        project = self._folder / name.lower()
+        project.mkdir()
+        (project / f"{name}.java").write_text(code)
         options = ("-source", "17", "-target", "17", "-proc:none", "-cp", self._jars)
         compiler = (*self._java, "-jar", self._compiler)
-        _run((*compiler, *options, "-d", str(place), f"{name}.java"), place)
-        return Program((*self._java, "-cp", f"{place}{pathsep}{self._jars}", name), place)
+        _run((*compiler, *options, "-d", str(project), f"{name}.java"), project)
+        return Program((*self._java, "-cp", f"{project}{pathsep}{self._jars}", name), project)
 
 
 def _jars(folder: Path, coordinates: Sequence[str]) -> str:

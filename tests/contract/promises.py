@@ -166,11 +166,11 @@ def stable_ends_are_before_the_first_open_transaction(side: Side) -> None:
     (first,) = send(producer, partitions[0], b"1")
     producer.commit()
     cluster = side.cluster("b")
-    told = {partitions[0]: Ends(first + 2, first + 2), partitions[1]: Ends(0, 0)}
-    wait_for(side, lambda: cluster.ends(partitions) == told)
+    due = {partitions[0]: Ends(first + 2, first + 2), partitions[1]: Ends(0, 0)}
+    wait_for(side, lambda: cluster.ends(partitions) == due)
     producer.begin()
     send(producer, partitions[0], b"2")
-    assert cluster.ends(partitions) == {**told, partitions[0]: Ends(first + 2, first + 3)}
+    assert cluster.ends(partitions) == {**due, partitions[0]: Ends(first + 2, first + 3)}
     producer.abort()
     wait_for(side, lambda: cluster.ends(partitions)[partitions[0]] == Ends(first + 4, first + 4))
 

@@ -65,15 +65,15 @@ def folded(log: list[Event]) -> Log:
 
 def comparable(progress: ProgressUpdated) -> dict[str, Any]:
     """Return all of a progress that the order of the log may not change."""
-    told = msgspec.structs.asdict(progress)
-    told["portals"] = {(p.lap, p.slug, p.asset_id) for p in progress.portals}
-    del told["cause"], told["updated_at"], told["revision"]
+    shown = msgspec.structs.asdict(progress)
+    shown["portals"] = {(p.lap, p.slug, p.asset_id) for p in progress.portals}
+    del shown["cause"], shown["updated_at"], shown["revision"]
     if not progress.dates.practised:
         # Of adjustments that say where the user is the last one counts, and the streak by it.
         for by_zone in ("tz", "streak_days", "streak_safe_until", "lap", "cycle_day", "frame"):
-            del told[by_zone]
-        del told["figure"], told["asset_id"]
-    return told
+            del shown[by_zone]
+        del shown["figure"], shown["asset_id"]
+    return shown
 
 
 def known_places(log: list[Event]) -> set[str]:

@@ -136,9 +136,9 @@ def test_snapshots_go_backwards_over_runs_laps_and_pages() -> None:
 def test_the_portal_ahead_is_the_first_that_was_not_told(
     streak_days: int, ahead: NextPortal
 ) -> None:
-    told = tuple(
+    portals = tuple(
         PortalReached(lap, slug, DAY, NOON, "5c" * 32)
         for lap, slug in ((1, "bindu"), (0, "bindu"), (0, "vesica-piscis"))
     )
-    record = progress(Dates(), portals=told)
+    record = progress(Dates(), portals=portals)
     assert portal_ahead(record, BOOK.at(NOON), streak_days) == ahead

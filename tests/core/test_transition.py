@@ -307,7 +307,8 @@ def test_ten_years_of_one_user() -> None:
     assert (progress.lap, progress.cycle_day) == (33, 3653 - 33 * 108)
     assert progress.dates.practised == (Run(day("2026-06-15"), 3653),)
     assert log.unlocked == sorted(
-        log.unlocked, key=lambda told: (told[0], [p.slug for p in POLICY.portals].index(told[1]))
+        log.unlocked,
+        key=lambda portal: (portal[0], [p.slug for p in POLICY.portals].index(portal[1])),
     )
     assert len(log.unlocked) == len(set(log.unlocked)) == 33 * 13 + 11
     assert len(log.state.dateline.recent) <= 35 + 7

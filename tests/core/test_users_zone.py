@@ -151,8 +151,8 @@ class TestAnAdjustmentSaysIt:
             assert Log().take_all((e, NOW) for e in order).state.tz == "Europe/Berlin"
 
     def test_a_zone_alone_changes_no_set(self) -> None:
-        plain, told = (Log().take(credit("c1", TODAY, tz), NOW) for tz in (None, "Asia/Tokyo"))
-        assert plain.digest_after == told.digest_after
+        plain, with_zone = (Log().take(credit("c1", TODAY, tz), NOW) for tz in (None, "Asia/Tokyo"))
+        assert plain.digest_after == with_zone.digest_after
 
 
 class TestTheReaderSaysIt:

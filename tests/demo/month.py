@@ -110,7 +110,7 @@ def log_of(records: list[InputRecord], partitions: int = PARTITIONS) -> dict[Coo
         logged = Logged(
             record.kind, partition, offset, record.append_time_ms, record.key, record.value
         )
-        log[logged.place] = Sent(logged, list(record.headers), record)
+        log[logged.coordinates] = Sent(logged, list(record.headers), record)
     return log
 
 
@@ -157,36 +157,36 @@ def _pickled_outputs(seed: int) -> bytes:
     sent, judgement = _made(seed)
     outputs = Outputs(kinds=dict(KINDS))
     _audit(sent, judgement, outputs)
-    for place, verdict in judgement.verdicts.items():
-        logged = sent[place].logged
+    for coordinates, verdict in judgement.verdicts.items():
+        logged = sent[coordinates].logged
         if verdict.word == "dead_letter":
-            reason = sorted(REASONS[sent[place].meant.garbage])[0]
-            headers = [{"key": key, "value": value} for key, value in sent[place].headers]
+            reason = sorted(REASONS[sent[coordinates].meant.garbage])[0]
+            headers = [{"key": key, "value": value} for key, value in sent[coordinates].headers]
             letter: dict[str, Any] = {"key": logged.key, "value": logged.value, "headers": headers}
             letter |= {"reason": reason, "append_time": logged.append_time_ms}
-            outputs.dead_letters.append(letter | {"cause": cause(place)})
-        outputs.alerts.extend(_alert(place, verdict, alert) for alert in verdict.alerts)
+            outputs.dead_letters.append(letter | {"cause": cause(coordinates)})
+        outputs.alerts.extend(_alert(coordinates, verdict, alert) for alert in verdict.alerts)
     _users(judgement, outputs)
     return pickle.dumps(outputs)
 
 
-def _alert(place: Coordinates, verdict: Verdict, due: Alert) -> dict[str, Any]:
+def _alert(coordinates: Coordinates, verdict: Verdict, due: Alert) -> dict[str, Any]:
     original = due.originals[0]
     return {
         "user_id": verdict.user_id,
         "verdict": due.word,
         "severity": original.severity,
-        "original": cause(original.place),
+        "original": cause(original.coordinates),
         "differing_fields": sorted(original.differing),
         "local_date": days(due.local_date),
         "original_local_date": days(original.local_date),
-        "cause": cause(place),
+        "cause": cause(coordinates),
     }
 
 
-def cause(place: Coordinates) -> dict[str, Any]:
+def cause(coordinates: Coordinates) -> dict[str, Any]:
     """Return the record of a cause."""
-    return {"topic": f"t.{place[0]}", "partition": place[1], "offset": place[2]}
+    return {"topic": f"t.{coordinates[0]}", "partition": coordinates[1], "offset": coordinates[2]}
 
 
 def _audit(sent: dict[Coordinates, Sent], judgement: Judgement, outputs: Outputs) -> None:
@@ -194,21 +194,21 @@ def _audit(sent: dict[Coordinates, Sent], judgement: Judgement, outputs: Outputs
     unlocks: dict[Coordinates, list[str]] = {}
     for user_id, user in judgement.users.items():
         for unlock in user.unlocks.values():
-            told = unlock_id(user_id, unlock.lap, unlock.slug)
-            unlocks.setdefault(unlock.place, []).append(told)
-    for place, one in sent.items():
-        partition = place[1]
+            id_ = unlock_id(user_id, unlock.lap, unlock.slug)
+            unlocks.setdefault(unlock.coordinates, []).append(id_)
+    for coordinates, one in sent.items():
+        partition = coordinates[1]
         genesis = sha256(f"awaway/audit/blue/{partition}".encode()).digest()
         sequence, prev_hash = heads.get(partition, (0, genesis))
-        body = f"{place}/{sequence}".encode()
+        body = f"{coordinates}/{sequence}".encode()
         hashed = sha256(prev_hash + body).digest()
-        verdict = judgement.verdicts[place]
-        entry = {"cause": cause(place), "partition": partition, "sequence": sequence}
+        verdict = judgement.verdicts[coordinates]
+        entry = {"cause": cause(coordinates), "partition": partition, "sequence": sequence}
         entry |= {"generation": "blue"}
         entry |= {"verdict": verdict.word} | expected_audit(verdict)
         reason = sorted(REASONS[garbage])[0] if (garbage := one.meant.garbage) else None
         entry |= {"rejection": reason}
-        entry |= {"unlock_ids": unlocks.get(place, [])}
+        entry |= {"unlock_ids": unlocks.get(coordinates, [])}
         entry |= {"prev_hash": prev_hash, "hash": hashed}
         framed = b"\0\0\0\0\1" + body + b"\x40" + hashed
         message = FakeMessage(framed, (partition, 2 * sequence))
@@ -224,7 +224,7 @@ def _users(judgement: Judgement, outputs: Outputs) -> None:
             portal = {"user_id": user_id, "lap": one.lap, "portal": one.slug, "frame": one.day}
             portal |= {"title": one.slug.title(), "cycle_day": one.day}
             portal |= {"reached_on": days(one.reached_on), "unlocked_at": one.unlocked_at_ms}
-            portal |= {"field_keys": list(one.keys), "cause": cause(one.place)}
+            portal |= {"field_keys": list(one.keys), "cause": cause(one.coordinates)}
             portal |= {"asset_id": catalogue.asset_id(one.day, variant), "tz": one.tz}
             ahead = one.shown.next_portal
             portal |= {"next_portal": {"slug": ahead[0], "days_away": ahead[1]}}
@@ -250,5 +250,7 @@ def _users(judgement: Judgement, outputs: Outputs) -> None:
         outputs.progress[user_id] = progress
         outputs.geometry.append({**progress, "cause": cause(user.last_change)})
         # Told once, although the last event may have unlocked a portal of the same frame.
-        told = {(one["user_id"], str(one["cause"]), one["frame"]): one for one in outputs.geometry}
-        outputs.geometry = [one for one in told.values() if one["frame"]]
+        by_frame = {
+            (one["user_id"], str(one["cause"]), one["frame"]): one for one in outputs.geometry
+        }
+        outputs.geometry = [one for one in by_frame.values() if one["frame"]]

@@ -261,9 +261,13 @@ def test_each_difference_is_found(tamper: Callable[[Run], None], expected: dict[
 def test_the_ground_truth_is_compared_too() -> None:
     run = faultless()
     sent = deepcopy(run.sent)
-    place = next(place for place, one in sent.items() if one.meant.verdict == "twin")
+    coordinates = next(
+        coordinates for coordinates, one in sent.items() if one.meant.verdict == "twin"
+    )
     other = next(one for one in sent.values() if one.meant.verdict == "accepted")
-    sent[place] = type(other)(sent[place].logged, sent[place].headers, other.meant)
+    sent[coordinates] = type(other)(
+        sent[coordinates].logged, sent[coordinates].headers, other.meant
+    )
     found = compare(run.outputs, sent, run.judgement, rules())
     assert found.counts["verdicts_not_planted"] == found.total == 1
 
@@ -294,5 +298,5 @@ def test_the_order_of_consumption_comes_from_the_audit() -> None:
     log = [one.logged for one in run.sent.values()]
     in_order = run.outputs.in_order(log[::-1])
     for partition in {one.partition for one in log}:
-        told = [one for one in in_order if one.partition == partition]
-        assert told == [one for one in log if one.partition == partition]
+        of_partition = [one for one in in_order if one.partition == partition]
+        assert of_partition == [one for one in log if one.partition == partition]

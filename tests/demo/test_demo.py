@@ -65,14 +65,14 @@ def test_the_command_prints_one_object_and_leaves_no_process(tmp_path: Path) -> 
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert told["oracle"] == {"portals_missing": 0, "portals_extra": 0, "users_wrong": 0}
-    assert set(told["duplicates"]) == set(DUPLICATES)
-    assert told["accepted"] > 200
-    assert told["alerts"] > sum(told["duplicates"].values())  # a zone may be assumed as well
-    assert told["planted"]["odd"].keys() == oddities.KINDS.keys()
-    assert told["dead_letters"] == sum(told["planted"]["garbage"].values())
-    assert told["portals"] > 40 and told["assets"] > 5 and told["seconds"] > 0
+    summary = json.loads(done.stdout)
+    assert summary["oracle"] == {"portals_missing": 0, "portals_extra": 0, "users_wrong": 0}
+    assert set(summary["duplicates"]) == set(DUPLICATES)
+    assert summary["accepted"] > 200
+    assert summary["alerts"] > sum(summary["duplicates"].values())  # a zone may be assumed as well
+    assert summary["planted"]["odd"].keys() == oddities.KINDS.keys()
+    assert summary["dead_letters"] == sum(summary["planted"]["garbage"].values())
+    assert summary["portals"] > 40 and summary["assets"] > 5 and summary["seconds"] > 0
     assert LocalStack(tmp_path / "demo" / "stack").status().health == "down"
 
 

@@ -68,8 +68,8 @@ def test_the_panel_fits_and_tells_everything(width: int) -> None:
     lines = _shown(console).splitlines()
     assert max(len(one) for one in lines) <= width
     text = " ".join(" ".join(lines).replace("│", " ").split())
-    for told in ("1,343,065", "156,935", "18,240", "45,678", "543", "123,456", "18,800", "kills"):
-        assert told in text
+    for part in ("1,343,065", "156,935", "18,240", "45,678", "543", "123,456", "18,800", "kills"):
+        assert part in text
 
 
 def test_without_a_terminal_there_are_only_lines() -> None:
@@ -107,10 +107,10 @@ def test_the_summary_names_what_differs() -> None:
     assert "not exact: 1 portals_missing" in _shown(console)
     assert "('ana', 0, 'bindu') was not told" in _shown(console)
     assert not result.right
-    told = result.as_dict()
-    assert told["oracle"] == {"portals_missing": 1, "portals_extra": 0, "users_wrong": 0}
-    assert told["differences"] == {"portals_missing": 1}
-    assert told["duplicates"]["twin"] == 9_876
+    summary = result.as_dict()
+    assert summary["oracle"] == {"portals_missing": 1, "portals_extra": 0, "users_wrong": 0}
+    assert summary["differences"] == {"portals_missing": 1}
+    assert summary["duplicates"]["twin"] == 9_876
 
 
 def test_no_row_of_the_summary_looks_like_a_part_of_another() -> None:

@@ -190,7 +190,7 @@ class Scene:
     def started(self) -> None:
         """Start, and go on until every partition is open or refused."""
         self.engine.start()
-        self.settled()
+        self.all_decided()
 
     def one_committed(self) -> None:
         """Start, and go on until one input is committed."""
@@ -198,7 +198,7 @@ class Scene:
         self.feed(b"1")
         self.caught_up(1)
 
-    def settled(self) -> None:
+    def all_decided(self) -> None:
         """Poll until every assigned partition is open or refused, committing what comes."""
         partitions = self.engine.partitions
         for _ in range(500):

@@ -192,7 +192,7 @@ def test_the_acquisitions_own_abort_may_be_lost_too() -> None:
     def act() -> None:
         killed_after(scene, scene.engine.start)
         assert log.last_stable_offset < log.next_offset
-        scene.settled()
+        scene.all_decided()
         scene.rounds(20)
 
     scene.play(act)

@@ -58,7 +58,7 @@ def test_an_open_partition_that_breaks_while_it_is_expanded_is_restored() -> Non
         scene.once()
         assert scene.engine.partitions.restoring == {0}
         assert scene.cluster.consumers[-1].last("fetch") == ({},)
-        scene.settled()
+        scene.all_decided()
         scene.feed(b"2", b"4")
         scene.caught_up(5)
 
@@ -77,7 +77,7 @@ def test_stores_that_break_one_after_the_other_while_they_are_expanded_end_the_w
         while True:
             scene.folder.databases[0].is_corrupt = True
             scene.once()
-            scene.settled()
+            scene.all_decided()
 
     with pytest.raises(StoreKeepsBreakingError, match="4 local stores broke"):
         scene.play(act)
@@ -92,13 +92,13 @@ def test_a_store_that_was_expanded_whole_counts_as_held() -> None:
         for at in range(BREAKS_MAX + 1):
             scene.folder.databases[0].is_corrupt = True
             scene.once()
-            scene.settled()
+            scene.all_decided()
             scene.rounds(20)
             assert not scene.engine.partitions.open[0].state.lazy.is_any
             scene.folder.databases[0].is_corrupt = True
             scene.feed(b"more %d" % at)
             scene.caught_up(4 + at)
-            scene.settled()
+            scene.all_decided()
 
     scene.play(act)
     assert len(scene.observed.of("quarantined")) == 2 * (BREAKS_MAX + 1)

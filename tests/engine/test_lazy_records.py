@@ -285,12 +285,12 @@ def test_entries_of_a_disk_can_be_told_without_writing_to_it(store: PartitionSto
     replay(store, EVENTS, said(0, (b"iann/1", b"1"), (b"iben/1", b"2")), "id")
     restore(store, 2, (b"iann/2", b"3"), (b"iben/1", None), (b"iben/2", b"4"), (b"lben/", None))
     before = dict(store.disk.scan(b""))
-    told = lazy_records.all_expanded(before, [USERS, EVENTS])
+    expanded = lazy_records.all_expanded(before, [USERS, EVENTS])
     assert dict(store.disk.scan(b"")) == before
     store.lazy.expand_owner(EVENTS, b"")
-    assert told == dict(store.disk.scan(b""))
-    assert told[b"elann/"] == b"3"
-    assert b"elben/" not in told
+    assert expanded == dict(store.disk.scan(b""))
+    assert expanded[b"elann/"] == b"3"
+    assert b"elben/" not in expanded
 
 
 def _fails(_: bytes, __: bytes | None) -> Entries:

@@ -26,7 +26,7 @@ def test_a_lost_changelog_is_written_anew_a_transaction_at_a_time(
         scene.engine.on_revoked(input_partitions([0]))
         scene.broker.make_topic(USERS.changelog)
         scene.engine.on_assigned(input_partitions([0]))
-        scene.settled()
+        scene.all_decided()
         scene.feed(b"3")
         scene.caught_up(3)
 
@@ -50,7 +50,7 @@ def test_a_rewrite_that_fails_is_recovered_from_and_begun_again() -> None:
         while not scene.observed.of("aborted"):
             scene.engine.poll()
         scene.cluster.producers[0].failing_after.clear()
-        scene.settled()
+        scene.all_decided()
         scene.feed(b"2")
         scene.caught_up(2)
 
@@ -108,7 +108,7 @@ def test_a_changelog_that_is_recreated_half_written_anew_is_begun_again(
     def act() -> None:
         half_rewritten(scene)
         scene.broker.make_topic(USERS.changelog)
-        scene.settled()
+        scene.all_decided()
 
     scene.play(act)
     records = scene.broker.log(USERS.changelog, 0).committed()
@@ -128,7 +128,7 @@ def test_what_was_given_up_half_written_anew_is_begun_again_from_the_store_as_it
         scene.rounds(3)
         assert scene.folder.databases[0].holder is None
         scene.engine.on_assigned(input_partitions([0]))
-        scene.settled()
+        scene.all_decided()
 
     scene.play(act)
     records = scene.broker.log(USERS.changelog, 0).committed()
@@ -147,7 +147,7 @@ def test_lost_changelogs_are_written_anew_one_after_the_other_and_again_when_los
             for table in TABLES:
                 scene.broker.make_topic(table.changelog)
             scene.engine.on_assigned(input_partitions([0]))
-            scene.settled()
+            scene.all_decided()
             assert scene.observed.steps.count("rewrite") == rewrites
         scene.feed(b"3")
         scene.caught_up(3)
@@ -175,7 +175,7 @@ def test_a_changelog_that_is_recreated_while_it_is_read_is_written_anew_from_the
             reader.instead["poll"] = ([], {tp: at + 1 for tp, at in offsets.items()})
             scene.once()
             reader.instead.clear()
-        scene.settled()
+        scene.all_decided()
         assert scene.observed.steps.count("rewrite") == 1
         scene.feed(b"2")
         scene.caught_up(2)

@@ -80,7 +80,7 @@ def test_a_lost_commit_is_looked_for_in_the_stores_once() -> None:
     def act() -> None:
         lost_with_a_spent_producer(scene)
         scene.caught_up(1)
-        scene.settled()
+        scene.all_decided()
         restored = len(scene.observed.of("ready"))
         scene.cluster.producers[-1].real.is_spent = True
         scene.rounds(3)
@@ -181,7 +181,7 @@ def test_while_a_changelog_that_was_recreated_is_looked_at_nothing_is_fetched() 
         while not scene.engine.partitions.restoring:
             scene.engine.poll()
         assert fetched(scene) == {}
-        scene.settled()
+        scene.all_decided()
         assert fetched(scene) == {(INPUTS[0], 0): 1, (INPUTS[1], 0): 0}
         assert len(scene.cluster.producers) == 1
 

@@ -102,14 +102,14 @@ def test_it_tells_what_was_assigned_opened_committed_and_taken() -> None:
         scene.engine.on_lost(input_partitions([0]))
 
     scene.play(act)
-    told = scene.observed
-    assert told.of("assigned") == [([0, 1],)]
-    assert sorted(number for number, _, _ in told.of("ready")) == [0, 1]
-    committed = [records for records, _, _ in told.of("committed")]
+    observed = scene.observed
+    assert observed.of("assigned") == [([0, 1],)]
+    assert sorted(number for number, _, _ in observed.of("ready")) == [0, 1]
+    committed = [records for records, _, _ in observed.of("committed")]
     assert sum(committed) == 2
-    assert told.of("positions")[-1] == ({(INPUTS[0], 1): 2},)
-    assert told.of("revoked") == [([1], False), ([0], True)]
-    assert told.steps[-1] == "revoke" or "revoke" in told.steps
+    assert observed.of("positions")[-1] == ({(INPUTS[0], 1): 2},)
+    assert observed.of("revoked") == [([1], False), ([0], True)]
+    assert observed.steps[-1] == "revoke" or "revoke" in observed.steps
     assert scene.engine.assignment_epoch == 1
 
 

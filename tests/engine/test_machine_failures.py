@@ -43,9 +43,9 @@ def test_a_transaction_that_must_be_aborted_is_and_comes_again(method: str) -> N
     scene = Scene()
     fails_in(scene, method, TransactionAbortedError("planted"))
     assert [client.count("abort") for client in scene.cluster.producers] == [FIRST + 1]
-    (told,) = scene.observed.of("aborted")
-    assert (told[0], told[2]) == (1, "planted")
-    assert told[1] >= 0.0
+    (aborted,) = scene.observed.of("aborted")
+    assert (aborted[0], aborted[2]) == (1, "planted")
+    assert aborted[1] >= 0.0
 
 
 @pytest.mark.parametrize("method", ["flush", "send_offsets"])
@@ -166,7 +166,7 @@ def test_restores_wait_while_the_broker_does_not_answer_and_others_go_on() -> No
             scene.engine.poll()
         assert 0.3 < scene.world.now - began < 2.0
         del scene.cluster.failing["watermarks"]
-        scene.settled()
+        scene.all_decided()
 
     scene.play(act)
     assert scene.engine.partitions.open.keys() == {0}

@@ -31,7 +31,7 @@ def test_partitions_are_restored_then_open_and_belong_to_the_worker_all_the_time
         assert partitions.restoring == {0}
         assert partitions.input_partitions == set(input_partitions([0]))
         assert not partitions.open
-        scene.settled()
+        scene.all_decided()
         assert partitions.open.keys() == {0}
         assert scene.cluster.consumers[0].last("fetch")[0] == {(INPUTS[0], 0): 1, (INPUTS[1], 0): 0}
 
@@ -55,7 +55,7 @@ def test_a_partition_that_is_restoring_is_given_up_with_its_store() -> None:
         assert scene.engine.partitions.input_partitions == set()
         scene.cluster.readers[-1].instead.clear()
         scene.engine.on_assigned(input_partitions([0]))
-        scene.settled()
+        scene.all_decided()
         scene.caught_up(2)
 
     scene.play(act)
@@ -108,7 +108,7 @@ def test_a_refused_partition_is_told_kept_and_not_fetched() -> None:
         scene.engine.on_revoked(input_partitions([0, 1]))
         scene.broker.group.offsets[TopicPartition(INPUTS[0], 0)] = 5
         scene.engine.on_assigned(input_partitions([0, 1]))
-        scene.settled()
+        scene.all_decided()
         partitions = scene.engine.partitions
         assert partitions.open.keys() == {1}
         assert partitions.refused.keys() == {0}
@@ -146,7 +146,7 @@ def test_a_store_that_breaks_in_an_apply_is_quarantined_and_restored() -> None:
         assert scene.engine.partitions.open.keys() == {1}
         fetched = scene.cluster.consumers[0].last("fetch")[0]
         assert fetched == {(INPUTS[0], 1): 1, (INPUTS[1], 1): 0}
-        scene.settled()
+        scene.all_decided()
         scene.feed(b"3")
         scene.caught_up(4)
 
@@ -188,7 +188,7 @@ def test_a_store_that_breaks_again_at_another_place_is_restored_again() -> None:
             poll = scene.folded()
             poll.batches[0].fail(CorruptStoreError("damaged"))
             scene.engine.commit(poll)
-            scene.settled()
+            scene.all_decided()
             scene.caught_up(count)
 
     scene.play(act)
@@ -238,7 +238,7 @@ def test_each_assignment_has_the_standbys_thought_over() -> None:
         scene.rounds(3)
         assert len(scene.observed.of("standbys")) == thought_over + 1
         scene.engine.partitions.restore_anew()
-        scene.settled()
+        scene.all_decided()
         scene.rounds(3)
         assert len(scene.observed.of("standbys")) == thought_over + 2
 
@@ -272,12 +272,12 @@ def test_what_was_refused_is_looked_at_again_with_everything_else() -> None:
         at = TopicPartition(INPUTS[0], 0)
         scene.broker.group.offsets[at] = 5
         scene.engine.on_assigned(input_partitions([0]))
-        scene.settled()
+        scene.all_decided()
         partitions = scene.engine.partitions
         assert partitions.refused.keys() == {0}
         scene.broker.group.offsets[at] = 1
         partitions.restore_anew()
-        scene.settled()
+        scene.all_decided()
         assert partitions.open.keys() == {0}
         assert partitions.refused == {}
 
@@ -312,7 +312,7 @@ def test_a_store_that_breaks_as_it_is_opened_is_quarantined_and_restored(
             scene.engine.on_revoked(input_partitions([0]))
             reasons.append(f"damaged {count}")
             scene.engine.on_assigned(input_partitions([0]))
-            scene.settled()
+            scene.all_decided()
 
     scene.play(act)
     assert [reason for _, reason, _ in scene.observed.of("quarantined")] == [

@@ -31,7 +31,7 @@ class Record:
         self.value = lambda: content
 
 
-def stretch(*contents: tuple[bytes, bytes | None]) -> Sequence[Message]:
+def messages(*contents: tuple[bytes, bytes | None]) -> Sequence[Message]:
     records = [Record(at, *content) for at, content in enumerate(contents)]
     return cast(Sequence[Message], records)
 
@@ -48,9 +48,9 @@ def test_a_changelog_with_a_checkpoint_of_another_topic_is_partial(
     store: PartitionStore, table: TableSpec
 ) -> None:
     written = (b"ann", b"1"), (CHECKPOINT_KEY, encode_checkpoint(CHECKPOINT, "old id"))
-    replay(store, table, stretch(*written), "new id")
+    replay(store, table, messages(*written), "new id")
     assert store.is_partial(table)
-    again = stretch(
+    again = messages(
         (CHECKPOINT_KEY, encode_checkpoint(CHECKPOINT, "old id")),
         (REWRITING_KEY, b""),
         (b"ann", b"1"),
@@ -66,7 +66,7 @@ def test_a_changelog_with_a_checkpoint_of_another_topic_is_partial(
 
 def test_a_changelog_with_checkpoints_of_its_own_is_whole(store: PartitionStore) -> None:
     written = (b"ann", b"1"), (CHECKPOINT_KEY, encode_checkpoint(CHECKPOINT, "its id"))
-    replay(store, USERS, stretch(*written), "its id")
+    replay(store, USERS, messages(*written), "its id")
     assert not store.is_partial(USERS)
     assert store.checkpoint is not None
     assert (store.checkpoint.next_offsets, store.checkpoint.attachment) == (

@@ -40,9 +40,9 @@ def test_progress_is_told_as_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None
     restores.write(0, 7)
     restores.start(0, 7)
     restores.restored()
-    told = restores.observed.of("restoring")
-    assert {total for _, _, total in told} == {8}
-    done = [each for _, each, _ in told]
+    steps = restores.observed.of("restoring")
+    assert {total for _, _, total in steps} == {8}
+    done = [each for _, each, _ in steps]
     assert done == sorted(done)
     assert (done[0], done[-1]) == (0, 8)
     assert len(done) > 3
@@ -217,11 +217,11 @@ def test_an_open_transaction_is_named_with_more_and_more_patience() -> None:
     restores.cluster.ends[users_changelog()] = 9
     restores.start(0, 7)
     restores.cluster.ends[users_changelog()] = 0
-    began, told = restores.cluster.now, restores.observed
-    while len(told.of("stalled")) < 2:
+    began, observed = restores.cluster.now, restores.observed
+    while len(observed.of("stalled")) < 2:
         assert restores.step() == []
     assert restores.cluster.now - began == pytest.approx(3 * SILENCE_S, abs=0.3)
-    assert told.of("stalled")[0] == (
+    assert observed.of("stalled")[0] == (
         f"a transaction has been open in {USERS.changelog}[0] since offset 2"
         " (if it stays: kafka-transactions.sh find-hanging) for 5 s",
     )

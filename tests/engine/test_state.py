@@ -163,9 +163,9 @@ def said(*records: tuple[int, bytes | None, bytes | None], table: TableSpec = US
 
 def test_a_stretch_is_written_with_its_checkpoint_and_position() -> None:
     store = state()
-    stretch = said((4, b"a", b"1"), (5, None, b"no key"), (6, b"b", b"2"), (8, b"a", None))
-    stretch += said((9, CHECKPOINT_KEY, encode_checkpoint(CHECKPOINT)))
-    assert replay(store, USERS, stretch, "id") == 10
+    records = said((4, b"a", b"1"), (5, None, b"no key"), (6, b"b", b"2"), (8, b"a", None))
+    records += said((9, CHECKPOINT_KEY, encode_checkpoint(CHECKPOINT)))
+    assert replay(store, USERS, records, "id") == 10
     assert list(store.scan(USERS)) == [(b"b", b"2")]
     assert store.checkpoint == CHECKPOINT
     position = store.positions[USERS.changelog]
@@ -182,8 +182,8 @@ def test_a_stretch_without_a_checkpoint_leaves_the_last_one() -> None:
 
 def test_a_checkpoint_of_a_changelog_that_expires_is_no_witness() -> None:
     store = state()
-    stretch = said((0, b"s", b"1"), (1, CHECKPOINT_KEY, encode_checkpoint(CHECKPOINT)), table=SEEN)
-    assert replay(store, SEEN, stretch, "id") == 2
+    records = said((0, b"s", b"1"), (1, CHECKPOINT_KEY, encode_checkpoint(CHECKPOINT)), table=SEEN)
+    assert replay(store, SEEN, records, "id") == 2
     assert store.checkpoint is None
     assert list(store.scan(SEEN)) == [(b"s", b"1")]
 
@@ -284,11 +284,11 @@ def test_who_waits_for_a_batch_is_told_once_it_is_done_or_failed(
     end: Callable[[Batch], None],
 ) -> None:
     made = batch(Producer())
-    told: list[bool] = []
+    finished: list[bool] = []
     assert (made.is_done, made.error) == (False, None)
-    made.when_finished(lambda: told.append(made.is_done))
+    made.when_finished(lambda: finished.append(made.is_done))
     end(made)
-    assert told == [made.is_done]
+    assert finished == [made.is_done]
     assert made.is_done == (made.error is None)
 
 

@@ -48,7 +48,7 @@ FIGURES = {
 
 
 @dataclass(frozen=True)
-class Told:
+class Published:
     """One published record with all that its fields can be held to.
 
     Attributes:
@@ -110,7 +110,7 @@ def instant_of(logged: Logged) -> datetime:
 def unlocks_of(step: Step) -> list[Unlock]:
     """The portals that an input unlocked, in the order in which the run passes them."""
     found = step.after.unlocks.values() if step.after is not None and step.is_change else ()
-    return [one for one in found if one.place == step.logged.place]
+    return [one for one in found if one.coordinates == step.logged.coordinates]
 
 
 def uuid_of(*parts: object) -> str:
@@ -118,9 +118,9 @@ def uuid_of(*parts: object) -> str:
     return str(uuid5(NAMESPACE, "/".join(map(str, parts))))
 
 
-def event_id(told: Told) -> str:
+def event_id(record: Published) -> str:
     """The completion_id or request_id; empty where the rules did not get to read it."""
-    event = told.step.event
+    event = record.step.event
     if event is None:
         return ""
     return event.completion_id if isinstance(event, Completion) else event.request_id
@@ -183,9 +183,11 @@ def _versions(policy_text: str) -> dict[str, Any]:
     return {one["version"]: one for one in yaml.safe_load(policy_text)["versions"]}
 
 
-def portal_row(told: Told, slug: str) -> dict[str, Any]:
+def portal_row(record: Published, slug: str) -> dict[str, Any]:
     """One portal of the policy in force, as the policy file has it."""
-    rows: list[dict[str, Any]] = _versions(told.scene.policy_text)[told.policy.version]["portals"]
+    rows: list[dict[str, Any]] = _versions(record.scene.policy_text)[record.policy.version][
+        "portals"
+    ]
     (found,) = [row for row in rows if row["slug"] == slug]
     return found
 
@@ -195,17 +197,17 @@ def figure_of(frame: int) -> str:
     return next(figure for last, figure in FIGURES.items() if frame <= last)
 
 
-def frames_of(told: Told) -> list[tuple[int, date]]:
+def frames_of(record: Published) -> list[tuple[int, date]]:
     """Frame and date of each geometry record that the input causes, the current one last."""
-    if not told.step.is_change:
+    if not record.step.is_change:
         return []
-    shown = told.shown
-    found = [(one.day, one.reached_on) for one in unlocks_of(told.step)]
+    shown = record.shown
+    found = [(one.day, one.reached_on) for one in unlocks_of(record.step)]
     if shown.streak_safe_until is None:
         return found
     current = (shown.cycle_day, shown.streak_safe_until - ONE_DAY)
     if current in found:
         found.remove(current)
-    elif shown.cycle_day == told.step.frame_told:
+    elif shown.cycle_day == record.step.frame_before:
         return found
     return [*found, current]

@@ -12,7 +12,7 @@ from pipeline.dev.oracle import Completion
 from tests.integration.records_meaning import (
     FIGURES,
     ONE_DAY,
-    Told,
+    Published,
     figure_of,
     frames_of,
     instant_of,
@@ -25,18 +25,20 @@ from tests.integration.records_scene import catalogue_in
 from tests.integration.records_tables import CAUSE, GENERATION, Table
 
 
-def _ahead(told: Told, field: str) -> Any:
-    slug, days_away = told.unlock.shown.next_portal
-    return days_away if field == "days_away" else portal_row(told, slug)[field]
+def _ahead(record: Published, field: str) -> Any:
+    slug, days_away = record.unlock.shown.next_portal
+    return days_away if field == "days_away" else portal_row(record, slug)[field]
 
 
-def _keys(told: Told) -> list[str]:
-    count = portal_row(told, told.unlock.slug)["keys"]
-    return [uuid_of(told.user.user_id, told.unlock.lap, told.unlock.slug, i) for i in range(count)]
+def _keys(record: Published) -> list[str]:
+    count = portal_row(record, record.unlock.slug)["keys"]
+    return [
+        uuid_of(record.user.user_id, record.unlock.lap, record.unlock.slug, i) for i in range(count)
+    ]
 
 
-def _url(told: Told, asset_id: str) -> str:
-    return (told.scene.ledger.assets.resolve() / "svg" / f"{asset_id}.svg").as_uri()
+def _url(record: Published, asset_id: str) -> str:
+    return (record.scene.ledger.assets.resolve() / "svg" / f"{asset_id}.svg").as_uri()
 
 
 PORTAL_UNLOCKED: Final[Table] = {
@@ -67,8 +69,8 @@ PORTAL_UNLOCKED: Final[Table] = {
 } | CAUSE
 
 
-def _frame(told: Told) -> int:
-    return frames_of(told)[told.nth][0]
+def _frame(record: Published) -> int:
+    return frames_of(record)[record.nth][0]
 
 
 GEOMETRY_UPDATED: Final[Table] = {
@@ -84,19 +86,19 @@ GEOMETRY_UPDATED: Final[Table] = {
 } | CAUSE
 
 
-def _day_in_cycle(told: Told) -> int:
-    streak = told.shown.streak_days
+def _day_in_cycle(record: Published) -> int:
+    streak = record.shown.streak_days
     return (streak - 1) % 108 + 1 if streak else 0
 
 
-def _last(told: Told) -> date | None:
-    return max(told.user.covered, default=None)
+def _last(record: Published) -> date | None:
+    return max(record.user.covered, default=None)
 
 
-def _current_end(told: Told) -> date | None:
+def _current_end(record: Published) -> date | None:
     """The last date of the run that goes on: the earliest one that ends yesterday or later."""
-    safe_until = told.shown.streak_safe_until
-    assert safe_until is None or safe_until - ONE_DAY in told.user.covered
+    safe_until = record.shown.streak_safe_until
+    assert safe_until is None or safe_until - ONE_DAY in record.user.covered
     return safe_until
 
 
@@ -123,7 +125,7 @@ PROGRESS_UPDATED: Final[Table] = {
     "portals.slug": lambda t: [slug for _, slug in t.user.unlocks],
     "portals.reached_on": lambda t: [one.reached_on for one in t.user.unlocks.values()],
     "portals.unlocked_at": lambda t: [
-        instant_of(t.scene.steps[one.place].logged) for one in t.user.unlocks.values()
+        instant_of(t.scene.steps[one.coordinates].logged) for one in t.user.unlocks.values()
     ],
     "portals.asset_id": lambda t: [t.picture(one.day) for one in t.user.unlocks.values()],
     "keys.granted": lambda t: sorted(t.user.keys_granted),

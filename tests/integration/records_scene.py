@@ -48,7 +48,7 @@ class Step:
         event: None where the rules did not get to it.
         verdict: the oracle's; None where the worker was made to fail or to pass it over.
         before, after: of the user; None without one.
-        frame_told: the last frame that the user was told before, 0 for none.
+        frame_before: the last frame that the user was shown before, 0 for none.
     """
 
     logged: Logged
@@ -57,7 +57,7 @@ class Step:
     verdict: Verdict | None
     before: UserModel | None
     after: UserModel | None
-    frame_told: int
+    frame_before: int
 
     @property
     def is_change(self) -> bool:
@@ -81,7 +81,7 @@ class Scene:
     steps: dict[Coordinates, Step]
     outputs: dict[str, list[Output]]
 
-    def place(self, cause: dict[str, Any]) -> Coordinates:
+    def coordinates(self, cause: dict[str, Any]) -> Coordinates:
         """Where the input of a cause lies."""
         topic = cause["topic"].removeprefix(self.ledger.prefix)
         return topic, cause["partition"], cause["offset"]
@@ -90,7 +90,7 @@ class Scene:
         """The records of an output topic, by their input."""
         found: defaultdict[Coordinates, list[Output]] = defaultdict(list)
         for output in self.outputs[name]:
-            found[self.place(output.value["cause"])].append(output)
+            found[self.coordinates(output.value["cause"])].append(output)
         return found
 
 
@@ -104,7 +104,7 @@ def play(ledger: Ledger) -> Scene:
         lambda name: str(uuid5(NAMESPACE, name)),
     )
     sent = _send(ledger, played, 0)
-    _put_aside(ledger, [place for place, one in sent.items() if one.is_skipped])
+    _put_aside(ledger, [coordinates for coordinates, one in sent.items() if one.is_skipped])
     settings = {"POLICY_FILE": str(policy_file), "COLLAPSE": "false"}
     with ledger.worker(plan={"poison": POISON}, **settings) as worker:
         ledger.drain(worker)
@@ -115,7 +115,7 @@ def play(ledger: Ledger) -> Scene:
     outputs = {name: ledger.read(name) for name in OUTPUTS}
     rules = load_rules(text)
     scene = Scene(ledger, text, rules, {}, outputs)
-    order = [scene.place(entry.value["cause"]) for entry in outputs["audit"]]
+    order = [scene.coordinates(entry.value["cause"]) for entry in outputs["audit"]]
     return replace(scene, steps=dict(_followed(ledger, rules, order, sent)))
 
 
@@ -165,9 +165,9 @@ def _send(ledger: Ledger, played: Cast, act: int) -> dict[Coordinates, Sent]:
     return found
 
 
-def _put_aside(ledger: Ledger, places: list[Coordinates]) -> None:
+def _put_aside(ledger: Ledger, skipped: list[Coordinates]) -> None:
     topic = SkipTopic({"bootstrap.servers": ledger.bootstrap}, ledger.prefix, ledger.group)
-    for name, partition, offset in places:
+    for name, partition, offset in skipped:
         topic.add(Skip(ledger.topic(name), partition, offset, *SKIPPED, asked_at=0))
 
 
@@ -175,27 +175,27 @@ def _followed(
     ledger: Ledger, rules: Rules, order: list[Coordinates], sent: dict[Coordinates, Sent]
 ) -> Iterator[tuple[Coordinates, Step]]:
     """Each input in the audit's order, with its user before and after."""
-    logged = {one.place: one for one in logged_inputs(ledger)}
+    logged = {one.coordinates: one for one in logged_inputs(ledger)}
     assert logged.keys() == sent.keys()
     reader = Reader({_schema_id(ledger, name): _input_schema(name) for name in INPUTS})
     judgement = Judgement()
-    told: dict[str, int] = {}
-    for place in order:
-        record, one = logged[place], sent[place]
+    last_frames: dict[str, int] = {}
+    for coordinates in order:
+        record, one = logged[coordinates], sent[coordinates]
         event = None if one.is_skipped else _read(record, reader, rules)
         verdict = None
         before = after = None
-        frame_told = 0 if event is None else told.get(event.user_id, 0)
+        frame_before = 0 if event is None else last_frames.get(event.user_id, 0)
         if event is not None and not (one.wrong and one.wrong.stage == "fold"):
             user_id = event.user_id
             before = _copied(judgement.users.get(user_id) or UserModel(user_id))
-            verdict = judge_read(judgement, event, place, record.append_time_ms, rules)
+            verdict = judge_read(judgement, event, coordinates, record.append_time_ms, rules)
             after = _copied(judgement.users.get(user_id) or before)
-        step = Step(record, one, event, verdict, before, after, frame_told)
+        step = Step(record, one, event, verdict, before, after, frame_before)
         if after is not None and step.is_change:
             shown = after.progress(record.append_time_ms, rules.at(record.append_time_ms))
-            told[after.user_id] = shown.cycle_day or frame_told
-        yield place, step
+            last_frames[after.user_id] = shown.cycle_day or frame_before
+        yield coordinates, step
 
 
 def _input_schema(name: str) -> dict[str, Any]:
@@ -207,7 +207,7 @@ def _input_schema(name: str) -> dict[str, Any]:
 
 def _read(record: Logged, reader: Reader, rules: Rules) -> Completion | SupportCommand | None:
     """The event; None where the oracle, too, rejects the record before it reads it."""
-    alone = judge([record], rules, reader, PARTITIONS).verdicts[record.place]
+    alone = judge([record], rules, reader, PARTITIONS).verdicts[record.coordinates]
     if alone.word == "dead_letter" and alone.category in UNREAD:
         return None
     return (reader.completion if record.kind == "completions" else reader.command)(record.value)

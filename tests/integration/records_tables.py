@@ -13,7 +13,7 @@ from typing import Any, Final, TypeAlias
 from pipeline.dev.oracle import Completion, SupportCommand, UserModel
 from pipeline.dev.oracle.events import Against, Alert, Coordinates
 from tests.integration.records_meaning import (
-    Told,
+    Published,
     digest_of,
     event_id,
     schema_id_of,
@@ -22,7 +22,7 @@ from tests.integration.records_meaning import (
 )
 from tests.integration.records_scene import SKIPPED
 
-Table: TypeAlias = dict[str, Callable[[Told], Any]]
+Table: TypeAlias = dict[str, Callable[[Published], Any]]
 
 GENERATION: Final = "blue"
 """The default one; the ledger's workers are its group."""
@@ -35,87 +35,89 @@ CAUSE: Final[Table] = {
 }
 
 
-def _is_read(told: Told) -> bool:
+def _is_read(record: Published) -> bool:
     """Whether the rules judged the input."""
-    return told.step.verdict is not None
+    return record.step.verdict is not None
 
 
-def _action(told: Told) -> str:
-    if told.step.logged.kind == "completions":
+def _action(record: Published) -> str:
+    if record.step.logged.kind == "completions":
         return "completion"
-    event = told.step.event
+    event = record.step.event
     return event.kind if isinstance(event, SupportCommand) else "unknown"
 
 
-def _actor(told: Told) -> str:
-    if told.step.sent.is_skipped:
+def _actor(record: Published) -> str:
+    if record.step.sent.is_skipped:
         return SKIPPED[0]
-    event = told.step.event
-    if not _is_read(told) or event is None:
+    event = record.step.event
+    if not _is_read(record) or event is None:
         return "unknown"
     if isinstance(event, Completion):
         return "user"
-    return "unknown" if told.value["rejection"] == "bad_actor" else event.actor
+    return "unknown" if record.value["rejection"] == "bad_actor" else event.actor
 
 
-def _reason(told: Told) -> str | None:
-    if told.step.sent.is_skipped:
+def _reason(record: Published) -> str | None:
+    if record.step.sent.is_skipped:
         return SKIPPED[1]
-    event = told.step.event
+    event = record.step.event
     if isinstance(event, SupportCommand) and event.reason:
         return event.reason
-    return _rejection(told)
+    return _rejection(record)
 
 
-def _rejection(told: Told) -> str | None:
-    wrong = told.step.sent.wrong
+def _rejection(record: Published) -> str | None:
+    wrong = record.step.sent.wrong
     return None if wrong is None else wrong.reason
 
 
-def _ticket(told: Told) -> str | None:
-    if told.step.sent.is_skipped:
+def _ticket(record: Published) -> str | None:
+    if record.step.sent.is_skipped:
         return SKIPPED[2]
-    event = told.step.event
+    event = record.step.event
     return event.ticket if isinstance(event, SupportCommand) else None
 
 
-def _verdict(told: Told) -> str:
-    verdict = told.step.verdict
+def _verdict(record: Published) -> str:
+    verdict = record.step.verdict
     return "dead_letter" if verdict is None else verdict.word
 
 
-def _user(told: Told) -> str | None:
-    return told.step.verdict.user_id if told.step.verdict else None
+def _user(record: Published) -> str | None:
+    return record.step.verdict.user_id if record.step.verdict else None
 
 
-def _of_user(told: Told, of: Callable[[UserModel], Any], *, before: bool = False) -> Any:
-    user = told.step.before if before else told.step.after
-    return None if _user(told) is None or user is None else of(user)
+def _of_user(record: Published, of: Callable[[UserModel], Any], *, before: bool = False) -> Any:
+    user = record.step.before if before else record.step.after
+    return None if _user(record) is None or user is None else of(user)
 
 
-def _local_date(told: Told) -> Any:
-    event = told.step.event
+def _local_date(record: Published) -> Any:
+    event = record.step.event
     if isinstance(event, SupportCommand):
         return event.local_date
-    return _counted(told).local_date if told.step.is_change else None
+    return _counted(record).local_date if record.step.is_change else None
 
 
-def _counted(told: Told) -> Any:
-    assert told.step.is_change
-    return told.user.counted[-1]
+def _counted(record: Published) -> Any:
+    assert record.step.is_change
+    return record.user.counted[-1]
 
 
-def _revoked_by(told: Told) -> list[str]:
-    date = _local_date(told)
-    if date is None or told.step.sent.wrong is not None:
+def _revoked_by(record: Published) -> list[str]:
+    date = _local_date(record)
+    if date is None or record.step.sent.wrong is not None:
         return []
-    live = {c.request_id for c in told.user.commands if c.kind == "revoke" and c.local_date == date}
-    live -= {c.withdraws for c in told.user.commands if c.kind == "withdraw" and c.withdraws}
-    return sorted(live - ({event_id(told)} if told.step.logged.kind == "commands" else set()))
+    live = {
+        c.request_id for c in record.user.commands if c.kind == "revoke" and c.local_date == date
+    }
+    live -= {c.withdraws for c in record.user.commands if c.kind == "withdraw" and c.withdraws}
+    return sorted(live - ({event_id(record)} if record.step.logged.kind == "commands" else set()))
 
 
-def _is_counted(told: Told) -> bool:
-    return told.step.is_change and isinstance(told.step.event, Completion)
+def _is_counted(record: Published) -> bool:
+    return record.step.is_change and isinstance(record.step.event, Completion)
 
 
 AUDIT_ENTRY: Final[Table] = {
@@ -149,15 +151,15 @@ CHAINED: Final = {"prev_hash", "hash"}
 """Fields of an audit entry that only the chain as a whole can be held to."""
 
 
-def _wrong(told: Told) -> Any:
-    assert told.step.sent.wrong is not None
-    return told.step.sent.wrong
+def _wrong(record: Published) -> Any:
+    assert record.step.sent.wrong is not None
+    return record.step.sent.wrong
 
 
-def _detail(told: Told) -> str | None:
+def _detail(record: Published) -> str | None:
     """The detail itself, when it says what it should."""
-    detail: str = told.value["detail"]
-    return detail if _wrong(told).says in detail else f"... {_wrong(told).says} ..."
+    detail: str = record.value["detail"]
+    return detail if _wrong(record).says in detail else f"... {_wrong(record).says} ..."
 
 
 DEAD_LETTER: Final[Table] = {
@@ -173,22 +175,22 @@ DEAD_LETTER: Final[Table] = {
 } | CAUSE
 
 
-def _alert(told: Told) -> Alert:
-    assert told.step.verdict is not None
-    return told.step.verdict.alerts[told.nth]
+def _alert(record: Published) -> Alert:
+    assert record.step.verdict is not None
+    return record.step.verdict.alerts[record.nth]
 
 
-def _original(told: Told) -> Against:
+def _original(record: Published) -> Against:
     """The original that the alert names, when it may; else the one that it should."""
-    named = told.value["original"]
-    topic = named["topic"].removeprefix(told.scene.ledger.prefix)
-    place: Coordinates = (topic, named["partition"], named["offset"])
-    options = _alert(told).originals
-    return next((one for one in options if one.place == place), options[0])
+    named = record.value["original"]
+    topic = named["topic"].removeprefix(record.scene.ledger.prefix)
+    coordinates: Coordinates = (topic, named["partition"], named["offset"])
+    options = _alert(record).originals
+    return next((one for one in options if one.coordinates == coordinates), options[0])
 
 
-def _original_id(told: Told) -> str:
-    event = told.scene.steps[_original(told).place].event
+def _original_id(record: Published) -> str:
+    event = record.scene.steps[_original(record).coordinates].event
     assert isinstance(event, Completion)
     return event.completion_id
 
@@ -207,9 +209,9 @@ RECONCILIATION_ALERT: Final[Table] = {
     "severity": lambda t: _original(t).severity,
     "completion_id": lambda t: t.completion.completion_id,
     "original.completion_id": _original_id,
-    "original.topic": lambda t: t.scene.ledger.topic(_original(t).place[0]),
-    "original.partition": lambda t: _original(t).place[1],
-    "original.offset": lambda t: _original(t).place[2],
+    "original.topic": lambda t: t.scene.ledger.topic(_original(t).coordinates[0]),
+    "original.partition": lambda t: _original(t).coordinates[1],
+    "original.offset": lambda t: _original(t).coordinates[2],
     "differing_fields": lambda t: [
         name for name in FIELDS_IN_ORDER if name in _original(t).differing
     ],

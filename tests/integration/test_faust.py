@@ -52,9 +52,9 @@ def test_fausts_worker_processes_and_listens_to_this_machine_only(ledger: Ledger
     ledger.workers.append(worker)
     ledger.drain(worker)
     listening = [
-        place.laddr
-        for place in psutil.Process(worker.pid).net_connections("inet")
-        if place.status == psutil.CONN_LISTEN
+        connection.laddr
+        for connection in psutil.Process(worker.pid).net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
     ]
     assert {ip for ip, _ in listening} == {"127.0.0.1"}
     assert ledger.stop_worker(worker) == 0

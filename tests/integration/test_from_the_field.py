@@ -71,7 +71,7 @@ WRITERS: dict[str, tuple[Callable[[dict[str, Any]], None], dict[str, Any], str |
 
 
 @pytest.fixture
-def told(ledger: Ledger) -> Ledger:
+def processed(ledger: Ledger) -> Ledger:
     """A ledger in which everybody has sent, and a worker has processed it."""
     for codec in CODECS:
         producer = ledger.new_producer(**{"compression.type": codec})
@@ -122,15 +122,17 @@ def with_schemas_of_their_own(ledger: Ledger) -> None:
     ledger.registry.set_compatibility(subject, "BACKWARD_TRANSITIVE")
 
 
-def test_what_clients_send_counts_or_says_why(told: Ledger) -> None:
-    progress = told.progress()
-    letters = {output.value["key"].decode(): output.value for output in told.read("deadletters")}
+def test_what_clients_send_counts_or_says_why(processed: Ledger) -> None:
+    progress = processed.progress()
+    letters = {
+        output.value["key"].decode(): output.value for output in processed.read("deadletters")
+    }
 
     assert progress.keys() >= {*CODECS, "kept"}
     assert "taken back" not in progress and "taken back" not in letters
 
     home = {user: partition_of(user.encode(), 4) for user in (f"placed {n}" for n in range(12))}
-    lay = {r.key().decode(): r.partition() for r in told.raw("completions")}
+    lay = {r.key().decode(): r.partition() for r in processed.raw("completions")}
     for user, partition in home.items():
         if lay[user] == partition:
             assert user in progress
@@ -148,4 +150,4 @@ def test_what_clients_send_counts_or_says_why(told: Ledger) -> None:
 
     assert letters["headed"]["reason"] == "unknown_format"
     assert "__value_schema_id" in letters["headed"]["detail"]
-    assert told.audited_offsets() == told.input_offsets()
+    assert processed.audited_offsets() == processed.input_offsets()

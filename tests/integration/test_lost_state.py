@@ -44,16 +44,16 @@ def make_what_is_missing(ledger: Ledger) -> None:
 
 def set_offsets(ledger: Ledger, offset: int) -> None:
     """Put the group's committed offsets somewhere else."""
-    places = [
+    partitions = [
         ck.TopicPartition(ledger.topic("completions"), p, offset) for p in range(ledger.partitions)
     ]
-    group = ck.ConsumerGroupTopicPartitions(f"{ledger.prefix}blue", places)
+    group = ck.ConsumerGroupTopicPartitions(f"{ledger.prefix}blue", partitions)
     ledger.wait_for(lambda: _altered(ledger, group))
 
 
 def _altered(ledger: Ledger, group: ck.ConsumerGroupTopicPartitions) -> bool:
     (future,) = ledger.admin.alter_consumer_group_offsets([group]).values()
-    errors = {place.error.code() for place in future.result().topic_partitions if place.error}
+    errors = {one.error.code() for one in future.result().topic_partitions if one.error}
     assert errors <= {ck.KafkaError.UNKNOWN_MEMBER_ID}, errors  # the member is not yet gone
     return not errors
 
@@ -154,8 +154,10 @@ def test_group_offsets_that_went_back_are_recorded_anew_and_those_ahead_are_refu
     reader = ck.Consumer(
         {"bootstrap.servers": ledger.bootstrap, "group.id": f"{ledger.prefix}blue"}
     )
-    places = [ck.TopicPartition(ledger.topic("completions"), p) for p in range(ledger.partitions)]
-    before = reader.committed(places, 10)
+    partitions = [
+        ck.TopicPartition(ledger.topic("completions"), p) for p in range(ledger.partitions)
+    ]
+    before = reader.committed(partitions, 10)
     reader.close()
     set_offsets(ledger, 10_000)
     worker = ledger.start_worker(plan={})

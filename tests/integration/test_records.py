@@ -19,7 +19,7 @@ import yaml
 from chaos.ledger import Output
 from pipeline.dev.local.stack import LocalStack
 from tests.integration.ledger import ROOT, Ledger
-from tests.integration.records_meaning import FRAMING_BYTES, Told, frames_of, unlocks_of
+from tests.integration.records_meaning import FRAMING_BYTES, Published, frames_of, unlocks_of
 from tests.integration.records_of_users import (
     GEOMETRY_UPDATED,
     PORTAL_UNLOCKED,
@@ -105,11 +105,11 @@ def at(value: Any, path: str) -> Any:
     return at(value[name], rest) if rest else value[name]
 
 
-def told(scene: Scene, topic: str) -> list[Told]:
+def published(scene: Scene, topic: str) -> list[Published]:
     """Each record of a topic beside its input."""
     return [
-        Told(scene, scene.steps[place], output, nth)
-        for place, outputs in scene.caused(topic).items()
+        Published(scene, scene.steps[coordinates], output, nth)
+        for coordinates, outputs in scene.caused(topic).items()
         for nth, output in enumerate(outputs)
     ]
 
@@ -128,7 +128,7 @@ def test_the_field_says_what_its_doc_says(scene: Scene, record: str, path: str) 
     says = table[path]
     wrong = [
         (one.value["cause"], found, due)
-        for one in told(scene, topic)
+        for one in published(scene, topic)
         for found, due in ((at(one.value, path), says(one)),)
         if found != due or type(found) is not type(due)
     ]
@@ -159,17 +159,18 @@ CONSTANT_IN = {("ReconciliationAlert", path) for path in ("cause.topic", "origin
 
 def test_every_input_leads_to_the_records_that_follow_from_it_and_no_others(scene: Scene) -> None:
     caused = {topic: scene.caused(topic) for topic, _ in TABLES.values()}
-    for place, step in scene.steps.items():
+    for coordinates, step in scene.steps.items():
         any_output = Output(None, {}, b"", 0, 0, [])
         due = {
             "audit": 1,
             "deadletters": int(step.sent.wrong is not None),
-            "geometry": len(frames_of(Told(scene, step, any_output, 0))),
+            "geometry": len(frames_of(Published(scene, step, any_output, 0))),
             "portals": len(unlocks_of(step)),
             "progress": int(step.is_change),
             "reconciliation": len(step.verdict.alerts) if step.verdict else 0,
         }
-        assert {topic: len(of.get(place, [])) for topic, of in caused.items()} == due, step.sent
+        found = {topic: len(of.get(coordinates, [])) for topic, of in caused.items()}
+        assert found == due, step.sent
     audited = sorted((scene.ledger.topic(kind), *rest) for kind, *rest in scene.steps)
     assert audited == scene.ledger.input_offsets()
 
@@ -215,7 +216,7 @@ def test_the_keys_are_what_the_topics_file_says(scene: Scene) -> None:
     says = {topic["name"]: topic["schema"] for topic in topics}
     for record, (topic, _) in TABLES.items():
         assert says[topic]["value"] == record
-        for one in told(scene, topic):
+        for one in published(scene, topic):
             if topic == "deadletters":
                 assert says[topic]["key"] == "key of the input"
                 assert one.output.key == one.step.logged.key

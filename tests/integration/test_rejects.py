@@ -108,18 +108,18 @@ def test_everything_bad_is_kept_whole(ledger: Ledger) -> None:
     }
     assert found.keys() == sent.keys()
     reasons = []
-    for place, letter in found.items():
-        original, told = sent[place], letter.value
-        assert told["key"] == original.key()
-        assert told["value"] == original.value()
-        kept = [(header["key"], header["value"]) for header in told["headers"]]
+    for coordinates, letter in found.items():
+        original, rejected = sent[coordinates], letter.value
+        assert rejected["key"] == original.key()
+        assert rejected["value"] == original.value()
+        kept = [(header["key"], header["value"]) for header in rejected["headers"]]
         assert kept == [(name, _bytes(content)) for name, content in HEADERS]
         assert letter.headers[: len(HEADERS)] == original.headers()
         named = dict(letter.headers)
         assert named["__streams.errors.topic"] == ledger.topic("completions").encode()
-        assert named["__streams.errors.reason"] == told["reason"].encode()
-        assert told["detail"]
-        reasons.append((told["stage"], told["reason"]))
+        assert named["__streams.errors.reason"] == rejected["reason"].encode()
+        assert rejected["detail"]
+        reasons.append((rejected["stage"], rejected["reason"]))
     expected = [(stage, reason) for _, _, stage, reason in REJECTS.values()]
     assert sorted(reasons) == sorted([*expected, ("transport", "wrong_partition")])
     progress = ledger.progress()

@@ -61,9 +61,9 @@ class Neighbours:
                 continue
             came = now_ms()
             entry: Any = decode(record.value(), context)
-            place = entry["cause"]["partition"], entry["cause"]["offset"]
-            self.arrived[place] = came
-            self.appended[place] = int(entry["append_time"].timestamp() * 1000)
+            coordinates = entry["cause"]["partition"], entry["cause"]["offset"]
+            self.arrived[coordinates] = came
+            self.appended[coordinates] = int(entry["append_time"].timestamp() * 1000)
         consumer.close()
 
     def __enter__(self) -> "Neighbours":
@@ -87,9 +87,9 @@ class Neighbours:
     def delays_s(self, partition: int) -> list[float]:
         """Of those of a partition, least first."""
         return sorted(
-            (came - self.appended[place]) / 1000
-            for place, came in self.arrived.items()
-            if place[0] == partition
+            (came - self.appended[coordinates]) / 1000
+            for coordinates, came in self.arrived.items()
+            if coordinates[0] == partition
         )
 
 

@@ -80,9 +80,12 @@ def test_the_end_of_a_reader_of_committed_records_is_the_last_stable_offset(
     producer.begin_transaction()
     producer.produce(topic, b"open", partition=0)
     producer.flush(30)
-    place = (topic, 0)
+    partition = (topic, 0)
     with Reader({**bootstrap, "isolation.level": "read_uncommitted"}, "none") as uncommitted:
-        assert (reader.ends([place]), uncommitted.ends([place])) == ({place: 3}, {place: 4})
+        assert (reader.ends([partition]), uncommitted.ends([partition])) == (
+            {partition: 3},
+            {partition: 4},
+        )
     producer.abort_transaction(30)
 
 

@@ -86,15 +86,15 @@ def repository(monkeypatch: pytest.MonkeyPatch) -> Iterator[Repository]:
 def test_files_are_fetched_once_and_then_never_asked_for_again(
     repository: Repository, tmp_path: Path
 ) -> None:
-    told: list[str] = []
+    messages: list[str] = []
 
     def progress(message: str, done: int | None = None, total: int | None = None) -> None:
-        told.append(message)
+        messages.append(message)
 
     files = provide(progress, tmp_path)
     assert [jar.read_bytes() for jar in files.kafka_jars] == [JAR]
     assert (files.registry_home / "quarkus-run.jar").read_bytes() == b"run"
-    assert told == [
+    assert messages == [
         "fetching Kafka and the registry (2 files)",
         "unpacking registry-2.0-all.tar.gz",
     ]
@@ -102,7 +102,7 @@ def test_files_are_fetched_once_and_then_never_asked_for_again(
     assert asked[JAR_PATH] == asked[ARCHIVE_PATH] == 1
     assert provide(progress, tmp_path) == files
     assert repository.asked == asked
-    assert len(told) == 2
+    assert len(messages) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["files", "lock", "unpacked"]
 
 

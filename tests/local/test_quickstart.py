@@ -27,20 +27,20 @@ def test_a_trial_run_makes_them_once_and_a_broken_one_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = provide(quiet, cache_folder())
-    told: list[str] = []
+    messages: list[str] = []
 
     def progress(message: str, done: int | None = None, total: int | None = None) -> None:
-        told.append(message)
+        messages.append(message)
 
     first = prepare(files, tmp_path, progress)
-    assert "preparing quick starts (once)" in told
+    assert "preparing quick starts (once)" in messages
     home = first.java.parent.parent.parent
     assert {path.name for path in home.iterdir()} == {
         *("java", "base.jsa", "kafka.jsa", "registry.jsa", "ready")
     }
-    told.clear()
+    messages.clear()
     assert prepare(files, tmp_path, progress) == first
-    assert not told
+    assert not messages
 
     (home / "ready").unlink()
     (home / "kafka.jsa").unlink()

@@ -103,8 +103,8 @@ def toy(tmp_path: Path) -> Toy:
 
 
 def test_every_mutant_of_rules_that_are_tested_is_noticed(toy: Toy) -> None:
-    code, outcome, told = toy.run()
-    assert code == 0, told
+    code, outcome, output = toy.run()
+    assert code == 0, output
     assert outcome["mutants"] == outcome["killed"] == len(sown("toy.rules", RULES))
     assert outcome["survived"] == 0
 
@@ -112,41 +112,41 @@ def test_every_mutant_of_rules_that_are_tested_is_noticed(toy: Toy) -> None:
 @pytest.mark.verify
 def test_a_survivor_is_told_and_fails_the_run_until_it_is_killed_or_argued(toy: Toy) -> None:
     toy.count_to(2)
-    code, outcome, told = toy.run()
+    code, outcome, output = toy.run()
     assert (code, outcome["survived"]) == (1, 1)
-    assert "- return count > MOST\n    + return count >= MOST" in told
+    assert "- return count > MOST\n    + return count >= MOST" in output
     toy.mark("equivalent (>=)")
     code, outcome, _ = toy.run()
     assert (code, outcome["survived"], outcome["argued"]) == (0, 0, 1)
-    _, _, told = toy.run()
-    assert ", 0 to be tried" in told
+    _, _, output = toy.run()
+    assert ", 0 to be tried" in output
     toy.count_to(3)
-    code, outcome, told = toy.run()
-    assert (code, outcome["killed"]) == (0, outcome["mutants"] - 1), told
+    code, outcome, output = toy.run()
+    assert (code, outcome["killed"]) == (0, outcome["mutants"] - 1), output
     toy.mark("no equivalent (>=)")
-    code, outcome, told = toy.run()
-    assert (code, outcome["killed"]) == (0, outcome["mutants"]), told
+    code, outcome, output = toy.run()
+    assert (code, outcome["killed"]) == (0, outcome["mutants"]), output
 
 
 def test_a_guard_that_nobody_misses_is_told_in_a_module_that_is_not_mutated_whole_too(
     toy: Toy,
 ) -> None:
     toy.mark("guard (swap)")
-    code, outcome, told = toy.run("guards", "types")
-    assert (code, outcome["mutants"], outcome["killed"]) == (0, 1, 1), told
+    code, outcome, output = toy.run("guards", "types")
+    assert (code, outcome["mutants"], outcome["killed"]) == (0, 1, 1), output
     assert (outcome["guards"], outcome["guards_unnoticed"]) == (1, 0)
     toy.count_to(2)
-    code, outcome, told = toy.run("guards", "types")
+    code, outcome, output = toy.run("guards", "types")
     assert (code, outcome["guards"], outcome["guards_unnoticed"]) == (1, 1, 1)
-    assert "nobody misses: toy.rules, line 9: guard (swap): nobody counts to three" in told
+    assert "nobody misses: toy.rules, line 9: guard (swap): nobody counts to three" in output
 
 
 @pytest.mark.verify
 def test_a_source_that_does_not_pass_as_it_is_fails_the_run(toy: Toy) -> None:
     toy.count_to(4)
-    code, _, told = toy.run()
+    code, _, output = toy.run()
     assert code == 1
-    assert "the source as it is does not pass: tests/test_rules.py::test_enough" in told
+    assert "the source as it is does not pass: tests/test_rules.py::test_enough" in output
 
 
 @pytest.mark.verify
@@ -161,20 +161,20 @@ def test_a_mutant_that_never_ends_is_noticed(toy: Toy) -> None:
         tests.read_text() + "\n\ndef test_climbed():\n    from toy.rules import climbed\n"
         "    assert climbed(3) == 3 and climbed(0) == 0\n"
     )
-    code, outcome, told = toy.run()
-    assert code == 0, told
+    code, outcome, output = toy.run()
+    assert code == 0, output
     assert outcome["killed_by"]["time"] >= 1
 
 
 @pytest.mark.verify
 def test_what_the_type_checker_refuses_is_noticed_before_any_test(toy: Toy) -> None:
     toy.count_to(2)
-    code, outcome, told = toy.run("types")
+    code, outcome, output = toy.run("types")
     assert (code, outcome["survived"]) == (1, 1)
-    assert "- return count > MOST\n    + return count >= MOST" in told
+    assert "- return count > MOST\n    + return count >= MOST" in output
     refused = outcome["killed_by"]["types"]
     assert 0 < refused < outcome["mutants"] - 1
-    assert f"the type checker refuses {refused} of them" in told
+    assert f"the type checker refuses {refused} of them" in output
 
 
 def test_what_is_for_a_person_and_what_is_outside_of_functions_is_not_mutated() -> None:
@@ -237,7 +237,7 @@ def test_a_marker_is_about_the_head_of_a_statement_or_about_one_line_of_it() -> 
 
 
 @pytest.mark.parametrize(
-    "was, becomes, told",
+    "was, becomes, output",
     [
         (
             "if (\n        count > most",
@@ -248,9 +248,9 @@ def test_a_marker_is_about_the_head_of_a_statement_or_about_one_line_of_it() -> 
         ("(False): too few", "(True): too few", "a guard that nobody has to notice"),
     ],
 )
-def test_a_marker_about_no_mutant_is_told(was: str, becomes: str, told: str) -> None:
+def test_a_marker_about_no_mutant_is_told(was: str, becomes: str, output: str) -> None:
     said = complaints(MARKED.replace(was, becomes))
-    assert len(said) == 1 and said[0].startswith("toy.rules, line ") and told in said[0]
+    assert len(said) == 1 and said[0].startswith("toy.rules, line ") and output in said[0]
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_what_is_marked_stays_so_when_names_change_and_modules_move() -> None:
     renamed = source.replace("utc", "there").replace("longest_days", "most")
     assert renamed.count("there") > 5
     marked = [
-        [marker.told().partition(",")[2] for marker in markers_of(module, text)]
+        [marker.described().partition(",")[2] for marker in markers_of(module, text)]
         for module, text in (("core.streak", source), ("core.days.row", renamed))
     ]
     assert marked[0] == marked[1] != []

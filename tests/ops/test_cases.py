@@ -80,7 +80,7 @@ def test_the_oracle_says_the_same(path: Path) -> None:
     ]
     judged = judge(log, load_rules(POLICY), Reader({}), 1)
     for record, one in zip(log, said, strict=True):
-        verdict = judged.verdicts[record.place]
+        verdict = judged.verdicts[record.coordinates]
         assert verdict.word == one.verdict, (one.name, one.detail, verdict)
         if one.verdict in ("accepted", "overlap"):
             assert verdict.local_date == one.local_date

@@ -43,12 +43,12 @@ def ms(moment: datetime) -> int:
 
 
 @pytest.fixture(scope="module")
-def told(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+def ledger(stack: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
     """A ledger with one user for each case, processed."""
     assets = tmp_path_factory.mktemp("assets")
     publish(open_store(str(assets), create=True))
     prefix = f"t{uuid.uuid4().hex[:8]}."
-    ledger = Ledger(stack, prefix, tmp_path_factory.mktemp("told"), assets)
+    ledger = Ledger(stack, prefix, tmp_path_factory.mktemp("explain"), assets)
     ledger.set_up()
     try:
         for days in (2, 1, 0):
@@ -108,8 +108,8 @@ def by_verdict(found: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {story["verdict"]: story for story in found["stories"]}
 
 
-def test_a_day_that_counts_with_its_retries(told: Ledger) -> None:
-    found = explained(told, "ada", day(1))
+def test_a_day_that_counts_with_its_retries(ledger: Ledger) -> None:
+    found = explained(ledger, "ada", day(1))
     assert found["day"]["kind"] == "practised" and found["day"]["counts"]
     assert found["day"]["day"] == 2
     assert [story["verdict"] for story in found["stories"]] == ["accepted", "exact", "twin"]
@@ -126,8 +126,8 @@ def test_a_day_that_counts_with_its_retries(told: Ledger) -> None:
     assert [one["kind"] for one in twin["told"]] == ["audit", "alert"]
 
 
-def test_a_collision_and_an_overlap_name_the_original(told: Ledger) -> None:
-    stories = by_verdict(explained(told, "ada", day(0)))
+def test_a_collision_and_an_overlap_name_the_original(ledger: Ledger) -> None:
+    stories = by_verdict(explained(ledger, "ada", day(0)))
     # What cannot be read names no date; it is told with those around its arrival.
     assert set(stories) - {"dead_letter"} == {"accepted", "collision", "overlap"}
     assert stories["collision"]["repeats"]["differing_fields"] == ("practice",)
@@ -135,11 +135,11 @@ def test_a_collision_and_an_overlap_name_the_original(told: Ledger) -> None:
     assert stories["overlap"]["repeats"]["place"] == stories["accepted"]["place"]
     (portal,) = [one for one in stories["accepted"]["told"] if one["kind"] == "portal"]
     assert "Vesica Piscis" in portal["text"]
-    assert portal["place"]["topic"] == told.topic("portals")
+    assert portal["place"]["topic"] == ledger.topic("portals")
 
 
-def test_a_completion_that_was_too_late_is_found_by_the_date_it_claims(told: Ledger) -> None:
-    found = explained(told, "ada", day(60))
+def test_a_completion_that_was_too_late_is_found_by_the_date_it_claims(ledger: Ledger) -> None:
+    found = explained(ledger, "ada", day(60))
     assert not found["day"]["counts"]
     (story,) = found["stories"]
     assert (story["verdict"], story["id"]) == ("dead_letter", "late")
@@ -147,15 +147,15 @@ def test_a_completion_that_was_too_late_is_found_by_the_date_it_claims(told: Led
     assert story["sent"]["completed_at"].startswith(day(60).isoformat())
 
 
-def test_a_credit_of_a_revoked_date_says_what_to_withdraw(told: Ledger) -> None:
-    stories = {story["id"]: story for story in explained(told, "bob", day(0))["stories"]}
+def test_a_credit_of_a_revoked_date_says_what_to_withdraw(ledger: Ledger) -> None:
+    stories = {story["id"]: story for story in explained(ledger, "bob", day(0))["stories"]}
     assert stories["r3"]["verdict"] == "applied"
     assert "it is revoked by r1; withdraw that request" in stories["r3"]["reason"]
     assert "revoked by r1;" not in stories["r1"]["reason"]
 
 
-def test_an_assumed_zone_is_told(told: Ledger) -> None:
-    (story,) = explained(told, "dan", day(0))["stories"]
+def test_an_assumed_zone_is_told(ledger: Ledger) -> None:
+    (story,) = explained(ledger, "dan", day(0))["stories"]
     assert (story["verdict"], story["counts_for"]) == ("accepted", day(0).isoformat())
     assert (
         "in UTC (assumed from the offset of completed_at: nobody knows the zone 'Etc/Unknown')"
@@ -166,28 +166,28 @@ def test_an_assumed_zone_is_told(told: Ledger) -> None:
     }
 
 
-def test_what_cannot_be_read_is_among_the_latest(told: Ledger) -> None:
-    found = explained(told, "ada")
+def test_what_cannot_be_read_is_among_the_latest(ledger: Ledger) -> None:
+    found = explained(ledger, "ada")
     broken = [story for story in found["stories"] if "refused" in story["sent"]]
     assert [story["verdict"] for story in broken] == ["dead_letter"]
     assert {one["kind"] for one in broken[0]["told"]} == {"audit", "dead letter"}
     assert found["standing"]["streak_days"] == 3
 
 
-def test_a_revoked_and_a_credited_day(told: Ledger) -> None:
-    revoked = explained(told, "bob", day(0))
+def test_a_revoked_and_a_credited_day(ledger: Ledger) -> None:
+    revoked = explained(ledger, "bob", day(0))
     assert revoked["day"]["kind"] == "revoked" and not revoked["day"]["counts"]
     actions = {story["action"]: story for story in revoked["stories"]}
     assert set(actions) == {"completion", "revoke", "credit"}
     assert "To undo it, withdraw r1." in revoked["day"]["reason"]
     command = actions["revoke"]
     assert "lost phone" in command["reason"] and "T-9" in command["reason"]
-    credited = explained(told, "bob", day(3))
+    credited = explained(ledger, "bob", day(3))
     assert credited["day"]["kind"] == "credited" and credited["day"]["counts"]
 
 
-def test_a_bridged_day_shows_the_days_beside_it(told: Ledger) -> None:
-    found = explained(told, "cay", day(0))
+def test_a_bridged_day_shows_the_days_beside_it(ledger: Ledger) -> None:
+    found = explained(ledger, "cay", day(0))
     assert found["day"]["kind"] == "bridged", found["day"]
     assert found["day"]["counts"] and "23 h" in found["day"]["reason"]
     assert {(story["id"], story["role"]) for story in found["stories"]} == {
@@ -196,20 +196,20 @@ def test_a_bridged_day_shows_the_days_beside_it(told: Ledger) -> None:
     }
 
 
-def test_nothing_found_says_where_it_looked(told: Ledger) -> None:
-    code, out, _ = run(told, "nobody", day(0).isoformat(), "--since", "30d")
+def test_nothing_found_says_where_it_looked(ledger: Ledger) -> None:
+    code, out, _ = run(ledger, "nobody", day(0).isoformat(), "--since", "30d")
     assert code == 1
     assert "Nothing at all was found" in out
-    home = f"{told.topic('audit')}["
+    home = f"{ledger.topic('audit')}["
     assert home in out and ", since " in out
-    assert all(f"{told.topic('deadletters')}[{n}]" in out for n in range(told.partitions))
+    assert all(f"{ledger.topic('deadletters')}[{n}]" in out for n in range(ledger.partitions))
 
 
-def test_an_input_that_is_gone_is_not_an_input_that_nobody_tells_of(told: Ledger) -> None:
-    codecs = load_schemas(ROOT / "schemas"), SchemaResolver(told.registry).writer_schema
-    topic = f"{told.prefix}completions"
+def test_an_input_that_is_gone_is_not_an_input_that_nobody_tells_of(ledger: Ledger) -> None:
+    codecs = load_schemas(ROOT / "schemas"), SchemaResolver(ledger.registry).writer_schema
+    topic = f"{ledger.prefix}completions"
     gone = [RecordCoordinates(topic, 0, 10**9), RecordCoordinates(topic, 1, 10**9)]
-    assert InputReader({"bootstrap.servers": told.bootstrap}, *codecs).read(gone) == {}
+    assert InputReader({"bootstrap.servers": ledger.bootstrap}, *codecs).read(gone) == {}
     away = InputReader({"bootstrap.servers": "127.0.0.1:1"}, *codecs)
     began_s = time.monotonic()
     with pytest.raises(UnreadableLogError, match="did not answer"):
@@ -217,8 +217,8 @@ def test_an_input_that_is_gone_is_not_an_input_that_nobody_tells_of(told: Ledger
     assert time.monotonic() - began_s < 30  # not five seconds for each
 
 
-def test_text_fits_eighty_columns_and_names_every_place(told: Ledger) -> None:
-    code, out, err = run(told, "ada", day(1).isoformat())
+def test_text_fits_eighty_columns_and_names_every_place(ledger: Ledger) -> None:
+    code, out, err = run(ledger, "ada", day(1).isoformat())
     assert code == 0, err
     assert max(len(line) for line in out.splitlines()) <= 80
     for wanted in ("TWIN completion again", "original  a1", "partition ", "policy    2026-06"):

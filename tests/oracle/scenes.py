@@ -89,8 +89,8 @@ class Scene:
         } | fields
         completion = Completion(user_id=self.user_id, completed_at_ms=end_ms, **described)
         append_ms = ms(append) if append else end_ms + 1_000
-        place = ("completions", 0, self.lines)
-        return judge_read(self.judgement, completion, place, append_ms, RULES)
+        coordinates = ("completions", 0, self.lines)
+        return judge_read(self.judgement, completion, coordinates, append_ms, RULES)
 
     def asked(self, kind: str, append: str, **fields: Any) -> Verdict:
         """Send a command."""
@@ -99,5 +99,5 @@ class Scene:
         if kind in ("credit", "revoke"):
             defaults |= {"reason": "why", "ticket": "T-1"}
         command = SupportCommand(user_id=self.user_id, kind=kind, **(defaults | fields))
-        place = ("commands", 0, self.lines)
-        return judge_read(self.judgement, command, place, ms(append), RULES)
+        coordinates = ("commands", 0, self.lines)
+        return judge_read(self.judgement, command, coordinates, ms(append), RULES)

@@ -109,8 +109,8 @@ class SideBySide:
         return outcome, judged
 
     def _judge(self, event: Completion | SupportCommand, cause: Cause, at_ms: int) -> Verdict:
-        place: Any = (cause.topic, cause.partition, cause.offset)
-        return judge_read(self.judgement, event, place, at_ms, self.rules)
+        coordinates: Any = (cause.topic, cause.partition, cause.offset)
+        return judge_read(self.judgement, event, coordinates, at_ms, self.rules)
 
     def _compare(self, event: Event, outcome: Outcome, judged: Verdict, cause: Cause) -> None:
         assert outcome.verdict == judged.word, (event, outcome.rejection, judged)
@@ -125,8 +125,8 @@ class SideBySide:
         user = self.judgement.users.get(event.user_id)
         due = []
         if user is not None:
-            due = [u for u in user.unlocks.values() if u.place[2] == cause.offset]
-        told = [
+            due = [u for u in user.unlocks.values() if u.coordinates[2] == cause.offset]
+        unlocked = [
             {
                 "unlock_id": u.unlock_id,
                 "lap": u.lap,
@@ -154,7 +154,7 @@ class SideBySide:
             }
             for u in due
         ]
-        assert told == wanted, event
+        assert unlocked == wanted, event
 
     def compare_users(self) -> None:
         """Compare what is shown of everyone with what ought to be."""

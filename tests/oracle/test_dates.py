@@ -1,4 +1,4 @@
-"""Local dates, bridges and stretches, worked out by hand."""
+"""Local dates, bridges and runs, worked out by hand."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -11,7 +11,7 @@ from pipeline.dev.oracle.dates import (
     local_date,
     never_came,
     offset_minutes,
-    stretches,
+    runs_of,
 )
 from tests.oracle.scenes import ms
 
@@ -151,7 +151,7 @@ def test_which_dates_never_came() -> None:
     assert not never_came(date(2024, 4, 26), "Africa/Cairo")
 
 
-def test_stretches_cross_months_and_leap_days() -> None:
+def test_runs_cross_months_and_leap_days() -> None:
     days = [date(2024, 2, 28), date(2024, 3, 1), date(2024, 2, 29), date(2024, 3, 3)]
-    assert stretches(days) == [(date(2024, 2, 28), 3), (date(2024, 3, 3), 1)]
-    assert stretches([]) == []
+    assert runs_of(days) == [(date(2024, 2, 28), 3), (date(2024, 3, 3), 1)]
+    assert runs_of([]) == []

@@ -74,9 +74,9 @@ def test_a_client_that_counts_its_sessions_from_1_is_told_with_severity_error() 
     assert [verdict.word for verdict in verdicts] == ["accepted", "twin"]
     assert verdicts[1].alerts[0].originals[0].severity == "error"
     other_device = scene.sat("2026-05-10T12:00:01Z", session_id="1", append=LATER)
-    [told] = other_device.alerts[0].originals
-    assert told.severity == "notice"
-    assert told.differing == {"started_at", "completed_at"}
+    [original] = other_device.alerts[0].originals
+    assert original.severity == "notice"
+    assert original.differing == {"started_at", "completed_at"}
 
 
 def test_an_unknown_zone_counts_by_the_offset_and_is_told_once() -> None:
@@ -87,7 +87,7 @@ def test_an_unknown_zone_counts_by_the_offset_and_is_told_once() -> None:
     assert first.local_date == date(2026, 5, 10)
     [alert] = first.alerts
     assert (alert.word, alert.originals[0].severity) == ("assumed_zone", "notice")
-    assert alert.originals[0].place == ("completions", 0, 1)
+    assert alert.originals[0].coordinates == ("completions", 0, 1)
     assert alert.originals[0].differing == {"tz"}
     assert first.originals == ()
     again = scene.sat("2026-05-10T02:30:00Z", offset_minutes=345, **same)

@@ -157,7 +157,7 @@ def test_murmur2_is_javas(key: bytes, expected: int) -> None:
 
 def _judge(key: bytes | None, partition: int, value: bytes | None) -> Verdict:
     record = Logged("completions", partition, 3, END + 1, key, value)
-    return judge([record], RULES, READER, 4).verdicts[record.place]
+    return judge([record], RULES, READER, 4).verdicts[record.coordinates]
 
 
 def test_a_record_counts_only_under_its_users_key_in_its_keys_partition() -> None:

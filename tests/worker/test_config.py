@@ -171,7 +171,7 @@ def test_a_missing_large_or_binary_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_variables_that_set_nothing_are_told_but_not_those_of_kubernetes() -> None:
-    told = unknown_variables(
+    warnings = unknown_variables(
         {
             "AWAWAY_BOOTSTRAP_SERVER": "x",
             "AWAWAY_KAFKA__SASL_PASSWORD": "x",
@@ -182,7 +182,9 @@ def test_variables_that_set_nothing_are_told_but_not_those_of_kubernetes() -> No
             "PATH": "x",
         }
     )
-    assert told == ["AWAWAY_BOOTSTRAP_SERVER sets nothing; did you mean AWAWAY_BOOTSTRAP_SERVERS?"]
+    assert warnings == [
+        "AWAWAY_BOOTSTRAP_SERVER sets nothing; did you mean AWAWAY_BOOTSTRAP_SERVERS?"
+    ]
 
 
 def test_every_setting_is_documented_and_in_a_group() -> None:

@@ -82,10 +82,10 @@ def restore(
     start: int = 0,
     is_bulk: bool = True,
 ) -> None:
-    place = TopicPartition(SEEN.changelog, 0)
-    stretch = [Record(place, start + at, *record) for at, record in enumerate(records)]
+    changelog = TopicPartition(SEEN.changelog, 0)
+    records_read = [Record(changelog, start + at, *record) for at, record in enumerate(records)]
     store.expect_bulk(is_bulk)
-    replay(store, SEEN, cast(list[Message], stretch), "id")
+    replay(store, SEEN, cast(list[Message], records_read), "id")
     store.expect_bulk(False)
     assert store.lazy.is_any == is_bulk
 

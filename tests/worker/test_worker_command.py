@@ -41,10 +41,10 @@ def lines(ledger: Ledger) -> list[dict[str, Any]]:
 def address(ledger: Ledger) -> str:
     """Where the worker serves health, as its first line tells."""
 
-    def told() -> bool:
+    def has_logged() -> bool:
         return (ledger.folder / "worker-0.log").exists() and bool(lines(ledger))
 
-    ledger.wait_for(told)
+    ledger.wait_for(has_logged)
     return str(lines(ledger)[0]["health"]).removesuffix("/readyz")
 
 
@@ -99,11 +99,13 @@ def test_a_worker_from_its_checks_to_its_stop(ledger: Ledger) -> None:
     assert "slot=0" in build
 
     assert ledger.stop_worker(worker) == 0
-    told = [line["event"] for line in lines(ledger)]
-    assert told[0] == "starting"
+    logged = [line["event"] for line in lines(ledger)]
+    assert logged[0] == "starting"
     for what in ("topics", "assets", "schemas", "drawing"):
-        assert f"checked: {what}" in told
-    assert told.index("stopping: the open transaction is committed first") < told.index("stopped")
+        assert f"checked: {what}" in logged
+    assert logged.index("stopping: the open transaction is committed first") < logged.index(
+        "stopped"
+    )
     with pytest.raises(urllib.error.URLError):
         urllib.request.urlopen(f"{base}/livez", timeout=5)
 
@@ -264,16 +266,16 @@ def test_a_start_that_hangs_is_ended_too(monkeypatch: pytest.MonkeyPatch) -> Non
     class Hanging(Exception):
         pass
 
-    told: list[str] = []
+    calls: list[str] = []
 
     async def start(_: object) -> None:
         signal.raise_signal(signal.SIGTERM)
         await asyncio.sleep(0.1)
-        told.append("still starting")
+        calls.append("still starting")
         raise Hanging
 
     monkeypatch.setattr(EngineApp, "start", start)
-    hooks = app.Hooks(stopping=lambda: told.append("stopping"))
+    hooks = app.Hooks(stopping=lambda: calls.append("stopping"))
     with pytest.raises(Hanging):
         app.run_worker(Settings(), hooks)
-    assert told == ["stopping", "still starting"]
+    assert calls == ["stopping", "still starting"]

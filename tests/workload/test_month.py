@@ -62,9 +62,9 @@ def test_the_oracle_agrees_with_the_ground_truth(seed: int) -> None:
     sent = log_of(make(150, seed))
     log = [one.logged for one in sent.values()]
     judgement = judge(log, rules(), Reader(SCHEMAS), PARTITIONS)
-    for place, one in sent.items():
-        verdict = judgement.verdicts[place]
-        assert verdict.word == one.meant.verdict, (place, one.meant.garbage, verdict)
+    for coordinates, one in sent.items():
+        verdict = judgement.verdicts[coordinates]
+        assert verdict.word == one.meant.verdict, (coordinates, one.meant.garbage, verdict)
     assert sum(len(user.bridged) for user in judgement.users.values()) > 0
 
 
@@ -114,8 +114,8 @@ def test_other_lengths_of_a_month(length: int) -> None:
     sent = log_of(make(20, 1, length=length))
     log = [one.logged for one in sent.values()]
     judgement = judge(log, rules(), Reader(SCHEMAS), PARTITIONS)
-    told = Counter(verdict.word for verdict in judgement.verdicts.values())
-    assert told == tally(one.meant for one in sent.values()).verdicts
+    verdicts = Counter(verdict.word for verdict in judgement.verdicts.values())
+    assert verdicts == tally(one.meant for one in sent.values()).verdicts
 
 
 def test_peoples_clocks_are_ahead_but_never_too_far() -> None:

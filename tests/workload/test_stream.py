@@ -70,14 +70,14 @@ def test_the_oracle_agrees_with_the_ground_truth(by: Wire) -> None:
     records = streamed(1, events=2_500, users=200, by=by)
     assert {one.append_time_ms for one in records} == {END_MS}
     judgement = judged(records)
-    for place, one in log_of(records, PARTITIONS).items():
-        word = judgement.verdicts[place].word
+    for coordinates, one in log_of(records, PARTITIONS).items():
+        word = judgement.verdicts[coordinates].word
         if one.meant.verdict:
-            assert word == one.meant.verdict, (place, one.meant)
+            assert word == one.meant.verdict, (coordinates, one.meant)
         else:
-            assert word in {"accepted", *DUPLICATES}, (place, one.meant)
-    told = Counter(verdict.word for verdict in judgement.verdicts.values())
-    assert all(told[word] > 0.01 * len(records) for word in DUPLICATES)
+            assert word in {"accepted", *DUPLICATES}, (coordinates, one.meant)
+    verdicts = Counter(verdict.word for verdict in judgement.verdicts.values())
+    assert all(verdicts[word] > 0.01 * len(records) for word in DUPLICATES)
 
 
 def test_one_partition_has_no_wrong_one() -> None:
@@ -87,7 +87,7 @@ def test_one_partition_has_no_wrong_one() -> None:
 def test_the_worker_counts_the_verdicts_that_the_oracle_finds() -> None:
     found: Counter[str] = Counter()
 
-    def told(stats: BatchStats) -> None:
+    def count_outcomes(stats: BatchStats) -> None:
         for (_, outcome), count in stats.outcomes.items():
             found[outcome] += count
 
@@ -97,7 +97,7 @@ def test_the_worker_counts_the_verdicts_that_the_oracle_finds() -> None:
             one for one in streamed(2, events=2_000) if one.kind == "completions"
         )
     ]
-    processor, partitions = new_processor(told, collapse=True), open_partitions(None)
+    processor, partitions = new_processor(count_outcomes, collapse=True), open_partitions(None)
     for poll in polls_of(records, END_MS):
         for opened, batch in zip(partitions, poll, strict=True):
             processor.completions(Batch(TOPIC, batch, opened, as_producer(CountingProducer())))

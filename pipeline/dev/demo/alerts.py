@@ -10,32 +10,32 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from pipeline.dev.demo.causes import coordinates_of
 from pipeline.dev.demo.expected import days
-from pipeline.dev.demo.places import place_of
 from pipeline.dev.oracle import Verdict
 from pipeline.dev.oracle.events import Alert, Coordinates
 
 
 def alert_differences(
-    told: Iterable[dict[str, Any]], verdicts: dict[Coordinates, Verdict], kinds: dict[str, str]
+    published: Iterable[dict[str, Any]], verdicts: dict[Coordinates, Verdict], kinds: dict[str, str]
 ) -> Iterator[tuple[str, str]]:
     """Compare alerts with those that are due.
 
     Args:
-        told: the alerts' records. kinds: short names of the input topics, by full name.
+        published: the alerts' records. kinds: short names of the input topics, by full name.
         verdicts: the oracle's, by input.
 
     Returns:
         Each difference: alerts_missing, alerts_extra or alerts_wrong, and what it is.
     """
     due = {
-        (place, alert.word): (verdict, alert)
-        for place, verdict in verdicts.items()
+        (coordinates, alert.word): (verdict, alert)
+        for coordinates, verdict in verdicts.items()
         for alert in verdict.alerts
     }
     seen: Counter[tuple[Coordinates, str]] = Counter()
-    for record in told:
-        key = (place_of(record["cause"], kinds), record["verdict"])
+    for record in published:
+        key = (coordinates_of(record["cause"], kinds), record["verdict"])
         seen[key] += 1
         if key not in due or seen[key] > 1:
             yield "alerts_extra", f"{key[0]}: {key[1]}"
@@ -43,18 +43,18 @@ def alert_differences(
         wrong = wrong_with_alert(record, *due[key], kinds)
         if wrong:
             yield "alerts_wrong", f"{key[0]}: {key[1]}: {wrong}"
-    for place, word in due.keys() - seen.keys():
-        yield "alerts_missing", f"{place}: {word}"
+    for coordinates, word in due.keys() - seen.keys():
+        yield "alerts_missing", f"{coordinates}: {word}"
 
 
 def wrong_with_alert(
     record: dict[str, Any], verdict: Verdict, due: Alert, kinds: dict[str, str]
 ) -> str:
     """Return what an alert ought to say otherwise; "" for nothing."""
-    place = place_of(record["original"], kinds)
-    original = next((one for one in due.originals if one.place == place), None)
+    coordinates = coordinates_of(record["original"], kinds)
+    original = next((one for one in due.originals if one.coordinates == coordinates), None)
     if original is None:
-        return f"{place} is no original"
+        return f"{coordinates} is no original"
     ought = {
         "user_id": verdict.user_id,
         "severity": original.severity,

@@ -16,6 +16,7 @@ from pipeline.core.enumerations import CHANGING
 from pipeline.core.geometry.catalogue import GoldenCatalogue
 from pipeline.core.geometry.cycle import LAST_FRAMES
 from pipeline.dev.demo.alerts import alert_differences
+from pipeline.dev.demo.causes import coordinates_of
 from pipeline.dev.demo.expected import (
     REASONS,
     days,
@@ -24,7 +25,6 @@ from pipeline.dev.demo.expected import (
     shown_progress,
 )
 from pipeline.dev.demo.outputs import Outputs, Seen, where
-from pipeline.dev.demo.places import place_of
 from pipeline.dev.demo.sending import Sent
 from pipeline.dev.oracle import Judgement, Rules, Unlock, UserModel
 from pipeline.dev.oracle.events import Coordinates
@@ -92,9 +92,9 @@ def compare(
 def compare_early_reads(seen: Seen, outputs: Outputs, found: Differences) -> None:
     """Check that what a consumer read while the worker ran is what is there now."""
     final = {where(message): message.value() for message, _ in outputs.audit}
-    for place, (value, _) in seen.items():
-        if final.get(place) != value:
-            found.note("early_reads_gone", f"audit {place} was read while the worker ran")
+    for coordinates, (value, _) in seen.items():
+        if final.get(coordinates) != value:
+            found.note("early_reads_gone", f"audit {coordinates} was read while the worker ran")
 
 
 def _compare_audit(
@@ -102,33 +102,33 @@ def _compare_audit(
 ) -> None:
     entries: defaultdict[Coordinates, list[dict[str, Any]]] = defaultdict(list)
     for _, entry in outputs.audit:
-        entries[place_of(entry["cause"], outputs.kinds)].append(entry)
-    for place in entries.keys() - sent.keys():
-        found.note("inputs_audited_again", f"{place} is no input of this run")
-    for place, one in sent.items():
-        told = entries.get(place, [])
-        if not told:
-            found.note("inputs_unaudited", f"{place} has no audit entry")
+        entries[coordinates_of(entry["cause"], outputs.kinds)].append(entry)
+    for coordinates in entries.keys() - sent.keys():
+        found.note("inputs_audited_again", f"{coordinates} is no input of this run")
+    for coordinates, one in sent.items():
+        audited = entries.get(coordinates, [])
+        if not audited:
+            found.note("inputs_unaudited", f"{coordinates} has no audit entry")
             continue
-        if len(told) > 1:
-            found.note("inputs_audited_again", f"{place} has {len(told)} audit entries")
-        verdict, entry = judgement.verdicts[place], told[0]
+        if len(audited) > 1:
+            found.note("inputs_audited_again", f"{coordinates} has {len(audited)} audit entries")
+        verdict, entry = judgement.verdicts[coordinates], audited[0]
         if entry["verdict"] != verdict.word:
             found.note(
                 "verdicts_wrong",
-                f"{place} is {verdict.word} {verdict.category}, told as {entry['verdict']}",
+                f"{coordinates} is {verdict.word} {verdict.category}, told as {entry['verdict']}",
             )
         else:
             ought = expected_audit(verdict)
             for name in (name for name in ought if entry[name] != ought[name]):
                 found.note(
                     "audit_entries_wrong",
-                    f"{place}: {name} is {entry[name]}, ought to be {ought[name]}",
+                    f"{coordinates}: {name} is {entry[name]}, ought to be {ought[name]}",
                 )
         if verdict.word != one.meant.verdict:
             found.note(
                 "verdicts_not_planted",
-                f"{place} was planted as {one.meant.verdict} {one.meant.garbage}, the oracle "
+                f"{coordinates} was planted as {one.meant.verdict} {one.meant.garbage}, the oracle "
                 f"calls it {verdict.word} {verdict.category}",
             )
 
@@ -163,33 +163,39 @@ def _compare_dead_letters(
 ) -> None:
     letters: dict[Coordinates, dict[str, Any]] = {}
     for letter in outputs.dead_letters:
-        place = place_of(letter["cause"], outputs.kinds)
-        verdict = judgement.verdicts.get(place)
-        if place in letters or verdict is None or verdict.word != "dead_letter":
-            found.note("dead_letters_extra", f"{place}: {letter['reason']}")
-        letters[place] = letter
+        coordinates = coordinates_of(letter["cause"], outputs.kinds)
+        verdict = judgement.verdicts.get(coordinates)
+        if coordinates in letters or verdict is None or verdict.word != "dead_letter":
+            found.note("dead_letters_extra", f"{coordinates}: {letter['reason']}")
+        letters[coordinates] = letter
     for _, entry in outputs.audit:
-        place = place_of(entry["cause"], outputs.kinds)
-        rejection = letters[place]["reason"] if place in letters else None
+        coordinates = coordinates_of(entry["cause"], outputs.kinds)
+        rejection = letters[coordinates]["reason"] if coordinates in letters else None
         if entry["rejection"] != rejection:
             found.note(
-                "rejections_wrong", f"{place} is audited as {entry['rejection']}, not {rejection}"
+                "rejections_wrong",
+                f"{coordinates} is audited as {entry['rejection']}, not {rejection}",
             )
-    for place, verdict in judgement.verdicts.items():
+    for coordinates, verdict in judgement.verdicts.items():
         if verdict.word != "dead_letter":
             continue
-        told = letters.get(place)
-        if told is None:
-            found.note("dead_letters_missing", f"{place}: {verdict.category}")
+        published = letters.get(coordinates)
+        if published is None:
+            found.note("dead_letters_missing", f"{coordinates}: {verdict.category}")
             continue
-        original = sent[place]
+        original = sent[coordinates]
         raw = (original.logged.key, original.logged.value, original.logged.append_time_ms)
-        headers = [(header["key"], header["value"]) for header in told["headers"]]
-        if (told["key"], told["value"], told["append_time"]) != raw or headers != original.headers:
-            found.note("dead_letters_altered", f"{place} is not the record that was sent")
-        if told["reason"] not in REASONS.get(original.meant.garbage, ()):
+        headers = [(header["key"], header["value"]) for header in published["headers"]]
+        if (
+            published["key"],
+            published["value"],
+            published["append_time"],
+        ) != raw or headers != original.headers:
+            found.note("dead_letters_altered", f"{coordinates} is not the record that was sent")
+        if published["reason"] not in REASONS.get(original.meant.garbage, ()):
             found.note(
-                "reasons_wrong", f"{place} was {original.meant.garbage}, told as {told['reason']}"
+                "reasons_wrong",
+                f"{coordinates} was {original.meant.garbage}, told as {published['reason']}",
             )
 
 
@@ -199,35 +205,35 @@ def _compare_portals(outputs: Outputs, judgement: Judgement, found: Differences)
         for user_id, user in judgement.users.items()
         for one in user.unlocks.values()
     }
-    told = Counter((one["user_id"], one["lap"], one["portal"]) for one in outputs.portals)
-    for portal in sorted((Counter(due.keys()) - told).elements()):
+    published = Counter((one["user_id"], one["lap"], one["portal"]) for one in outputs.portals)
+    for portal in sorted((Counter(due.keys()) - published).elements()):
         found.note("portals_missing", f"{portal} was not told")
-    for portal in sorted((told - Counter(due.keys())).elements()):
+    for portal in sorted((published - Counter(due.keys())).elements()):
         found.note("portals_extra", f"{portal} was told once too often")
     for record in outputs.portals:
         key = (record["user_id"], record["lap"], record["portal"])
         one = due.get(key)
         if one is None:
             continue
-        told_of = _told_of(record, outputs.kinds)
+        said = _published_of(record, outputs.kinds)
         ought = _ought_to_say(record["user_id"], one)
-        names = [name for name in ought if told_of[name] != ought[name]]
+        names = [name for name in ought if said[name] != ought[name]]
         if names:
-            found.note("portals_wrong", f"{key} says {names[0]} {told_of[names[0]]}")
-    by_place: defaultdict[Coordinates, list[str]] = defaultdict(list)
+            found.note("portals_wrong", f"{key} says {names[0]} {said[names[0]]}")
+    by_coordinates: defaultdict[Coordinates, list[str]] = defaultdict(list)
     for user_id, user in judgement.users.items():
         for one in user.unlocks.values():
-            by_place[one.place].append(unlock_id(user_id, one.lap, one.slug))
+            by_coordinates[one.coordinates].append(unlock_id(user_id, one.lap, one.slug))
     for _, entry in outputs.audit:
-        place = place_of(entry["cause"], outputs.kinds)
-        if entry["unlock_ids"] != by_place.get(place, []):
-            found.note("audited_unlocks_wrong", f"{place} says {entry['unlock_ids']}")
+        coordinates = coordinates_of(entry["cause"], outputs.kinds)
+        if entry["unlock_ids"] != by_coordinates.get(coordinates, []):
+            found.note("audited_unlocks_wrong", f"{coordinates} says {entry['unlock_ids']}")
 
 
-def _told_of(record: dict[str, Any], kinds: dict[str, str]) -> dict[str, Any]:
+def _published_of(record: dict[str, Any], kinds: dict[str, str]) -> dict[str, Any]:
     ahead = record["next_portal"]
     return record | {
-        "cause": place_of(record["cause"], kinds),
+        "cause": coordinates_of(record["cause"], kinds),
         "next_portal": ahead and (ahead["slug"], ahead["days_away"]),
     }
 
@@ -246,7 +252,7 @@ def _ought_to_say(user_id: str, one: Unlock) -> dict[str, Any]:
         "field_keys_pending": one.keys_pending,
         "next_portal": one.shown.next_portal,
         "unlocked_at": one.unlocked_at_ms,
-        "cause": one.place,
+        "cause": one.coordinates,
     }
 
 
@@ -272,7 +278,7 @@ def _wrong_with(
     names = [name for name in due if shown[name] != due[name]]
     if names:
         return f"{names[0]} is {shown[names[0]]}, ought to be {due[names[0]]}"
-    if (record["updated_at"], place_of(record["cause"], kinds)) != (
+    if (record["updated_at"], coordinates_of(record["cause"], kinds)) != (
         user.last_change_ms,
         user.last_change,
     ):
@@ -282,17 +288,17 @@ def _wrong_with(
 
 def _compare_geometry(outputs: Outputs, judgement: Judgement, found: Differences) -> None:
     """Check that each completed figure was told once, and that the last frame is the present."""
-    told: Counter[tuple[Coordinates, int]] = Counter()
+    published: Counter[tuple[Coordinates, int]] = Counter()
     last: dict[str, int] = {}
     for record in outputs.geometry:
-        told[place_of(record["cause"], outputs.kinds), record["frame"]] += 1
+        published[coordinates_of(record["cause"], outputs.kinds), record["frame"]] += 1
         last[record["user_id"]] = record["frame"]
-    for shown, count in told.items():
+    for shown, count in published.items():
         if count > 1 or judgement.verdicts[shown[0]].word not in CHANGING:
             found.note("geometry_wrong", f"{shown} was told {count} times")
     for user_id, user in judgement.users.items():
         for one in user.unlocks.values():
-            if one.day in LAST_FRAMES and not told[one.place, one.day]:
+            if one.day in LAST_FRAMES and not published[one.coordinates, one.day]:
                 found.note("geometry_wrong", f"{user_id} was not told of frame {one.day}")
     for user_id, record in outputs.progress.items():
         if record["frame"] and record["frame"] != last.get(user_id):

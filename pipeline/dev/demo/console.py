@@ -149,11 +149,11 @@ def guard(supervisor: ProcessId) -> int:
     Returns:
         The API's exit code.
     """
-    told = False
+    is_told_to_end = False
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
-        nonlocal told
-        told = True
+        nonlocal is_told_to_end
+        is_told_to_end = True
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, on_signal)
@@ -162,7 +162,7 @@ def guard(supervisor: ProcessId) -> int:
         stdin=subprocess.DEVNULL,
         preexec_fn=dying_with_parent(),  # noqa: PLW1509 - this process has one thread
     )
-    while api.poll() is None and supervisor.alive and not told:
+    while api.poll() is None and supervisor.alive and not is_told_to_end:
         time.sleep(_POLL_S)
     if api.poll() is None:
         api.terminate()

@@ -111,7 +111,7 @@ def expected_progress(user: UserModel, rules: Rules, at_ms: int) -> dict[str, An
 
 def shown_progress(record: dict[str, Any]) -> dict[str, Any]:
     """Return what a progress record says, in the form of `expected_progress`."""
-    told = {
+    renamed = {
         "dates": {kind: spelled(runs) for kind, runs in record["dates"].items()},
         "portals": [
             (one["lap"], one["slug"], one["reached_on"], one["unlocked_at"])
@@ -123,4 +123,4 @@ def shown_progress(record: dict[str, Any]) -> dict[str, Any]:
         "revision", "streak_days", "longest_days", "lifetime_days", "lap", "cycle_day",
         "last_local_date", "streak_safe_until", "tz", "tz_known", "field_keys_pending",
     )  # fmt: skip
-    return told | {name: record[name] for name in plain}
+    return renamed | {name: record[name] for name in plain}

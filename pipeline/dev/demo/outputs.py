@@ -1,7 +1,7 @@
 """Everything a run wrote, read back.
 
 Owns: the decoded outputs, and the order in which the inputs were consumed.
-Does not own: what they ought to say (expected.py), which input each is about (places.py).
+Does not own: what they ought to say (expected.py), which input each is about (causes.py).
 """
 
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 from confluent_kafka import Message
 
-from pipeline.dev.demo.places import place_of
+from pipeline.dev.demo.causes import coordinates_of
 from pipeline.dev.demo.plain_reader import PlainReader
 from pipeline.dev.demo.stage import Stage
 from pipeline.dev.oracle import Logged
@@ -49,12 +49,12 @@ class Outputs(msgspec.Struct):
     def in_order(self, log: list[Logged]) -> list[Logged]:
         """Return the log in the order in which it was consumed, as the audit tells it."""
         order = {
-            place_of(entry["cause"], self.kinds): (entry["partition"], entry["sequence"])
+            coordinates_of(entry["cause"], self.kinds): (entry["partition"], entry["sequence"])
             for _, entry in self.audit
         }
         unknown = 1 << 62
         return sorted(
-            log, key=lambda one: order.get(one.place, (one.partition, unknown + one.offset))
+            log, key=lambda one: order.get(one.coordinates, (one.partition, unknown + one.offset))
         )
 
 

@@ -58,8 +58,8 @@ def write_page(path: Path, outputs: Outputs, stage: Stage, days: int) -> Path:
     portals = load_rules(stage.policy).policies[-1].portals
     reached = reached_portals(outputs.portals)
     people = len(outputs.progress)
-    told = {record["portal"] for record in outputs.portals}
-    ahead = [p.slug.replace("-", " ") for p in portals if p.slug not in told]
+    unlocked = {record["portal"] for record in outputs.portals}
+    ahead = [p.slug.replace("-", " ") for p in portals if p.slug not in unlocked]
     parts = [
         _head(outputs, people, days),
         _totals(outputs),

@@ -123,5 +123,5 @@ def read_back(
                     message.key(),
                     message.value(),
                 )
-                matched[logged.place] = Sent(logged, list(message.headers() or []), meant)
+                matched[logged.coordinates] = Sent(logged, list(message.headers() or []), meant)
     return matched

@@ -104,11 +104,11 @@ def render(result: Result, console: Console) -> None:
         table.add_column(name, justify="right", ratio=1)
     table.add_column("", justify="center", width=1)
     for word in WORDS:
-        told, judged, meant = (
+        published, judged, meant = (
             counts[word]
             for counts in (result.verdicts, result.judged, result.ground_truth.verdicts)
         )
-        _row(table, _NAMES[word], (told, judged, meant))
+        _row(table, _NAMES[word], (published, judged, meant))
     table.add_section()
     totals = (result.verdicts, result.judged, result.ground_truth.verdicts)
     _row(table, "all", [sum(counts.values()) for counts in totals])

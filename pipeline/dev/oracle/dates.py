@@ -1,6 +1,6 @@
-"""Local dates, bridges and stretches of dates, by plain counting.
+"""Local dates, bridges and runs of dates, by plain counting.
 
-Owns: the date of an instant, the bridged dates, the stretches of consecutive dates.
+Owns: the date of an instant, the bridged dates, the runs of consecutive dates.
 Does not own: which dates count (users.py), what a zone's name means (zones.py).
 Invariant: date arithmetic only; local midnight, which may not exist or come twice, is never formed.
 """
@@ -100,8 +100,8 @@ def is_bridged(day: date, ends: Mapping[date, Collection[Ending]], *, with_shift
     return False
 
 
-def stretches(dates: Iterable[date]) -> list[tuple[date, int]]:
-    """Return the stretches of consecutive `dates`, earliest first, as (first date, days)."""
+def runs_of(dates: Iterable[date]) -> list[tuple[date, int]]:
+    """Return the runs of consecutive `dates`, earliest first, as (first date, days)."""
     found: list[tuple[date, int]] = []
     for day in sorted(set(dates)):
         if found and found[-1][0] + found[-1][1] * ONE_DAY == day:

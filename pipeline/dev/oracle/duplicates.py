@@ -17,7 +17,7 @@ SEVERITIES = {"exact": "info", "twin": "notice", "collision": "error", "overlap"
 
 
 def examine(
-    completion: Completion, place: Coordinates, append_time_ms: int, policy: Policy
+    completion: Completion, coordinates: Coordinates, append_time_ms: int, policy: Policy
 ) -> Counted | str:
     """Return the completion, its clock corrected and its date decided, or what is wrong with it."""
     wrong = _wrong_text(completion)
@@ -47,7 +47,7 @@ def examine(
     if day < policy.earliest_date:
         return "date_too_early"
     return Counted(
-        place=place,
+        coordinates=coordinates,
         completion_id=completion.completion_id,
         session_id=completion.session_id,
         content=completion.content,
@@ -85,7 +85,7 @@ def compare(new: Counted, counted: list[Counted], policy: Policy) -> tuple[Word,
     overlapped = [one for one in known if one.start_ms < new.end_ms and new.start_ms < one.end_ms]
     alerts = [_alert("overlap", new, overlapped)] if overlapped else []
     if new.assumed:
-        itself = Against(new.place, new.local_date, frozenset({"tz"}), "notice")
+        itself = Against(new.coordinates, new.local_date, frozenset({"tz"}), "notice")
         alerts.append(Alert("assumed_zone", new.local_date, (itself,)))
     return ("overlap" if overlapped else "accepted"), alerts
 
@@ -97,7 +97,7 @@ def _alert(word: str, new: Counted, originals: list[Counted]) -> Alert:
 def _against(word: str, new: Counted, original: Counted) -> Against:
     date_at_stake = word != "overlap" and new.local_date != original.local_date
     return Against(
-        place=original.place,
+        coordinates=original.coordinates,
         local_date=original.local_date,
         differing=_differing(new, original),
         severity="error" if date_at_stake else SEVERITIES[word],

@@ -40,7 +40,7 @@ class Logged:
     value: bytes | None
 
     @property
-    def place(self) -> Coordinates:
+    def coordinates(self) -> Coordinates:
         """Its coordinates."""
         return (self.kind, self.partition, self.offset)
 
@@ -99,7 +99,7 @@ class SupportCommand:
 
 @dataclass(frozen=True, slots=True)
 class Against:
-    """The fields that an alert must have if it names the original at `place`.
+    """The fields that an alert must have if it names the original at `coordinates`.
 
     Attributes:
         local_date: that the original counts for.
@@ -107,7 +107,7 @@ class Against:
         severity: info, notice or error.
     """
 
-    place: Coordinates
+    coordinates: Coordinates
     local_date: date
     differing: frozenset[str]
     severity: str
@@ -157,7 +157,7 @@ class Verdict:
     def originals(self) -> tuple[Coordinates, ...]:
         """Coordinates of the accepted completions that it repeats or overlaps."""
         return tuple(
-            one.place
+            one.coordinates
             for alert in self.alerts
             if alert.word != "assumed_zone"
             for one in alert.originals

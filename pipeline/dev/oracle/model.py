@@ -54,16 +54,16 @@ def judge(log: Iterable[Logged], rules: Rules, reader: Reader, partition_count: 
     for record in log:
         event = _event_in(record, reader, partition_count)
         if isinstance(event, Verdict):
-            judgement.verdicts[record.place] = event
+            judgement.verdicts[record.coordinates] = event
         else:
-            judge_read(judgement, event, record.place, record.append_time_ms, rules)
+            judge_read(judgement, event, record.coordinates, record.append_time_ms, rules)
     return judgement
 
 
 def judge_read(
     judgement: Judgement,
     event: Completion | SupportCommand,
-    place: Coordinates,
+    coordinates: Coordinates,
     append_time_ms: int,
     rules: Rules,
 ) -> Verdict:
@@ -71,15 +71,15 @@ def judge_read(
     policy = rules.at(append_time_ms)
     user = judgement.users.get(event.user_id) or UserModel(event.user_id)
     if isinstance(event, Completion):
-        verdict = _judge_completion(user, event, place, append_time_ms, policy)
+        verdict = _judge_completion(user, event, coordinates, append_time_ms, policy)
     else:
         verdict = _judge_command(user, event, append_time_ms, rules)
     if verdict.word in ("accepted", "overlap", "applied"):
         judgement.users[event.user_id] = user
-        user.unlock_due(policy, append_time_ms, place)
+        user.unlock_due(policy, append_time_ms, coordinates)
     known = event.user_id if is_id(event.user_id) else None
     verdict = replace(verdict, user_id=known, revision=user.revision)
-    judgement.verdicts[place] = verdict
+    judgement.verdicts[coordinates] = verdict
     return verdict
 
 
@@ -101,9 +101,13 @@ def _event_in(
 
 
 def _judge_completion(
-    user: UserModel, completion: Completion, place: Coordinates, append_time_ms: int, policy: Policy
+    user: UserModel,
+    completion: Completion,
+    coordinates: Coordinates,
+    append_time_ms: int,
+    policy: Policy,
 ) -> Verdict:
-    examined = examine(completion, place, append_time_ms, policy)
+    examined = examine(completion, coordinates, append_time_ms, policy)
     if isinstance(examined, str):
         return Verdict("dead_letter", examined)
     word, alerts = compare(examined, user.counted, policy)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from uuid import UUID, uuid5
 
-from pipeline.dev.oracle.dates import ONE_DAY, Ending, bridged_beside, local_date, stretches
+from pipeline.dev.oracle.dates import ONE_DAY, Ending, bridged_beside, local_date, runs_of
 from pipeline.dev.oracle.events import Coordinates, SupportCommand
 from pipeline.dev.oracle.rules import Policy
 from pipeline.dev.oracle.zones import LAST_ON_EARTH, named
@@ -33,7 +33,7 @@ class Counted:
         tz: the zone's canonical name. assumed: it is but an offset.
     """
 
-    place: Coordinates
+    coordinates: Coordinates
     completion_id: str
     session_id: str
     content: tuple[str, str, int, int, str]
@@ -71,8 +71,8 @@ class Unlock:
     Attributes:
         day: the portal's day in the cycle.
         keys: ids granted with it. keys_pending: of all portals, after the event.
-        reached_on: the date on which the stretch reached it.
-        unlocked_at_ms: append time of the event that did it, and `place`, where that lies.
+        reached_on: the date on which the run reached it.
+        unlocked_at_ms: append time of the event that did it, and `coordinates`, where that lies.
         shown: the user's progress after the event, and `tz`, their zone.
     """
 
@@ -83,7 +83,7 @@ class Unlock:
     keys_pending: int
     reached_on: date
     unlocked_at_ms: int
-    place: Coordinates
+    coordinates: Coordinates
     shown: Progress
     tz: str
 
@@ -185,10 +185,10 @@ class UserModel:
         """The zone as it is shown; UTC while nothing said one."""
         return self.zone or "UTC"
 
-    def unlock_due(self, policy: Policy, append_time_ms: int, place: Coordinates) -> None:
-        """Unlock each portal that the longest stretch has reached by now."""
-        self.last_change, self.last_change_ms = place, append_time_ms
-        runs = stretches(self.covered)
+    def unlock_due(self, policy: Policy, append_time_ms: int, coordinates: Coordinates) -> None:
+        """Unlock each portal that the longest run has reached by now."""
+        self.last_change, self.last_change_ms = coordinates, append_time_ms
+        runs = runs_of(self.covered)
         longest = max((days for _, days in runs), default=0)
         due = [
             (lap, portal)
@@ -218,7 +218,7 @@ class UserModel:
                 keys_pending=len(granted - self.keys_claimed),
                 reached_on=start + (days - 1) * ONE_DAY,
                 unlocked_at_ms=append_time_ms,
-                place=place,
+                coordinates=coordinates,
                 shown=shown,
                 tz=self.tz,
             )
@@ -228,7 +228,7 @@ class UserModel:
         return self._progress(now_ms, policy, set(self.unlocks))
 
     def _progress(self, now_ms: int, policy: Policy, unlocked: set[PortalId]) -> Progress:
-        runs = stretches(self.covered)
+        runs = runs_of(self.covered)
         today = local_date(now_ms, self.zone or LAST_ON_EARTH, policy.day_start)
         current = [run for run in runs if run[0] + (run[1] - 1) * ONE_DAY >= today - ONE_DAY]
         # A credit for tomorrow may stand apart from the run that today can still carry on.

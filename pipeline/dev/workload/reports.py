@@ -232,14 +232,14 @@ def _drafts(
     again = append + _delay(device, rng)
     if again >= last_chance:
         return [base]
-    told = session
+    reported = session
     if luck < often.exact + often.twin and rng.random() < ELSEWHERE:
-        told = msgspec.structs.replace(session, tz=rng.choice(HOMES)[0])
+        reported = msgspec.structs.replace(session, tz=rng.choice(HOMES)[0])
     if luck < often.exact:
-        return [base, _Draft(completion_id, session_id, told, again, "exact")]
+        return [base, _Draft(completion_id, session_id, reported, again, "exact")]
     luck -= often.exact
     if luck < often.twin:
-        nudged = msgspec.structs.replace(told, end_ms=session.end_ms + rng.choice((0, 700)))
+        nudged = msgspec.structs.replace(reported, end_ms=session.end_ms + rng.choice((0, 700)))
         other_id = f"c-{rng.getrandbits(64):016x}"
         return [base, _Draft(other_id, session_id, nudged, again, "twin")]
     luck -= often.twin

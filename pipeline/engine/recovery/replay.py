@@ -35,22 +35,22 @@ def by_source(records: Iterable[Message]) -> dict[TopicPartition, list[Message]]
 
 
 def replay(
-    store: PartitionStore, table: TableSpec, stretch: Sequence[Message], topic_id: str
+    store: PartitionStore, table: TableSpec, messages: Sequence[Message], topic_id: str
 ) -> int:
     """Write a range of one changelog partition and its end; return the offset to read on from.
 
     Args:
         store: of the partition.
         table: that the changelog belongs to.
-        stretch: at least one record, in offset order.
+        messages: at least one record, in offset order.
         topic_id: UUID of the changelog.
 
     Raises:
         CorruptStoreError, StoreFormatError, StoreUnwritableError, UnreadableRecordError: see there.
     """
     owner = table.owner if store.stores_lazily else None
-    checkpoint, entries = _entries(table, stretch, store.generation, topic_id, owner)
-    next_offset = stretch[-1].offset() + 1
+    checkpoint, entries = _entries(table, messages, store.generation, topic_id, owner)
+    next_offset = messages[-1].offset() + 1
     store.apply_changelog(
         entries, checkpoint, table.changelog, ChangelogPosition(topic_id, next_offset)
     )
@@ -74,7 +74,7 @@ def note_end(store: PartitionStore, changelog: str, topic_id: str, end: int) -> 
 
 def _entries(
     table: TableSpec,
-    stretch: Sequence[Message],
+    messages: Sequence[Message],
     generation: str,
     topic_id: str,
     owner: Callable[[bytes], bytes] | None,
@@ -93,7 +93,7 @@ def _entries(
     prefix, expand, region = table.prefix, table.expand, lazy_region(table)
     # equivalent (assignment): a short cut; `one_entry` makes the same of a record
     is_plain = expand is one_entry and owner is None
-    for record in stretch:
+    for record in messages:
         key, value = record.key(), record.value()
         if key is None:
             continue

@@ -85,7 +85,7 @@ class _Restoring:
 
 
 class Restorer:
-    """Restores partitions side by side, one stretch of changelog at a time."""
+    """Restores partitions side by side, one range of changelog at a time."""
 
     def __init__(
         self, config: EngineConfig, cluster: Cluster, opener: StoreOpener, observer: EngineObserver
@@ -232,7 +232,7 @@ class Restorer:
         self._heard_at = self._now()
 
     def step(self, wait_s: float) -> list[PartitionStore]:
-        """Read and write one stretch; return the stores that now contain their changelogs."""
+        """Read and write one range; return the stores that now contain their changelogs."""
         if self._reader is not None and self._pending:
             records, ends = self._reader.poll(READ_RECORDS_MAX, wait_s)
             pending = len(self._pending)
@@ -280,17 +280,17 @@ class Restorer:
         Returns:
             Whether all of them were written; if not, the reader was assigned anew.
         """
-        for source, stretch in by_source(records).items():
+        for source, messages in by_source(records).items():
             item = self._restoring.get(source.partition)
             if item is None:
                 continue
             topic_id = self._topic_ids[source.topic]
             try:
-                reached = replay(item.store, self._tables[source.topic], stretch, topic_id)
+                reached = replay(item.store, self._tables[source.topic], messages, topic_id)
             except CorruptStoreError as error:
                 self._start_over(item, error)
                 return False
-            item.records += len(stretch)
+            item.records += len(messages)
             item.left[source.topic] = max(0, item.targets[source.topic] - reached)
             self._observer.at("restore")
             left = sum(item.left.values())

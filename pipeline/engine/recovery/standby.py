@@ -209,20 +209,20 @@ class Standbys:
             self._is_assigned = False
 
     def _follow(self, records_max: int) -> bool:
-        """Read and write one stretch; return whether there is more to do at once."""
+        """Read and write one range; return whether there is more to do at once."""
         if not self._is_assigned:
             self._assign()
         if self._reader is None:
             return False
         records, ends = self._reader.poll(records_max, 0.0)
         # Phase 1: apply the records, in one atomic write for each partition and changelog.
-        for source, stretch in by_source(records).items():
+        for source, messages in by_source(records).items():
             store = self._kept.get(source.partition)
             if store is None or source.partition not in self._followed:
                 continue
             table, topic_id = self._tables[source.topic], self._topic_ids[source.topic]
             try:
-                replay(store, table, stretch, topic_id)
+                replay(store, table, messages, topic_id)
             except CorruptStoreError as error:
                 self._start_over(store, error)
                 return True

@@ -162,7 +162,7 @@ class PartitionStore:
         changelog: str,
         position: ChangelogPosition,
     ) -> None:
-        """Write the entries of a stretch of one changelog, and how far it was read, atomically.
+        """Write the entries of a range of one changelog, and how far it was read, atomically.
 
         Raises:
             CorruptStoreError: the changelog is behind this store, which therefore contains a

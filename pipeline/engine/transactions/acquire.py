@@ -13,7 +13,7 @@ readers of committed records stop before it, and the next control marker of the 
 it too, as a commit or as an abort, whichever that marker says. So a new producer first aborts a
 transaction of its own: it writes one record to each partition whose last stable offset is below its
 high watermark, and one offset to the group, because an offset that hangs in the group cannot be
-seen. One more record goes to a *probe partition* (`witness`), where nothing is open: by it
+seen. One more record goes to a *probe partition* (`probe`), where nothing is open: by it
 hanging.py can see whether this abort itself ended, even where another slot's transaction hangs in
 the other partitions.
 
@@ -129,19 +129,19 @@ def _abort_hanging(
     ends = all_ends(cluster, written)
     unstable = [tp for tp, end in ends.items() if end.stable < end.high and tp not in excluded]
     quiet = [tp for tp, end in ends.items() if end.stable == end.high]
-    witness = quiet[-1:]
+    probe = quiet[-1:]
     # Phase 2: abort a transaction over all of them and the group.
     outsider = cluster.outsider()
     asked_at = config.clock()
     offsets: dict[TopicPartition, int] = {}
     try:
-        _abort_transaction([*unstable, *witness], config, outsider, producer, offsets)
+        _abort_transaction([*unstable, *probe], config, outsider, producer, offsets)
     except BrokerError:
         if offsets:
             refused.update(set(unstable) - offsets.keys())
         raise
     # Phase 3: the abort may hang as well, so the detector has to see its marker.
-    hanging.aborted({tp: offsets[tp] + 1 for tp in witness}, asked_at)
+    hanging.aborted({tp: offsets[tp] + 1 for tp in probe}, asked_at)
     hanging.not_aborted_in(excluded)
 
 

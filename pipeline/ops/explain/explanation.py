@@ -57,7 +57,7 @@ _EPOCH: Final = date(1970, 1, 1).toordinal()
 class Case(msgspec.Struct):
     """Everything published about one input."""
 
-    place: RecordCoordinates
+    coordinates: RecordCoordinates
     audit: tuple[RecordCoordinates, AuditEntry] | None = None
     alerts: list[tuple[RecordCoordinates, ReconciliationAlert]] = []
     letter: tuple[RecordCoordinates, DeadLetter] | None = None
@@ -107,10 +107,10 @@ def explain(
         left_out = len(cases) - len(chosen)
     else:
         chosen, left_out, raw = _about(evidence, found, cases, date_of(day), policies)
-    missing = [case.place for case, _ in chosen if case.place not in raw]
+    missing = [case.coordinates for case, _ in chosen if case.coordinates not in raw]
     raw |= evidence.inputs(missing)
-    by_place = {case.place: case for case in cases}
-    stories = tuple(_story(case, role, raw, by_place, policies) for case, role in chosen)
+    by_coordinates = {case.coordinates: case for case in cases}
+    stories = tuple(_story(case, role, raw, by_coordinates, policies) for case, role in chosen)
     answer = None if day is None else _answer(found, date_of(day), stories)
     return Explanation(
         user_id,
@@ -129,8 +129,8 @@ def cases_of(found: Findings) -> list[Case]:
     """What was published, by input, in the order of append."""
     cases: dict[RecordCoordinates, Case] = {}
 
-    def case(place: RecordCoordinates) -> Case:
-        return cases.setdefault(place, Case(place))
+    def case(coordinates: RecordCoordinates) -> Case:
+        return cases.setdefault(coordinates, Case(coordinates))
 
     for at, entry in found.audit:
         case(entry.cause.coordinates).audit = (at, entry)
@@ -140,7 +140,7 @@ def cases_of(found: Findings) -> list[Case]:
         case(letter.cause.coordinates).letter = (at, letter)
     for at, portal in found.portals:
         case(portal.cause.coordinates).portals.append((at, portal))
-    return sorted(cases.values(), key=lambda one: (one.append_time, one.place))
+    return sorted(cases.values(), key=lambda one: (one.append_time, one.coordinates))
 
 
 def _about(
@@ -151,35 +151,37 @@ def _about(
     policies: PolicyBook,
 ) -> tuple[list[tuple[Case, str]], int, dict[RecordCoordinates, RawInput]]:
     """The inputs of a date in order, how many more there are, and what was fetched to tell."""
-    wanted = {case.place for case in cases if case.local_date == day}
-    requests = {case.audit[1].cause.id for case in cases if case.place in wanted and case.audit}
+    wanted = {case.coordinates for case in cases if case.local_date == day}
+    requests = {
+        case.audit[1].cause.id for case in cases if case.coordinates in wanted and case.audit
+    }
     for case in cases:
         if case.alert is not None and case.local_date is None:
             alert = case.alert[1]
             original = alert.original.coordinates
             if original in wanted or alert.local_date == day:
-                wanted.add(case.place)
+                wanted.add(case.coordinates)
     late_days = policies.late_ms_max // DAY_MS + 3
     open_cases = [
         case
         for case in cases
         if case.local_date is None
-        and case.place not in wanted
+        and case.coordinates not in wanted
         and case.alert is None
         and day - 3 <= utc_date(case.append_time) <= day + late_days + _extra_days(case)
     ]
     looked_at = open_cases[-CANDIDATES_MAX:]
-    raw = dict(evidence.inputs([case.place for case in looked_at]))
+    raw = dict(evidence.inputs([case.coordinates for case in looked_at]))
     for case in looked_at:
-        if _claims(raw.get(case.place), case, day, requests, policies):
-            wanted.add(case.place)
+        if _claims(raw.get(case.coordinates), case, day, requests, policies):
+            wanted.add(case.coordinates)
     beside: set[RecordCoordinates] = set()
     if found.progress is not None and _kind(found.progress[1], day) is DayKind.BRIDGED:
-        beside = {case.place for case in cases if case.local_date in (day - 1, day + 1)}
+        beside = {case.coordinates for case in cases if case.local_date in (day - 1, day + 1)}
     chosen = [
-        (case, "about" if case.place in wanted else "beside")
+        (case, "about" if case.coordinates in wanted else "beside")
         for case in cases
-        if case.place in wanted or case.place in beside
+        if case.coordinates in wanted or case.coordinates in beside
     ]
     left_out = max(0, len(chosen) - STORIES_MAX) + len(open_cases) - len(looked_at)
     return chosen[-STORIES_MAX:], left_out, raw
@@ -209,10 +211,10 @@ def _story(
     case: Case,
     role: str,
     raw: Mapping[RecordCoordinates, RawInput],
-    by_place: Mapping[RecordCoordinates, Case],
+    by_coordinates: Mapping[RecordCoordinates, Case],
     policies: PolicyBook,
 ) -> Story:
-    sent = raw.get(case.place)
+    sent = raw.get(case.coordinates)
     record = None if sent is None else sent.record
     entry = None if case.audit is None else case.audit[1]
     alert = None if case.alert is None else case.alert[1]
@@ -227,20 +229,20 @@ def _story(
     else:
         verdict = "dead_letter" if letter else "accepted"
     return Story(
-        place=case.place,
+        place=case.coordinates,
         id=_id_of(case),
         role=role,
         append_time=append_time,
         form="not in the topic any more" if sent is None else sent.form,
         sent=fields_of(record) or ({"refused": sent.refused} if sent and sent.refused else {}),
-        action=entry.action if entry is not None else _action(case.place),
+        action=entry.action if entry is not None else _action(case.coordinates),
         verdict=verdict,
         reason=reason_of(entry, record, alert, letter, policy),
         counts_for=day_of(case.local_date),
         policy_version=entry.policy_version if entry is not None else policy.version,
         policy=policy_text(policy),
         revision=entry.revision if entry is not None and verdict in CHANGING else 0,
-        repeats=None if alert is None else _repeated(alert, by_place),
+        repeats=None if alert is None else _repeated(alert, by_coordinates),
         told=tuple(_told(case)),
     )
 
@@ -256,20 +258,22 @@ def _id_of(case: Case) -> str:
     )
 
 
-def _action(place: RecordCoordinates) -> str:
-    return "command" if place.topic.endswith("commands") else "completion"
+def _action(coordinates: RecordCoordinates) -> str:
+    return "command" if coordinates.topic.endswith("commands") else "completion"
 
 
-def _repeated(alert: ReconciliationAlert, by_place: Mapping[RecordCoordinates, Case]) -> Repeated:
+def _repeated(
+    alert: ReconciliationAlert, by_coordinates: Mapping[RecordCoordinates, Case]
+) -> Repeated:
     original = alert.original
-    place = original.coordinates
-    case = by_place.get(place)
+    coordinates = original.coordinates
+    case = by_coordinates.get(coordinates)
     counted = alert.original_local_date
     if counted is None and case is not None:
         counted = case.local_date
     return Repeated(
         original.completion_id,
-        place,
+        coordinates,
         alert.differing_fields,
         day_of(counted),
         day_of(alert.local_date),
@@ -278,19 +282,19 @@ def _repeated(alert: ReconciliationAlert, by_place: Mapping[RecordCoordinates, C
 
 def _told(case: Case) -> Iterable[Told]:
     if case.audit is not None:
-        place, entry = case.audit
+        coordinates, entry = case.audit
         digests = f"{entry.digest_before} → {entry.digest_after}"
         changed = "state as it was" if entry.digest_before == entry.digest_after else digests
-        yield Told("audit", f"sequence {entry.sequence}, {changed}", place)
-    for place, alert in case.alerts:
-        yield Told("alert", f"{alert.verdict}, {alert.severity}", place)
+        yield Told("audit", f"sequence {entry.sequence}, {changed}", coordinates)
+    for coordinates, alert in case.alerts:
+        yield Told("alert", f"{alert.verdict}, {alert.severity}", coordinates)
     if case.letter is not None:
-        place, letter = case.letter
-        yield Told("dead letter", f"{letter.stage}, {letter.reason}", place)
-    for place, portal in case.portals:
+        coordinates, letter = case.letter
+        yield Told("dead letter", f"{letter.stage}, {letter.reason}", coordinates)
+    for coordinates, portal in case.portals:
         keys = len(portal.field_keys)
         text = f"{portal.title}, lap {portal.lap + 1}, {keys} Field Key{'' if keys == 1 else 's'}"
-        yield Told("portal", text, place)
+        yield Told("portal", text, coordinates)
 
 
 def _kind(progress: ProgressUpdated, day: LocalDate) -> DayKind:
@@ -314,12 +318,12 @@ def _answer(found: Findings, day: LocalDate, stories: Sequence[Story]) -> DayAns
 def _standing(found: Findings, policies: PolicyBook, now_ms: Instant) -> Standing | None:
     if found.progress is None:
         return None
-    place, progress = found.progress
+    coordinates, progress = found.progress
     policy = policies.at(now_ms)
     now = today(progress, now_ms, policy)
     end = now.standing.current_end
     return Standing(
-        place=place,
+        place=coordinates,
         revision=progress.revision,
         generation=progress.generation,
         updated_at=progress.updated_at,

@@ -89,19 +89,19 @@ class InputReader:
         self._client = client
         self._decoder = InputDecoder(schemas, writer_schema)
 
-    def read(self, places: Sequence[RecordCoordinates]) -> dict[RecordCoordinates, RawInput]:
+    def read(self, wanted: Sequence[RecordCoordinates]) -> dict[RecordCoordinates, RawInput]:
         """Those that the topics still have.
 
         Raises:
             UnreadableLogError: the brokers do not answer.
             RegistryUnavailableError: a schema could not be asked for.
         """
-        if not places:
+        if not wanted:
             return {}
         with reader_of(self._client) as reader:
-            return {place: self._raw(place, record) for place, record in _each(reader, places)}
+            return {one: self._raw(one, record) for one, record in _each(reader, wanted)}
 
-    def _raw(self, place: RecordCoordinates, message: Message) -> RawInput:
+    def _raw(self, coordinates: RecordCoordinates, message: Message) -> RawInput:
         value = message.value()
         content = value if isinstance(value, bytes) else None
         append_time = message.timestamp()[1]
@@ -110,7 +110,7 @@ class InputReader:
         else:
             form = "JSON" if content and content[:1] == b"{" else "unknown"
         form += f", {len(content or b'')} bytes"
-        is_command = place.topic.endswith("commands")
+        is_command = coordinates.topic.endswith("commands")
         decode = self._decoder.decode_command if is_command else self._decoder.decode_completion
         try:
             return RawInput(append_time, form, decode(content))
@@ -164,12 +164,12 @@ class LogEvidence:
             UnreadableLogError: the brokers do not answer.
         """
         home = self.partition(user_id)
-        places = [(name, home) for name in OUTPUTS]
-        places += [("deadletters", n) for n in range(self.partitions) if n != home]
+        read = [(name, home) for name in OUTPUTS]
+        read += [("deadletters", n) for n in range(self.partitions) if n != home]
         found = Findings()
         unnamed: list[tuple[RecordCoordinates, AuditEntry]] = []
         with reader_of(self._client) as reader:
-            looked = self._stretches(reader, places)
+            looked = self._ranges(reader, read)
             key = user_id.encode()
             for message in self._records(reader, looked):
                 self._sort(message, key, found, unnamed)
@@ -178,11 +178,11 @@ class LogEvidence:
         found.looked = looked
         return found
 
-    def inputs(self, places: Sequence[RecordCoordinates]) -> Mapping[RecordCoordinates, RawInput]:
-        """Inputs by their places."""
-        if places:
+    def inputs(self, wanted: Sequence[RecordCoordinates]) -> Mapping[RecordCoordinates, RawInput]:
+        """Inputs by their coordinates."""
+        if wanted:
             self._say("reading the inputs that these name", None, None)
-        return self._inputs.read(places)
+        return self._inputs.read(wanted)
 
     def _count(self) -> int:
         topic = f"{self._prefix}audit"
@@ -196,9 +196,9 @@ class LogEvidence:
                     f"there is no topic {topic}", fix="check AWAWAY_TOPIC_PREFIX", topic=topic
                 ) from error
 
-    def _stretches(self, reader: Reader, places: Sequence[tuple[str, int]]) -> list[Looked]:
+    def _ranges(self, reader: Reader, read: Sequence[tuple[str, int]]) -> list[Looked]:
         """From where to where each partition is read."""
-        partitions = [(f"{self._prefix}{name}", number) for name, number in places]
+        partitions = [(f"{self._prefix}{name}", number) for name, number in read]
         lows, highs = reader.starts(partitions), reader.ends(partitions)
         since_ms = self._since_ms
         if since_ms is None:
@@ -213,11 +213,11 @@ class LogEvidence:
         ]
 
     def _records(self, reader: Reader, looked: list[Looked]) -> Iterator[Message]:
-        """Every record of the stretches; those that could not be read to their end say so."""
+        """Every record of the ranges; those that could not be read to their end say so."""
         open_ones = {
             (one.topic, one.partition): one for one in looked if one.first < one.next_offset
         }
-        positions = {one: stretch.first for one, stretch in open_ones.items()}
+        positions = {one: one_range.first for one, one_range in open_ones.items()}
         total = sum(one.next_offset - one.first for one in looked)
         reader.assign(positions)
         heard_s = time.monotonic()
@@ -227,8 +227,8 @@ class LogEvidence:
                 if position > positions[one]:
                     positions[one], heard_s = position, time.monotonic()
             for message in polled.records:
-                stretch = open_ones.get(record_partition(message))
-                if stretch is not None and record_offset(message) < stretch.next_offset:
+                one_range = open_ones.get(record_partition(message))
+                if one_range is not None and record_offset(message) < one_range.next_offset:
                     yield message
             for one in [o for o, its in open_ones.items() if positions[o] >= its.next_offset]:
                 del open_ones[one]
@@ -236,10 +236,10 @@ class LogEvidence:
             self._say("reading the log", read, total)
             if time.monotonic() - heard_s > SILENCE_S_MAX:
                 break
-        for one, stretch in open_ones.items():
+        for one, one_range in open_ones.items():
             note = f"read to {positions[one]} only: a transaction is open there"
-            looked[looked.index(stretch)] = Looked(
-                *one, stretch.first, stretch.next_offset, stretch.since_ms, note
+            looked[looked.index(one_range)] = Looked(
+                *one, one_range.first, one_range.next_offset, one_range.since_ms, note
             )
 
     def _sort(
@@ -256,19 +256,19 @@ class LogEvidence:
             if own == key and name == "progress":
                 found.progress = None  # erased
             return
-        place = RecordCoordinates(*record_partition(message), record_offset(message))
+        coordinates = RecordCoordinates(*record_partition(message), record_offset(message))
         try:
             record = self._readers[name].read(value)
         except NotPublishedError:
             return  # whoever reads the topic first has said so
         if own is None and isinstance(record, AuditEntry):
-            unnamed.append((place, record))
+            unnamed.append((coordinates, record))
         elif isinstance(record, ProgressUpdated):
             before = found.progress
             if before is None or record.revision >= before[1].revision:
-                found.progress = (place, record)
+                found.progress = (coordinates, record)
         else:
-            found.add(place, record)
+            found.add(coordinates, record)
 
 
 def reader_of(client: Mapping[str, Any]) -> Reader:
@@ -286,23 +286,24 @@ def reader_of(client: Mapping[str, Any]) -> Reader:
 
 
 def _each(
-    reader: Reader, places: Sequence[RecordCoordinates]
+    reader: Reader, wanted: Sequence[RecordCoordinates]
 ) -> Iterator[tuple[RecordCoordinates, Message]]:
-    """Records by their places, in the order of the log."""
+    """Records by their coordinates, in the order of the log."""
     at: tuple[str, int, int] | None = None
-    deadline_s = time.monotonic() + _CONNECT_S + _INPUT_S * len(places)
-    for place in sorted(set(places)):
-        reached = at is not None and at[:2] == (place.topic, place.partition)
-        if not reached or at is None or not 0 <= place.offset - at[2] <= _NEAR:
-            reader.assign({(place.topic, place.partition): place.offset})
-        message = _until(reader, place, deadline_s)
-        at = (place.topic, place.partition, place.offset + 1) if message is not None else None
+    deadline_s = time.monotonic() + _CONNECT_S + _INPUT_S * len(wanted)
+    for coordinates in sorted(set(wanted)):
+        partition = (coordinates.topic, coordinates.partition)
+        reached = at is not None and at[:2] == partition
+        if not reached or at is None or not 0 <= coordinates.offset - at[2] <= _NEAR:
+            reader.assign({partition: coordinates.offset})
+        message = _until(reader, coordinates, deadline_s)
+        at = (*partition, coordinates.offset + 1) if message is not None else None
         if message is not None:
-            yield place, message
+            yield coordinates, message
 
 
-def _until(reader: Reader, place: RecordCoordinates, deadline_s: float) -> Message | None:
-    """The record of a place, reading on to it; None where there is none.
+def _until(reader: Reader, coordinates: RecordCoordinates, deadline_s: float) -> Message | None:
+    """The record at some coordinates, reading on to it; None where there is none.
 
     Raises:
         UnreadableLogError: neither was told by the deadline.
@@ -315,13 +316,13 @@ def _until(reader: Reader, place: RecordCoordinates, deadline_s: float) -> Messa
                 return None
             raise
         for message in polled.records:
-            if record_offset(message) == place.offset:
+            if record_offset(message) == coordinates.offset:
                 return message
-        if polled.ends or any(record_offset(one) > place.offset for one in polled.records):
+        if polled.ends or any(record_offset(one) > coordinates.offset for one in polled.records):
             return None
     raise UnreadableLogError(
         "the inputs cannot be read",
         why="the brokers did not answer for the partition in time",
         fix="see whether they run, and ask again",
-        topic=place.topic,
+        topic=coordinates.topic,
     )

@@ -3,7 +3,7 @@
 Owns: the values that pass between reading (log.py), reasoning (explain.py) and showing (the
 command, the console).
 Does not own: any of the three.
-Invariant: every statement names the place of the record that it rests on.
+Invariant: every statement names the coordinates of the record that it rests on.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,7 @@ Input = PracticeCompleted | Command
 
 
 class Looked(msgspec.Struct, frozen=True):
-    """A stretch of a partition that was read.
+    """A range of a partition that was read.
 
     Attributes:
         first: the first offset. next_offset: the end. since_ms: that `first` was chosen by; None:
@@ -74,20 +74,20 @@ class Findings(msgspec.Struct):
     progress: tuple[RecordCoordinates, ProgressUpdated] | None = None
     looked: list[Looked] = []
 
-    def add(self, place: RecordCoordinates, record: object) -> None:
+    def add(self, coordinates: RecordCoordinates, record: object) -> None:
         """Sort in a record of a topic that is kept whole; any other is passed over."""
         if isinstance(record, AuditEntry):
-            self.audit.append((place, record))
+            self.audit.append((coordinates, record))
         elif isinstance(record, ReconciliationAlert):
-            self.alerts.append((place, record))
+            self.alerts.append((coordinates, record))
         elif isinstance(record, DeadLetter):
-            self.letters.append((place, record))
+            self.letters.append((coordinates, record))
         elif isinstance(record, PortalUnlocked):
-            self.portals.append((place, record))
+            self.portals.append((coordinates, record))
 
 
 ReadInputs = Callable[[Sequence[RecordCoordinates]], Mapping[RecordCoordinates, RawInput]]
-"""Inputs by their places; those that the topics no longer have are left out."""
+"""Inputs by their coordinates; those that the topics no longer have are left out."""
 
 
 class Evidence(Protocol):
@@ -97,7 +97,7 @@ class Evidence(Protocol):
         """Everything published about a user."""
         ...
 
-    def inputs(self, places: Sequence[RecordCoordinates]) -> Mapping[RecordCoordinates, RawInput]:
+    def inputs(self, wanted: Sequence[RecordCoordinates]) -> Mapping[RecordCoordinates, RawInput]:
         """As ReadInputs."""
         ...
 

@@ -1,4 +1,4 @@
-"""From the cause in an output record to the place of the input.
+"""From the cause in an output record to the coordinates of the input.
 
 Owns: the conversion between full and short names of topics in it.
 Does not own: the outputs (outputs.py).
@@ -9,8 +9,8 @@ from typing import Any, cast
 from pipeline.dev.oracle.events import Coordinates
 
 
-def place_of(cause: dict[str, Any], kinds: dict[str, str]) -> Coordinates:
-    """Return the place of the input that an output names as its cause or original.
+def coordinates_of(cause: dict[str, Any], kinds: dict[str, str]) -> Coordinates:
+    """Return the coordinates of the input that an output names as its cause or original.
 
     Args:
         kinds: short names of the input topics, by full name.

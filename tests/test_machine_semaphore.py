@@ -1,4 +1,4 @@
-"""Tests of one machine share its places, from whatever run they are."""
+"""Tests of one machine share its permits, from whatever run they are."""
 
 import fcntl
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.places import HELD, Places
+from tests.machine_semaphore import HELD, MachineSemaphore
 
 
 @pytest.fixture(autouse=True)
@@ -16,17 +16,17 @@ def _outside(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(HELD)
 
 
-def test_who_finds_no_place_waits_until_one_is_given_back(tmp_path: Path) -> None:
-    ours, other = Places(tmp_path, 1), Places(tmp_path, 1)
+def test_who_finds_no_permit_waits_until_one_is_released(tmp_path: Path) -> None:
+    ours, other = MachineSemaphore(tmp_path, 1), MachineSemaphore(tmp_path, 1)
     began, ended = threading.Event(), threading.Event()
 
     def second() -> None:
         began.set()
-        place = other._wait()
+        permit = other._wait()
         ended.set()
-        place.close()
+        permit.close()
 
-    with ours.taken():
+    with ours.held():
         thread = threading.Thread(target=second)
         thread.start()
         assert began.wait(10)
@@ -35,8 +35,8 @@ def test_who_finds_no_place_waits_until_one_is_given_back(tmp_path: Path) -> Non
     thread.join()
 
 
-def test_who_wants_to_be_alone_waits_for_every_place(tmp_path: Path) -> None:
-    ours, other = Places(tmp_path, 2), Places(tmp_path, 2)
+def test_who_wants_to_be_alone_waits_for_every_permit(tmp_path: Path) -> None:
+    ours, other = MachineSemaphore(tmp_path, 2), MachineSemaphore(tmp_path, 2)
     ended = threading.Event()
 
     def alone() -> None:
@@ -44,7 +44,7 @@ def test_who_wants_to_be_alone_waits_for_every_place(tmp_path: Path) -> None:
         ended.set()
 
     thread = threading.Thread(target=alone)
-    with ours.taken():
+    with ours.held():
         thread.start()
         assert not ended.wait(0.3)
     assert ended.wait(10)
@@ -54,20 +54,20 @@ def test_who_wants_to_be_alone_waits_for_every_place(tmp_path: Path) -> None:
 
 
 def test_there_are_as_many_as_there_are(tmp_path: Path) -> None:
-    first, second = Places(tmp_path, 2), Places(tmp_path, 2)
+    first, second = MachineSemaphore(tmp_path, 2), MachineSemaphore(tmp_path, 2)
     assert first._wait().name != second._wait().name
 
 
-def test_a_test_within_a_test_is_in_the_outer_ones_place(tmp_path: Path) -> None:
-    ours = Places(tmp_path, 1)
-    with ours.taken(), Places(tmp_path, 1).taken():
+def test_a_test_within_a_test_uses_the_permit_of_the_outer_one(tmp_path: Path) -> None:
+    ours = MachineSemaphore(tmp_path, 1)
+    with ours.held(), MachineSemaphore(tmp_path, 1).held():
         pass
 
 
-def test_a_killed_run_gives_its_place_back(tmp_path: Path) -> None:
+def test_a_killed_run_releases_its_permit(tmp_path: Path) -> None:
     script = (
-        "import sys, time, pathlib; from tests.places import Places;"
-        "held = Places(pathlib.Path(sys.argv[1]), 1)._wait(); print('held', flush=True);"
+        "import sys, time, pathlib; from tests.machine_semaphore import MachineSemaphore;"
+        "held = MachineSemaphore(pathlib.Path(sys.argv[1]), 1)._wait(); print('held', flush=True);"
         "time.sleep(60)"
     )
     with subprocess.Popen(
@@ -76,5 +76,5 @@ def test_a_killed_run_gives_its_place_back(tmp_path: Path) -> None:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
         other.kill()
-    with Places(tmp_path, 1).taken():
+    with MachineSemaphore(tmp_path, 1).held():
         pass
