@@ -53,13 +53,9 @@ def examine_command(
     Returns:
         What it asks for, or the first reason to reject it.
     """
-    for field, value in (
-        ("user_id", command.user_id),
-        ("request_id", command.request_id),
-        ("actor", command.actor),
-    ):
-        if not is_id(value):
-            return bad_id(field, value)
+    rejection = examine_ids(command)
+    if rejection is not None:
+        return rejection
     kind = command.kind
     if not is_command_kind(kind):
         return rejected(
@@ -69,17 +65,42 @@ def examine_command(
         return rejected(
             "kind_not_supported", f"this version does not carry out {kind} commands yet"
         )
+    rejection = examine_notes(command)
+    if rejection is not None:
+        return rejection
+    if kind == "withdraw":
+        return _withdrawal(command)
+    if kind == "claim_key":
+        return _claim(command, state, append_time, book)
+    return _dated(command, kind, append_time, book)
+
+
+def examine_ids(command: Command) -> Rejection | None:
+    """Return why the ids of a command cannot be used, if they cannot."""
+    for field, value in (
+        ("user_id", command.user_id),
+        ("request_id", command.request_id),
+        ("actor", command.actor),
+    ):
+        if not is_id(value):
+            return bad_id(field, value)
+    return None
+
+
+def examine_notes(command: Command) -> Rejection | None:
+    """Return why the reason or the ticket of a command cannot be kept, if they cannot."""
     for note in (command.reason, command.ticket):
         if note is not None and not is_note(note):
             return rejected(
                 "bad_note",
                 f"reason and ticket must have at most {NOTE_CHARS_MAX} characters of valid Unicode",
             )
-    if kind == "withdraw":
-        return _withdrawal(command)
-    if kind == "claim_key":
-        return _claim(command, state, append_time, book)
-    return _dated(command, kind, append_time, book)
+    return None
+
+
+def unexplained(kind: str) -> Rejection:
+    """Return the rejection of a command of a kind that has to say why."""
+    return rejected("unexplained", f"a {kind} needs a reason and a ticket, for the audit")
 
 
 def _dated(
@@ -88,7 +109,7 @@ def _dated(
     date = command.local_date
     # guard (False): a credit is explained
     if not (command.reason and command.ticket):
-        return rejected("unexplained", f"a {kind} needs a reason and a ticket, for the audit")
+        return unexplained(kind)
     if date is None:
         return rejected("no_local_date", f"a {kind} needs the local_date that it is about")
     if date < book.earliest_date:

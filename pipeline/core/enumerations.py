@@ -41,8 +41,9 @@ DatedKind: TypeAlias = Literal["credit", "revoke"]
 RequestKind: TypeAlias = Literal[DatedKind, "withdraw", "claim_key"]
 """Kinds of commands that this release carries out."""
 
-CommandKind: TypeAlias = Literal[RequestKind, "redrive", "erase"]
-"""Kinds of commands that are known; those that are not carried out are for later releases."""
+CommandKind: TypeAlias = Literal[RequestKind, "redrive", "erase", "repair"]
+"""Kinds of commands that are known; redrive and erase are for later releases, a repair is what an
+approved rebuild sends (fold.py: `fold_repair`)."""
 
 WorldOrigin: TypeAlias = Literal["live", "rebuild"]
 """How a worker comes to process an input: as it arrives, or again, to rebuild the state."""

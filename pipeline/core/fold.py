@@ -1,6 +1,6 @@
 """The fold: an input and what is known before it, to everything that follows from it.
 
-Owns: the order of the steps for a completion and for a command.
+Owns: the order of the steps for a completion, for a command and for a repair.
 Does not own: the steps (the modules it imports), what becomes of an outcome (worker/).
 Invariants: pure, and total: bad data is an outcome, never an exception. The same input, state,
 view, append time and world always give the same outcome.
@@ -10,7 +10,14 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from pipeline.core.commands import Request, examine_command, grown_by
+from pipeline.core.commands import (
+    Request,
+    examine_command,
+    examine_ids,
+    examine_notes,
+    grown_by,
+    unexplained,
+)
 from pipeline.core.completion import ValidCompletion, examine
 from pipeline.core.dateline import kept_from, observe
 from pipeline.core.dedupe import (
@@ -40,15 +47,16 @@ from pipeline.core.records import (
     PracticeCompleted,
     ReconciliationAlert,
 )
-from pipeline.core.rejection import Rejection
+from pipeline.core.rejection import Rejection, rejected
+from pipeline.core.repair import Repair
 from pipeline.core.runs import with_number
 from pipeline.core.seen_filter import SeenFilter, fingerprint_of, may_be_seen, with_fingerprint
-from pipeline.core.sets import Sets, revoking
+from pipeline.core.sets import Sets, digest_of, revoking
 from pipeline.core.state import NEVER, UserState
 from pipeline.core.texts import is_id, is_note
 from pipeline.core.transition import StateDelta, Trigger, transition
 
-__all__ = ["Outcome", "Rejection", "World", "fold_command", "fold_completion"]
+__all__ = ["Outcome", "Rejection", "World", "fold_command", "fold_completion", "fold_repair"]
 
 _USER: Final = "user"
 """Actor of every completion, in the audit."""
@@ -78,6 +86,8 @@ def fold_completion(
     valid = examine(completion, append_time, policy)
     if isinstance(valid, Rejection):
         return _dead_letter(completion, state, valid, policy.version)
+    if world.recorded_date is not None:
+        valid = replace(valid, local_date=world.recorded_date)
     user_id = completion.user_id
     # 2. Was it seen before? The filter answers no for most, without a look-up in the window.
     seen_filter = state.seen_filter
@@ -276,6 +286,73 @@ def fold_command(
         geometry=new.geometry,
         digest_after=new.state.digest,
     )
+
+
+def fold_repair(
+    state: UserState,
+    command: Command,
+    repair: Repair | None,
+    cause: Cause,
+    append_time: Instant,
+    world: World,
+) -> Outcome:
+    """Fold a command of kind repair.
+
+    Args:
+        state: of the command's user; `EMPTY` when there is none.
+        repair: what the command carries; None where that is none.
+        append_time: of the command, within the years 2 to 9998.
+
+    Returns:
+        Its outcome, applied or rejected.
+    """
+    policy = world.policies.at(append_time)
+    rejection = _examine_repair(state, command, repair)
+    if rejection is not None or repair is None:
+        return _unchanged(command, state, "dead_letter", policy.version, rejection)
+    # The portals that are due and were not published follow as from any other change of the sets.
+    before = replace(
+        repair.state,
+        revision=state.revision,
+        digest=digest_of(repair.state.sets),
+        frame_published=state.frame_published,
+        checked_days=0,
+        checked_policy="",
+    )
+    delta = StateDelta(
+        before.sets, before.tz, before.tz_at, before.tz_id, before.dateline, before.seen_filter
+    )
+    trigger = Trigger(command.user_id, None, "rebuild", cause, append_time, policy)
+    new = transition(before, delta, trigger, world)
+    return replace(
+        _unchanged(command, state, "applied", policy.version),
+        revision=new.state.revision,
+        state=new.state,
+        standing=new.standing,
+        unlocks=new.unlocks,
+        geometry=new.geometry,
+        digest_after=new.state.digest,
+        window=repair.window,
+    )
+
+
+def _examine_repair(state: UserState, command: Command, repair: Repair | None) -> Rejection | None:
+    rejection = examine_ids(command) or examine_notes(command)
+    if rejection is not None:
+        return rejection
+    # guard (False): a repair is explained
+    if not (command.reason and command.ticket):
+        return unexplained("repair")
+    if repair is None:
+        return rejected("bad_repair", "its payload is no repair of this user that can be read")
+    # guard (False): a repair never undoes what came after it was derived
+    if (repair.revision, repair.digest) != (state.revision, state.digest):
+        return rejected(
+            "state_changed",
+            f"it replaces revision {repair.revision}, and the user is at {state.revision} by now; "
+            "the rebuild derives it anew",
+        )
+    return None
 
 
 def _revoked_by(command: Command, sets: Sets) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from pipeline.core.records import (
     Record,
 )
 from pipeline.core.rejection import Rejection
+from pipeline.core.repair import WindowRecords
 from pipeline.core.rulebook import PolicyBook
 from pipeline.core.state import UserState
 from pipeline.core.streak import Standing
@@ -30,12 +31,15 @@ class World(msgspec.Struct, frozen=True):
     Attributes:
         generation: which lineage of state the fold belongs to.
         origin: as portals that it unlocks are to say.
+        recorded_date: where a rebuild folds a completion again, the local date that was decided the
+            first time; it stands, whatever the time zone data of today says.
     """
 
     policies: PolicyBook
     assets: AssetCatalogue
     generation: str = "blue"
     origin: WorldOrigin = "live"
+    recorded_date: LocalDate | None = None
 
 
 class Outcome(Record, frozen=True, gc=False):
@@ -57,6 +61,7 @@ class Outcome(Record, frozen=True, gc=False):
         tz, tz_assumed: the zone that decided the date of a completion that counts, and whether it
             was assumed.
         revoked_by: requests, sorted, that revoke `local_date` and are not withdrawn.
+        window: what a repair writes to the dedupe window.
     """
 
     action: Action
@@ -80,3 +85,4 @@ class Outcome(Record, frozen=True, gc=False):
     tz: str | None = None
     tz_assumed: bool = False
     revoked_by: tuple[str, ...] = ()
+    window: WindowRecords = ()

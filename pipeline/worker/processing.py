@@ -24,6 +24,7 @@ from pipeline.codec.errors import DecodeError, RegistryUnavailableError, readabl
 from pipeline.codec.framed import schema_id_in
 from pipeline.codec.headers import dead_letter_headers, read_headers
 from pipeline.codec.inputs import check_key
+from pipeline.codec.repairs import decode_repair
 from pipeline.codec.state import StateDecodeError, decode_state, encode_state
 from pipeline.core.audit import AuditIds, ChainHead, genesis
 from pipeline.core.enumerations import Action, Stage
@@ -239,6 +240,8 @@ class _BatchWork:
             self.emit(topic, key, value)
         if outcome.seen is not None:
             self.window.remember(event.user_id, outcome.seen)
+        for key, content in outcome.window:
+            self.window.repair(key, content)
         if outcome.state is not None and outcome.standing is not None:
             change = _Change(outcome.state, outcome.standing, self.cause, self.append_time)
             if self.collapse:
@@ -260,6 +263,10 @@ class _BatchWork:
         """The fold of one command over what the tables hold."""
         self.cause = Cause(self.topic, self.partition, self.offset, event.request_id)
         state = self._state(event.user_id)
+        if event.kind == "repair":
+            repair = decode_repair(event.payload, event.user_id)
+            fold_repair = self.rules.fold_repair
+            return fold_repair(state, event, repair, self.cause, self.append_time, self.world)
         return self.rules.fold_command(state, event, self.cause, self.append_time, self.world)
 
     def _state(self, user_id: str) -> UserState:

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pipeline.codec.inputs import InputDecoder
-from pipeline.core.fold import Outcome, World, fold_command, fold_completion
+from pipeline.core.fold import Outcome, World, fold_command, fold_completion, fold_repair
 from pipeline.ops.skips import Skips
 
 FoldCompletion = Callable[..., Outcome]
 FoldCommand = Callable[..., Outcome]
+FoldRepair = Callable[..., Outcome]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,8 @@ class Rules:
         dead_letter_bytes_max: max bytes of a record of the topic `deadletters`.
         begin: is called before a batch is decoded: topic, partition, newest append time.
         skips: inputs that an operator has workers skip.
-        fold_completion, fold_command: the core's, unless a test replaces them.
+        fold_completion, fold_command, fold_repair: the core's, unless a test or a rebuild replaces
+            them.
     """
 
     world: World
@@ -42,3 +44,4 @@ class Rules:
     skips: Skips = field(default_factory=dict)
     fold_completion: FoldCompletion = fold_completion
     fold_command: FoldCommand = fold_command
+    fold_repair: FoldRepair = fold_repair

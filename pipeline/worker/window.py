@@ -95,6 +95,7 @@ class Window:
         "_ids",
         "_prefix",
         "_put",
+        "_repair",
         "_sessions",
         "_user_id",
         "_window_ms",
@@ -105,6 +106,7 @@ class Window:
         self._get = table.get_local
         self._expand_owner = table.expand_owner
         self._put = table.put_record
+        self._repair = table.put
         self._prefix = table.prefix
         self._window_ms = window_ms
         self.now = 0
@@ -165,6 +167,10 @@ class Window:
         for cell, cover in covers:
             entries[self._covers + _pack_stamp(cell)] = stamp + cover
         self._put(key[1:], _encode((append_time, session_id, seen, covers)), entries)
+
+    def repair(self, key: bytes, value: bytes | None) -> None:
+        """Write or delete one changelog record, whatever was there."""
+        self._repair(key, value)
 
 
 class Sweep:
