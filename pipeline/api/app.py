@@ -21,7 +21,7 @@ from pipeline.api.dependencies import Dependencies
 from pipeline.api.http import problems
 from pipeline.api.http.body_drain import BodyDrain
 from pipeline.api.http.timing import RequestMetrics
-from pipeline.api.routes import assets, ingest, live, probes, users
+from pipeline.api.routes import adjustments, assets, ingest, live, probes, users
 from pipeline.api.routes.fast_path import FastPath
 
 
@@ -31,6 +31,7 @@ def described_routes(deps: Dependencies) -> list[BaseRoute]:
         *users.routes(deps),
         *assets.routes(deps),
         *ingest.routes(deps),
+        *adjustments.routes(deps),
         *live.routes(deps),
     ]
 

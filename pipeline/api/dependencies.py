@@ -15,6 +15,7 @@ from starlette.requests import HTTPConnection
 from pipeline.api.figures import Pictures
 from pipeline.api.http.access import Access
 from pipeline.api.http.auth import Principal, TokenScope
+from pipeline.api.ingest.adjusting import Adjuster
 from pipeline.api.ingest.producing import InputProducer
 from pipeline.api.live.stream import Live
 from pipeline.api.outcomes.index import Outcomes
@@ -69,6 +70,8 @@ class Dependencies:
         stopping: is set when the process is about to end; streams end by themselves then.
         access: charges every request to whoever sent it.
         completions: sends completions to the brokers.
+        commands: sends commands to the brokers.
+        adjuster: takes corrections.
         outcomes: the index of what became of each input.
         live: the streams of users.
         inputs: reads inputs by their offsets.
@@ -86,6 +89,8 @@ class Dependencies:
     stopping: asyncio.Event
     access: Access
     completions: InputProducer
+    commands: InputProducer
+    adjuster: Adjuster
     outcomes: Outcomes
     live: Live
     inputs: InputReader

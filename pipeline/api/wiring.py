@@ -25,10 +25,11 @@ from pipeline.api.reads.progress_topic import ProgressTopic
 from pipeline.api.reads.store import ProgressStore
 from pipeline.api.reads.user_read import Reads
 from pipeline.api.reads.views import Views
-from pipeline.api.wiring_topics import Codecs, live_services, make_ingest, make_live
+from pipeline.api.wiring_topics import Codecs, live_services, make_adjuster, make_ingest, make_live
 from pipeline.codec.registry import SchemaResolver, connect
 from pipeline.codec.schemas import load_schemas
 from pipeline.core.geometry.catalogue import GoldenCatalogue
+from pipeline.core.outcome import World
 from pipeline.observability import api_metrics as m
 from pipeline.observability.api_prometheus import ApiMetrics
 from pipeline.ops.explain.log import InputReader
@@ -89,6 +90,8 @@ def build(settings: ApiSettings, now_ms: Callable[[], int]) -> Built:
     ingest.outcomes.listeners.append(watch.indexed)
     live.hub.watchers.append(watch.streamed)
     live.hub.at_end.append(watch.streamed_to_end)
+    inputs = InputReader(settings.kafka_client(), schemas, resolver.writer_schema)
+    world = World(policies, catalogue)
     deps = ConsoleDependencies(
         settings=settings,
         now_ms=now_ms,
@@ -102,11 +105,13 @@ def build(settings: ApiSettings, now_ms: Callable[[], int]) -> Built:
         stopping=stopping,
         access=access,
         completions=ingest.completions,
+        commands=ingest.commands,
+        adjuster=make_adjuster(settings, ingest, world, source, reads, inputs),
         outcomes=ingest.outcomes,
         live=live,
         watch=watch,
         sampler=Sampler(metrics, settings.api_console_worker_urls),
-        inputs=InputReader(settings.kafka_client(), schemas, resolver.writer_schema),
+        inputs=inputs,
     )
     metrics.put(m.BUILD_INFO, 1, version("awaway"), catalogue.generator_version)
     app = Application(deps, middleware(settings, access), headers_of(access.headers))

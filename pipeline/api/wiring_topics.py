@@ -1,6 +1,7 @@
-"""Puts together what produces completions and what tails topics.
+"""Puts together what produces inputs and what tails topics.
 
-Owns: making the producer, the index of outcomes and the live streams, and which settings each gets.
+Owns: making the producers, the index of outcomes and the live streams, and which settings each
+gets.
 Does not own: the rest of the process (wiring.py).
 Invariant: no client contacts a broker here; the index on disk is opened.
 """
@@ -10,7 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pipeline.api.dependencies import Service
+from pipeline.api.ingest.adjusting import Adjuster
+from pipeline.api.ingest.known_state import KnownStates
 from pipeline.api.ingest.producing import InputProducer, ProducerLimits
+from pipeline.api.ingest.read_back import ReadBack
 from pipeline.api.live.events import EventTexts
 from pipeline.api.live.hub import Hub
 from pipeline.api.live.replay import Replay
@@ -21,10 +25,12 @@ from pipeline.api.reads.user_read import Reads
 from pipeline.api.routes.live import REPLAYS_AT_ONCE, HubService
 from pipeline.codec.published import WriterSchemas
 from pipeline.codec.schemas import Schema
+from pipeline.core.outcome import World
 from pipeline.core.rulebook import PolicyBook
 from pipeline.kafka.tail import Followed, TopicThread
 from pipeline.observability import api_metrics as m
 from pipeline.observability.api_prometheus import ApiMetrics
+from pipeline.ops.explain.log import InputReader
 from pipeline.settings.api import ApiSettings
 
 
@@ -38,9 +44,10 @@ class Codecs:
 
 @dataclass(frozen=True, slots=True)
 class Ingest:
-    """What the ingest of completions needs; `services` are in the order in which they start."""
+    """What the ingest of inputs needs; `services` are in the order in which they start."""
 
     completions: InputProducer
+    commands: InputProducer
     outcomes: Outcomes
     services: list[Service]
 
@@ -65,7 +72,7 @@ class OutcomesService:
 def make_ingest(
     settings: ApiSettings, codecs: Codecs, metrics: ApiMetrics, now_ms: Callable[[], int]
 ) -> Ingest:
-    """Make the producer and the index.
+    """Make the producers and the index.
 
     Raises:
         OutcomeStoreError: the index on disk cannot be opened.
@@ -78,15 +85,13 @@ def make_ingest(
         settings.api_history_days,
         now_ms,
     )
-    completions = InputProducer(
-        client,
-        settings.topic("completions"),
-        ProducerLimits(
-            settings.api_ingest_records_max,
-            settings.api_ingest_mib_max << 20,
-            settings.api_delivery_ms_max,
-        ),
+    limits = ProducerLimits(
+        settings.api_ingest_records_max,
+        settings.api_ingest_mib_max << 20,
+        settings.api_delivery_ms_max,
     )
+    completions = InputProducer(client, settings.topic("completions"), limits)
+    commands = InputProducer(client, settings.topic("commands"), limits, inputs="commands")
 
     def measure() -> None:
         complete_at_ms = outcomes.complete_at_ms
@@ -98,7 +103,23 @@ def make_ingest(
 
     metrics.before_scrape.append(measure)
     thread = TopicThread(Followed(client, "outcomes", outcomes.topics), outcomes)
-    return Ingest(completions, outcomes, [OutcomesService(outcomes, thread), completions])
+    services: list[Service] = [OutcomesService(outcomes, thread), completions, commands]
+    return Ingest(completions, commands, outcomes, services)
+
+
+def make_adjuster(
+    settings: ApiSettings,
+    ingest: Ingest,
+    world: World,
+    source: Materialiser,
+    reads: Reads,
+    inputs: InputReader,
+) -> Adjuster:
+    """Make what takes corrections."""
+    outcomes, commands = ingest.outcomes, ingest.commands
+    states = KnownStates(source, outcomes, inputs, world.policies)
+    read_back = ReadBack(outcomes, reads, commands.topic, settings.api_wait_ms_max / 1000)
+    return Adjuster(world, states, commands, read_back, reads.now_ms)
 
 
 def make_live(

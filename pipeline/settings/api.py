@@ -44,7 +44,7 @@ class ApiSettings(Settings):
         "API reads",
         5_000,
         "How long a read with `min_revision` waits at most, in ms; then the answer is 503 with the "
-        "newest revision there is.",
+        "newest revision there is. A correction waits as long for its effect, and at most 5,000.",
         ge=0,
         le=60_000,
     )

@@ -116,8 +116,8 @@ class Scene:
                 {
                     name: cast(Any, Nothing())
                     for name in (
-                        *("access", "completions", "outcomes", "live", "inputs"),
-                        *("watch", "sampler"),
+                        *("access", "completions", "commands", "adjuster"),
+                        *("outcomes", "live", "inputs", "watch", "sampler"),
                     )
                 }
                 | self.given

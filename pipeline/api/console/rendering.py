@@ -20,7 +20,7 @@ from starlette.responses import Response
 
 from pipeline.api.console.health import seconds
 from pipeline.api.console.heatmap import spelled_date
-from pipeline.api.http.auth import ANYBODY, Principal
+from pipeline.api.http.auth import ANYBODY, OPERATE, Principal
 from pipeline.core.texts import ID_CHARS_MAX
 
 HERE: Final = "pipeline.api.console"
@@ -117,6 +117,7 @@ class Pages:
         text = self._templates.get_template(template).render(
             principal=principal,
             is_open=principal is ANYBODY,
+            may_operate=principal is not None and OPERATE in principal.scopes,
             is_part="hx-request" in request.headers,
             path=request.url.path,
             **shown,

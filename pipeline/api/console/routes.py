@@ -2,7 +2,8 @@
 
 Owns: which address shows which page.
 Does not own: what the pages show (the modules beside this one), who may see them (gate.py).
-Invariants: every page is a GET that changes nothing; a script asks for parts at the same address as
+Invariants: every page is a GET that changes nothing, and only a correction's form is a POST that
+may; a script asks for parts at the same address as
 the page that works without scripts.
 """
 
@@ -13,6 +14,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from pipeline.api.console.adjusting import KIND_TEXTS, Adjusting
 from pipeline.api.console.dependencies import ConsoleDependencies
 from pipeline.api.console.explaining import Explainer
 from pipeline.api.console.gate import Gate
@@ -58,7 +60,8 @@ def console_routes(deps: ConsoleDependencies) -> list[ApiRoute]:
     """Return the routes of all pages, and of the files and streams that they use."""
     pages = Pages(deps.settings.topic_prefix, deps.now_ms)
     gate = Gate(deps, pages)
-    shown = Console(deps, pages)
+    adjusting = Adjusting(deps, pages, gate)
+    shown = Console(deps, pages, adjusting)
 
     async def static(request: Request) -> Response:
         known = pages.static.get(request.path_params["name"])
@@ -77,6 +80,8 @@ def console_routes(deps: ConsoleDependencies) -> list[ApiRoute]:
         page("", "people", gate.guarded(shown.people)),
         page("/user", "person", gate.guarded(shown.person)),
         page("/history", "history", gate.guarded(shown.history)),
+        page("/adjust", "adjustPage", gate.guarded(adjusting.show, operate=True)),
+        page("/adjust", "adjust", gate.guarded_form(adjusting.take), "POST"),
         page("/live", "live", gate.guarded(shown.live)),
         ApiRoute(f"{AT}/live/events", gate.guarded(shown.tail.events), _EVENTS, hidden=True),
         page("/health", "health", gate.guarded(shown.health)),
@@ -92,9 +97,10 @@ def console_routes(deps: ConsoleDependencies) -> list[ApiRoute]:
 class Console:
     """Answers with the pages."""
 
-    def __init__(self, deps: ConsoleDependencies, pages: Pages) -> None:
+    def __init__(self, deps: ConsoleDependencies, pages: Pages, adjusting: Adjusting) -> None:
         self._deps = deps
         self._pages = pages
+        self._adjusting = adjusting
         self.tail = Tail(deps)
         self._explainer = Explainer(deps)
 
@@ -154,6 +160,8 @@ class Console:
             until=request.query_params.get("until"),
             person=found,
             history=listed,
+            sheet=self._adjusting.sheet(request, principal, user_id),
+            kinds=KIND_TEXTS,
         )
 
     async def history(self, request: Request, principal: Principal) -> Response:

@@ -40,7 +40,8 @@ class Answer:
     """What one status means.
 
     Attributes:
-        body: the type of the JSON; None for an empty body, or one that is not JSON.
+        body: the type of the JSON, or a tuple of types of which it has one; None for an empty body,
+            or one that is not JSON.
         media: the body's media type; empty without a body.
         headers: descriptions by name.
     """
@@ -123,6 +124,8 @@ def document(routes: Sequence[Any], version: str) -> dict[str, Any]:
     by_type = list(zip(types, schemas, strict=True))
 
     def schema_of(wanted: Any) -> dict[str, Any]:
+        if isinstance(wanted, tuple):
+            return {"anyOf": [schema_of(one) for one in wanted]}
         return next(dict(schema) for known, schema in by_type if known == wanted)
 
     paths: dict[str, dict[str, Any]] = {}
@@ -148,7 +151,8 @@ def document(routes: Sequence[Any], version: str) -> dict[str, Any]:
 
 
 def _types(operation: Operation) -> list[Any]:
-    found = [answer.body for answer in operation.answers.values() if answer.body is not None]
+    bodies = [answer.body for answer in operation.answers.values() if answer.body is not None]
+    found = [one for body in bodies for one in (body if isinstance(body, tuple) else (body,))]
     return [*found, operation.body.type] if operation.body else found
 
 

@@ -29,8 +29,8 @@ from pipeline.api.http.problems import Problem, ProblemError
 from pipeline.api.ingest.producing import (
     Acknowledged,
     BusyError,
-    InputProducer,
     Headers,
+    InputProducer,
     NotAcknowledgedError,
     RecordRefusedError,
     TooLargeRequestError,

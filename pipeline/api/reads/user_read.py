@@ -183,25 +183,39 @@ class Reads:
         if raw is not None and _revision(raw) >= min_revision:
             self._count(raw)
             return raw
-        if not self._waiters.is_full:
-            event = self._waiters.join(user)
-            try:
-                async with asyncio.timeout(self._wait_s_max):
-                    while True:
-                        event.clear()
-                        raw = self._source.store.raw(user)
-                        if not self._source.is_usable:
-                            raw = None
-                        if raw is not None and _revision(raw) >= min_revision:
-                            self._results["waited"] += 1
-                            return raw
-                        await event.wait()
-            except TimeoutError:
-                raw = self._source.store.raw(user)
-            finally:
-                self._waiters.leave(user, event)
+        raw = await self.reached(user, min_revision, self._wait_s_max)
+        if raw is not None:
+            self._results["waited"] += 1
+            return raw
         self._results["missed"] += 1
-        raise self._not_yet(min_revision, raw if self._source.is_usable else None, tz)
+        raw = self._source.store.raw(user) if self._source.is_usable else None
+        raise self._not_yet(min_revision, raw, tz)
+
+    async def reached(self, user: bytes, revision: int, wait_s: float) -> bytes | None:
+        """Wait for a revision of a user to be readable.
+
+        Args:
+            wait_s: s.
+
+        Returns:
+            The store's entry of that revision or a higher one; None when it did not come in time,
+            or too many wait already.
+        """
+        if self._waiters.is_full:
+            return None
+        event = self._waiters.join(user)
+        try:
+            async with asyncio.timeout(wait_s):
+                while True:
+                    event.clear()
+                    raw = self._source.store.raw(user) if self._source.is_usable else None
+                    if raw is not None and _revision(raw) >= revision:
+                        return raw
+                    await event.wait()
+        except TimeoutError:
+            return None
+        finally:
+            self._waiters.leave(user, event)
 
     def _not_yet(self, min_revision: int, raw: bytes | None, tz: str | None) -> ProblemError:
         body: dict[str, object] = {"min_revision": min_revision, "revision": 0, "have": None}

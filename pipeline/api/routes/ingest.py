@@ -79,7 +79,7 @@ def routes(deps: Dependencies) -> list[ApiRoute]:
         values = await _values(deps, request, principal)
         if len(values) > 1:
             deps.access.limits.admit(principal, len(values) - 1)
-        if _flag(query, "dry_run"):
+        if flag(query, "dry_run"):
             judged = await preview.judge(values, principal)
             return Response(_encode(judged), media_type="application/json")
         return _answer(
@@ -109,7 +109,12 @@ def routes(deps: Dependencies) -> list[ApiRoute]:
     ]
 
 
-def _flag(query: dict[str, str], name: str) -> bool:
+def flag(query: dict[str, str], name: str) -> bool:
+    """Read a flag; False without it.
+
+    Raises:
+        ProblemError: 400, it is neither true nor false.
+    """
     text = query.get(name, "false")
     if text not in ("true", "false"):
         raise ProblemError(400, "bad-query", "Bad query", f"{name} must be true or false")
@@ -130,7 +135,7 @@ def _position(query: dict[str, str]) -> tuple[int, int] | None:
 
 async def _values(deps: Dependencies, request: Request, principal: Principal) -> list[bytes]:
     """Read the items of a request's body."""
-    _check_media(request)
+    check_media(request)
     encodings = encodings_of(request.headers.getlist("content-encoding"))
     settings = deps.settings
     most = records_max(settings, principal)
@@ -144,7 +149,12 @@ async def _values(deps: Dependencies, request: Request, principal: Principal) ->
     return parsed()
 
 
-def _check_media(request: Request) -> None:
+def check_media(request: Request) -> None:
+    """Check that a body is said to be JSON.
+
+    Raises:
+        ProblemError: 415, it is said to be something else.
+    """
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media != "application/json":
         raise ProblemError(

@@ -47,6 +47,8 @@ def not_alive(deps: Dependencies) -> list[str]:
     found = not_live(deps.source)
     if deps.completions.is_dead:
         found.append("no acknowledgement of a completion is served any more; the log says why")
+    if deps.commands.is_dead:
+        found.append("no acknowledgement of a command is served any more; the log says why")
     return found
 
 
