@@ -17,13 +17,13 @@ from pipeline.codec.avro_source import MISFITS, SourceWriter, compiled
 from pipeline.codec.schemas import Schema
 
 MAGIC: Final = 0
-"""First byte of a framed value."""
+"""The first byte of a framed value."""
 
 SCHEMA_ID_MAX: Final = 2**31 - 1
 
 
 def framing(schema_id: int) -> bytes:
-    """The five bytes before an Avro body.
+    """Return the five bytes that stand before an Avro body.
 
     Args:
         schema_id: 0 to SCHEMA_ID_MAX, as the registry gave it.
@@ -68,7 +68,7 @@ class AvroEncoder:
         self._encode_before_last: Callable[[Any], bytes] = functions["encode_body_before_last"]
 
     def encode(self, record: object) -> bytes:
-        """A whole framed value.
+        """Return the whole framed value of a record.
 
         Raises:
             EncodeError: a field does not fit its type.
@@ -79,7 +79,7 @@ class AvroEncoder:
             return self._prefix + self._encode_plain(record, len(self._plain))
 
     def encode_body(self, record: object) -> bytes:
-        """The Avro body alone.
+        """Return the Avro body alone.
 
         Raises:
             EncodeError: a field does not fit its type.
@@ -90,7 +90,7 @@ class AvroEncoder:
             return self._encode_plain(record, len(self._plain))
 
     def encode_body_before_last(self, record: object) -> bytes:
-        """The Avro body without its last field, which the record need not have yet.
+        """Return the Avro body without its last field, which the record need not have yet.
 
         Raises:
             EncodeError: a field does not fit its type.
@@ -101,7 +101,7 @@ class AvroEncoder:
             return self._encode_plain(record, len(self._plain) - 1)
 
     def frame_with_last(self, body_before_last: bytes, last: bytes) -> bytes:
-        """A whole framed value whose last field is of type bytes.
+        """Return the whole framed value of a record whose last field is of type bytes.
 
         Args:
             body_before_last: from `encode_body_before_last`.

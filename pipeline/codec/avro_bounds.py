@@ -13,15 +13,15 @@ from typing import Any, Final
 from pipeline.codec.schemas import JsonSchema
 
 SCHEMA_CHARS_MAX: Final = 256 * 1024
-"""Most characters of a schema text; our own have 3,000, generated ones of whole models
+"""Max characters of a schema text; our own have 3,000, generated ones of whole models
 60,000."""
 
 JSON_DEPTH_MAX: Final = 160
-"""Most brackets that are open at once in a schema text: 3 for each record within a record, and a
+"""Max brackets that are open at once in a schema text: 3 for each record within a record, and a
 margin."""
 
 NAME_CHARS_MAX: Final = 512
-"""Most characters of a type's full name."""
+"""Max characters of a type's full name."""
 
 _SHOWN_MAX: Final = 60
 # A string that nobody ends reaches to the end, so that no character is looked at twice.
@@ -48,7 +48,7 @@ class UnresolvableSchemaError(ValueError):
 
 
 def parse_writer_schema(text: str) -> JsonSchema:
-    """The JSON of a schema that somebody else wrote.
+    """Parse the JSON of a schema that somebody else wrote.
 
     Args:
         text: of any origin and length.
@@ -97,7 +97,7 @@ def _constant(name: str) -> None:
 
 
 def shown(thing: object) -> str:
-    """Something of a schema as a message may have it: short, and in characters that can be printed.
+    """Return a part of a schema as a message shows it: short, in characters that can be printed.
 
     Args:
         thing: of JSON, of any size and depth.

@@ -74,7 +74,7 @@ _PRIMITIVES: Final[Mapping[str, Write]] = {
 
 
 def compile_checked(node: JsonSchema, named: dict[str, Write]) -> Write:
-    """An encoder of one type.
+    """Return the encoder of one type.
 
     Args:
         node: the type's schema.
@@ -104,7 +104,7 @@ def compile_checked(node: JsonSchema, named: dict[str, Write]) -> Write:
 
 
 def second_branch(union: list[JsonSchema]) -> JsonSchema:
-    """What an optional field holds when it is not null.
+    """Return the type that an optional field has when it is not null.
 
     Raises:
         SchemaFileError: the union is not of null and one type, in this order.
@@ -115,7 +115,7 @@ def second_branch(union: list[JsonSchema]) -> JsonSchema:
 
 
 def symbol_table(node: Mapping[str, Any]) -> dict[str, bytes]:
-    """An enum's symbols and their bytes."""
+    """Return an enum's symbols with their bytes."""
     return {str(symbol): varint.zigzag(n) for n, symbol in enumerate(node["symbols"])}
 
 

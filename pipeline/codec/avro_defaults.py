@@ -15,7 +15,7 @@ from pipeline.codec.avro_types import AvroType, Field
 from pipeline.codec.avro_wire import single
 
 VALUES_MAX: Final = 10_000
-"""Most values within one default."""
+"""Max values within one default."""
 
 _DEPTH_MAX: Final = 64
 _INT_BITS: Final = {"int": 31, "long": 63}
@@ -27,7 +27,7 @@ class _MisfitError(ValueError):
 
 
 def default_of(field: Field) -> Any:
-    """The value of a field's default.
+    """Return the value of a field's default.
 
     Args:
         field: of a reader's record.
@@ -49,7 +49,7 @@ def default_of(field: Field) -> Any:
 
 
 def fresh(value: Any) -> Any:
-    """A copy that shares nothing that can be changed."""
+    """Return a copy that shares nothing mutable with the value."""
     if isinstance(value, list):
         return [fresh(item) for item in value]
     if isinstance(value, dict):
@@ -58,7 +58,7 @@ def fresh(value: Any) -> Any:
 
 
 class _Defaults:
-    """Works out one default."""
+    """Converts one default from its JSON."""
 
     def __init__(self) -> None:
         self._depth = 0

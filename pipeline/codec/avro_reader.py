@@ -53,7 +53,7 @@ class AvroReader:
         self._one_at_a_time = Lock()
 
     def read(self, data: bytes, start: int) -> list[Any]:
-        """One body.
+        """Read one body.
 
         Args:
             data: bytes of any origin.

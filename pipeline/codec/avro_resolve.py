@@ -34,10 +34,10 @@ from pipeline.codec.avro_wire import (
 )
 
 ITEMS_MAX: Final = 10_000
-"""Most items of an array or map that we keep."""
+"""Max items of an array or map that we keep."""
 
 EMPTY_ITEMS_MAX: Final = 64
-"""Most items without any bytes of an array that we keep: they cost nothing to send."""
+"""Max items of an array that we keep if they have no bytes, as those cost nothing to send."""
 
 _WHERE_CHARS_MAX: Final = 80
 _SHOWN_MAX: Final = 40
@@ -58,7 +58,7 @@ class Resolver:
         self._levels = 0
 
     def resolve(self, writer: AvroType, reader: AvroType, where: str) -> Read:
-        """A read that gives what the reader expects.
+        """Return a read that gives what the reader expects.
 
         Args:
             writer: of the bytes.
@@ -172,7 +172,7 @@ class Resolver:
 
 
 def _places(written: Sequence[Field], ours: Sequence[Field]) -> dict[int, int]:
-    """Where each written field goes that we have, by its name, else by an alias of ours."""
+    """Map each written field to ours of the same name, else to ours that has the name as alias."""
     numbers = {field.name: n for n, field in enumerate(written)}
     places = {numbers[field.name]: n for n, field in enumerate(ours) if field.name in numbers}
     named = set(places.values())
@@ -185,7 +185,7 @@ def _places(written: Sequence[Field], ours: Sequence[Field]) -> dict[int, int]:
 
 
 def _match(writer: AvroType, reader: AvroType) -> bool:
-    """Whether two types match, as the specification has it; what is in records does not count."""
+    """Return whether two types match by the specification; the fields of records do not count."""
     if "union" in (writer.kind, reader.kind):
         return True
     if (writer.kind, reader.kind) in READS:
@@ -241,7 +241,7 @@ def _union(reads: list[Read], kinds: list[str]) -> Read:
 
 
 def _optional(read_other: Read, null: int) -> Read:
-    """A union of null and another type: the two branches in one byte each, 0 and 2."""
+    """Return a read of a union of null and another type, whose branches are the bytes 0 and 2."""
     read_branch = read_index("a union has no branch", 2)
 
     def read(data: bytes, at: int) -> tuple[Any, int]:
@@ -323,7 +323,7 @@ def _map(read_value: Read, written: AvroType) -> Read:
 
 
 def _row(values: list[Any], steps: list[tuple[Read, int]]) -> Read:
-    """A read of a record's fields into a copy of what it has without them."""
+    """Return a read of a record that fills the written fields into a copy of `values`."""
     changeable = [n for n, value in enumerate(values) if isinstance(value, (list, dict))]
 
     def read(data: bytes, at: int) -> tuple[list[Any], int]:
@@ -340,7 +340,7 @@ def _row(values: list[Any], steps: list[tuple[Read, int]]) -> Read:
 
 
 def _row_in_order(reads: list[Read]) -> Read:
-    """A read of a record that was written as ours is; nearly all bodies are one."""
+    """Return a read of a record whose fields are written in our order, as nearly all are."""
     steps = [(one is read_string, one) for one in reads]
 
     def read(data: bytes, at: int) -> tuple[list[Any], int]:

@@ -23,10 +23,10 @@ from pipeline.codec.avro_wire import (
 )
 
 VALUE_DEPTH_MAX: Final = 64
-"""Most records, arrays and maps within each other of a value whose type can go on for ever."""
+"""Max depth of records, arrays and maps in a value whose type is recursive."""
 
 _HEIGHT_UNCOUNTED_MAX: Final = 16
-"""Types no higher than this bound the depth of their values by themselves."""
+"""Max height of a type that bounds the depth of its values by itself: no level is counted."""
 
 _TOO_DEEP: Final = (
     f"it is nested too deep, at most {TYPE_DEPTH_MAX} types within each other are read"
@@ -34,7 +34,7 @@ _TOO_DEEP: Final = (
 
 
 class Depth:
-    """How much deeper the value that is being read may become.
+    """Counts how much deeper the value that is being read may become.
 
     Attributes:
         left: levels; to be set to `VALUE_DEPTH_MAX` before each body.
@@ -46,7 +46,7 @@ class Depth:
         self.counts = False
 
     def counted_read(self, read: Read, kind: AvroType) -> Read:
-        """A read that counts a level, if values of the type may be too deep without."""
+        """Return a read that counts a level, if values of the type could be too deep otherwise."""
         if kind.height <= _HEIGHT_UNCOUNTED_MAX:
             return read
         self.counts = True
@@ -60,7 +60,7 @@ class Depth:
         return one_deeper
 
     def counted_skip(self, skip: Skip, kind: AvroType) -> Skip:
-        """The same of a skip."""
+        """Return a skip that counts a level, likewise."""
         if kind.height <= _HEIGHT_UNCOUNTED_MAX:
             return skip
         self.counts = True
@@ -94,7 +94,7 @@ class Skipper:
         self._levels = 0
 
     def all_of(self, kinds: Sequence[AvroType]) -> Skip | None:
-        """A skip of a value of each type, one after the other; None if they have no bytes.
+        """Return a skip of one value of each type in turn; None if they have no bytes.
 
         Raises:
             UnresolvableSchemaError: a type is too deep.
@@ -157,7 +157,7 @@ class Skipper:
 
 
 def _too_deep(_: bytes, __: int) -> int:
-    """Stands in a record for itself, and stays when the record turns out to be too deep."""
+    """Refuse a value as too deep; stands in a record for itself, and stays if that is too deep."""
     raise MalformedAvroError("wrong_type", _TOO_DEEP)
 
 
@@ -186,7 +186,7 @@ def _union(skips: Sequence[Skip | None]) -> Skip:
 
 
 def _sized_items(length: int) -> Skip:
-    """Items that all have one length, which may be none."""
+    """Return a skip of items that all have one length, which may be 0."""
 
     def skip(data: bytes, at: int) -> int:
         while True:

@@ -30,7 +30,7 @@ MISFITS: Final = (
     TypeError,
     UnicodeEncodeError,
 )
-"""What the generated source raises when a value needs the plain encoder."""
+"""The errors that the generated source raises when a value needs the plain encoder."""
 
 RECURRING: Final = frozenset(
     {
@@ -39,21 +39,21 @@ RECURRING: Final = frozenset(
         *("reason", "differing_fields"),
     }
 )
-"""Fields with few different values; their encoded texts are kept."""
+"""Names of fields with few different values, whose encoded texts are kept."""
 
 RECURRING_INSTANTS: Final = frozenset({"updated_at", "append_time"})
-"""Fields with an input's append time: all records that follow from the input have the same, and so
-do other inputs that arrived with it."""
+"""Names of fields with an input's append time: all records that follow from the input have the
+same, and so do other inputs that arrived with it."""
 
 SHARED: Final = frozenset({"Cause"})
-"""Records that several records have in common, and that never change: encoded once in a row."""
+"""Names of records that are shared by several and never change: encoded once in a row."""
 
 _TEXTS_MAX: Final = 8_192
 _TEXT_CHARS_MAX: Final = 256
 
 
 class Texts(dict["str | None", bytes]):
-    """Encoded texts that recur. Bounded in number and length."""
+    """Keeps encoded texts that recur, bounded in number and length."""
 
     def __init__(self, lengths: tuple[bytes, ...]) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class Texts(dict["str | None", bytes]):
 
 
 class OptionalTexts(Texts):
-    """The same for an optional field."""
+    """Keeps the encoded texts of an optional field, likewise."""
 
     def __missing__(self, text: str | None) -> bytes:
         return b"\x00" if text is None else super().__missing__(text)
@@ -102,14 +102,14 @@ _shared: Final[dict[str, Once]] = {}
 
 
 def compiled(source: str, names: dict[str, object], title: str) -> dict[str, Any]:
-    """The functions of a source, by name."""
+    """Run a source and return its functions by name."""
     made: dict[str, Any] = dict(names)
     exec(compile(source, f"<encoder of {title}>", "exec"), made)  # our own, from our own schemas
     return made
 
 
 def _once(node: dict[str, Any]) -> Once:
-    """The encoder of a shared record, one for all the schemas that describe it alike."""
+    """Return the encoder of a shared record: one for all schemas that describe it alike."""
     described = json.dumps(node, sort_keys=True)
     if described not in _shared:
         writer = SourceWriter()
@@ -170,7 +170,7 @@ class SourceWriter:
         self._count = 0
 
     def source(self, fields: list[dict[str, Any]]) -> str:
-        """Source of `encode(r)`, `encode_body(r)` and `encode_body_before_last(r)`."""
+        """Return the source of `encode(r)`, `encode_body(r)` and `encode_body_before_last(r)`."""
         parts = [self._parts(f["type"], f"r.{f['name']}", str(f["name"])) for f in fields]
         before_last = [part for field_parts in parts[:-1] for part in field_parts]
         whole = before_last + parts[-1]
@@ -188,7 +188,7 @@ class SourceWriter:
         self._functions.append(f"def {name}(r):\n    return join((\n        {body}\n    ))\n")
 
     def _parts(self, node: JsonSchema, value: str, field: str) -> list[str]:
-        """The parts of one value that is not optional; `value` is evaluated once."""
+        """Return the parts of one value that is not optional; `value` is evaluated once."""
         node = self._resolved(node)
         if isinstance(node, list):
             return self._optional_parts(second_branch(node), value, field)

@@ -20,16 +20,16 @@ from pipeline.codec.avro_bounds import NAME_CHARS_MAX, UnresolvableSchemaError, 
 from pipeline.codec.schemas import JsonSchema
 
 TYPE_DEPTH_MAX: Final = 64
-"""Most types within each other, written out."""
+"""Max depth of types within each other, written out."""
 
 TYPES_MAX: Final = 4_096
-"""Most types of a schema, uses by name and fields included."""
+"""Max types of a schema; uses by name and fields count as well."""
 
 SYMBOLS_MAX: Final = 16_384
-"""Most symbols of all enums of a schema."""
+"""Max symbols of all enums of a schema together."""
 
 FIXED_BYTES_MAX: Final = 1 << 24
-"""Largest fixed: 16 MiB, more than any record of Kafka's that we take."""
+"""Max bytes of a fixed: 16 MiB, more than any record of Kafka's that we take."""
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 _BYTES_OF: Final[dict[str, tuple[int, int | None]]] = {
@@ -42,7 +42,7 @@ _BYTES_OF: Final[dict[str, tuple[int, int | None]]] = {
     "bytes": (1, None),
     "string": (1, None),
 }
-"""By primitive type, the least bytes of a value and, if all values have as many, those bytes."""
+"""For each primitive type: min bytes of a value, and the bytes of every value or None."""
 _NUMBERS: Final = {
     "date": ("int",),
     "time-millis": ("int",),
@@ -56,7 +56,7 @@ _NUMBERS: Final = {
     "decimal": ("bytes", "fixed"),
     "duration": ("fixed",),
 }
-"""The logical types that say what a number means, and the types that may have them."""
+"""Each logical type that says what a number means, with the types that may have it."""
 
 
 class AvroType:
@@ -106,13 +106,13 @@ class AvroType:
         self.height = math.inf if kind == "record" else 0.0
 
     def __str__(self) -> str:
-        """As messages have it."""
+        """Return the type as messages show it."""
         sized = f"a fixed of {self.size} bytes" if self.kind == "fixed" else self.kind
         return self.meaning or sized
 
     @property
     def short_name(self) -> str:
-        """The name without its namespace."""
+        """Return the name without its namespace."""
         return self.name.rpartition(".")[2]
 
 
@@ -137,7 +137,7 @@ class Field:
 
 
 def parse_type(tree: JsonSchema) -> AvroType:
-    """A schema's outermost type.
+    """Parse a schema and return its outermost type.
 
     Args:
         tree: of any origin.
@@ -311,7 +311,7 @@ def _aliases(node: dict[str, Any]) -> list[str]:
 
 
 def _meaning(node: dict[str, Any], kind: str) -> str:
-    """What a logical type makes of a number; one that is unknown or does not fit is ignored."""
+    """Return the logical type of a number; an unknown or unfitting one is ignored, as ""."""
     logical = node.get("logicalType")
     if not isinstance(logical, str) or kind not in _NUMBERS.get(logical, ()):
         return ""

@@ -24,7 +24,7 @@ _DOUBLE_BITS: Final = 53
 
 
 def read_long(data: bytes, at: int) -> tuple[int, int]:
-    """A zigzag number of 64 bits."""
+    """Read a zigzag number of 64 bits."""
     byte = data[at]
     at += 1
     if byte < 0x80:
@@ -85,7 +85,7 @@ def _read_bytes(data: bytes, at: int) -> tuple[bytes, int]:
 
 
 def read_string(data: bytes, at: int) -> tuple[str, int]:
-    """A text in UTF-8; raises UnicodeDecodeError."""
+    """Read a text in UTF-8; raises UnicodeDecodeError."""
     length = data[at]
     if length & 0x81:
         length, at = _read_length(data, at)
@@ -107,7 +107,7 @@ def _read_long_as_float(data: bytes, at: int) -> tuple[float, int]:
 
 
 def single(value: float) -> float:
-    """The nearest number of single precision.
+    """Return the nearest number of single precision.
 
     Python rounds a whole number to double precision on the way. So one that this would change is
     made one with as many bits, whose last says that there was something behind it: rounding that
@@ -151,11 +151,11 @@ READS: Final[dict[tuple[str, str], Read]] = {
     ("string", "string"): read_string,
     ("string", "bytes"): _read_bytes,
 }
-"""Each pair of a written and an expected primitive type for which there is a promotion, or none."""
+"""The read for each pair of written and expected primitive types that are equal or promoted."""
 
 
 def read_fixed(size: int) -> Read:
-    """A read of so many bytes."""
+    """Return a read of `size` bytes."""
 
     def read(data: bytes, at: int) -> tuple[bytes, int]:
         end = at + size
@@ -191,11 +191,11 @@ SKIPS: Final[dict[str, Skip]] = {
     "bytes": skip_sized,
     "string": skip_sized,
 }
-"""The primitive types whose values do not all have one length, or are not all values."""
+"""The skips of primitive types whose values vary in length, or whose bytes may be no value."""
 
 
 def read_index(kind: str, count: int) -> Read:
-    """A read of the number of a branch or symbol.
+    """Return a read of the number of a branch or symbol.
 
     Args:
         kind: what is counted, for the message.
@@ -212,7 +212,7 @@ def read_index(kind: str, count: int) -> Read:
 
 
 def read_count(data: bytes, at: int) -> tuple[int, int | None, int]:
-    """The beginning of a block of an array or map.
+    """Read the beginning of a block of an array or map.
 
     Args:
         data: the body.

@@ -22,7 +22,7 @@ from pipeline.core.records import DeadLetter
 from pipeline.core.rejection import Rejection
 
 EXTRA_BYTES: Final = 65_536
-"""Bytes of a dead letter reserved for reason, detail, cause, our headers and the batch."""
+"""Bytes of a dead letter that are reserved for reason, detail, cause, our headers and the batch."""
 
 _KEY_BYTES_KEPT: Final = 256
 

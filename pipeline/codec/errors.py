@@ -9,7 +9,7 @@ from pipeline.core.enumerations import Stage
 from pipeline.errors import AwawayError
 
 DETAIL_CHARS_MAX = 600
-"""Most characters of a decode error's `detail`, which is put into a record and shown."""
+"""Max characters of a decode error's `detail`, which is put into a record and shown."""
 
 
 def readable(text: str) -> str:

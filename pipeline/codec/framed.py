@@ -15,18 +15,18 @@ from pipeline.codec.errors import DecodeError, SchemaNotReadableError, UnknownSc
 from pipeline.codec.schemas import JsonSchema, Schema
 
 WriterSchemas: TypeAlias = Callable[[int], JsonSchema]
-"""The schema of an id; raises UnknownSchemaIdError, UnresolvableSchemaError, SchemaNotReadableError
-or RegistryUnavailableError."""
+"""Returns the schema of an id; raises UnknownSchemaIdError, UnresolvableSchemaError,
+SchemaNotReadableError or RegistryUnavailableError."""
 
 READERS_MAX: Final = 1_024
-"""Readers of one record that are remembered; a subject has fewer versions (subject_table.py)."""
+"""Max remembered readers of one record; a subject has fewer versions (subject_table.py)."""
 
 _FRAMING_BYTES: Final = 5
 _SHOWN_MAX: Final = 16
 
 
 def schema_id_in(value: bytes | None) -> int | None:
-    """The schema id that a value names; None when it is not framed."""
+    """Return the schema id that a value names; None when it is not framed."""
     if value is None or len(value) < _FRAMING_BYTES or value[0] != MAGIC:
         return None
     return int.from_bytes(value[1:_FRAMING_BYTES], "big", signed=True)
@@ -46,7 +46,7 @@ class FramedReader:
         self._readers: dict[int, AvroReader | str] = {}
 
     def read(self, value: bytes | None) -> tuple[list[Any], int]:
-        """The row of a value and the id of its schema.
+        """Return the row of a value and the id of its schema.
 
         Raises:
             DecodeError: it is not framed, or cannot be read.

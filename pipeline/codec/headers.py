@@ -24,18 +24,18 @@ REASON: Final = PREFIX + "reason"
 
 
 UNREADABLE: Final = PREFIX + "headers_unreadable"
-"""Stands in for the headers of an input of which one has a name that is not UTF-8."""
+"""Name of the header that replaces an input's headers if a name is not UTF-8."""
 
 
 class HasHeaders(Protocol):
     """A consumed message."""
 
     def headers(self) -> object:
-        """A list of pairs, or None."""
+        """Return a list of pairs, or None."""
 
 
 def read_headers(message: HasHeaders) -> list[tuple[str, bytes | None]]:
-    """The headers of a consumed message; call it once for a message.
+    """Return the headers of a consumed message; may be called once for a message.
 
     The client raises on a header whose name is not UTF-8, and when it is asked again it gives a
     list that holds no object in the name's place, which must not be touched. Kafka allows such
@@ -54,7 +54,7 @@ def read_headers(message: HasHeaders) -> list[tuple[str, bytes | None]]:
 def dead_letter_headers(
     original: Headers, cause: Cause, stage: str, reason: str, detail: str
 ) -> list[tuple[str, bytes | None]]:
-    """The headers of a dead letter's record.
+    """Return the headers of a dead letter's record.
 
     Args:
         original: of the input.

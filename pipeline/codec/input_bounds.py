@@ -13,7 +13,7 @@ from pipeline.core.enumerations import REQUEST_KINDS
 from pipeline.core.texts import ID_CHARS_MAX, PRACTICE_CHARS_MAX
 
 TEXT_CHARS_MAX: Final = 256
-"""Most characters of an id, name or zone that is read; the core accepts fewer of some."""
+"""Max characters of an id, name or zone that is read; the core accepts fewer of some."""
 
 _TAKEN_CHARS_MAX: Final = {
     **dict.fromkeys(
@@ -24,7 +24,7 @@ _TAKEN_CHARS_MAX: Final = {
 }
 
 REASON_CHARS_MAX: Final = 4_096
-"""Most characters of a command's `reason`."""
+"""Max characters of a command's `reason`."""
 
 CONTEXT_ENTRIES_MAX: Final = 64
 CONTEXT_KEY_CHARS_MAX: Final = 128
@@ -32,7 +32,7 @@ CONTEXT_VALUE_CHARS_MAX: Final = 1_024
 
 COMPLETION_TEXTS: Final = ("completion_id", "user_id", "session_id", "practice", "tz")
 COMPLETION_LABELS: Final = ("device_id", "app_version")
-"""Nothing interprets them: what is longer than `TEXT_CHARS_MAX` is cut, and not refused."""
+"""Fields that nothing interprets: one longer than `TEXT_CHARS_MAX` is cut, not refused."""
 
 COMMAND_TEXTS: Final = ("request_id", "user_id", "actor", "ticket", "key_id", "withdraws", "tz")
 
@@ -40,7 +40,7 @@ _SHOWN_MAX: Final = 40
 
 
 def bounded(context: dict[str, str]) -> dict[str, str]:
-    """A context with as much of it as is carried.
+    """Return as much of a context as is carried.
 
     Returns:
         The same object when all of it is. Else the first `CONTEXT_ENTRIES_MAX` entries whose keys
@@ -61,7 +61,7 @@ def bounded(context: dict[str, str]) -> dict[str, str]:
 
 
 def unknown_kind(kind: str, schema_id: int | None) -> DecodeError:
-    """The refusal of a command that this release does not know; it names those carried out."""
+    """Return the refusal of a command that this release does not know; it names those it knows."""
     return DecodeError(
         "unknown_kind",
         f"kind is {kind[:TEXT_CHARS_MAX]!r}, which is not known to this release; send one of"
@@ -71,7 +71,7 @@ def unknown_kind(kind: str, schema_id: int | None) -> DecodeError:
 
 
 def too_long(name: str, chars: int, chars_max: int, schema_id: int | None) -> DecodeError:
-    """The refusal of a text that is too long."""
+    """Return the refusal of a text that is too long."""
     return DecodeError(
         "field_too_long",
         f"{name} has {chars} characters; send at most {_TAKEN_CHARS_MAX.get(name, chars_max)}",
@@ -80,5 +80,5 @@ def too_long(name: str, chars: int, chars_max: int, schema_id: int | None) -> De
 
 
 def shown(name: str) -> str:
-    """A name from outside as a refusal shows it: quoted and bounded."""
+    """Return a name from outside as a refusal shows it: quoted and bounded."""
     return repr(name if len(name) <= _SHOWN_MAX else f"{name[:_SHOWN_MAX]}…")

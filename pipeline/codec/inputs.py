@@ -46,10 +46,10 @@ REASONS: Final = (
     "date_out_of_range",
     "unknown_kind",
 )
-"""Every reason of stage `decode`."""
+"""Every reason of a rejection in the stage `decode`."""
 
 KEY_REASONS: Final = ("no_key", "key_not_utf8", "key_not_user", "wrong_partition")
-"""Every reason of `check_key`."""
+"""Every reason for which `check_key` rejects."""
 
 TEXT_CHARS_MAX: Final = input_bounds.TEXT_CHARS_MAX
 _SHOWN_MAX: Final = 16
@@ -79,7 +79,7 @@ class InputDecoder:
         self._commands = FramedReader(schemas["Command"], command_schema or writer_schema)
 
     def decode_completion(self, value: bytes | None) -> PracticeCompleted:
-        """One value of the topic of completions.
+        """Decode one value of the topic of completions.
 
         Raises:
             DecodeError: it is not a completion.
@@ -97,7 +97,7 @@ class InputDecoder:
         return PracticeCompleted(*row)
 
     def decode_command(self, value: bytes | None) -> Command:
-        """One value of the topic of commands.
+        """Decode one value of the topic of commands.
 
         Raises:
             DecodeError: it is not a command.
@@ -156,7 +156,7 @@ def _bound_instant(instant: int | None, name: str, schema_id: int) -> None:
 
 
 def check_key(key: bytes | None, user_id: str, partition: int, partitions: int) -> None:
-    """Whether a record has its user's key and is in the key's partition.
+    """Check that a record has its user's key and is in the key's partition.
 
     Args:
         key: of the record.

@@ -29,10 +29,10 @@ _MINUTE_MS: Final = 60_000
 _EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 
 INSTANT_MIN: Final = (date(2, 1, 1).toordinal() - _EPOCH_ORDINAL) * DAY_MS
-"""The earliest instant taken, 0002-01-01T00:00:00Z."""
+"""The earliest instant that is taken, in ms since 1970: 0002-01-01T00:00:00Z."""
 
 INSTANT_MAX: Final = (date(9999, 1, 1).toordinal() - _EPOCH_ORDINAL) * DAY_MS - 1
-"""The latest instant taken, the last millisecond of the year 9998."""
+"""The latest instant that is taken, in ms since 1970: the last one of the year 9998."""
 
 LOCAL_DATE_MIN: Final = INSTANT_MIN // DAY_MS
 LOCAL_DATE_MAX: Final = INSTANT_MAX // DAY_MS
@@ -63,7 +63,7 @@ class NotAnInstantError(ValueError):
 
 
 class _Dates(dict[str, int]):
-    """`2026-03-01T` to the milliseconds of its midnight in UTC. Bounded."""
+    """Maps `2026-03-01T` to the milliseconds of its midnight in UTC. Bounded."""
 
     def __missing__(self, text: str) -> int:
         found = _DATE.fullmatch(text)
@@ -79,7 +79,7 @@ class _Dates(dict[str, int]):
 
 
 class _Endings(dict[str, int]):
-    """`.123+02:00` to the milliseconds that it adds. Bounded."""
+    """Maps `.123+02:00` to the milliseconds that it adds. Bounded."""
 
     def __missing__(self, text: str) -> int:
         found = _ENDING.fullmatch(text)
@@ -108,7 +108,7 @@ _SECONDS: Final = {f"{second:02}": second * 1000 for second in range(60)}
 
 
 def instant_ms(text: str) -> int:
-    """The millisecond that a text names.
+    """Return the millisecond that a text names.
 
     Args:
         text: RFC 3339 with an offset, such as `2026-03-01T06:30:00.123+01:00`, or a spelling that
@@ -129,7 +129,7 @@ def instant_ms(text: str) -> int:
 
 
 def instant_and_offset(text: str) -> tuple[int, int]:
-    """The millisecond that a text names, and the offset that it carries.
+    """Return the millisecond that a text names, and the offset that it carries.
 
     Args:
         text: as for `instant_ms`.
@@ -161,7 +161,7 @@ def _midnight(year: int, month: int, day: int) -> int:
 
 
 def _unusual(text: str) -> tuple[int, int]:
-    """As `instant_and_offset`, of a text that is not in the tables."""
+    """Return what `instant_and_offset` does, for a text that is not in the tables."""
     found = _SPELLED.fullmatch(text.strip(_SPACE))
     if found is None:
         raise _why_not(text)
@@ -183,7 +183,7 @@ def _unusual(text: str) -> tuple[int, int]:
 
 
 def _within_minute(second: str, fraction_ms: int, at_minute: int) -> int:
-    """Milliseconds from the beginning of the minute, which is at `at_minute`."""
+    """Return milliseconds from the beginning of the minute, which is at `at_minute`."""
     if second < "60":
         return _SECONDS[second] + fraction_ms
     if second > "60":
@@ -194,7 +194,7 @@ def _within_minute(second: str, fraction_ms: int, at_minute: int) -> int:
 
 
 def _why_not(text: str) -> NotAnInstantError:
-    """What is wrong with a text that is not of the form of an instant."""
+    """Return what is wrong with a text that does not have the form of an instant."""
     if _NO_OFFSET.fullmatch(text):
         return NotAnInstantError("it has no offset from UTC", "instant_without_offset")
     return NotAnInstantError(next(why for form, why in _MISTAKES if form.match(text)))
@@ -218,4 +218,4 @@ _MISTAKES: Final = [
         ("", "after its time of day comes something that is no offset (Z or +02:00)"),
     )
 ]
-"""In this order: a text that gets past one of them is right so far."""
+"""Forms of mistakes with their reasons; the first form that matches says what is wrong."""

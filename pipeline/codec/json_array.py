@@ -20,7 +20,7 @@ from pipeline.codec.json_object import WHITE_SPACE, bare
 __all__ = ["NotAnArrayError", "bare", "cut"]
 
 MARKS_MAX: Final = 131_072
-"""Most brackets, and commas between items, of a malformed array that is cut. Ten thousand
+"""Max brackets, and commas between items, of a malformed array that is cut. Ten thousand
 completions have 40,000."""
 
 _PAIRS: Final = {b"}": b"{", b"]": b"["}
@@ -41,7 +41,7 @@ class NotAnArrayError(ValueError):
 
 
 def cut(array: bytes) -> list[bytes]:
-    """The items of an array, without the space around them.
+    """Return the items of an array, without the space around them.
 
     Args:
         array: `bare`, beginning with `[`.

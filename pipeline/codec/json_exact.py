@@ -49,7 +49,7 @@ _BASE64: Final = re.compile("[A-Za-z0-9+/]*={0,2}")
 
 
 def exact_completion(value: bytes) -> tuple[PracticeCompleted, int]:
-    """A completion from a JSON object.
+    """Read a completion from a JSON object.
 
     Returns:
         The completion, and how many fields of the object are none of its own.
@@ -82,7 +82,7 @@ def exact_completion(value: bytes) -> tuple[PracticeCompleted, int]:
 
 
 def exact_command(value: bytes) -> tuple[Command, int]:
-    """A command from a JSON object; else as `exact_completion`."""
+    """Read a command from a JSON object; otherwise as `exact_completion`."""
     fields = Fields(value, _COMMAND_FIELDS, _COMMAND_REQUIRED)
     request_id = fields.text("request_id", TEXT_CHARS_MAX)
     user_id = fields.text("user_id", TEXT_CHARS_MAX)
@@ -107,7 +107,7 @@ def exact_command(value: bytes) -> tuple[Command, int]:
 
 
 def _context(found: JsonValue) -> dict[str, str]:
-    """The labels of a completion, each as a text; a null is left out. PHP writes an empty map as an
+    """Return a completion's labels as texts, but for nulls. PHP writes an empty map as an
     empty array."""
     if found is None or found == []:
         return {}

@@ -76,7 +76,7 @@ _UNUSUAL: Final = (
 
 
 def is_json(value: bytes) -> bool:
-    """Whether a value is meant as JSON: after a byte order mark and white space it begins with {.
+    """Return whether a value is meant as JSON: it begins with {, after a BOM and white space.
 
     Args:
         value: not empty.
@@ -92,7 +92,7 @@ def is_json(value: bytes) -> bool:
 def completion(
     value: bytes, count_ignored: Callable[[int], None] | None = None
 ) -> PracticeCompleted:
-    """A completion from a JSON object.
+    """Read a completion from a JSON object.
 
     Args:
         value: for which `is_json` says yes.
@@ -140,7 +140,7 @@ def completion(
 
 
 def command(value: bytes, count_ignored: Callable[[int], None] | None = None) -> Command:
-    """A command from a JSON object. Commands are few: they are always read exactly.
+    """Read a command from a JSON object. Commands are few: they are always read exactly.
 
     Args:
         value, count_ignored: as of `completion`.
@@ -155,7 +155,7 @@ def command(value: bytes, count_ignored: Callable[[int], None] | None = None) ->
 
 
 def _ignored(value: bytes, wire: _Completion, accounted: int) -> int:
-    """How many fields of an object are none of ours.
+    """Count the fields of an object that are none of ours.
 
     Args:
         value: the object. wire: the typed reading of it.
@@ -182,7 +182,7 @@ def _ignored(value: bytes, wire: _Completion, accounted: int) -> int:
 
 
 def _marks(json: bytes) -> int:
-    """How many quotation marks begin or end a text, in JSON that is known to be well-formed."""
+    """Count the quotation marks that begin or end a text, in JSON known to be well-formed."""
     if b"\\" not in json:
         return json.count(b'"')
     json = json.replace(rb"\\", b"")
@@ -190,7 +190,7 @@ def _marks(json: bytes) -> int:
 
 
 def _is_utf8(value: bytes) -> bool:
-    """Whether a value is UTF-8; the typed parser does not look into what it skips."""
+    """Return whether a value is UTF-8; the typed parser does not look into what it skips."""
     try:
         value.decode()
     except UnicodeDecodeError:

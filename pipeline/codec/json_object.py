@@ -24,7 +24,7 @@ from pipeline.codec.instants import NotAnInstantError, instant_and_offset
 JsonValue: TypeAlias = str | bytes | bool | list[Any] | tuple[Any, ...] | None
 
 DEPTH_MAX: Final = 100
-"""Deepest nesting of objects and arrays. It is far below what a parser's own recursion bears, which
+"""Max nesting of objects and arrays. It is far below what a parser's own recursion bears, which
 would depend on the Python and on who calls."""
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -38,7 +38,7 @@ _NO_BRACKETS: Final = bytes(set(range(256)) - _STEPS.keys())
 
 
 class Fields:
-    """The fields of one object, asked for by name.
+    """Holds the fields of one object, which are asked for by name.
 
     Args:
         value: the object's bytes.
@@ -59,15 +59,15 @@ class Fields:
 
     @property
     def ignored(self) -> int:
-        """How many fields are not of the known ones."""
+        """Return how many fields are not among the known ones."""
         return len(self._values.keys() - self._known)
 
     def value(self, name: str) -> JsonValue:
-        """The value of a field; None where it is absent or null."""
+        """Return the value of a field; None where it is absent or null."""
         return self._values.get(name)
 
     def text(self, name: str, chars_max: int, *, mend: bool = False) -> str:
-        """A text that must be there.
+        """Return a text that must be there.
 
         Args:
             name: of a required field.
@@ -87,13 +87,13 @@ class Fields:
         return found
 
     def optional_text(self, name: str, chars_max: int, *, mend: bool = False) -> str | None:
-        """A text, or None where it is absent or null; else as `text`."""
+        """Return a text, or None where it is absent or null; otherwise as `text`."""
         if self._values.get(name) is None:
             return None
         return self.text(name, chars_max, mend=mend)
 
     def instant(self, name: str) -> tuple[int, int]:
-        """An instant that must be there, and its offset, as `instant_and_offset` has them.
+        """Return an instant that must be there, and its offset, as `instant_and_offset` does.
 
         Raises:
             DecodeError: it is no text, or no instant.
@@ -111,12 +111,12 @@ class Fields:
             ) from error
 
     def optional_instant(self, name: str) -> int | None:
-        """An instant, or None where it is absent, null or an empty text; else as `instant`."""
+        """Return an instant, or None where it is absent, null or empty; otherwise as `instant`."""
         return None if self._values.get(name) in (None, "") else self.instant(name)[0]
 
     def optional_label(self, name: str, chars_max: int) -> str | None:
-        """A text that nothing interprets, also written as a number or boolean, cut where it is too
-        long; else as `optional_text`, mended."""
+        """Return a text that nothing interprets, also written as a number or boolean, cut where it
+        is too long; otherwise as `optional_text`, mended."""
         found = self._values.get(name)
         if type(found) in (bytes, bool):
             found = json_text(found)
@@ -132,12 +132,12 @@ class Fields:
 
 
 def bare(value: bytes) -> bytes:
-    """A value without a byte order mark and the space around it."""
+    """Return a value without a byte order mark and the space around it."""
     return value.strip(WHITE_SPACE).removeprefix(BYTE_ORDER_MARK).strip(WHITE_SPACE)
 
 
 def json_text(found: JsonValue) -> str:
-    """A value as its JSON text: numbers as they were written, the rest without white space.
+    """Return a value as JSON text: numbers as they were written, the rest without white space.
 
     Args:
         found: nested `DEPTH_MAX` deep at most.
@@ -154,7 +154,7 @@ def json_text(found: JsonValue) -> str:
 
 
 def by_name(pairs: tuple[tuple[str, JsonValue], ...], fault: str) -> dict[str, JsonValue]:
-    """The pairs of an object by name.
+    """Return the pairs of an object by name.
 
     A parser keeps one of two pairs of a name, and two parsers may keep different ones.
 
@@ -174,17 +174,17 @@ def by_name(pairs: tuple[tuple[str, JsonValue], ...], fault: str) -> dict[str, J
 
 
 def mended(text: str) -> str:
-    """A text with U+FFFD for each lone surrogate, half of a character that was cut in two."""
+    """Replace each lone surrogate, half of a character that was cut in two, by U+FFFD."""
     return _LONE_SURROGATE.sub("\ufffd", text)
 
 
 def wrong_type(name: str, found: JsonValue, wanted: str) -> DecodeError:
-    """The refusal of a field of another type."""
+    """Return the refusal of a field of another type."""
     return DecodeError("wrong_type", f"{name} is {kind_of(found)}; send {wanted}")
 
 
 def kind_of(found: JsonValue) -> str:
-    """The JSON type of a value, in words."""
+    """Return the JSON type of a value, in words."""
     return "null" if found is None else _KINDS[type(found)]
 
 
@@ -229,7 +229,7 @@ def _object(value: bytes) -> dict[str, JsonValue]:
 
 
 def _depth(value: bytes) -> int:
-    """How deep objects and arrays nest, up to the first fault of a value that has one.
+    """Return how deep objects and arrays nest, up to the first fault of a value that has one.
 
     Brackets within texts do not count: what lies between the first and the second quotation mark,
     the third and the fourth, and so on, once those that are escaped are gone.

@@ -17,7 +17,7 @@ _CACHED_MAX: Final = 131_072
 
 
 def murmur2(key: bytes) -> int:
-    """Java's murmur2, unsigned.
+    """Return Java's murmur2 of a key, unsigned.
 
     Args:
         key: any bytes; the work grows with their number.
@@ -39,7 +39,7 @@ def murmur2(key: bytes) -> int:
 
 @lru_cache(maxsize=_CACHED_MAX)
 def partition_of(key: bytes, partitions: int) -> int:
-    """The partition of a key; the last `_CACHED_MAX` answers are kept.
+    """Return the partition of a key; the last `_CACHED_MAX` answers are kept.
 
     Args:
         key: not null.

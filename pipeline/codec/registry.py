@@ -57,7 +57,7 @@ logger = logging.getLogger(__name__)
 
 
 class Expected(msgspec.Struct, frozen=True):
-    """What a subject must have: our schema, and the level that keeps its other side safe.
+    """The state that a subject must have: our schema, and the level that keeps its other side safe.
 
     Attributes:
         schema: ours.
@@ -72,7 +72,7 @@ class Expected(msgspec.Struct, frozen=True):
 
 
 def registered_fingerprint(text: str | None) -> str | None:
-    """Fingerprint of a registered text; None when it is not Avro's JSON."""
+    """Return the fingerprint of a registered text; None when it is not Avro's JSON."""
     try:
         return fingerprint_of(json.loads(text or ""))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
@@ -80,7 +80,7 @@ def registered_fingerprint(text: str | None) -> str | None:
 
 
 def unreadable(version: Version, ours: Schema) -> str | None:
-    """Why a worker could not read what was written with a version; None when it can.
+    """Return why a worker cannot read what was written with a version; None when it can.
 
     Its own reader is the judge.
     """
@@ -94,7 +94,7 @@ def unreadable(version: Version, ours: Schema) -> str | None:
 
 
 def registered_version(client: SchemaRegistryClient, subject: str, ours: Schema) -> Version | None:
-    """The version of a subject that is our schema; None when it was never registered.
+    """Return the subject's version that is our schema; None when it was never registered.
 
     Raises:
         RegistryUnavailableError: the registry cannot say.
@@ -107,7 +107,7 @@ def registered_version(client: SchemaRegistryClient, subject: str, ours: Schema)
 
 
 def way_out(subject: str, version: int) -> str:
-    """How to be rid of a version that stands in the way."""
+    """Return the message that says how to remove a version that stands in the way."""
     return (
         f"start the release that goes with version {version}; or, if nobody needs it, delete it at"
         f" the registry (DELETE /subjects/{subject}/versions/{version}) and keep its producer from"
@@ -144,7 +144,7 @@ class SchemaResolver:
         self._unknown_until: OrderedDict[int, float] = OrderedDict()
 
     def resolve(self, expected: Mapping[str, Expected]) -> dict[str, int]:
-        """The ids of our schemas, if the registry has them as we do.
+        """Return the ids of our schemas, if the registry has them as we do.
 
         Args:
             expected: by subject.
@@ -237,7 +237,7 @@ class SchemaResolver:
         )
 
     def writer_schema(self, schema_id: int) -> JsonSchema:
-        """The schema that a record names.
+        """Return the schema that a record names.
 
         Args:
             schema_id: any number that a record's framing can hold.

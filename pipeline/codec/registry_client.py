@@ -26,7 +26,7 @@ SCHEMA_NOT_FOUND: Final = 40403
 NO_SUBJECT_LEVEL: Final = 40408
 
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
-"""Most bytes of an answer that is read; a schema of 256 KiB whose every character is escaped has
+"""Max bytes of an answer that is read; a schema of 256 KiB whose every character is escaped has
 1.5 MiB."""
 
 ASKED_AT_ONCE: Final = 8
@@ -88,12 +88,12 @@ class _BoundedBody(SyncByteStream):
             yield chunk
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Release the connection."""
         self._stream.close()
 
 
 def _check(response: Response) -> None:
-    """Bound an answer before it is read, and do not repeat at once what was too much."""
+    """Bound an answer before it is read; raise if the registry has too much to do."""
     response.stream = _BoundedBody(response.stream)
     status, later = response.status_code, response.headers.get("retry-after")
     if status == HTTPStatus.TOO_MANY_REQUESTS or (
@@ -105,12 +105,12 @@ def _check(response: Response) -> None:
 
 
 def _seconds(text: str) -> float | None:
-    """The header's number; None where it is a date, which is rare."""
+    """Return the header's number of seconds; None where it is a date, which is rare."""
     return float(text) if text.isascii() and text.isdigit() and len(text) < 9 else None
 
 
 def connect(settings: Mapping[str, Any]) -> SchemaRegistryClient:
-    """A client with bounded waits and answers; the library's own wait for ever.
+    """Return a client with bounded waits and answers; the library's own waits for ever.
 
     Args:
         settings: of `confluent_kafka.schema_registry.SchemaRegistryClient`; they win.
@@ -166,7 +166,7 @@ def ask(what: str, request: Callable[[], _Answer], *absent: int) -> _Answer | No
 
 
 def was_answered(error: RegistryUnavailableError) -> bool:
-    """Whether there was an answer, and one that asking again does not change by itself.
+    """Return whether there was an answer that another request would not change.
 
     Faults of the server (5xx), time-outs and connections that fail are no answers: they pass.
     """
@@ -175,7 +175,7 @@ def was_answered(error: RegistryUnavailableError) -> bool:
 
 
 def level_of(client: SchemaRegistryClient, subject: str) -> str:
-    """The compatibility level in force for a subject: its own, or else the registry's.
+    """Return the compatibility level in force for a subject: its own, or else the registry's.
 
     Raises:
         RegistryUnavailableError: the registry cannot say.
@@ -194,7 +194,7 @@ def level_of(client: SchemaRegistryClient, subject: str) -> str:
 def version_numbers(
     client: SchemaRegistryClient, subject: str, *, deleted: bool = False
 ) -> list[int]:
-    """The numbers of a subject's versions, ascending; none when it is not there.
+    """Return the numbers of a subject's versions, ascending; none when it is not there.
 
     Args:
         deleted: those that were soft-deleted as well, as records still name them.
@@ -219,7 +219,7 @@ def version_of(
     *,
     deleted: bool = False,
 ) -> Version | None:
-    """One version of a subject; None when the registry has none.
+    """Return one version of a subject; None when the registry has none.
 
     Args:
         number: of the version.
@@ -241,7 +241,7 @@ def version_of(
 
 
 def schema_of(client: SchemaRegistryClient, schema_id: int) -> RegistrySchema | None:
-    """The schema of an id, under whatever subject; None when the registry has none.
+    """Return the schema of an id, under whatever subject; None when the registry has none.
 
     Raises:
         RegistryUnavailableError: the registry cannot say.

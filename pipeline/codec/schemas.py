@@ -46,17 +46,17 @@ class Schema(msgspec.Struct, frozen=True, dict=True):
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the canonical form, 64 hexadecimal digits."""
+        """Return the SHA-256 of the canonical form, 64 hexadecimal digits."""
         return fingerprint_of(self.tree)
 
 
 def canonical_form(schema: JsonSchema) -> str:
-    """A schema without what a reader cannot notice, always written the same way."""
+    """Return a schema without what a reader cannot notice, always written the same way."""
     return json.dumps(_canonical(schema, ""), sort_keys=True, separators=(",", ":"))
 
 
 def fingerprint_of(schema: JsonSchema) -> str:
-    """SHA-256 of the canonical form, 64 hexadecimal digits."""
+    """Return the SHA-256 of the canonical form, 64 hexadecimal digits."""
     return hashlib.sha256(canonical_form(schema).encode()).hexdigest()
 
 
@@ -96,7 +96,7 @@ def _canonical_field(field: dict[str, Any], namespace: str) -> dict[str, object]
 
 
 def parse(text: str, origin: str) -> Schema:
-    """A schema from its JSON text.
+    """Parse a schema from its JSON text.
 
     Args:
         text: one Avro record schema.
@@ -120,7 +120,7 @@ def parse(text: str, origin: str) -> Schema:
 
 
 def load_schema(path: Path) -> Schema:
-    """One schema file.
+    """Load one schema file.
 
     Raises:
         SchemaFileError: missing, unreadable, or not the schema of a record.
@@ -138,7 +138,7 @@ def load_schema(path: Path) -> Schema:
 
 
 def load_schemas(folder: Path) -> dict[str, Schema]:
-    """Every record's current schema.
+    """Load every record's current schema.
 
     Args:
         folder: `schemas/` of the release.

@@ -18,10 +18,10 @@ from pipeline.codec.errors import RegistryUnavailableError
 from pipeline.codec.registry_client import ASKED_AT_ONCE, Version, version_numbers, version_of
 
 VERSIONS_MAX: Final = 1_000
-"""Most versions that are kept of one subject."""
+"""Max versions of one subject that are kept."""
 
 TEXTS_CHARS_MAX: Final = 16 * 1024 * 1024
-"""Most characters of all their texts together."""
+"""Max characters of all kept schema texts of one subject together."""
 
 
 class Text(NamedTuple):
@@ -79,7 +79,7 @@ class SubjectTable:
         return self._read_all([n for n in reversed(newest) if n not in self._read])
 
     def _was_recreated(self, last: int) -> bool:
-        """Whether the newest version's number has another id than the one that it had."""
+        """Return whether the newest version's id has changed, so that the subject was recreated."""
         before = self._read.get(last)
         latest = None if before is None else version_of(self._client, self._subject)
         return latest is not None and latest.number == last and latest.schema_id != before

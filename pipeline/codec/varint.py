@@ -9,7 +9,7 @@ Source of the formula: Avro 1.12 specification, "Binary encoding".
 from typing import Final
 
 SMALL: Final = 32_768
-"""The tables hold 0 to SMALL − 1: counts, lengths, and local dates until the year 2059."""
+"""Size of the tables, which hold 0 to SMALL − 1: counts, lengths, local dates until 2059."""
 
 INT_MAX: Final = 2**31 - 1
 LONG_MAX: Final = 2**63 - 1
@@ -29,7 +29,7 @@ def _base128(unsigned: int) -> bytes:
 
 
 def zigzag(value: int) -> bytes:
-    """Any int that fits 64 bits, without tables.
+    """Encode any int that fits 64 bits, without tables.
 
     Args:
         value: −2⁶³ to 2⁶³ − 1.
@@ -46,7 +46,7 @@ def zigzag(value: int) -> bytes:
 
 
 class _Highs(dict[int, bytes]):
-    """The groups above the lowest two; neighbouring instants and offsets share them. Bounded."""
+    """Caches the groups above the lowest two, which neighbouring instants share. Bounded."""
 
     def __missing__(self, high: int) -> bytes:
         if high >> 64 - LOW_BITS:
@@ -65,7 +65,7 @@ HIGHS: Final = _Highs()
 
 
 class Instants(dict[int, bytes]):
-    """`long` of values that come several times in a row. Bounded."""
+    """Caches `long` of values that come several times in a row. Bounded."""
 
     def __missing__(self, value: int) -> bytes:
         if len(self) >= _HIGHS_MAX:
@@ -75,7 +75,7 @@ class Instants(dict[int, bytes]):
 
 
 def long(value: int) -> bytes:
-    """As `zigzag`, quick for numbers near those of before.
+    """Encode a long, as `zigzag` does, quickly for numbers near those of before.
 
     Raises:
         OverflowError: outside 64 bits. TypeError: not an integer.
@@ -90,11 +90,11 @@ TABLE: Final = tuple(map(long, range(SMALL)))
 """`TABLE[n]` is n's encoding."""
 
 PRESENT_TABLE: Final = tuple(b"\x02" + encoded for encoded in TABLE)
-"""The same after the branch number of the second branch of an optional field."""
+"""`PRESENT_TABLE[n]` is n's encoding after the number of an optional field's second branch."""
 
 
 def int32(value: int) -> bytes:
-    """An Avro int.
+    """Encode an Avro int.
 
     Raises:
         OverflowError: outside 32 bits. TypeError: not an integer.
@@ -105,10 +105,10 @@ def int32(value: int) -> bytes:
 
 
 def present_long(value: int) -> bytes:
-    """A long in the second branch of an optional field."""
+    """Encode a long in the second branch of an optional field."""
     return b"\x02" + long(value)
 
 
 def present_int32(value: int) -> bytes:
-    """An int in the second branch of an optional field."""
+    """Encode an int in the second branch of an optional field."""
     return b"\x02" + int32(value)

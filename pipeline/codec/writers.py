@@ -48,19 +48,19 @@ from pipeline.codec.schemas import JsonSchema
 from pipeline.codec.subject_table import VERSIONS_MAX, SubjectTable, Text
 
 WAIT_S: Final = 0.5
-"""Most seconds that a batch waits for a reading; two requests to a near registry take 0.05 s."""
+"""Max seconds that a batch waits for a reading; two requests to a near registry take 0.05 s."""
 
 REFUSED_S: Final = 60.0
-"""Seconds for which a registry that only refuses may have a passing fault; then records become dead
+"""Seconds for which the refusals of a registry count as a passing fault; then records become dead
 letters."""
 
 READINGS_AT_ONCE: Final = 10
 READING_EVERY_S: Final = 1.0
-"""A subject may be read `READINGS_AT_ONCE` times in a row, and then once in `READING_EVERY_S`
-seconds."""
+"""Seconds from one reading of a subject to the next, once `READINGS_AT_ONCE` have been made in a
+row."""
 
 WAITING_SHARE: Final = 0.1
-"""Greatest share of the time that readings take in the long run, however long each one takes."""
+"""Max share of the time that readings take in the long run, however long each one takes."""
 
 UNKNOWN_S: Final = 30.0
 """Seconds for which an id that was not there is not asked for again; a schema that is registered
@@ -83,7 +83,7 @@ def _on_a_thread(run: Callable[[], None]) -> None:
 
 
 class SubjectSchemas:
-    """The schemas of one input topic's subject.
+    """Looks up the schemas of one input topic's subject.
 
     Args:
         client: `registry_client.connect`.
@@ -135,7 +135,7 @@ class SubjectSchemas:
         self._newest_ms = append_time
 
     def writer_schema(self, schema_id: int) -> JsonSchema:
-        """The schema that a record of the batch names.
+        """Return the schema that a record of the batch names.
 
         Args:
             schema_id: any number that a record's framing can hold.
@@ -176,7 +176,7 @@ class SubjectSchemas:
         return text
 
     def _judge(self, schema_id: int, now: float) -> None:
-        """Say that an id is unknown, if that is known of the records in hand."""
+        """Raise that an id is unknown, if that is certain for the records in hand."""
         if self._read_at * _SLOWER_MS + self._lead_ms >= self._newest_ms:
             self._unknown_until[schema_id] = now + UNKNOWN_S
             self._unknown_until.move_to_end(schema_id)
@@ -190,7 +190,7 @@ class SubjectSchemas:
             )
 
     def _refuse(self, schema_id: int, now: float) -> None:
-        """Say that nobody will say, if that has been so for long enough."""
+        """Raise that the schema is not readable; before `REFUSED_S`, that the registry is away."""
         trouble, since = self._trouble, self._refused_since
         if trouble is None:
             return
@@ -281,7 +281,7 @@ class SubjectSchemas:
 
 
 def subjects_of(topics: Sequence[str], client: SchemaRegistryClient) -> dict[str, SubjectSchemas]:
-    """The subject of each input topic, by the topic's full name; they are being read by now."""
+    """Return the subject of each input topic by its full name, and begin to read them."""
     subjects = {topic: SubjectSchemas(client, f"{topic}-value") for topic in topics}
     for subject in subjects.values():
         subject.prefetch()

@@ -18,7 +18,7 @@ from pipeline.core.geometry.errors import FrameError, GoldenListError
 from pipeline.core.geometry.palettes import VARIANTS
 
 GENERATOR_VERSION: Final = "1"
-"""Changes whenever a byte of any asset does."""
+"""Version of the drawing rules; it changes whenever a byte of any asset does."""
 
 _ID: Final = re.compile(r"[0-9a-f]{64}")
 
@@ -46,7 +46,7 @@ class Golden(msgspec.Struct, frozen=True, gc=False):
 
 
 def encode_golden(golden: Golden) -> bytes:
-    """Canonical JSON, one line a frame."""
+    """Return the canonical JSON of a list, one line a frame."""
     rows = (msgspec.json.encode(row).decode() for row in golden.frames)
     version = msgspec.json.encode(golden.generator_version).decode()
     text = ",\n".join(rows)
@@ -74,7 +74,7 @@ def decode_golden(data: bytes) -> Golden:
 
 
 def golden_bytes(generator_version: str = GENERATOR_VERSION) -> bytes:
-    """The golden list as it lies in the package.
+    """Return the golden list as it lies in the package.
 
     Raises:
         GoldenListError: the package has none for that version.
@@ -87,12 +87,12 @@ def golden_bytes(generator_version: str = GENERATOR_VERSION) -> bytes:
 
 
 def object_key(asset_id: str) -> str:
-    """Where an asset lies in a store and below a base URL."""
+    """Return where an asset lies in a store and below a base URL."""
     return f"svg/{asset_id}.svg"
 
 
 def manifest_key(generator_version: str) -> str:
-    """Where a generator version's manifest lies."""
+    """Return where a generator version's manifest lies."""
     return f"catalogue/{generator_version}.json"
 
 
@@ -115,11 +115,11 @@ class GoldenCatalogue:
 
     @property
     def generator_version(self) -> str:
-        """The version of the drawing rules that the ids belong to."""
+        """Return the version of the drawing rules that the ids belong to."""
         return self.golden.generator_version
 
     def asset_id(self, frame: int, variant: int) -> str:
-        """The id of a drawn frame.
+        """Return the id of a drawn frame.
 
         Raises:
             FrameError: frame outside 1..108 or variant outside 0..11.
@@ -129,18 +129,18 @@ class GoldenCatalogue:
         return self._ids[(frame - 1) * VARIANTS + variant]
 
     def url(self, asset_id: str) -> str:
-        """Where the asset is served."""
+        """Return the URL, or key, where the asset is served."""
         return f"{self._prefix}svg/{asset_id}.svg"
 
     def variant_of(self, user_id: str) -> int:
-        """The user's palette and rotation, 0..11: CRC-32 of the id's UTF-8 modulo 12.
+        """Return the user's palette and rotation, 0..11: CRC-32 of the id's UTF-8 modulo 12.
 
-        The same for ever and everywhere, and cheaper than a cache would be.
+        It is the same for ever and everywhere, and cheaper than a cache would be.
         """
         return zlib.crc32(user_id.encode()) % VARIANTS
 
     def figure_of(self, frame: int) -> str:
-        """The slug of the figure that a frame belongs to.
+        """Return the slug of the figure that a frame belongs to.
 
         Raises:
             FrameError: frame outside 1..108.

@@ -27,7 +27,7 @@ NODE: Final = 0.022
 
 
 def bindu() -> Figure:
-    """A point and its circle; the ripples between them shrink by φ."""
+    """Draw a point and its circle; the ripples between them shrink by φ."""
     ripples = tuple(Part(1, Role.FINE, Circle(CENTRE, 1.0 / PHI**k)) for k in (1, 2, 3, 4))
     return Figure(
         "bindu",
@@ -47,7 +47,7 @@ def bindu() -> Figure:
 
 
 def vesica_piscis() -> Figure:
-    """Two circles through each other's centres; their lens is √3 high."""
+    """Draw two circles through each other's centres; their lens is √3 high."""
     left, right = (-0.5, 0.0), (0.5, 0.0)
     top, bottom = (0.0, SQRT3 / 2.0), (0.0, -SQRT3 / 2.0)
     node = NODE * 1.5
@@ -73,7 +73,7 @@ def vesica_piscis() -> Figure:
 
 
 def tripod_of_life() -> Figure:
-    """Three circles on the corners of an equilateral triangle of side 1."""
+    """Draw three circles on the corners of an equilateral triangle of side 1."""
     radius = 1.0 / SQRT3
     apex, left, right = (polar(radius, k, 12) for k in (3, 7, 11))
     extent = 1.0 + radius
@@ -102,7 +102,7 @@ def tripod_of_life() -> Figure:
 
 
 def _petals(centres: tuple[Point, ...], day_of: dict[Point, int], tone: float) -> tuple[Part, ...]:
-    """The lens of each pair of centres √3 apart, on the day that brings the later of the two."""
+    """Return the lens of each pair of centres √3 apart, on the day of the later of the two."""
     found = []
     for index, a in enumerate(centres):
         for b in centres[index + 1 :]:
@@ -113,7 +113,7 @@ def _petals(centres: tuple[Point, ...], day_of: dict[Point, int], tone: float) -
 
 
 def seed_of_life() -> Figure:
-    """A circle and six around it, centres one radius away at every sixth of a turn."""
+    """Draw a circle and six around it, centres one radius away at every sixth of a turn."""
     # From the top and clockwise, as a day follows a day.
     ring = tuple(polar(1.0, 3 - 2 * k, 12) for k in range(6))
     day_of = {CENTRE: 0} | {point: day for day, point in enumerate(ring, start=1)}
@@ -135,7 +135,7 @@ def seed_of_life() -> Figure:
 
 
 def egg_of_life() -> Figure:
-    """Seven tangent circles, centres two radii apart, in their shell."""
+    """Draw seven tangent circles, centres two radii apart, in their shell."""
     ring = tuple(polar(2.0, 3 - 2 * k, 12) for k in range(6))
     centres = (CENTRE, *ring)
     gaps = tuple(
@@ -165,7 +165,7 @@ def egg_of_life() -> Figure:
 
 
 def flower_of_life() -> Figure:
-    """Nineteen circles on the hexagonal lattice, within a circle of three radii."""
+    """Draw nineteen circles on the hexagonal lattice, within a circle of three radii."""
     cells = hex_disc(2)
     centres = tuple(hex_point(q, s) for q, s in cells)
     day_of = dict.fromkeys(centres[:7], 0)
@@ -191,14 +191,14 @@ def flower_of_life() -> Figure:
 
 
 def fruit_centres() -> tuple[Point, ...]:
-    """Thirteen: the origin, six at 2 and six at 4, from the top clockwise."""
+    """Return thirteen centres: the origin, six at 2 and six at 4, from the top clockwise."""
     inner = tuple(polar(2.0, 3 - 2 * k, 12) for k in range(6))
     outer = tuple(polar(4.0, 3 - 2 * k, 12) for k in range(6))
     return (CENTRE, *inner, *outer)
 
 
 def fruit_of_life() -> Figure:
-    """Thirteen circles picked from the flower that has grown to sixty-one."""
+    """Draw thirteen circles picked from the flower that has grown to sixty-one."""
     centres = fruit_centres()
     days = (1, *(2 + k % 3 for k in range(6)), *(5 + k for k in range(6)))
     # The lattice has a point on the x axis, the fruit on the y axis: a twelfth of a turn apart.

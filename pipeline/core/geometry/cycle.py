@@ -9,7 +9,7 @@ Invariant: the spans partition 1..108 and each is as long as its figure has days
 from typing import Final
 
 FRAMES: Final = 108
-"""Frames are numbered 1..FRAMES, one a day of the cycle."""
+"""Number of frames, which are numbered 1..FRAMES, one a day of the cycle."""
 
 SPANS: Final[tuple[tuple[str, int], ...]] = (
     ("bindu", 1),
@@ -33,11 +33,11 @@ LAST_FRAMES: Final = tuple(last for _, last in SPANS)
 FIGURE_OF_FRAME: Final[tuple[str, ...]] = tuple(
     next(slug for slug, last in SPANS if frame <= last) for frame in range(1, FRAMES + 1)
 )
-"""Slug by frame − 1."""
+"""The slug of the figure of each frame, by frame − 1."""
 
 
 def step_of_frame(frame: int) -> tuple[int, int]:
-    """The frame's day within its figure and the figure's number of days, both 1 and up."""
+    """Return the frame's day within its figure and the figure's number of days, both 1 and up."""
     last = next(last for last in LAST_FRAMES if frame <= last)
     before = max((end for end in LAST_FRAMES if end < last), default=0)
     return frame - before, last - before

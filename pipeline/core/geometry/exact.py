@@ -37,7 +37,7 @@ def _series(angle: int, term: int, first: int) -> int:
 
 @lru_cache(maxsize=4096)
 def turn(part: int, whole: int) -> Point:
-    """Cosine and sine of `part`/`whole` of a full turn, each rounded correctly.
+    """Return cosine and sine of `part`/`whole` of a full turn, each rounded correctly.
 
     Args:
         part: any integer. whole: 1 and up.
@@ -57,14 +57,14 @@ def turn(part: int, whole: int) -> Point:
 
 
 def polar(radius: float, part: int, whole: int) -> Point:
-    """The point at `radius` and `part`/`whole` of a turn, counter-clockwise from the x axis."""
+    """Return the point at `radius` and `part`/`whole` of a turn, counter-clockwise from x."""
     cosine, sine = turn(part, whole)
     return radius * cosine, radius * sine
 
 
 @lru_cache(maxsize=1024)
 def phi_power(quarters: int) -> float:
-    """φ to the power `quarters`/4, for −200..200, by square roots and products only."""
+    """Return φ to the power `quarters`/4, for −200..200, by square roots and products only."""
     root = math.sqrt(math.sqrt(PHI))
     power = 1.0
     for _ in range(abs(quarters)):
@@ -73,12 +73,12 @@ def phi_power(quarters: int) -> float:
 
 
 def hex_point(q: int, s: int, spacing: float = 1.0) -> Point:
-    """Axial hex coordinates to the plane: x = q + s/2, y = s·√3/2, times `spacing`."""
+    """Map axial hex coordinates to the plane: x = q + s/2, y = s·√3/2, times `spacing`."""
     return spacing * (q + s / 2.0), spacing * (s * SQRT3 / 2.0)
 
 
 def hex_disc(rings: int) -> tuple[tuple[int, int], ...]:
-    """The 1 + 3n(n+1) axial coordinates with |q|, |s|, |q+s| ≤ n, ring by ring from the centre.
+    """Return the 1 + 3n(n+1) axial coordinates with |q|, |s|, |q+s| ≤ n, ring by ring outwards.
 
     Within a ring they go counter-clockwise from the x axis.
     """
@@ -93,10 +93,10 @@ def hex_disc(rings: int) -> tuple[tuple[int, int], ...]:
 
 
 def midpoint(a: Point, b: Point) -> Point:
-    """Half-way between two points."""
+    """Return the point half-way between two points."""
     return (a[0] + b[0]) / 2.0, (a[1] + b[1]) / 2.0
 
 
 def distance(a: Point, b: Point) -> float:
-    """Euclidean distance."""
+    """Return the Euclidean distance of two points."""
     return math.sqrt((a[0] - b[0]) ** 2 + (a[1] - b[1]) ** 2)

@@ -32,7 +32,7 @@ class Role(Enum):
 
 
 class Part(msgspec.Struct, frozen=True, gc=False):
-    """One primitive.
+    """One primitive of a drawing: a shape, its role and its day.
 
     Attributes:
         day: 0..days of its figure, the day that reveals it.
@@ -46,7 +46,7 @@ class Part(msgspec.Struct, frozen=True, gc=False):
 
 
 class Figure(msgspec.Struct, frozen=True, gc=False):
-    """One of the thirteen.
+    """One of the thirteen figures.
 
     Attributes:
         slug: stable name in events. title, description: for people, also for those who cannot see

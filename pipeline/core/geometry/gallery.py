@@ -23,7 +23,7 @@ from pipeline.core.geometry.yantra import sri_yantra
 
 
 def figures() -> dict[str, Figure]:
-    """The thirteen by slug, in order. Builds them: a few milliseconds."""
+    """Build the thirteen figures and return them by slug, in order; takes a few milliseconds."""
     built = (
         bindu(),
         vesica_piscis(),

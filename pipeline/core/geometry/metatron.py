@@ -20,7 +20,7 @@ _COLLINEAR: Final = 1e-9
 
 
 def carrier_lines() -> tuple[Carrier, ...]:
-    """The 39 lines through pairs of the thirteen centres, collinear pairs merged."""
+    """Return the 39 lines through pairs of the thirteen centres, collinear pairs merged."""
     centres = fruit_centres()
     found: dict[Carrier, None] = {}
     for i, j in combinations(range(len(centres)), 2):
@@ -37,7 +37,7 @@ def _collinear(a: Point, b: Point, c: Point) -> bool:
 
 
 def _carrier_day(carrier: Carrier) -> int:
-    """The day of a line: axes, hexagons, great star, small star, then the twelve chords."""
+    """Return the day of a line: axes, hexagons, great star, small star, then the twelve chords."""
     ends = tuple(sorted((carrier[0], carrier[-1])))
     ranks = tuple(0 if k == 0 else 1 if k < 7 else 2 for k in ends)
     positions = tuple((k - 1) % 6 for k in ends)
@@ -53,7 +53,7 @@ def _carrier_day(carrier: Carrier) -> int:
 
 
 def metatrons_cube() -> Figure:
-    """Every centre of the fruit of life joined with every other."""
+    """Draw every centre of the fruit of life joined with every other."""
     centres = fruit_centres()
     lines = tuple(
         Part(_carrier_day(carrier), Role.LINE, segment(centres[carrier[0]], centres[carrier[-1]]))
@@ -85,7 +85,7 @@ def _inward(point: Point, share: float) -> Point:
 
 
 def star_facets(points: tuple[Point, ...]) -> tuple[tuple[tuple[Point, ...], float], ...]:
-    """What is seen of the star tetrahedron from in front of one of its points.
+    """Return what is seen of the star tetrahedron from in front of one of its points.
 
     The near tetrahedron turns a corner to the viewer, which pierces the other one's front face in a
     triangle of half size; of its other corners the ridges are seen beyond that face.
@@ -112,12 +112,12 @@ def star_facets(points: tuple[Point, ...]) -> tuple[tuple[tuple[Point, ...], flo
 
 
 def _third(a: Point, b: Point) -> Point:
-    """A third of the way: where a hexagram's side meets the first side of the other triangle."""
+    """Return the point where a hexagram's side first meets the other triangle: a third of it."""
     return a[0] + (b[0] - a[0]) / 3.0, a[1] + (b[1] - a[1]) / 3.0
 
 
 def merkaba() -> Figure:
-    """A hexagram, and the star tetrahedron that looks like it from in front of a point."""
+    """Draw a hexagram, and the star tetrahedron that looks like it from in front of a point."""
     points = tuple(polar(1.0, 3 + 2 * k, 12) for k in range(6))
     near, far = points[::2], points[1::2]
     sides = tuple(

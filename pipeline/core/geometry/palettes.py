@@ -12,7 +12,7 @@ import msgspec
 
 
 class Palette(msgspec.Struct, frozen=True, gc=False):
-    """Colours as #rrggbb.
+    """The colours of one variant, as #rrggbb.
 
     Attributes:
         ground, edge: the background in the middle and at the corners.
@@ -91,9 +91,9 @@ PALETTES: Final[tuple[Palette, ...]] = (
         "umber saffron", "#43290f", "#120b04", "#fff9d8", "#fad35c", "#ffc61f", "#f09a1c", "#c06a1c"
     ),
 )
-"""By variant, 0..11."""
+"""The palettes by variant, 0..11."""
 
 FRESH: Final = "#ffffff"
-"""What today added, in every variant."""
+"""The colour of what today added, in every variant."""
 
 VARIANTS: Final = len(PALETTES)

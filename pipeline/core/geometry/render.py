@@ -18,14 +18,14 @@ from pipeline.core.geometry.shapes import Placement
 from pipeline.core.geometry.svg import element, number, pair, shape_element
 
 VIEW: Final = 1000.0
-"""Side of the square view box, which is centred on 0."""
+"""Side of the square view box, which is centred on 0, in SVG units."""
 FIGURE_RADIUS: Final = 408.0
-"""Every complete figure reaches exactly this far."""
+"""Distance from the centre that every complete figure reaches exactly, in SVG units."""
 BEAD_RADIUS: Final = 462.0
 RING_RADIUS: Final = 436.0
 GROUND_RADIUS: Final = 700.0
 FILL_OPACITY: Final = 0.62
-"""Of a fill with full tone."""
+"""Opacity of a fill with full tone, 0..1."""
 
 
 class Renderer:
@@ -39,7 +39,7 @@ class Renderer:
         self._fragments: dict[tuple[str, int, int], str] = {}
 
     def svg(self, frame: int, variant: int, *, ground: bool = True) -> bytes:
-        """One asset.
+        """Draw one asset.
 
         Args:
             frame: 1..108. variant: 0..11.
@@ -81,7 +81,7 @@ class Renderer:
     def _layers(
         self, figure: Figure, turn_step: int, step: int, scope: str, palette: Palette
     ) -> Iterable[str]:
-        """From the back to the front: guides, fills, hairlines, strokes, discs, points."""
+        """Yield the layers from back to front: guides, fills, hairlines, strokes, discs, points."""
         light = f"url(#{scope}s)"
         complete = step == figure.days
         settled = step if complete else step - 1
@@ -121,7 +121,7 @@ class Renderer:
 
 
 def _drawn(part: Part, placement: Placement) -> str:
-    """One part as an element that inherits all but its own tone."""
+    """Return one part as an element that inherits all but its own tone."""
     own: dict[str, str] = {}
     if part.role is Role.FILL:
         own = {"fill-opacity": number(FILL_OPACITY * part.tone)}
@@ -142,7 +142,7 @@ def _stroke(colour: str, width: str, opacity: str) -> dict[str, str]:
 
 
 def _gradients(scope: str, palette: Palette, progress: float, drawn: str) -> Iterable[str]:
-    """Background, halo (which brightens with the figure), fill and stroke: those that are used."""
+    """Yield those that are used of background, halo (brighter with the figure), fill and stroke."""
     glow = number(0.1 + 0.3 * progress)
     fill = (("0", palette.accent, "1"), ("0.45", palette.middle, "1"), ("1", palette.glass, "1"))
     gradients = (
@@ -173,7 +173,7 @@ def _ground(scope: str) -> str:
 
 
 def _beads(frame: int, palette: Palette) -> str:
-    """The mala: a bead a day from the top clockwise, lit up to today; portal days are larger."""
+    """Draw the mala: a bead a day from the top clockwise, lit up to today, large on portal days."""
 
     def dots(days: Iterable[int]) -> str:
         spots = (polar(BEAD_RADIUS, 27 - day, FRAMES) for day in days)

@@ -14,7 +14,7 @@ import msgspec
 from pipeline.core.geometry.exact import Point, distance, turn
 
 TURN_STEPS: Final = 12
-"""Rotations are multiples of a twelfth of a turn."""
+"""Steps in a full turn: rotations are multiples of a twelfth of it."""
 
 
 class Circle(msgspec.Struct, frozen=True, gc=False):
@@ -49,30 +49,30 @@ Shape = Circle | Path
 
 
 def segment(a: Point, b: Point) -> Path:
-    """A straight line."""
+    """Return a straight line."""
     return Path((Step("M", (a,)), Step("L", (b,))))
 
 
 def polygon(points: tuple[Point, ...]) -> Path:
-    """A closed outline of straight sides."""
+    """Return a closed outline of straight sides."""
     sides = tuple(Step("L", (point,)) for point in points[1:])
     return Path((Step("M", (points[0],)), *sides, Step("Z")))
 
 
 def joined(paths: tuple[Path, ...]) -> Path:
-    """Several outlines as one path, so that one fill rule sees them all."""
+    """Join several outlines into one path, so that one fill rule sees them all."""
     return Path(tuple(step for path in paths for step in path.steps))
 
 
 def arcs(points: tuple[Point, ...], radius: float, *, ccw: bool) -> Path:
-    """A closed outline of minor arcs of one radius through the points in order."""
+    """Return a closed outline of minor arcs of one radius through the points in order."""
     ring = (*points[1:], points[0])
     sides = tuple(Step("A", (point,), radius, ccw) for point in ring)
     return Path((Step("M", (points[0],)), *sides, Step("Z")))
 
 
 def lens(a: Point, b: Point, radius: float) -> Path:
-    """What two circles of equal radius share; their centres are less than two radii apart.
+    """Return what two circles of equal radius share; their centres are < 2 radii apart.
 
     Its tips lie on the perpendicular bisector, √(4r² − d²) from each other.
     """
@@ -84,7 +84,7 @@ def lens(a: Point, b: Point, radius: float) -> Path:
 
 
 def reach(shape: Shape) -> float:
-    """Largest distance from the origin over a circle, or over a path's end points."""
+    """Return the largest distance from the origin of a circle, or of a path's end points."""
     if isinstance(shape, Circle):
         return distance((0.0, 0.0), shape.centre) + shape.radius
     ends = (step.points[-1] for step in shape.steps if step.points)
@@ -102,7 +102,7 @@ class Placement(msgspec.Struct, frozen=True, gc=False):
     turn_step: int = 0
 
     def point(self, point: Point) -> Point:
-        """Where a point of the figure lands."""
+        """Return where a point of the figure lands."""
         cosine, sine = turn(self.turn_step, TURN_STEPS)
         x, y = point
         return self.scale * (cosine * x - sine * y), -self.scale * (sine * x + cosine * y)

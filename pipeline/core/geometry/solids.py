@@ -36,7 +36,7 @@ class Solid(msgspec.Struct, frozen=True, gc=False):
 
 
 def dot(a: Vector, b: Vector) -> float:
-    """Scalar product."""
+    """Return the scalar product of two vectors."""
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
@@ -54,7 +54,7 @@ def _cross(a: Vector, b: Vector) -> Vector:
 
 
 def _corners() -> dict[str, tuple[Vector, ...]]:
-    """Vertices on the unit sphere, by φ where five-fold symmetry asks for it."""
+    """Return vertices on the unit sphere, by φ where five-fold symmetry asks for it."""
     signs = (-1.0, 1.0)
     cube = tuple((x, y, z) for x, y, z in product(signs, repeat=3))
     short = tuple((0.0, a, b * PHI) for a, b in product(signs, repeat=2))
@@ -77,7 +77,7 @@ def _cyclic(v: Vector) -> tuple[Vector, Vector, Vector]:
 
 
 def solids() -> tuple[Solid, ...]:
-    """Tetrahedron, cube, octahedron, dodecahedron, icosahedron."""
+    """Return tetrahedron, cube, octahedron, dodecahedron and icosahedron."""
     corners = _corners()
     # The normals of a solid's faces are the corners of its dual.
     duals: dict[str, tuple[Vector, ...]] = {
@@ -101,7 +101,7 @@ def _solid(name: str, vertices: tuple[Vector, ...], normals: tuple[Vector, ...])
 def _face(
     vertices: tuple[Vector, ...], edges: tuple[tuple[int, int], ...], normal: Vector
 ) -> tuple[int, ...]:
-    """The vertices farthest along the normal, in a walk along the edges between them."""
+    """Return the vertices farthest along the normal, in a walk along the edges between them."""
     farthest = max(dot(v, normal) for v in vertices)
     left = [i for i, v in enumerate(vertices) if dot(v, normal) > farthest - _CLOSE]
     linked = set(edges)
@@ -115,14 +115,14 @@ def _face(
 
 
 def _view() -> tuple[Vector, Vector, Vector]:
-    """Right, up and towards the viewer: a little from above and from the right, nothing edge-on."""
+    """Return right, up and towards a viewer who stands above, to the right; nothing is edge-on."""
     toward = _unit((0.34, 0.27, 1.0))
     right = _unit(_cross((0.0, 1.0, 0.0), toward))
     return right, _cross(toward, right), toward
 
 
 def _solid_parts(solid: Solid, centre: Point, radius: float, day: int) -> tuple[Part, ...]:
-    """The far side and the sphere on `day`, the near side on the day after."""
+    """Draw the far side and the sphere on `day`, the near side on the day after."""
     right, up, toward = _view()
     light = _unit((-0.35, 0.75, 0.6))
     seen = tuple(
@@ -144,7 +144,7 @@ def _solid_parts(solid: Solid, centre: Point, radius: float, day: int) -> tuple[
 
 
 def platonic_solids() -> Figure:
-    """Five solids in five touching spheres, on the corners of a pentagon."""
+    """Draw five solids in five touching spheres, on the corners of a pentagon."""
     sine = turn(1, 10)[1]
     radius = sine / (1.0 + sine)
     orbit = 1.0 - radius

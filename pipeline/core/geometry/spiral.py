@@ -16,27 +16,27 @@ DAYS: Final = 12
 
 TORUS_CIRCLES: Final = 24
 _PIECES: Final = 4
-"""Curves in a quarter turn."""
+"""Number of curves in a quarter turn."""
 _COIL: Final = -48
-"""Where the drawn spiral starts: twelve quarter turns before its end."""
+"""The piece at which the drawn spiral starts: twelve quarter turns before its end."""
 _BAND: Final = 0.3
 _TAPER: Final = 10.0
 
 
 def spiral_point(piece: int) -> Point:
-    """The spiral at `piece` sixteenths of a turn before (negative) or after its end on the rim."""
+    """Return the point `piece` sixteenths of a turn after the end on the rim; negative: before."""
     return polar(phi_power(piece), 4 + piece, 4 * _PIECES)
 
 
 def _slope(piece: int) -> Point:
-    """Derivative by the angle: (2 ln φ/π)·p plus p turned by a right angle."""
+    """Return the derivative by the angle: (2 ln φ/π)·p plus p turned by a right angle."""
     x, y = spiral_point(piece)
     growth = 2.0 * LN_PHI / PI
     return growth * x - y, growth * y + x
 
 
 def spiral_arc(first: int, last: int) -> Path:
-    """The spiral between two sixteenths, as one cubic curve each, exact in ends and tangents."""
+    """Return the spiral between two pieces, one cubic curve each, exact in ends and tangents."""
     third = 2.0 * PI / (4 * _PIECES) / 3.0
     steps = [Step("M", (spiral_point(first),))]
     for piece in range(first, last):
@@ -49,7 +49,7 @@ def spiral_arc(first: int, last: int) -> Path:
 
 
 def _inner_point(piece: int) -> Point:
-    """The inner edge of the shell: a fixed share inside the spiral, which closes up to the rim."""
+    """Return a point of the shell's inner edge, a share inside the spiral that ends at the rim."""
     left = min(1.0, -piece / _TAPER)
     share = 1.0 - _BAND * left * (2.0 - left)
     x, y = spiral_point(piece)
@@ -63,7 +63,7 @@ def _inner_slope(piece: int) -> Point:
 
 
 def shell(first: int, last: int) -> Path:
-    """The area between the spiral and its inner edge, over some sixteenths."""
+    """Return the area between the spiral and its inner edge, from one piece to another."""
     steps = [*spiral_arc(first, last).steps, Step("L", (_inner_point(last),))]
     for piece in range(last, first, -1):
         (x1, y1), (x0, y0) = _inner_point(piece), _inner_point(piece - 1)
@@ -74,7 +74,7 @@ def shell(first: int, last: int) -> Path:
 
 
 def golden_spiral() -> Figure:
-    """Six days of the torus, a cross of circles each; then the spiral, from its coil outwards."""
+    """Draw six days of the torus, a cross of circles each; then the spiral from its coil on."""
     quarters = tuple(((day - 1 - DAYS) * _PIECES, (day - DAYS) * _PIECES) for day in range(7, 13))
     pieces = ((6, _COIL, quarters[0][0]), *((7 + k, *ends) for k, ends in enumerate(quarters)))
     crosses = TORUS_CIRCLES // 4

@@ -14,14 +14,14 @@ from typing import Final
 from pipeline.core.geometry.shapes import Path, Placement, Shape
 
 UNITS: Final = 100
-"""Steps per SVG unit: two decimals."""
+"""Number of steps in an SVG unit: two decimals."""
 
 BOUNDARY_SHIFT: Final = 0.0078125
-"""In steps: halves and their near neighbours round up, wherever the last place fell."""
+"""Shift before rounding, in steps: halves and their near neighbours all round up."""
 
 
 def number(value: float) -> str:
-    """A finite value to two decimals, without trailing zeros, exponent or −0."""
+    """Write a finite value to two decimals, without trailing zeros, exponent or −0."""
     steps = math.floor(value * UNITS + 0.5 + BOUNDARY_SHIFT)
     whole, rest = divmod(abs(steps), UNITS)
     text = f"{whole}.{rest:02d}".rstrip("0").rstrip(".")
@@ -29,13 +29,13 @@ def number(value: float) -> str:
 
 
 def pair(x: float, y: float) -> str:
-    """Two numbers for path data, without a separator that a minus sign makes needless."""
+    """Write two numbers for path data, without a separator that a minus sign makes needless."""
     first, second = number(x), number(y)
     return f"{first}{second}" if second.startswith("-") else f"{first} {second}"
 
 
 def element(name: str, attributes: dict[str, str], *children: str) -> str:
-    """One element with its attributes sorted by name. Values must need no escape but & < and "."""
+    """Write an element, its attributes sorted by name; values may need to escape & < and " only."""
     inside = "".join(f' {key}="{_escaped(value)}"' for key, value in sorted(attributes.items()))
     if not children:
         return f"<{name}{inside}/>"
@@ -47,7 +47,7 @@ def _escaped(value: str) -> str:
 
 
 def shape_element(shape: Shape, placement: Placement, attributes: dict[str, str]) -> str:
-    """A shape with attributes of its own; the rest of its style is inherited."""
+    """Write a shape with attributes of its own; the rest of its style is inherited."""
     if isinstance(shape, Path):
         return element("path", {"d": path_data(shape, placement)} | attributes)
     x, y = placement.point(shape.centre)
@@ -56,7 +56,7 @@ def shape_element(shape: Shape, placement: Placement, attributes: dict[str, str]
 
 
 def path_data(path: Path, placement: Placement) -> str:
-    """The `d` attribute of a path, absolute commands only."""
+    """Write the `d` attribute of a path, absolute commands only."""
     out: list[str] = []
     for step in path.steps:
         points = [placement.point(point) for point in step.points]

@@ -26,26 +26,26 @@ NODES: Final[tuple[Point, ...]] = (
     (0.0, -1.0),
     (0.0, -2.0),
 )
-"""In the order of the lightning flash, from the crown to the kingdom."""
+"""The ten nodes in the order of the lightning flash, from the crown to the kingdom."""
 
 PATHS: Final[tuple[tuple[int, int], ...]] = (
     (0, 1), (0, 2), (0, 5), (1, 2), (1, 5), (1, 3), (2, 5), (2, 4), (3, 4), (3, 5), (3, 6),
     (4, 5), (4, 7), (5, 6), (5, 7), (5, 8), (6, 7), (6, 8), (7, 8), (6, 9), (7, 9), (8, 9),
 )  # fmt: skip
-"""Index pairs into NODES, the lower first."""
+"""The twenty-two paths as pairs of indices into NODES, the lower first."""
 
 NODE_RADIUS: Final = 0.2
 
 
 def _path_between(a: Point, b: Point) -> tuple[Point, Point]:
-    """The line between two nodes, from rim to rim."""
+    """Return the line between two nodes, from rim to rim."""
     share = NODE_RADIUS / distance(a, b)
     dx, dy = (b[0] - a[0]) * share, (b[1] - a[1]) * share
     return (a[0] + dx, a[1] + dy), (b[0] - dx, b[1] - dy)
 
 
 def tree_of_life() -> Figure:
-    """Each day brings the next node with the paths that lead to it."""
+    """Draw the tree: each day brings the next node with the paths that lead to it."""
     paths = tuple(
         Part(later + 1, Role.LINE, segment(*_path_between(NODES[earlier], NODES[later])))
         for earlier, later in PATHS

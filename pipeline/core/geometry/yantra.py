@@ -19,27 +19,27 @@ BASE_HEIGHTS: Final = (
     0.751908835054, 0.513940645507, 0.292150574852, 0.184006100958, 0.056755550667,
     -0.113511101334, -0.285784802222, -0.533910053927, -0.773144487418,
 )  # fmt: skip
-"""y of the nine bases, from top to bottom, in radii of the circle."""
+"""The y of the nine bases, from top to bottom, in radii of the circle."""
 
 HALF_WIDTHS: Final = (
     0.499650433236, 0.637394986347, 0.956372334195, 0.289299559461, 0.238021248073,
     0.326666047460, 0.958293820714, 0.655018572363, 0.444878691518,
 )  # fmt: skip
-"""Half the length of each base."""
+"""Half the length of each base, in radii of the circle."""
 
 APEX_LINES: Final = (5, 8, None, 7, 6, 1, None, 0, 2)
-"""On which base each triangle's apex lies, counted from 0; None is the circle on the far side."""
+"""The base on which each triangle's apex lies, from 0; None is the circle on the far side."""
 
 _DAY_OF_TRIANGLE: Final = (5, 3, 1, 7, 9, 8, 2, 4, 6)
-"""From the circle inwards: the dissolving order, which ends in the bindu."""
+"""The day of each triangle, from the circle inwards: the dissolving order ends in the bindu."""
 
 _INNER: Final = 0.68
-"""Radius of the triangles' circle; the petals fill the rest to 1."""
+"""Radius of the triangles' circle, as a share; the petals fill the rest to 1."""
 _MIDDLE: Final = 0.83
 
 
 def triangles() -> tuple[tuple[Point, Point, Point], ...]:
-    """The nine in a circle of radius 1, from the top: apex, left and right of the base."""
+    """Return the nine in a circle of radius 1, from the top: apex, left and right of the base."""
     out = []
     for height, half, line in zip(BASE_HEIGHTS, HALF_WIDTHS, APEX_LINES, strict=True):
         far = -1.0 if height > 0.0 else 1.0
@@ -53,7 +53,7 @@ def _scaled(points: tuple[Point, ...]) -> tuple[Point, ...]:
 
 
 def petals(count: int, inner: float, outer: float) -> Path:
-    """A ring of pointed petals between two radii, the first pointing up."""
+    """Return a ring of pointed petals between two radii, the first pointing up."""
     cosine, sine = turn(1, 2 * count)
     rise = outer - inner
     side = inner * sine
@@ -76,7 +76,7 @@ def petals(count: int, inner: float, outer: float) -> Path:
 
 
 def sri_yantra() -> Figure:
-    """The triangles from the circle inwards, the two lotuses, and last the bindu and the fill."""
+    """Draw the triangles from the circle inwards, two lotuses, and last the bindu and the fill."""
     scaled = tuple(_scaled(points) for points in triangles())
     return Figure(
         "sri-yantra",
