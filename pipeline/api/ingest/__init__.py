@@ -1,1 +1,1 @@
-"""Takes completions from a request to the log."""
+"""Takes completions and corrections from a request to the log."""
