@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from pipeline import clock
-from pipeline.cli.adjust_desk import Desk, DryRunOption, ReasonOption, TicketOption, date_of
+from pipeline.cli.adjust_desk import (
+    Desk,
+    DryRunOption,
+    ReasonOption,
+    TicketOption,
+    check_texts,
+    date_of,
+)
 from pipeline.cli.adjust_many import many
 from pipeline.cli.adjust_shown import effect_of, render
 from pipeline.cli.configuration import ConfigOption
@@ -25,7 +32,7 @@ from pipeline.cli.output import (
     show,
     stderr,
 )
-from pipeline.errors import EXIT_FAILED, EXIT_OK, UsageError
+from pipeline.errors import EXIT_FAILED, EXIT_OK
 
 if TYPE_CHECKING:
     from datetime import date
@@ -180,6 +187,7 @@ def _correct(asked: "Asked", how: How) -> int:
     from pipeline.ops.adjust.preview import preview  # noqa: PLC0415 - slow to import
     from pipeline.ops.adjust.request import new_request_id  # noqa: PLC0415 - the same
 
+    check_texts(how.request_id or "")
     desk = Desk(how.config)
     with ProgressLine() as progress:
         state = desk.states().read([asked.user_id], progress)[asked.user_id]
@@ -226,9 +234,5 @@ def _asked(
 ) -> "Asked":
     from pipeline.ops.adjust.request import Asked  # noqa: PLC0415 - slow to import
 
-    for text in (user_id, str(about), reason, ticket, tz or ""):
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise UsageError(f"{text!r} is no text", fix="give it in UTF-8") from None
+    check_texts(user_id, str(about), reason, ticket, tz or "")
     return Asked(correction, user_id, about, reason, ticket, tz)

@@ -72,3 +72,12 @@ def date_of(text: str) -> "date":
         return date.fromisoformat(text)
     except ValueError:
         raise UsageError(f"{text!r} is no date", fix="write it as 2026-03-01") from None
+
+
+def check_texts(*texts: str) -> None:
+    """Refuse words that are not UTF-8: they could be neither sent nor kept."""
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise UsageError(f"{text!r} is no text", fix="give it in UTF-8") from None

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline import clock
-from pipeline.cli.adjust_desk import Desk, DryRunOption, ReasonOption, TicketOption, date_of
+from pipeline.cli.adjust_desk import (
+    Desk,
+    DryRunOption,
+    ReasonOption,
+    TicketOption,
+    check_texts,
+    date_of,
+)
 from pipeline.cli.configuration import ConfigOption
 from pipeline.cli.output import (
     Output,
@@ -76,7 +83,9 @@ def amnesty(  # noqa: PLR0913 - one parameter an option
     from pipeline.ops.adjust.bulk import Pace, Run, numbers_of, rows_of  # noqa: PLC0415
 
     target = report or file.with_name(f"{file.name}.report.csv")
-    rows = rows_of(_read(file), None if day is None else date_of(day), str(file))
+    default = None if day is None else date_of(day)
+    check_texts(reason, ticket)
+    rows = rows_of(_read(file), default, str(file))
     desk = Desk(config)
     planned = _planned(desk, rows, reason, ticket)
     numbers = numbers_of(planned)
@@ -85,6 +94,7 @@ def amnesty(  # noqa: PLR0913 - one parameter an option
         return EXIT_FAILED if numbers.rejected else EXIT_OK
     if output is Output.TEXT:
         _show_numbers(numbers, stderr())
+    _check_writable(target)
     if numbers.to_send:
         confirm(f"{numbers.to_send} requests are sent, under {ticket}", str(numbers.to_send), yes)
     with desk.corrections() as corrections:
@@ -154,6 +164,16 @@ def _read(file: Path) -> bytes:
         ) from error
 
 
+def _check_writable(file: Path) -> None:
+    """Find out before anything is sent."""
+    part = _part_of(file)
+    try:
+        part.touch()
+        part.unlink()
+    except OSError as error:
+        raise _unwritable(file, error) from error
+
+
 def _write(file: Path, results: "list[RowResult]") -> None:
     """Write a report beside its place first, so that it is whole or not there."""
     import msgspec  # noqa: PLC0415 - slow to import
@@ -162,13 +182,21 @@ def _write(file: Path, results: "list[RowResult]") -> None:
 
     is_json = file.suffix == ".json"
     raw = msgspec.json.encode(results) if is_json else as_csv(results).encode()
-    part = file.with_name(f"{file.name}.part")
+    part = _part_of(file)
     try:
         part.write_bytes(raw)
         part.replace(file)
     except OSError as error:
-        raise ConfigError(
-            f"the report cannot be written to {file}",
-            why=error.strerror or str(error),
-            fix="type the same again with another --report: what was sent is not sent twice",
-        ) from error
+        raise _unwritable(file, error) from error
+
+
+def _part_of(file: Path) -> Path:
+    return file.with_name(f"{file.name}.part")
+
+
+def _unwritable(file: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"the report cannot be written to {file}",
+        why=error.strerror or str(error),
+        fix="give another --report; what was sent is not sent twice",
+    )

@@ -42,7 +42,8 @@ class Support:
     def __call__(self, *words: str) -> tuple[int, dict[str, Any]]:
         """Exit code and result."""
         self._told.readouterr()
-        code = cli.run(["adjust", *words, *BECAUSE])
+        patient = () if "--wait" in words else ("--wait", "60")
+        code = cli.run(["adjust", *words, *BECAUSE, *patient])
         return code, json.loads(self._told.readouterr().out)
 
 

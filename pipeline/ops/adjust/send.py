@@ -230,9 +230,13 @@ class Corrections:
         one = self.pending[request_id]
         deadline_s = one.sent_s + within_s
         while one.error is None and time.monotonic() < deadline_s:
-            for effect in self.poll():
-                if effect.request_id == request_id:
-                    return effect
+            try:
+                effects = self.poll()
+            except UnreadableLogError as error:
+                raise overdue(one, within_s, str(error)) from error
+            found = [effect for effect in effects if effect.request_id == request_id]
+            if found:
+                return found[0]
         self.forget(one)
         raise overdue(one, within_s)
 
@@ -275,12 +279,19 @@ class Corrections:
         )
 
 
-def overdue(one: Pending, within_s: float) -> AwawayError:
-    """What to say of a request that has no effect yet."""
+def overdue(one: Pending, within_s: float, trouble: str = "") -> AwawayError:
+    """What to say of a request that has no effect yet.
+
+    Args:
+        trouble: with reading it back.
+    """
     command, place = one.command, one.place
     if place is None:
         return _not_sent(command, one.error or f"no acknowledgement came within {within_s:g} s")
-    if one.entry is None:
+    if trouble:
+        why = f"it is in the log at {place}; {trouble}"
+        fix = "see whether the brokers run"
+    elif one.entry is None:
         why = f"it is in the log at {place}, and no worker has processed it yet"
         fix = "see whether workers run, and the lag of their group on this partition"
     else:
