@@ -245,7 +245,7 @@ class Whole:
         self.fold_s = self.apply_s = 0.0
         self.verdicts: dict[tuple[str, str], int] = defaultdict(int)
         self.portals = 0
-        self._processor = new_processor(self._told, collapse=collapse)
+        self._processor = new_processor(self._count, collapse=collapse)
         self._partitions = open_partitions(rocks)
 
     def poll(self, poll: list[list[Record]]) -> None:
@@ -261,7 +261,7 @@ class Whole:
             self.apply_s += clock() - folded
             self.fold_s += folded - started
 
-    def _told(self, stats: BatchStats) -> None:
+    def _count(self, stats: BatchStats) -> None:
         for outcome, count in stats.outcomes.items():
             self.verdicts[outcome] += count
         self.portals += sum(stats.unlocks.values())
@@ -274,7 +274,7 @@ def run_stages(data: Data, at_ms: int, rocks: Path | None) -> list[str]:
         The report's lines.
     """
     stages = Stages(rocks)
-    for poll in _settled_polls(data, at_ms):
+    for poll in _frozen_polls(data, at_ms):
         stages.poll(poll)
     _check("the stages", data, stages.accepted, stages.portals)
     events = len(data.events)
@@ -288,7 +288,7 @@ def run_stages(data: Data, at_ms: int, rocks: Path | None) -> list[str]:
 def run_whole(data: Data, at_ms: int, rocks: Path | None, *, collapse: bool) -> list[str]:
     """Time the processor, whole."""
     whole = Whole(rocks, collapse=collapse)
-    for poll in _settled_polls(data, at_ms):
+    for poll in _frozen_polls(data, at_ms):
         whole.poll(poll)
     _check("the processor", data, whole.verdicts["completion", "accepted"], whole.portals)
     events = len(data.events)
@@ -304,7 +304,7 @@ def run_whole(data: Data, at_ms: int, rocks: Path | None, *, collapse: bool) -> 
 def functions_of(data: Data, at_ms: int, rocks: Path | None, *, collapse: bool) -> list[str]:
     """The processor's functions by their own time, by cProfile; its cost inflates small ones."""
     whole = Whole(rocks, collapse=collapse)
-    polls = _settled_polls(data, at_ms)
+    polls = _frozen_polls(data, at_ms)
     profile = cProfile.Profile()
     profile.enable()
     for poll in polls:
@@ -319,7 +319,7 @@ def run_bare_loop(data: Data, at_ms: int) -> str:
     """Time the bare loop's own work per event in the same way, for the ratio."""
     loop = Loop(cast(Any, _Sink()), "bench.")
     spent_s = 0.0
-    for poll in _settled_polls(data, at_ms):
+    for poll in _frozen_polls(data, at_ms):
         started = time.thread_time()
         for batch in poll:
             for record in batch:
@@ -337,7 +337,7 @@ class _Sink:
         """Nothing."""
 
 
-def _settled_polls(data: Data, at_ms: int) -> list[list[list[Record]]]:
+def _frozen_polls(data: Data, at_ms: int) -> list[list[list[Record]]]:
     """Polls, out of the garbage collector's sight: a worker does not hold its whole input."""
     polls = polls_of(data.events, at_ms)
     gc.collect()

@@ -193,6 +193,6 @@ def _story(story: "Story", line: "Line") -> None:
         line(f"date      {story.counts_for}", 2)
     if story.revision:
         line(f"progress  revision {story.revision}", 2)
-    for told in story.told:
-        line(f"{told.kind:9} {told.text}", 2)
-        line(str(told.place), 12, "dim")
+    for published in story.told:
+        line(f"{published.kind:9} {published.text}", 2)
+        line(str(published.place), 12, "dim")

@@ -232,7 +232,7 @@ class Reader:
         """
         with translated("the group's offsets are not known"):
             asked = [ck.TopicPartition(*one) for one in partitions]
-            found = _told(self._client.committed(asked, self._timeout_s))
+            found = _offsets_of(self._client.committed(asked, self._timeout_s))
         return {one: at if at >= 0 else None for one, at in found.items()}
 
     def serve(self) -> None:
@@ -244,10 +244,10 @@ class Reader:
             return {}
         with translated("offsets are not known"):
             asked = [ck.TopicPartition(*one, at) for one in partitions]
-            return _told(self._client.offsets_for_times(asked, self._timeout_s))
+            return _offsets_of(self._client.offsets_for_times(asked, self._timeout_s))
 
 
-def _told(found: Sequence[Any]) -> dict[Partition, int]:
+def _offsets_of(found: Sequence[Any]) -> dict[Partition, int]:
     for one in found:
         if one.error is not None:
             raise KafkaException(one.error)

@@ -73,12 +73,12 @@ def _run(command: Sequence[str], given: bytes, timeout_s: float) -> bytes:
     return done.stdout
 
 
-def as_told(value: Any) -> Any:
+def as_java(value: Any) -> Any:
     """A value of ours in the words of the Java program: each begins with its kind."""
     if isinstance(value, list):
-        return [as_told(one) for one in value]
+        return [as_java(one) for one in value]
     if isinstance(value, dict):
-        return {key: as_told(one) for key, one in value.items()}
+        return {key: as_java(one) for key, one in value.items()}
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, float):

@@ -116,19 +116,19 @@ def try_all(writer: JsonSchema, ours: Schema, body: bytes) -> None:
     try:
         reader = AvroReader(writer, ours)
     except UnresolvableSchemaError as error:
-        check_told(error)
+        check_message(error)
         return
     try:
         row = reader.read(body, 0)
     except MalformedAvroError as error:
         assert error.reason in REASONS
-        check_told(error)
+        check_message(error)
     else:
         assert len(row) == len(ours.tree["fields"])
     steps_of(reader, body, allowed(body, 16 + 4 * len(ours.tree["fields"])))
 
 
-def check_told(error: Exception) -> None:
+def check_message(error: Exception) -> None:
     """A message is short, and can be written down."""
     text = str(error)
     assert 0 < len(text) < 500
@@ -153,7 +153,7 @@ def try_text(data: st.DataObject, ours: Schema) -> None:
     try:
         tree = parse_writer_schema(text)
     except UnresolvableSchemaError as error:
-        check_told(error)
+        check_message(error)
     else:
         try_all(tree, ours, b"")
 
@@ -192,7 +192,7 @@ def test_no_text_does_anything_else(text: str) -> None:
     try:
         parse_writer_schema(text)
     except UnresolvableSchemaError as error:
-        check_told(error)
+        check_message(error)
 
 
 @pytest.mark.verify

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from tests.codec.avro_java import as_told, java_answers
+from tests.codec.avro_java import as_java, java_answers
 from tests.codec.avro_pairs import Pair, pairs
 from tests.codec.test_avro_pairs import REFUSED, ours
 
@@ -43,4 +43,4 @@ def test_pairs_are_read_as_java_reads_them(tmp_path: Path) -> None:
     for pair, body, answer in zip(found, bodies, java_answers(asked, tmp_path), strict=True):
         read = ours(pair, body)
         java_value = answer.get("value", REFUSED)
-        assert java_value == (read if read == REFUSED else as_told(read)), f"{pair}\n{answer}"
+        assert java_value == (read if read == REFUSED else as_java(read)), f"{pair}\n{answer}"

@@ -62,7 +62,7 @@ async def test_whatever_an_id_holds_is_escaped(tmp_path: Path) -> None:
     assert "&lt;script&gt;alert(1)" in page
 
 
-async def test_a_page_shows_the_person_and_the_place_of_each_record(tmp_path: Path) -> None:
+async def test_a_page_shows_the_person_and_the_coordinates_of_each_record(tmp_path: Path) -> None:
     entries = [Entry("audit", 2, 70 + n, NOON - n, audited(n)) for n in range(20)]
     one = scene(tmp_path, entries)
     portal = PortalReached(0, "bindu", DAY - 2, NOON, "ab" * 32)

@@ -76,7 +76,7 @@ def comparable(progress: ProgressUpdated) -> dict[str, Any]:
     return shown
 
 
-def known_places(log: list[Event]) -> set[str]:
+def known_zones(log: list[Event]) -> set[str]:
     """Return the zones that adjustments of a log say, by the names that they are known by."""
     said = {event.tz for event in log if isinstance(event, Command) and event.tz is not None}
     return {zone(tz).name for tz in said}
@@ -96,7 +96,7 @@ def test_any_order_and_any_repetition(log: list[Event], order: random.Random) ->
     if straight.state.tz_id:
         assert straight.state.tz == mixed.state.tz == straight.progress().tz
     else:
-        assert {straight.state.tz, mixed.state.tz} <= (known_places(log) or {""})
+        assert {straight.state.tz, mixed.state.tz} <= (known_zones(log) or {""})
     placed = [log.progress().tz_known for log in (straight, mixed)]
     assert placed[0] == placed[1]
     assert sorted(straight.unlocked) == sorted(mixed.unlocked)

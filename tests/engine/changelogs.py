@@ -59,13 +59,13 @@ class Reader:
         self.is_silent = False
         self.extra: list[Record] = []
         self.extra_ends: dict[TopicPartition, int] = {}
-        self._told: dict[TopicPartition, int] = {}
+        self._ends_given: dict[TopicPartition, int] = {}
         self._fetched: set[TopicPartition] = set()
 
     def assign(self, offsets: Mapping[TopicPartition, int]) -> None:
         self.assigned.append(dict(offsets))
         self.at = dict(offsets)
-        self._told = {}
+        self._ends_given = {}
 
     def poll(
         self, records_max: int, wait_s: float
@@ -84,8 +84,8 @@ class Reader:
             self._fetched.add(tp)
             if len(taken) == len(rest):
                 self.at[tp] = end
-                if self._told.get(tp) != end:
-                    self._told[tp] = ends[tp] = end
+                if self._ends_given.get(tp) != end:
+                    self._ends_given[tp] = ends[tp] = end
             elif taken:
                 self.at[tp] = taken[-1].at + 1
         return found, ends

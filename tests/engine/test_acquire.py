@@ -253,7 +253,7 @@ def refusing(scene: Scene, times: int) -> list[Client]:
     return failed
 
 
-def test_a_place_that_takes_no_record_twice_is_excluded() -> None:
+def test_a_partition_that_takes_no_record_twice_is_excluded() -> None:
     scene = Scene()
     hang(scene, AUDIT)
     failed = refusing(scene, 9)
@@ -263,7 +263,7 @@ def test_a_place_that_takes_no_record_twice_is_excluded() -> None:
     assert scene.broker.log(AUDIT, 0).last_stable_offset == 0
 
 
-def test_a_place_that_does_not_answer_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partition_that_does_not_answer_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     scene = Scene()
     ends = scene.cluster.ends
     monkeypatch.setattr(
@@ -314,7 +314,7 @@ def test_what_was_excluded_is_ended_once_it_takes_records() -> None:
     scene.play(act)
 
 
-def test_a_place_that_takes_no_record_once_is_ended() -> None:
+def test_a_partition_that_takes_no_record_once_is_ended() -> None:
     scene = Scene()
     hang(scene, AUDIT)
     failed = refusing(scene, 1)
@@ -324,7 +324,7 @@ def test_a_place_that_takes_no_record_once_is_ended() -> None:
     assert log.last_stable_offset == log.next_offset
 
 
-def test_where_no_place_took_a_record_none_is_excluded() -> None:
+def test_where_no_partition_took_a_record_none_is_excluded() -> None:
     scene = Scene()
     hang(scene, AUDIT)
 
@@ -338,7 +338,7 @@ def test_where_no_place_took_a_record_none_is_excluded() -> None:
     assert [client.count("close") for client in scene.cluster.producers] == [1]
 
 
-def test_places_are_those_of_partitions_that_the_transaction_may_have_written() -> None:
+def test_written_names_the_partitions_that_the_transaction_may_have_written() -> None:
     scene = Scene(partitions=2)
     found = scene.config.written([1])
     assert TopicPartition(USERS.changelog, 1) in found

@@ -13,7 +13,7 @@ from pipeline.engine.transactions.hanging import (
     HangingDetector,
 )
 
-PLACE: Final = TopicPartition("users-changelog", 3)
+PARTITION: Final = TopicPartition("users-changelog", 3)
 OTHER: Final = TopicPartition("audit", 3)
 END: Final = 10
 
@@ -37,7 +37,7 @@ class Broker:
         return dict.fromkeys(partitions[self.silent :], Ends(self.stable, self.high))
 
     def committed(self) -> None:
-        positions = {PLACE.partition: {PLACE.topic: ("id", END)}}
+        positions = {PARTITION.partition: {PARTITION.topic: ("id", END)}}
         self.hanging.committed(positions, self.now)
 
 
@@ -71,7 +71,7 @@ def test_nothing_is_asked_while_transactions_follow_each_other() -> None:
     assert ends.asked == 0
 
 
-def test_a_commit_that_no_partition_was_told_of_costs_the_producer() -> None:
+def test_a_commit_without_a_marker_in_any_partition_costs_the_producer() -> None:
     ends = Broker()
     ends.committed()
     later(ends)
@@ -80,14 +80,16 @@ def test_a_commit_that_no_partition_was_told_of_costs_the_producer() -> None:
     assert is_lost(ends)
 
 
-@pytest.mark.parametrize(("stable", "is_told"), [(END - 5, False), (END, False), (END + 1, True)])
-def test_a_marker_takes_the_offset_after_the_last_record(stable: int, is_told: bool) -> None:
+@pytest.mark.parametrize(
+    ("stable", "has_marker"), [(END - 5, False), (END, False), (END + 1, True)]
+)
+def test_a_marker_takes_the_offset_after_the_last_record(stable: int, has_marker: bool) -> None:
     ends = Broker()
     ends.committed()
     later(ends)
     ends.stable = stable
     assert not ends.hanging.is_hanging()
-    assert is_lost(ends) != is_told
+    assert is_lost(ends) != has_marker
 
 
 def test_an_end_that_was_seen_is_not_asked_for_again() -> None:
@@ -102,7 +104,7 @@ def test_an_end_that_was_seen_is_not_asked_for_again() -> None:
     assert ends.asked == 1
 
 
-def test_partitions_have_some_time_to_be_told_while_nothing_is_open() -> None:
+def test_markers_have_some_time_to_arrive_while_nothing_is_open() -> None:
     ends = Broker()
     ends.committed()
     while ends.now - 100.0 <= MARKER_DELAY_S_MAX:
@@ -114,9 +116,9 @@ def test_partitions_have_some_time_to_be_told_while_nothing_is_open() -> None:
     assert ends.hanging.is_hanging()
 
 
-def test_an_abort_of_unknown_places_is_never_taken_for_ended_while_another_is_open() -> None:
+def test_an_abort_of_unknown_partitions_is_never_taken_for_ended_while_another_is_open() -> None:
     ends = Broker()
-    ends.hanging.aborted({PLACE: None, OTHER: None}, ends.now)
+    ends.hanging.aborted({PARTITION: None, OTHER: None}, ends.now)
     ends.stable = ends.high
     later(ends)
     with pytest.raises(ProducerLostError):
@@ -128,7 +130,7 @@ def test_an_abort_of_unknown_places_is_never_taken_for_ended_while_another_is_op
 
 def test_an_abort_that_is_still_open_loses_no_commit() -> None:
     ends = Broker()
-    ends.hanging.aborted({PLACE: END}, ends.now)
+    ends.hanging.aborted({PARTITION: END}, ends.now)
     later(ends)
     with pytest.raises(ProducerLostError):
         ends.hanging.check()
@@ -186,9 +188,9 @@ def test_what_was_lost_stays_lost_until_the_stores_were_looked_at() -> None:
     assert not is_lost(ends)
 
 
-def test_after_an_abort_of_unknown_places_it_is_looked_before_the_next() -> None:
+def test_after_an_abort_of_unknown_offsets_it_is_looked_before_the_next() -> None:
     ends = Broker()
-    ends.hanging.aborted({PLACE: None}, ends.now)
+    ends.hanging.aborted({PARTITION: None}, ends.now)
     assert not ends.hanging.is_hanging()
     later(ends)
     ends.hanging.check()

@@ -309,7 +309,7 @@ def test_a_record_that_cannot_be_expanded_is_not_the_stores_fault(store: Partiti
 
 
 @pytest.mark.parametrize(("table", "is_bulk"), [(BROKEN, False), (EVENTS, True)])
-def test_a_record_that_cannot_be_taken_in_is_told_with_its_place(
+def test_the_error_of_a_record_that_cannot_be_expanded_has_its_coordinates(
     store: PartitionStore, table: TableSpec, is_bulk: bool
 ) -> None:
     store.expect_bulk(is_bulk)

@@ -49,8 +49,8 @@ def test_offsets_that_wait_for_an_end_that_nobody_tells_are_repaired() -> None:
     def act() -> None:
         scene.one_committed()
         del scene.broker.group.offsets[AT]
-        told_nothing = Transaction("lost", "blue-0")
-        scene.broker.group.hold(told_nothing, {AT: 1})
+        lost = Transaction("lost", "blue-0")
+        scene.broker.group.hold(lost, {AT: 1})
         idle(scene, LOOK_AFTER_S + 1)
         assert scene.offsets()[AT] == 1
         assert scene.broker.group.stable_offsets([AT]) == {AT: 1}

@@ -41,7 +41,7 @@ def test_before_an_assignment_nothing_is_asked() -> None:
     assert standby.cluster.asked == []
 
 
-def test_a_stretch_that_was_full_has_more_to_come() -> None:
+def test_after_a_full_read_there_is_more_to_come() -> None:
     standby = StandbyScene()
     standby.step()
     standby.step()

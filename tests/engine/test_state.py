@@ -25,7 +25,7 @@ from pipeline.engine.state.table_spec import TableSpec
 from tests.engine.changelogs import SEEN, USERS, Record, Store
 
 CHECKPOINT = Checkpoint(FORMAT, "blue", {"in": 7}, b"attachment")
-PLACE = TopicPartition(USERS.changelog, 0)
+PARTITION = TopicPartition(USERS.changelog, 0)
 
 
 class Broken(Store):
@@ -115,7 +115,7 @@ def test_only_a_standby_is_settled() -> None:
     disk.breaks_in = 0
     store.promote()
     disk.breaks_in = None
-    replay(store, USERS, [cast(Any, Record(PLACE, 0, b"a", b"1"))], "id")
+    replay(store, USERS, [cast(Any, Record(PARTITION, 0, b"a", b"1"))], "id")
     assert store.is_standby
     assert state(entries).is_standby
     store.promote()
@@ -161,7 +161,7 @@ def said(*records: tuple[int, bytes | None, bytes | None], table: TableSpec = US
     return [Record(tp, at, key, value) for at, key, value in records]
 
 
-def test_a_stretch_is_written_with_its_checkpoint_and_position() -> None:
+def test_a_range_is_written_with_its_checkpoint_and_position() -> None:
     store = state()
     records = said((4, b"a", b"1"), (5, None, b"no key"), (6, b"b", b"2"), (8, b"a", None))
     records += said((9, CHECKPOINT_KEY, encode_checkpoint(CHECKPOINT)))
@@ -172,7 +172,7 @@ def test_a_stretch_is_written_with_its_checkpoint_and_position() -> None:
     assert (position.topic_id, position.next_offset) == ("id", 10)
 
 
-def test_a_stretch_without_a_checkpoint_leaves_the_last_one() -> None:
+def test_a_range_without_a_checkpoint_leaves_the_last_one() -> None:
     store = state()
     replay(store, USERS, said((0, CHECKPOINT_KEY, encode_checkpoint(CHECKPOINT))), "id")
     replay(store, USERS, said((1, b"a", b"1")), "id")
@@ -180,7 +180,7 @@ def test_a_stretch_without_a_checkpoint_leaves_the_last_one() -> None:
     assert store.checkpoint == CHECKPOINT
 
 
-def test_a_checkpoint_of_a_changelog_that_expires_is_no_witness() -> None:
+def test_a_checkpoint_of_a_changelog_that_expires_is_not_kept() -> None:
     store = state()
     records = said((0, b"s", b"1"), (1, CHECKPOINT_KEY, encode_checkpoint(CHECKPOINT)), table=SEEN)
     assert replay(store, SEEN, records, "id") == 2
@@ -230,7 +230,7 @@ def test_records_are_grouped_by_where_they_came_from() -> None:
     other = Record(TopicPartition(SEEN.changelog, 1), 0, b"s", b"1")
     first, second = said((0, b"a", b"1"), (1, b"b", b"2"))
     assert by_source([first, cast(Any, other), second]) == {
-        PLACE: [first, second],
+        PARTITION: [first, second],
         (SEEN.changelog, 1): [other],
     }
 

@@ -199,8 +199,8 @@ def _rejects(found: Cast) -> None:
     ]
     for with_key, value, *wrong in raw:
         found.send("completions", with_key, value, wrong=Wrong(*wrong), headers=HEADERS)
-    wrong_place = Wrong("transport", "wrong_partition", "partition")
-    found.send("completions", key, good, partition=elsewhere, wrong=wrong_place)
+    wrong_partition = Wrong("transport", "wrong_partition", "partition")
+    found.send("completions", key, good, partition=elsewhere, wrong=wrong_partition)
     for fields, reason, says in (
         ({"started_at": now.isoformat()}, "too_short", "at least"),
         ({"started_at": (now + HOUR).isoformat()}, "ends_before_start", "before started_at"),

@@ -217,7 +217,7 @@ def test_an_input_that_is_gone_is_not_an_input_that_nobody_tells_of(ledger: Ledg
     assert time.monotonic() - began_s < 30  # not five seconds for each
 
 
-def test_text_fits_eighty_columns_and_names_every_place(ledger: Ledger) -> None:
+def test_text_fits_eighty_columns_and_names_all_coordinates(ledger: Ledger) -> None:
     code, out, err = run(ledger, "ada", day(1).isoformat())
     assert code == 0, err
     assert max(len(line) for line in out.splitlines()) <= 80

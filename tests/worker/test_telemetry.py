@@ -173,7 +173,7 @@ def probe(broker: Broker, telemetry: Telemetry, metrics: WorkerMetrics, clock: C
 
 LAG = "awaway_offset_lag_records{partition=0,topic=in}"
 AGE = "awaway_time_lag_seconds{partition=0,topic=in}"
-PLACE = ("in", 0)
+PARTITION = ("in", 0)
 
 
 def test_only_owned_partitions_are_asked_for(
@@ -182,9 +182,9 @@ def test_only_owned_partitions_are_asked_for(
     probe.measure()
     assert broker.asked == []
     telemetry.assigned([0])
-    broker.answer = {PLACE: Offsets(committed=3, first=0, stable=10)}
+    broker.answer = {PARTITION: Offsets(committed=3, first=0, stable=10)}
     probe.measure()
-    assert broker.asked == [PLACE]
+    assert broker.asked == [PARTITION]
     assert scraped(metrics)[LAG] == 7
 
 
@@ -206,7 +206,7 @@ def test_offset_lag(
     lag: int,
 ) -> None:
     telemetry.assigned([0])
-    broker.answer = {PLACE: offsets}
+    broker.answer = {PARTITION: offsets}
     probe.measure()
     assert scraped(metrics)[LAG] == lag
 
@@ -217,18 +217,18 @@ def test_time_lag_is_bounded_by_the_last_commit_and_the_last_idle_moment(
     telemetry.assigned([0])
     telemetry.folded(batch())
     telemetry.committed(1, 0.01, 0.001)
-    broker.answer = {PLACE: Offsets(committed=1, first=0, stable=2)}
+    broker.answer = {PARTITION: Offsets(committed=1, first=0, stable=2)}
     clock.ms = NOW_MS + 3_000
     probe.measure()
     assert scraped(metrics)[AGE] == pytest.approx(3.010)
 
     # Nothing waited an hour later, so what waits after that is younger than the last commit says.
     clock.ms = NOW_MS + 3_600_000
-    broker.answer = {PLACE: Offsets(committed=2, first=0, stable=2)}
+    broker.answer = {PARTITION: Offsets(committed=2, first=0, stable=2)}
     probe.measure()
     assert scraped(metrics)[AGE] == 0
     clock.ms += 5_000
-    broker.answer = {PLACE: Offsets(committed=2, first=0, stable=3)}
+    broker.answer = {PARTITION: Offsets(committed=2, first=0, stable=3)}
     probe.measure()
     assert scraped(metrics)[AGE] == 5.0
 
@@ -237,7 +237,7 @@ def test_no_lag_is_shown_while_the_broker_does_not_answer(
     probe: LagProbe, broker: Broker, telemetry: Telemetry, metrics: WorkerMetrics
 ) -> None:
     telemetry.assigned([0])
-    broker.answer = {PLACE: Offsets(committed=3, first=0, stable=10)}
+    broker.answer = {PARTITION: Offsets(committed=3, first=0, stable=10)}
     probe.measure()
     answers, broker.answer = broker.answer, None
     probe.measure()

@@ -243,7 +243,7 @@ def _story(
         policy=policy_text(policy),
         revision=entry.revision if entry is not None and verdict in CHANGING else 0,
         repeats=None if alert is None else _repeated(alert, by_coordinates),
-        told=tuple(_told(case)),
+        told=tuple(_published(case)),
     )
 
 
@@ -280,7 +280,7 @@ def _repeated(
     )
 
 
-def _told(case: Case) -> Iterable[Told]:
+def _published(case: Case) -> Iterable[Told]:
     if case.audit is not None:
         coordinates, entry = case.audit
         digests = f"{entry.digest_before} → {entry.digest_after}"
