@@ -78,6 +78,7 @@ class Index:
 def scene(tmp_path: Path, entries: Sequence[Entry] = (), **fields: Any) -> Scene:
     watch = Watch("awaway.", None, lambda: NOON)  # type: ignore[arg-type] # nothing is streamed here
     given = {"outcomes": Index(entries), "watch": watch, "sampler": Sampler(ApiMetrics(), [])}
+    given |= fields.pop("given", {})
     made = Scene(tmp_path, given=given, **fields)
     made.catch_up()
     return made

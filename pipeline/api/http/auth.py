@@ -46,7 +46,7 @@ COMPLETIONS_WRITE: Final = "completions:write"
 HISTORY_READ: Final = "history:read"
 """Read audit entries, alerts and dead letters."""
 OPERATE: Final = "operate"
-"""Send commands: credits, revocations, redrives."""
+"""Correct users: credits, revocations, withdrawals, claims."""
 
 USER_SCOPES: Final = frozenset({PROGRESS_READ, COMPLETIONS_READ, COMPLETIONS_WRITE})
 SUPPORT_SCOPES: Final = frozenset({PROGRESS_READ, COMPLETIONS_READ, HISTORY_READ})

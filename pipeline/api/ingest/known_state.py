@@ -25,7 +25,7 @@ from pipeline.ops.explain.log import InputReader
 ENTRIES_MAX: Final = 5_000
 """Max audit entries of a user among which commands are looked for, the latest first."""
 
-COMMANDS_MAX: Final = 500
+COMMANDS_MAX: Final = 200
 """Max commands of a user that are read from the log."""
 
 AT_ONCE: Final = 2
