@@ -121,6 +121,22 @@ def revision_of(value: bytes) -> int:
         raise NotPublishedError("a progress record ends within its revision") from None
 
 
+def audit_link_of(value: bytes) -> tuple[str, int]:
+    """Return generation and sequence of a framed audit entry, without decoding the rest.
+
+    Raises:
+        NotPublishedError: it ends before.
+    """
+    try:
+        length, at = _number(value, _FRAMING_BYTES)  # audit_id
+        length, at = _number(value, at + length)
+        generation = value[at : at + length].decode()
+        _, at = _number(value, at + length)  # partition
+        return generation, _number(value, at)[0]
+    except (IndexError, UnicodeDecodeError):
+        raise NotPublishedError("an audit entry ends within its sequence") from None
+
+
 def _number(value: bytes, at: int) -> tuple[int, int]:
     """An Avro long and where it ends."""
     byte = value[at]

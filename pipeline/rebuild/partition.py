@@ -1,0 +1,120 @@
+"""The rebuild of one partition: its stores, how far it has come, how it differs.
+
+Owns: opening and closing the stores, catching up with what is live.
+Does not own: replaying, following and comparing (replay.py, live.py, compare.py).
+Invariants: after `catch_up` both stores are of the same cut. What was derived survives the process;
+what is live is read anew each time, so nothing of it can be outdated.
+"""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from pipeline.engine.state.rocks import RocksDisk
+from pipeline.engine.state.store import PartitionStore
+from pipeline.rebuild.compare import Comparison, Stores, UserDifference
+from pipeline.rebuild.live import LiveState
+from pipeline.rebuild.replay import Replay, Sources, position_of
+from pipeline.rebuild.setup import Setup
+from pipeline.rebuild.source import Source
+
+NEAR: Final = 500
+"""A replay has caught up when no more inputs than these came during its last pass."""
+
+Say = Callable[[int, int], None]
+"""Is told how many of a partition's inputs are done, and how many there are by now."""
+
+
+def unheard(_done: int, _total: int) -> None:
+    """Progress that nobody watches."""
+
+
+class PartitionRebuild:
+    """One partition of a rebuild; a context manager, for one thread.
+
+    Args:
+        setup: shared by all partitions.
+        partition: its number.
+        folder: of the rebuild; what was derived stays there.
+        user_id: rebuild this user alone.
+
+    Attributes:
+        done: inputs that this object has replayed.
+    """
+
+    def __init__(
+        self, setup: Setup, partition: int, folder: Path, user_id: str | None = None
+    ) -> None:
+        self._setup = setup
+        self._partition = partition
+        self._user_key = None if user_id is None else user_id.encode()
+        live = folder / "live" / str(partition)
+        shutil.rmtree(live, ignore_errors=True)
+        generation = setup.settings.generation
+        derived = RocksDisk(folder / "derived").open(partition)
+        store = PartitionStore(partition, derived, generation)
+        position = position_of(store)
+        topic, client = setup.settings.topic, setup.client
+        sources = Sources(
+            Source(client, (topic("audit"), partition), position.audit),
+            {
+                name: Source(client, (name, partition), position.inputs.get(name))
+                for name in setup.inputs
+            },
+            Source(client, (topic("portals"), partition), position.portals),
+        )
+        folds = setup.folds()
+        self._sources = sources
+        self._replay = Replay(
+            store, setup.processor(folds), folds, sources, setup.readers, user_key=self._user_key
+        )
+        self._live = LiveState(
+            RocksDisk(folder / "live").open(partition),
+            [(table, Source(client, (table.changelog, partition))) for table in setup.tables],
+            generation,
+        )
+
+    def __enter__(self) -> "PartitionRebuild":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._sources.close()
+        self._replay.store.close()
+        self._live.close()
+
+    @property
+    def done(self) -> int:
+        """Inputs that this object has replayed."""
+        return self._replay.done
+
+    def catch_up(self, say: Say = unheard) -> None:
+        """Replay and follow until both are of one cut, close to what is live now.
+
+        Raises:
+            ReplayError, OffsetGoneError, UnreadableLogError, StoreFormatError: see there.
+        """
+        live, replay = self._live, self._replay
+        while True:
+            while live.read(0.2) and not live.is_at_end():
+                pass
+            cut, began_at = live.cut, replay.sequence
+            while not replay.advance(cut):
+                say(replay.sequence, cut.sequence)
+            say(replay.sequence, cut.sequence)
+            if cut.sequence - began_at <= NEAR and live.is_at_end():
+                replay.published_until(cut)
+                return
+
+    def differences(self) -> list[UserDifference]:
+        """The users who differ as of the last `catch_up`."""
+        stores = Stores(self._partition, self._replay.store.disk, self._live.store)
+        comparison = Comparison(
+            stores,
+            self._setup.tables,
+            self._setup.world,
+            self._setup.readers.portals,
+            self._replay.append_time,
+            self._user_key,
+        )
+        return list(comparison.differences())

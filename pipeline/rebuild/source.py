@@ -1,0 +1,78 @@
+"""One partition of a topic, read record by record at the reader's own pace.
+
+Owns: a client for one partition, what has been fetched of it, how far it was read.
+Does not own: what the records are (its users).
+Invariant: nothing is skipped: `position` is the offset after the last record that was taken.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Final
+
+from confluent_kafka import Message
+
+from pipeline.kafka.committed_log import LOG_LEVEL
+from pipeline.kafka.reader import FROM_THE_START, Partition, Reader, record_offset
+
+RECORDS_AT_ONCE: Final = 5_000
+"""Max records that are fetched from the client at once."""
+
+_GROUP: Final = "awaway-rebuild"
+
+
+class Source:
+    """Committed records of one partition, in order.
+
+    Args:
+        client: librdkafka settings that reach the cluster.
+        partition: topic and number.
+        at: the first offset to read; the first that there is without one.
+
+    Attributes:
+        position: where the next record will be, or later; None before the first.
+    """
+
+    def __init__(
+        self, client: Mapping[str, Any], partition: Partition, at: int | None = None
+    ) -> None:
+        settings = {
+            "log_level": LOG_LEVEL,
+            "fetch.wait.max.ms": 50,
+            "queued.max.messages.kbytes": 32_768,
+            "fetch.message.max.bytes": 4 << 20,
+            **client,
+        }
+        self.partition = partition
+        self.position = at
+        self._reader = Reader(settings, _GROUP)
+        self._reader.assign({partition: FROM_THE_START if at is None else at})
+        self._fetched: deque[Message] = deque()
+
+    def close(self) -> None:
+        """Stop reading."""
+        self._reader.close()
+
+    def peek(self, wait_s: float = 0.0) -> Message | None:
+        """Return the next record without taking it; None where there is none within `wait_s`.
+
+        Raises:
+            OffsetGoneError, UnreadableLogError: see there.
+        """
+        if not self._fetched:
+            self._fetched.extend(self._reader.poll(RECORDS_AT_ONCE, wait_s).records)
+        return self._fetched[0] if self._fetched else None
+
+    def take(self) -> Message:
+        """Take the record that `peek` showed."""
+        record = self._fetched.popleft()
+        self.position = record_offset(record) + 1
+        return record
+
+    def ends(self) -> tuple[int, int]:
+        """The first offset of the partition, and the last stable offset as of now."""
+        where = [self.partition]
+        return self._reader.starts(where)[self.partition], self._reader.ends(where)[self.partition]
+
+    def is_at_end(self) -> bool:
+        """Whether everything that was there at the last look has been taken."""
+        return not self._fetched and self.partition in self._reader.reached
