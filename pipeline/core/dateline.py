@@ -146,7 +146,11 @@ def _with(recent: Recent, new: Kept) -> tuple[Recent, int]:
     known = recent[i]
     merged = (
         date,
-        min(known[1], new[1]),
+        min(
+            known[1],
+            # equivalent (2): the one completion of `new` is its first and its last
+            new[1],
+        ),
         max(known[2], new[2]),
         min(known[3], new[3]),
         max(known[4], new[4]),

@@ -214,6 +214,23 @@ def test_what_is_before_the_earliest_date_that_matters_is_forgotten(keep: int) -
     assert dateline.absent == ((gone,) if keep <= 0 else ())
 
 
+def test_of_two_dates_that_zones_never_had_the_earlier_is_forgotten_first() -> None:
+    """Kwajalein moved over the date line in 1993, and Kiritimati at the end of 1994."""
+    early, late = day("1993-08-21"), day("1994-12-31")
+    known = DatelineWindow()
+    for gone, tz in ((early, "Pacific/Kwajalein"), (late, "Pacific/Kiritimati")):
+        known, _ = observe(known, gone + 1, (gone + 1) * DAY, zone(tz), 0, False)
+    assert known.absent == (early, late)
+    for keep_from, absent in (
+        (early, (early, late)),
+        (early + 1, (late,)),
+        (late, (late,)),
+        (late + 1, ()),
+    ):
+        dateline, _ = observe(known, late + 9, (late + 9) * DAY, UTC, keep_from, False)
+        assert dateline.absent == absent
+
+
 def test_a_bridge_can_be_revoked_like_any_date() -> None:
     log = travelled(
         [

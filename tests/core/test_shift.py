@@ -4,6 +4,7 @@ import random
 from datetime import UTC, datetime
 from itertools import permutations
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,6 +32,9 @@ from tests.core.scenes import (
     world,
     zone,
 )
+
+ALWAYS = PolicyBook((msgspec.structs.replace(POLICY, effective_from=0),), BOOK.window_ms)
+"""The version in force now, as if it had been for ever."""
 
 THREE = POLICY.day_start_minutes
 SUN, MON, TUE, WED, THU = (f"2026-06-{n}" for n in range(14, 19))
@@ -171,6 +175,42 @@ def test_exactly_23_hours_remain(minutes: int, bridges: bool, seconds: int) -> N
     for order in permutations(events):
         log = Log().take_all((event, NOW + 3 * DAY) for event in order)
         assert bool(log.state.sets.bridged) == bridges
+
+
+BERLIN_TO_TOKYO = [
+    # The clocks in Berlin go forward on the 29th: Tokyo is 8 hours ahead before, 7 at noon.
+    (("2026-03-28", "12:30", "Europe/Berlin"), ("2026-03-30", "03:00", "Asia/Tokyo"), False),
+    # The clocks in Berlin go back on the 25th: Tokyo is 7 hours ahead before, 8 at noon.
+    (("2026-10-24", "13:30", "Europe/Berlin"), ("2026-10-26", "03:00", "Asia/Tokyo"), True),
+]
+
+
+@pytest.mark.parametrize(("first", "second", "bridges"), BERLIN_TO_TOKYO)
+def test_the_offsets_are_those_at_noon_of_the_date_between(
+    first: Practice, second: Practice, bridges: bool
+) -> None:
+    assert clock(second) - clock(first) == 30 * HOUR + 30 * MINUTE
+    for order in permutations((first, second)):
+        events = [completion(n, clock(one), one[2]) for n, one in enumerate(order)]
+        append_time = clock(second) + DAY
+        log = Log(world(ALWAYS)).take_all((event, append_time) for event in events)
+        assert bool(log.state.sets.bridged) == bridges
+
+
+def test_so_are_those_of_a_second_completion_of_a_date() -> None:
+    """From New York to Berlin, whose clocks go forward on the date of arrival.
+
+    At noon of the date between Berlin is 5 hours ahead, and 6 from the next on. 28 and a half hours
+    lie between the two that are closest: 23 and a half remain.
+    """
+    before = ("2026-03-27", "20:30", "America/New_York")
+    after = [("2026-03-29", wall, "Europe/Berlin") for wall in ("12:00", "07:00")]
+    assert clock(after[1]) - clock(before) == 28 * HOUR + 30 * MINUTE
+    for order in permutations((before, *after)):
+        events = [completion(n, clock(one), one[2]) for n, one in enumerate(order)]
+        append_time = clock(after[0]) + DAY
+        log = Log(world(ALWAYS)).take_all((event, append_time) for event in events)
+        assert log.state.sets.bridged == ()
 
 
 def naive(instants: dict[int, list[tuple[int, str]]]) -> set[int]:
