@@ -22,7 +22,7 @@ from pipeline.codec.schemas import JsonSchema, Schema
 from pipeline.core.records import Record
 
 WriterSchemas: TypeAlias = Callable[[int], JsonSchema]
-"""The schema of an id; raises UnknownSchemaIdError or RegistryUnavailableError."""
+"""Returns the schema of an id; raises UnknownSchemaIdError or RegistryUnavailableError."""
 
 _FRAMING_BYTES: Final = 5
 _preparing: Final = threading.Lock()
@@ -56,7 +56,7 @@ class PublishedReader(Generic[_R]):
         self._writers: dict[int, Any] = {}
 
     def read(self, value: bytes) -> _R:
-        """One framed value.
+        """Read one framed value.
 
         Raises:
             NotPublishedError: it is not such a record.
@@ -88,7 +88,7 @@ class PublishedReader(Generic[_R]):
 
 
 def schema_id_of(value: bytes) -> int:
-    """The id that the framing names.
+    """Return the id that the framing names.
 
     Raises:
         NotPublishedError: it is not framed.
@@ -99,14 +99,14 @@ def schema_id_of(value: bytes) -> int:
 
 
 def has_revision_second(schema: JsonSchema) -> bool:
-    """Whether a schema begins as `revision_of` needs it: with `user_id`, then `revision`."""
+    """Return whether a schema begins as `revision_of` needs it: with `user_id`, then `revision`."""
     fields = schema.get("fields", []) if isinstance(schema, Mapping) else []
     first = [(field.get("name"), field.get("type")) for field in fields[:2]]
     return first == [("user_id", "string"), ("revision", "long")]
 
 
 def revision_of(value: bytes) -> int:
-    """The revision of a framed progress record, without decoding the rest.
+    """Return the revision of a framed progress record, without decoding the rest.
 
     Args:
         value: written with a schema that `has_revision_second`.
@@ -138,7 +138,7 @@ def audit_link_of(value: bytes) -> tuple[str, int]:
 
 
 def _number(value: bytes, at: int) -> tuple[int, int]:
-    """An Avro long and where it ends."""
+    """Return an Avro long and where it ends."""
     byte = value[at]
     unsigned = byte & 0x7F
     shift = 0
@@ -151,7 +151,7 @@ def _number(value: bytes, at: int) -> tuple[int, int]:
 
 
 def _plain(node: JsonSchema) -> JsonSchema:
-    """A schema without its logical types, so that numbers stay numbers."""
+    """Return a schema without its logical types, so that numbers stay numbers."""
     if isinstance(node, dict):
         return {name: _plain(inner) for name, inner in node.items() if name != "logicalType"}
     if isinstance(node, list):
