@@ -105,7 +105,7 @@ def test_a_key_is_claimed_returned_and_a_request_withdrawn(served: Served) -> No
     assert post(olga, "rosa", undone).status_code == 200
     assert olga.get("/v1/users/rosa/progress").json()["streak_days"] == 1
     unheard = post(olga, "rosa", correction("withdraw", withdraws="unheard"), "?dry_run=true")
-    assert any("`awaway adjust` reads the whole log" in one for one in unheard.json()["notes"])
+    assert any("awaway adjust reads the whole log" in one for one in unheard.json()["notes"])
 
 
 def test_only_operators_may_and_nobody_says_who_they_are(served: Served) -> None:

@@ -36,6 +36,8 @@ AT: Final = "adjust"
 ENTRIES: Final = 200
 """Latest audit entries of a person in which requests are looked for that may be withdrawn."""
 
+CHANGED: Final = "Something changed since you looked. This is what it would do now."
+
 KIND_TEXTS: Final[Mapping[AdjustmentKind, str]] = {
     "credit_day": "Credit a day",
     "revoke_day": "Revoke a day",
@@ -156,24 +158,18 @@ class Adjusting:
         if rejection is not None:
             refused = invalid(f"It would be rejected: {rejection.detail}")
             return self._form(request, principal, user_id, form, refused)
-        seen = digest_of(prepared.preview)
-        is_confirmed = form.get("step") == "confirm"
-        if prepared.preview.verdict == "repeated" and is_confirmed:
+        if form.get("step") != "confirm":
+            return self._preview(request, principal, form, prepared)
+        if prepared.preview.verdict == "repeated":
             return _to_result(prepared)
-        if not is_confirmed or form.get("seen") != seen:
-            notice = (
-                "Something changed since you looked. This is what it would do now." * is_confirmed
-            )
-            return self._preview(
-                request, principal, form, prepared, (409, notice) if notice else None
-            )
+        if form.get("seen") != digest_of(prepared.preview):
+            return self._preview(request, principal, form, prepared, (409, CHANGED))
+        headers = record_headers(request.headers, principal.name)
         try:
-            await self._deps.adjuster.send(
-                prepared, record_headers(request.headers, principal.name)
-            )
+            await self._deps.adjuster.send(prepared, headers)
         except ProblemError as error:
             if not error.body.get("position"):
-                told = (error.status, f"Nothing is known to be sent: {error.problem.detail}")
+                told = (error.status, f"It is not known to be sent: {error.problem.detail}")
                 return self._preview(request, principal, form, prepared, told)
         return _to_result(prepared)
 
@@ -183,9 +179,9 @@ class Adjusting:
         principal: Principal,
         form: Mapping[str, str],
         prepared: Prepared,
-        told: tuple[int, str] | None,
+        told: tuple[int, str] = (200, ""),
     ) -> Response:
-        shown = prepared.preview
+        shown, kind = prepared.preview, _kind(form)
         kept: dict[str, Any] = {name: form[name] for name in _FIELDS if form.get(name)}
         kept |= {
             "user": shown.user_id,
@@ -193,14 +189,16 @@ class Adjusting:
             "seen": digest_of(shown),
             FORM_TOKEN: self._gate.form_token(request),
         }
-        status, complaint = told or (200, "")
+        status, complaint = told
         return self._pages.render(
             "adjust_preview.html",
             request,
             principal,
             status,
             user_id=shown.user_id,
-            title=KIND_TEXTS[_kind(form)],
+            title=KIND_TEXTS[kind],
+            about=form[_about(form, kind)].strip(),
+            is_dated=kind in ("credit_day", "revoke_day"),
             given=form,
             shown=shown,
             kept=kept,
@@ -243,12 +241,18 @@ def _kind(form: Mapping[str, str]) -> AdjustmentKind:
     return kind
 
 
-def _adjustment(form: Mapping[str, str]) -> AdjustmentIn:
-    """Read a correction from a form; fields of other kinds may be filled in, and are left out."""
-    kind = _kind(form)
+def _about(form: Mapping[str, str], kind: AdjustmentKind) -> str:
+    """Return the field that says what a correction is about."""
     about = next((name for name in ABOUT[kind] if form.get(name, "").strip()), None)
     if about is None:
         raise invalid(f"Say what it is about: {_ASKED[ABOUT[kind][0]]}.")
+    return about
+
+
+def _adjustment(form: Mapping[str, str]) -> AdjustmentIn:
+    """Read a correction from a form; fields of other kinds may be filled in, and are left out."""
+    kind = _kind(form)
+    about = _about(form, kind)
     value: Any = form[about].strip()
     if about == "local_date":
         try:

@@ -62,7 +62,8 @@ ABOUT: Final[dict[AdjustmentKind, tuple[str, ...]]] = {
 """The fields that say what a correction is about; where there are two, either will do."""
 
 OLDER: Final = (
-    "this server knows the requests of its history alone; `awaway adjust` reads the whole log"
+    "this server knows the requests of its history alone; the command awaway adjust reads the "
+    "whole log"
 )
 
 _Note = Annotated[str, Meta(min_length=1, max_length=NOTE_CHARS_MAX)]
