@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import fastavro
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,11 +18,12 @@ from pipeline.codec.errors import UnknownSchemaIdError
 from pipeline.codec.published import (
     NotPublishedError,
     PublishedReader,
+    audit_link_of,
     has_revision_second,
     revision_of,
     schema_id_of,
 )
-from pipeline.core.records import ProgressUpdated
+from pipeline.core.records import AuditEntry, ProgressUpdated
 from tests.codec.samples import SAMPLES, SCHEMAS, TYPES
 
 ID = 7
@@ -106,6 +108,24 @@ def test_a_revision_of_several_bytes_stands_behind_a_name_of_any_length() -> Non
 def test_a_record_that_ends_within_its_revision_is_told() -> None:
     with pytest.raises(NotPublishedError, match="revision"):
         revision_of(framing(ID) + b"\x02a")
+
+
+@pytest.mark.parametrize("sequence", [0, 63, 64, 123_456, 2**63 - 1])
+@pytest.mark.parametrize("generation", ["", "blue", "é" * 50])
+def test_the_link_of_an_audit_entry_is_had_without_the_rest(generation: str, sequence: int) -> None:
+    sample = next(one for one in SAMPLES if isinstance(one, AuditEntry))
+    entry = msgspec.structs.replace(sample, generation=generation, sequence=sequence, partition=300)
+    encoded = AvroEncoder(SCHEMAS["AuditEntry"], ID).encode(entry)
+    assert audit_link_of(encoded) == (generation, sequence)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"\x02a", b"\x02a\x02b", b"\x02a\x02b\x06", b"\x02a\x02\xff\x06\x08"]
+)
+def test_an_audit_entry_that_ends_within_its_sequence_is_told(body: bytes) -> None:
+    assert audit_link_of(framing(ID) + b"\x02a\x02b\x06\x08") == ("b", 4)
+    with pytest.raises(NotPublishedError, match="sequence"):
+        audit_link_of(framing(ID) + body)
 
 
 def test_only_a_schema_that_begins_with_user_and_revision_is_quick() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from pipeline.core.calendar import date_of, instant_of
 from pipeline.core.enumerations import WorldOrigin
@@ -13,6 +14,7 @@ from pipeline.core.fold import Outcome, World, fold_command, fold_completion
 from pipeline.core.policy import PolicyBook, load_policy
 from pipeline.core.progress import progress_of
 from pipeline.core.records import Cause, Command, PracticeCompleted, ProgressUpdated
+from pipeline.core.repair import Repair
 from pipeline.core.state import EMPTY, UserState
 from pipeline.core.zones import Zone, zone_of
 from pipeline.ops.validate.state import Remembered
@@ -144,6 +146,13 @@ def withdraw(request_id: str, target: str) -> Command:
 
 def claim(request_id: str, key_id: str) -> Command:
     return command(request_id, "claim_key", key_id=key_id)
+
+
+def repair_of(state: UserState, live: UserState, **other: Any) -> Repair:
+    """Return the repair of `live` to a state with the portals published so far, and no more."""
+    sets = replace(state.sets, unlocked=live.sets.unlocked)
+    wanted = replace(state, sets=sets, portals=live.portals, granted=live.granted)
+    return replace(Repair(live.revision, live.digest, wanted), **other)
 
 
 class Log:

@@ -123,6 +123,31 @@ def test_what_is_remembered_is_later_than_what_is_lazy(store: PartitionStore) ->
     assert seen_by(store).by_id(ANN, "completion-1") == update(1).entry
 
 
+def test_a_repaired_record_is_found_in_every_way(store: PartitionStore) -> None:
+    restore(store, written(update(1)))
+    ((key, value),) = written(update(2))
+    seen = seen_by(store)
+    seen.repair(key, value)
+    assert seen.by_id(ANN, "completion-2") == update(2).entry
+    assert seen.by_session(ANN, "session-2") == update(2).entry
+    assert seen.cover(ANN, CELL) == update(2).covers[0][1]  # later than what was lazy
+    assert seen.by_id(ANN, "completion-1") == update(1).entry
+
+
+def test_a_repair_deletes_one_key_at_a_time(store: PartitionStore) -> None:
+    restore(store, written(update(1), update(2)))
+    log = Log()
+    seen = Window(TableView(SEEN, store, cast(Any, log)), WINDOW_MS)
+    seen.now = AT_MS
+    seen.repair(b"iann\0completion-1", None)
+    assert seen.by_id(ANN, "completion-1") is None
+    assert seen.by_session(ANN, "session-1") is None
+    assert seen.by_id(ANN, "completion-2") == update(2).entry
+    seen.repair(b"oann\0" + CELL.to_bytes(8, "big"), None)
+    assert seen.cover(ANN, CELL) == ()
+    assert log.records == [(b"iann\0completion-1", None), (b"oann\0" + CELL.to_bytes(8), None)]
+
+
 def test_one_user_is_expanded_and_another_is_not(store: PartitionStore) -> None:
     records = written(update(1)) + written(update(2), user="anna") + written(update(3), user="an")
     restore(store, records)
