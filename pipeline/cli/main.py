@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "validate": "Show what the pipeline would make of inputs, without a server.",
     "explain": "Explain from the log why a user's day counts or not.",
     "adjust": "Correct what a user's record says: credit, revoke, withdraw, claim or return.",
+    "rebuild": "Derive the state from the log, see what differs, and put it right.",
     "skip": "Have the workers skip one input that stops them, by its offset.",
     "local": "Run Kafka and a schema registry on this machine.",
     "topics": "Compare the topics with topics.yaml, create and change them.",

@@ -67,10 +67,17 @@ class _Table:
         return found
 
     def take_until(self, sequence: int) -> list[Entries]:
-        """Give up the segments before the cut with that sequence, and that one."""
+        """Give up the segments before the cut with that sequence, and that one.
+
+        Records behind the last checkpoint, up to the end, are of no transaction of a worker: others
+        wrote them. They are part of the state all the same, as a worker restores them.
+        """
         taken = []
         while self.segments and self.segments[0][0].sequence <= sequence:
             taken.append(self.segments.popleft()[1])
+        if not self.segments and self._open and self.source.is_at_end():
+            taken.append(self._open)
+            self._open = {}
         return taken
 
 

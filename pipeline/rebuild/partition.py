@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from pipeline.codec.state import decode_state
+from pipeline.core.state import EMPTY, UserState
 from pipeline.engine.state.rocks import RocksDisk
 from pipeline.engine.state.store import PartitionStore
 from pipeline.rebuild.compare import Comparison, Stores, UserDifference
@@ -105,6 +107,15 @@ class PartitionRebuild:
             if cut.sequence - began_at <= NEAR and live.is_at_end():
                 replay.published_until(cut)
                 return
+
+    def live_state(self, user_id: str) -> UserState:
+        """A user's live state as of the last `catch_up`; `EMPTY` where there is none.
+
+        Raises:
+            StateDecodeError: it cannot be decoded.
+        """
+        raw = self._live.store.get(self._setup.tables[0].prefix + user_id.encode())
+        return EMPTY if raw is None else decode_state(raw)
 
     def differences(self) -> list[UserDifference]:
         """The users who differ as of the last `catch_up`."""

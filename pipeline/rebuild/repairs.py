@@ -12,12 +12,11 @@ repair that was sent twice applies once; and whoever is killed between two of th
 users right and left the others as they were.
 """
 
-import json
 import time
 import uuid
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 
@@ -25,6 +24,9 @@ from pipeline.codec.repairs import decode_repair, encode_repair
 from pipeline.core.identity import NAMESPACE
 from pipeline.core.records import Command
 from pipeline.core.repair import Repair
+from pipeline.core.runs import difference, union
+from pipeline.core.sets import Sets, digest_of
+from pipeline.core.state import UserState
 from pipeline.ops.adjust.send import Corrections, Effect
 from pipeline.rebuild.compare import UserDifference
 from pipeline.rebuild.partition import PartitionRebuild
@@ -37,6 +39,8 @@ ANSWER_S_MAX: Final = 30.0
 
 AT_ONCE: Final = 500
 """Repairs that are under way at once."""
+
+_T = TypeVar("_T", bound=tuple[Any, ...])
 
 Said = Callable[[int, int], None]
 """Is told how many users are right, of how many."""
@@ -55,6 +59,19 @@ class Order(msgspec.Struct, frozen=True):
     ticket: str
 
 
+class Sender(msgspec.Struct, frozen=True):
+    """Sends repairs.
+
+    Attributes:
+        corrections: entered, so that no effect is missed.
+        say: is told how far it is.
+    """
+
+    corrections: Corrections
+    order: Order
+    say: Said = lambda _done, _total: None
+
+
 class Result(msgspec.Struct):
     """What became of the repairs of one partition.
 
@@ -71,8 +88,16 @@ class Result(msgspec.Struct):
     attempts: int = 0
 
 
+class Replaced(msgspec.Struct, frozen=True):
+    """A repair, and what put back what it replaced: a line of `Undo`."""
+
+    user_id: str
+    repair: Repair
+    undo: Repair
+
+
 class Undo:
-    """What puts each user back who was repaired: a file, a line a user.
+    """What was replaced of each user: a file, a line a repair.
 
     A line is written before its repair is sent, so a rollback knows of every repair there may be.
     """
@@ -81,65 +106,115 @@ class Undo:
         self._path = path
 
     def add(self, differences: Iterable[UserDifference]) -> None:
-        """Note the state that repairs will replace."""
+        """Note the states that repairs will replace."""
         with self._path.open("ab") as file:
             for one in differences:
-                line = {"user_id": one.user_id, "undo": encode_repair(one.undo).hex()}
-                file.write(json.dumps(line).encode() + b"\n")
+                repair, undo = encode_repair(one.repair).hex(), encode_repair(one.undo).hex()
+                file.write(msgspec.json.encode([one.user_id, repair, undo]) + b"\n")
 
-    def all(self) -> dict[str, Repair]:
-        """The first noted state of each user."""
-        found: dict[str, Repair] = {}
-        if self._path.exists():
-            for line in self._path.read_text("utf-8").splitlines():
-                row = json.loads(line)
-                repair = decode_repair(bytes.fromhex(row["undo"]), row["user_id"])
-                if repair is not None:
-                    found.setdefault(row["user_id"], repair)
+    def all(self) -> dict[str, Replaced]:
+        """The first line of each user, as its file has been written whole."""
+        found: dict[str, Replaced] = {}
+        lines = self._path.read_bytes().split(b"\n")[:-1] if self._path.exists() else []
+        for line in lines:
+            user_id, *texts = msgspec.json.decode(line, type=list[str])
+            repair, undo = (decode_repair(bytes.fromhex(text), user_id) for text in texts)
+            if repair is not None and undo is not None:
+                found.setdefault(user_id, Replaced(user_id, repair, undo))
         return found
 
 
+Plan = Callable[[set[str]], Mapping[str, Repair]]
+"""Given the users who are left, returns the repairs of those who are not right yet, as of now."""
+
+
 def put_right(
-    rebuild: PartitionRebuild,
-    users: Collection[str],
-    corrections: Corrections,
-    order: Order,
-    undo: Undo,
-    say: Said = lambda _done, _total: None,
+    rebuild: PartitionRebuild, users: Collection[str], sender: Sender, undo: Undo
 ) -> Result:
     """Put users of one partition right, each as the log says at that time.
 
     Args:
         rebuild: of the partition.
         users: whom an operator approved.
-        corrections: entered, so that no effect is missed.
 
     Raises:
         NotSentError, UnreadableLogError, ReplayError: see there; the others are as before.
     """
+
+    def plan(left: set[str]) -> Mapping[str, Repair]:
+        rebuild.catch_up()
+        differing = [one for one in rebuild.differences() if one.user_id in left]
+        undo.add(differing)
+        return {one.user_id: one.repair for one in differing}
+
+    return _carry_out(plan, users, sender)
+
+
+def roll_back(
+    rebuild: PartitionRebuild, users: Collection[str], sender: Sender, undo: Undo
+) -> Result:
+    """Put users of one partition back to where they were, with what came since; raises as above.
+
+    A user's sets only grow, and grow alike in whatever order: what came since is what the live
+    state has beyond the repair. Portals that were published since stay, so none is told twice.
+    """
+    replaced = undo.all()
+
+    def plan(left: set[str]) -> Mapping[str, Repair]:
+        rebuild.catch_up()
+        planned = {}
+        for user_id in left & replaced.keys():
+            live = rebuild.live_state(user_id)
+            before = put_back(replaced[user_id], live)
+            if before.sets != live.sets:
+                window = replaced[user_id].undo.window
+                planned[user_id] = Repair(live.revision, live.digest, before, window)
+        return planned
+
+    return _carry_out(plan, users, sender)
+
+
+def put_back(replaced: Replaced, live: UserState) -> UserState:
+    """Return the state before a repair, with what the live state has beyond that repair."""
+    before, repaired = replaced.undo.state, replaced.repair.state
+    old, mid, now = before.sets, repaired.sets, live.sets
+    sets = Sets(
+        practised=union(old.practised, difference(now.practised, mid.practised)),
+        bridged=union(old.bridged, difference(now.bridged, mid.bridged)),
+        credits=_with_since(old.credits, mid.credits, now.credits),
+        revocations=_with_since(old.revocations, mid.revocations, now.revocations),
+        withdrawals=_with_since(old.withdrawals, mid.withdrawals, now.withdrawals),
+        claims=_with_since(old.claims, mid.claims, now.claims),
+        unlocked=now.unlocked,
+    )
+    return msgspec.structs.replace(live, sets=sets, digest=digest_of(sets))
+
+
+def _with_since(old: tuple[_T, ...], mid: tuple[_T, ...], now: tuple[_T, ...]) -> tuple[_T, ...]:
+    return tuple(sorted({*old, *(set(now) - set(mid))}))
+
+
+def _carry_out(plan: Plan, users: Collection[str], sender: Sender) -> Result:
+    """Send each user's repair until the worker has applied it, or none is needed any more."""
     result = Result()
     left = set(users)
     while left and result.attempts < ATTEMPTS_MAX:
         result.attempts += 1
-        # 1. Derive anew, and see who still differs.
-        rebuild.catch_up()
-        differing = {one.user_id: one for one in rebuild.differences() if one.user_id in left}
-        right = left - differing.keys()
-        result.superseded += sorted(right - set(result.repaired))
-        left -= right
+        # 1. Derive anew, and see who is not right yet.
+        planned = plan(left)
+        result.superseded += sorted(left - planned.keys())
+        left &= planned.keys()
         # 2. Send the repairs, some at a time, and wait for the worker's answers.
-        wanted = list(differing.values())
+        wanted = sorted(planned.items())
         for start in range(0, len(wanted), AT_ONCE):
-            group = wanted[start : start + AT_ONCE]
-            undo.add(group)
-            for effect in _sent(corrections, group, order, result.attempts):
+            for effect in _sent(sender, wanted[start : start + AT_ONCE], result.attempts):
                 if effect.verdict == "applied":
                     result.repaired.append(effect.user_id)
                     result.portals += effect.unlock_ids
                     left.discard(effect.user_id)
                 else:
                     result.failed[effect.user_id] = effect.rejection or effect.verdict
-            say(len(users) - len(left), len(users))
+            sender.say(len(users) - len(left), len(users))
     for user_id in result.repaired + result.superseded:
         result.failed.pop(user_id, None)
     for user_id in left:
@@ -147,20 +222,16 @@ def put_right(
     return result
 
 
-def _sent(
-    corrections: Corrections,
-    group: Iterable[UserDifference],
-    order: Order,
-    attempt: int,
-) -> list[Effect]:
+def _sent(sender: Sender, group: Iterable[tuple[str, Repair]], attempt: int) -> list[Effect]:
     """Send repairs and return their effects; where none came in time there is none."""
-    for one in group:
-        request = uuid.uuid5(NAMESPACE, f"{order.rebuild_id}/{one.user_id}/{attempt}")
-        payload = encode_repair(one.repair)
+    corrections, order = sender.corrections, sender.order
+    for user_id, repair in group:
+        request = uuid.uuid5(NAMESPACE, f"{order.rebuild_id}/{user_id}/{attempt}")
+        payload = encode_repair(repair)
         corrections.send(
             Command(
                 f"{order.rebuild_id}-{request}",
-                one.user_id,
+                user_id,
                 "repair",
                 order.actor,
                 order.reason,

@@ -74,5 +74,9 @@ class Source:
         return self._reader.starts(where)[self.partition], self._reader.ends(where)[self.partition]
 
     def is_at_end(self) -> bool:
-        """Whether everything that was there at the last look has been taken."""
-        return not self._fetched and self.partition in self._reader.reached
+        """Whether everything has been taken up to an end, with nothing read beyond it since.
+
+        What is read up to an end are whole transactions.
+        """
+        reached = self._reader.reached.get(self.partition)
+        return not self._fetched and reached is not None and reached >= (self.position or 0)

@@ -1,40 +1,59 @@
-"""A rebuild on the real broker: it finds what was damaged, and puts exactly that right."""
+"""A rebuild on the real broker, by its command line: it mends what was damaged, and just that."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
-from unittest.mock import patch
+from typing import Any
 
 import confluent_kafka as ck
 import msgspec
-import pytest
 
 from pipeline.codec.state import decode_state, encode_state
 from pipeline.core.sets import digest_of
-from pipeline.ops.adjust.send import Corrections
-from pipeline.rebuild.compare import UserDifference
-from pipeline.rebuild.partition import PartitionRebuild
-from pipeline.rebuild.repairs import Order, Undo, put_right
-from pipeline.rebuild.setup import Setup
-from pipeline.settings.load import load_settings
-from pipeline.settings.worker import Settings
 from tests.integration.exactness import check_exact
 from tests.integration.ledger import Ledger
 from tests.integration.load import send_load
 
-ORDER = Order("r1", "ops:lea", "the disk lied", "OPS-7")
+WHY = ("--reason", "the disk lied", "--ticket", "OPS-7", "--yes")
 
 
-def settings_of(ledger: Ledger) -> Settings:
-    with patch.dict("os.environ", ledger.environment(), clear=True):
-        return load_settings()
+class Console:
+    """The command line of an operator, whose data folder is their own."""
 
+    def __init__(self, ledger: Ledger, folder: Path) -> None:
+        self.folder = folder
+        self._environment = ledger.environment(DATA_DIR=str(folder))
 
-def differing(setup: Setup, folder: Path) -> dict[str, UserDifference]:
-    found = {}
-    for partition in range(setup.partitions):
-        with PartitionRebuild(setup, partition, folder) as rebuild:
-            rebuild.catch_up()
-            found.update({one.user_id: one for one in rebuild.differences()})
-    return found
+    def start(self, *words: str) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [sys.executable, "-m", "pipeline.cli.main", "rebuild", *words, "-o", "json"],
+            env=self._environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *words: str) -> Any:
+        return json.loads(self.refusal(*words, code=0))
+
+    def refusal(self, *words: str, code: int) -> str:
+        running = self.start(*words)
+        output, errors = running.communicate(timeout=240)
+        assert running.returncode == code, errors[-3_000:] + output
+        return output
+
+    def kill_after(self, seconds: float, *words: str) -> None:
+        """Start a command and kill it with all its processes, if it still runs by then."""
+        running = self.start(*words)
+        time.sleep(seconds)
+        if running.poll() is None:
+            os.killpg(running.pid, signal.SIGKILL)
+        running.communicate(timeout=30)
 
 
 def damage(ledger: Ledger, count: int) -> list[str]:
@@ -46,7 +65,7 @@ def damage(ledger: Ledger, count: int) -> list[str]:
         if key and value and not key.startswith(b"\x00"):
             last[key] = (record.partition() or 0, value)
     producer = ck.Producer({"bootstrap.servers": ledger.bootstrap})
-    damaged = []
+    damaged: list[str] = []
     for key, (partition, value) in sorted(last.items()):
         state = decode_state(value)
         if not state.sets.practised or len(damaged) == count:
@@ -61,33 +80,52 @@ def damage(ledger: Ledger, count: int) -> list[str]:
     return damaged
 
 
-@pytest.mark.kafka
 def test_what_was_damaged_is_found_and_put_right(ledger: Ledger, tmp_path: Path) -> None:
-    send_load(ledger, seed=61, events=1_500)
+    console = Console(ledger, tmp_path / "operator")
+    send_load(ledger, seed=61, events=1_200)
     with ledger.worker() as worker:
         ledger.drain(worker)
-    setup = Setup(settings_of(ledger))
-    assert differing(setup, tmp_path / "sound") == {}
-    portals = len(ledger.read("portals"))
+    sound = console.run("start")
+    assert sound["diff"]["users"] == []
+    assert sound["rebuild"]["inputs"] == len(ledger.input_offsets())
 
     damaged = damage(ledger, 7)
     with ledger.worker(DATA_DIR=str(tmp_path / "new disk")) as worker:
-        send_load(ledger, seed=62, events=500)
+        send_load(ledger, seed=62, events=300)
         ledger.drain(worker)
-        folder = tmp_path / "r1"
-        found = differing(setup, folder)
-        assert found.keys() == set(damaged)
-        corrections = Corrections(
-            setup.client, ledger.prefix, setup.schemas, setup.resolver.writer_schema
-        )
-        with corrections:
-            for partition in range(setup.partitions):
-                with PartitionRebuild(setup, partition, folder) as rebuild:
-                    wanted = [one for one in found if found[one].partition == partition]
-                    result = put_right(rebuild, wanted, corrections, ORDER, Undo(folder / "undo"))
-                    assert sorted(result.repaired) == sorted(wanted)
-                    assert not result.failed
+        name = sound["rebuild"]["id"]
+        found = console.run("start", "--id", name)
+        assert [one["user_id"] for one in found["diff"]["users"]] == damaged
+        assert all(one["dates_added"] for one in found["diff"]["users"])
+        digest = found["diff"]["digest"]
+        console.refusal("approve", name, "--digest", "0" * 16, *WHY, code=2)
+        approved = console.run("approve", name, "--digest", digest, *WHY)
+        repaired = [one for result in approved["results"] for one in result["repaired"]]
+        assert sorted(repaired) == damaged
         ledger.drain(worker)
-        assert differing(setup, folder) == {}
+        assert console.run("start", "--id", name)["diff"]["users"] == []
     check_exact(ledger)
-    assert portals
+
+
+def test_whoever_is_killed_goes_on_with_the_same_command(ledger: Ledger, tmp_path: Path) -> None:
+    console = Console(ledger, tmp_path / "operator")
+    send_load(ledger, seed=63, events=1_200)
+    with ledger.worker() as worker:
+        ledger.drain(worker)
+    damaged = damage(ledger, 5)
+    with ledger.worker(DATA_DIR=str(tmp_path / "new disk")) as worker:
+        ledger.drain(worker)
+        for seconds in (2.5, 5.0):
+            console.kill_after(seconds, "start")
+        (*_, first) = console.run("list")["rebuilds"]
+        found = console.run("start", "--id", first["id"])
+        assert [one["user_id"] for one in found["diff"]["users"]] == damaged
+        approve = ("approve", first["id"], "--digest", found["diff"]["digest"], *WHY)
+        for seconds in (4.0, 7.0):
+            console.kill_after(seconds, *approve)
+        if console.run("status", first["id"])["rebuild"]["state"] != "approved":
+            console.run(*approve)
+        ledger.drain(worker)
+        assert console.run("start", "--user", damaged[0])["diff"]["users"] == []
+        assert console.run("start")["diff"]["users"] == []
+    check_exact(ledger)

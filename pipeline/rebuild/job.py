@@ -1,0 +1,384 @@
+"""A rebuild as a whole: its folder, its steps, all its partitions.
+
+Owns: what a rebuild's folder says of it, running the partitions in processes of their own, the diff
+and its digest.
+Does not own: one partition (partition.py), repairs (repairs.py), how it is shown (cli/).
+Invariants: each file is written whole or not at all. Whoever is killed leaves a folder with which
+the same command goes on; the live pipeline does not know of it. Only users of the diff whose digest
+was approved are repaired.
+
+Layout of `<data_dir>/rebuilds/<group>/<id>/`: `rebuild.json` (`Rebuild`), `progress-<partition>`
+(`Progress`), `diff.json` (`Diff`), `undo-<partition>` (repairs.py), `policy.yaml` where one is
+tried, `derived/` and `live/` (the stores).
+"""
+
+import multiprocessing
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from pipeline import clock
+from pipeline.core.runs import Runs
+from pipeline.errors import AwawayError, UsageError
+from pipeline.kafka.principal import principal_of
+from pipeline.ops.adjust.send import Corrections
+from pipeline.rebuild.compare import Figures, UserDifference
+from pipeline.rebuild.partition import PartitionRebuild
+from pipeline.rebuild.repairs import Order, Result, Sender, Undo, put_right, roll_back
+from pipeline.rebuild.replay import Parting
+from pipeline.rebuild.setup import Setup
+from pipeline.settings.load import load_settings
+from pipeline.settings.worker import Settings
+
+LOOK_S: Final = 0.25
+"""Seconds between two looks at the partitions' progress."""
+
+_T = TypeVar("_T")
+
+
+class RebuildError(AwawayError):
+    """A rebuild cannot do what was asked.
+
+    **Operator action**: as the message says; nothing was changed.
+    """
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What somebody did with a rebuild, and when (ms since the epoch)."""
+
+    at: int
+    actor: str
+    what: str
+    reason: str = ""
+    ticket: str = ""
+
+
+class Rebuild(msgspec.Struct):
+    """What `rebuild.json` says.
+
+    Attributes:
+        state: replaying, compared, repairing, approved, rolled_back or aborted.
+        partitions: those that are rebuilt. user_id: the only user, if there is one.
+        tries_policy: it tries another policy, and will never be approved.
+        processes: that shared the partitions. seconds, inputs: of the replays so far.
+    """
+
+    id: str
+    group: str
+    state: str
+    partitions: list[int]
+    user_id: str | None
+    tries_policy: bool
+    steps: list[Step]
+    seconds: float = 0.0
+    inputs: int = 0
+
+
+class Progress(msgspec.Struct):
+    """How far one partition is: inputs done, of how many, since when (ms since the epoch)."""
+
+    partition: int
+    done: int
+    total: int
+    began: int
+    at: int
+    first: int = 0
+
+
+class ShownDifference(msgspec.Struct, frozen=True):
+    """A user who would change, as the diff shows it; see `UserDifference`."""
+
+    user_id: str
+    partition: int
+    why: str
+    before: Figures
+    after: Figures
+    dates_added: Runs
+    dates_removed: Runs
+    portals_missed: tuple[str, ...]
+    window_records: int
+    parting: Parting | None
+    summary: str
+
+
+class Diff(msgspec.Struct, frozen=True):
+    """The difference between the log and what is live.
+
+    Attributes:
+        digest: of the whole diff; to be named when it is approved.
+    """
+
+    rebuild_id: str
+    digest: str
+    users: list[ShownDifference]
+
+
+class Job:
+    """One rebuild.
+
+    Args:
+        settings: of a worker of the generation that is live.
+        config: the file that they came from, for the processes.
+    """
+
+    def __init__(self, settings: Settings, rebuild_id: str, config: Path | None) -> None:
+        self.folder = root_of(settings) / rebuild_id
+        self.settings = settings
+        self.config = config
+        self.actor = principal_of(settings.kafka_client())
+
+    @property
+    def policy(self) -> Path | None:
+        """The policy that is tried, if one is."""
+        path = self.folder / "policy.yaml"
+        return path if path.exists() else None
+
+    def read(self) -> Rebuild:
+        """What the rebuild is now.
+
+        Raises:
+            UsageError: there is none of that id.
+        """
+        try:
+            return msgspec.json.decode((self.folder / "rebuild.json").read_bytes(), type=Rebuild)
+        except FileNotFoundError:
+            raise UsageError(
+                f"there is no rebuild {self.folder.name} here",
+                fix="`awaway rebuild list` shows those of this data folder and generation",
+            ) from None
+
+    def begin(self, partitions: Sequence[int], user_id: str | None, policy: Path | None) -> Rebuild:
+        """Write down a new rebuild."""
+        self.folder.mkdir(parents=True)
+        if policy is not None:
+            shutil.copyfile(policy, self.folder / "policy.yaml")
+        begun = Step(clock.now_ms(), self.actor, "start")
+        group = self.settings.group_id
+        tries = policy is not None
+        rebuild = Rebuild(
+            self.folder.name, group, "replaying", list(partitions), user_id, tries, [begun]
+        )
+        self.write(rebuild)
+        return rebuild
+
+    def write(self, rebuild: Rebuild) -> None:
+        """Write down what the rebuild is now."""
+        write_whole(self.folder / "rebuild.json", msgspec.json.encode(rebuild))
+
+    def move(self, rebuild: Rebuild, state: str, step: Step) -> None:
+        """Write down that somebody brought the rebuild into a state."""
+        rebuild.state = state
+        rebuild.steps.append(step)
+        self.write(rebuild)
+
+    def progress(self) -> list[Progress]:
+        """How far each partition is that has begun."""
+        return [
+            msgspec.json.decode(path.read_bytes(), type=Progress)
+            for path in sorted(self.folder.glob("progress-*"))
+        ]
+
+    def diff(self) -> Diff:
+        """The diff of the last comparison.
+
+        Raises:
+            RebuildError: there is none yet.
+        """
+        path = self.folder / "diff.json"
+        if not path.exists():
+            raise RebuildError(
+                f"{self.folder.name} has not compared anything yet",
+                fix=f"`awaway rebuild start --id {self.folder.name}` goes on with it",
+            )
+        return msgspec.json.decode(path.read_bytes(), type=Diff)
+
+    def compare(self, processes: int, watch: Callable[[list[Progress]], None]) -> Diff:
+        """Replay what is not replayed yet, compare, and write the diff.
+
+        Args:
+            processes: that share the partitions.
+            watch: is given the progress several times a second.
+
+        Raises:
+            ReplayError, UnreadableLogError and whatever else a partition met.
+        """
+        rebuild = self.read()
+        began_s = time.monotonic()
+        found = self._on_each(compare_partition, rebuild.partitions, processes, watch)
+        users = sorted((one for rows, _ in found for one in rows), key=lambda one: one.user_id)
+        names = [(one.user_id, one.summary) for one in users]
+        digest = sha256(msgspec.json.encode(names)).hexdigest()[:16]
+        diff = Diff(rebuild.id, digest, users)
+        write_whole(self.folder / "diff.json", msgspec.json.encode(diff))
+        rebuild.seconds += time.monotonic() - began_s
+        rebuild.inputs += sum(inputs for _, inputs in found)
+        compared = Step(clock.now_ms(), self.actor, f"compare: {len(users)} users, {digest}")
+        self.move(rebuild, "compared", compared)
+        return diff
+
+    def repair(
+        self, back: bool, step: Step, say: Callable[[int, int], None] = lambda _done, _total: None
+    ) -> list[Result]:
+        """Put right the users of the diff, or put them back.
+
+        Args:
+            back: roll back what was repaired.
+            step: who asks, and why.
+            say: is told how many users are done, of how many.
+        """
+        rebuild = self.read()
+        self.move(rebuild, "repairing", step)
+        wanted: dict[int, list[str]] = {}
+        for one in self.diff().users:
+            wanted.setdefault(one.partition, []).append(one.user_id)
+        order = Order(rebuild.id + ("-back" if back else ""), step.actor, step.reason, step.ticket)
+        results: list[Result] = []
+        total, before = sum(map(len, wanted.values())), 0
+        for partition, users in sorted(wanted.items()):
+            say(before, total)
+            results.append(repair_partition(self, partition, users, order, back))
+            before += len(users)
+        say(total, total)
+        done = Step(clock.now_ms(), step.actor, "rolled back" if back else "approved")
+        self.move(rebuild, "rolled_back" if back else "approved", done)
+        return results
+
+    def abort(self) -> None:
+        """Drop what was derived; the record of the rebuild stays."""
+        rebuild = self.read()
+        if rebuild.state == "repairing":
+            raise RebuildError(
+                "repairs are under way, or were cut short",
+                fix=f"`awaway rebuild approve {rebuild.id}` goes on with them, `rollback` takes"
+                " them back",
+            )
+        for name in ("derived", "live"):
+            shutil.rmtree(self.folder / name, ignore_errors=True)
+        self.move(rebuild, "aborted", Step(clock.now_ms(), self.actor, "abort"))
+
+    def _on_each(
+        self,
+        work: "Callable[[Task], _T]",
+        partitions: Sequence[int],
+        processes: int,
+        watch: Callable[[list[Progress]], None],
+    ) -> list[_T]:
+        rebuild = self.read()
+        tasks = [
+            Task(str(self.config or ""), str(self.folder), one, rebuild.user_id)
+            for one in partitions
+        ]
+        spawn = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(max(1, processes), spawn) as pool:
+            waiting: set[Future[Any]] = set()
+            futures = [pool.submit(work, task) for task in tasks]
+            waiting |= set(futures)
+            while waiting:
+                _, waiting = wait(waiting, LOOK_S, FIRST_COMPLETED)
+                watch(self.progress())
+        return [future.result() for future in futures]
+
+
+class Task(msgspec.Struct, frozen=True):
+    """What a process is to do: settings file or empty, folder, partition, user."""
+
+    config: str
+    folder: str
+    partition: int
+    user_id: str | None
+
+
+def compare_partition(task: Task) -> tuple[list[ShownDifference], int]:
+    """Replay and compare one partition, in a process of its own; also count the inputs replayed."""
+    settings = load_settings(Path(task.config) if task.config else None)
+    folder = Path(task.folder)
+    policy = folder / "policy.yaml"
+    setup = Setup(settings, policy if policy.exists() else None)
+    with PartitionRebuild(setup, task.partition, folder, task.user_id) as rebuild:
+        rebuild.catch_up(_Noted(folder, task.partition))
+        return [_shown(one) for one in rebuild.differences()], rebuild.done
+
+
+def repair_partition(
+    job: Job, partition: int, users: Sequence[str], order: Order, back: bool
+) -> Result:
+    """Put right, or back, users of one partition."""
+    only = job.read().user_id
+    setup = Setup(job.settings, job.policy)
+    undo = Undo(job.folder / f"undo-{partition}")
+    corrections = Corrections(
+        setup.client, job.settings.topic_prefix, setup.schemas, setup.resolver.writer_schema
+    )
+    with corrections, PartitionRebuild(setup, partition, job.folder, only) as rebuild:
+        sender = Sender(corrections, order)
+        return (roll_back if back else put_right)(rebuild, users, sender, undo)
+
+
+class _Noted:
+    """Writes a partition's progress down, a few times a second."""
+
+    def __init__(self, folder: Path, partition: int) -> None:
+        self._path = folder / f"progress-{partition}"
+        self._progress = Progress(partition, 0, 0, clock.now_ms(), 0, -1)
+        self._written_s = 0.0
+
+    def __call__(self, done: int, total: int) -> None:
+        progress = self._progress
+        if progress.first < 0:
+            progress.first = done
+        progress.done, progress.total, progress.at = done, total, clock.now_ms()
+        if done < total and time.monotonic() - self._written_s < LOOK_S:
+            return
+        self._written_s = time.monotonic()
+        write_whole(self._path, msgspec.json.encode(progress))
+
+
+def why(difference: UserDifference) -> str:
+    """Why a user differs, in a word: state, policy, decided, unreadable or stored."""
+    if difference.unreadable is not None:
+        return "unreadable"
+    return "stored" if difference.cause is None else difference.cause.kind
+
+
+def _shown(one: UserDifference) -> ShownDifference:
+    return ShownDifference(
+        one.user_id,
+        one.partition,
+        why(one),
+        one.before,
+        one.after,
+        one.dates_added,
+        one.dates_removed,
+        one.portals_missed,
+        one.window_records,
+        one.cause,
+        one.summary,
+    )
+
+
+def root_of(settings: Settings) -> Path:
+    """The folder of the rebuilds of one topic prefix and generation."""
+    return settings.data_dir / "rebuilds" / settings.group_id
+
+
+def all_of(settings: Settings) -> list[Rebuild]:
+    """The rebuilds of a data folder, the newest first."""
+    found = [
+        msgspec.json.decode(path.read_bytes(), type=Rebuild)
+        for path in root_of(settings).glob("*/rebuild.json")
+    ]
+    return sorted(found, key=lambda one: one.steps[0].at, reverse=True)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, whoever is killed."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    part.write_bytes(content)
+    part.replace(path)
