@@ -141,6 +141,27 @@ async def test_our_own_form_is_taken(one: Scene, headers: dict[str, str | None])
     assert 'value="2026-01-01"' in answer.body.decode()
 
 
+async def test_without_authorisation_a_form_from_elsewhere_is_refused_all_the_same(
+    tmp_path: Path,
+) -> None:
+    open_to_all, other = scene(tmp_path / "one"), scene(tmp_path / "other")
+    for each in (open_to_all, other):
+        each.put(person("ann"))
+    own, foreign = [
+        form_token_in((await each.get("/console/user", "id=ann")).body.decode())
+        for each in (open_to_all, other)
+    ]
+    form = FORM | {"step": "change"}
+    for form_token, site, status in (
+        (own, "same-origin", 200),
+        (foreign, "same-origin", 403),
+        (own, "cross-site", 403),
+    ):
+        headers = {"cookie": None, "sec_fetch_site": site}
+        answer = await sent(open_to_all, form | {"form_token": form_token}, headers)
+        assert answer.status == status, (form_token, site)
+
+
 async def test_a_form_that_says_too_little_comes_back_with_a_complaint(one: Scene) -> None:
     own = {"form_token": form_token_in(await page_of(one, "operator")), "user": "ann"}
     forms: tuple[tuple[dict[str, str], str], ...] = (
