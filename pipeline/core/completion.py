@@ -37,13 +37,17 @@ class ValidCompletion(msgspec.Struct, frozen=True, gc=False):
 
 
 def examine(
-    completion: PracticeCompleted, append_time: Instant, policy: Policy
+    completion: PracticeCompleted,
+    append_time: Instant,
+    policy: Policy,
+    recorded_date: LocalDate | None = None,
 ) -> ValidCompletion | Rejection:
     """Check a completion.
 
     Args:
         completion: of the right types, otherwise anything at all.
         append_time: of the completion; the only *now* there is.
+        recorded_date: its local date, where that was decided before.
 
     Returns:
         When and where it took place, or the first reason to reject it.
@@ -73,7 +77,9 @@ def examine(
     # guard (False): what is too late or too early does not count
     if not -policy.late_ms <= completed_at - append_time <= policy.future_skew_ms:
         return _bad_time(completed_at - append_time, policy)
-    date = local_date(completed_at, zone, policy.day_start_minutes)
+    date = recorded_date
+    if date is None:
+        date = local_date(completed_at, zone, policy.day_start_minutes)
     if date < policy.earliest_date:
         return rejected(
             "before_earliest_date", "it ended before the first date that the policy lets count"

@@ -83,11 +83,9 @@ def fold_completion(
     """
     policy = world.policies.at(append_time)
     # 1. Does it make sense, and when and where did it take place?
-    valid = examine(completion, append_time, policy)
+    valid = examine(completion, append_time, policy, world.recorded_date)
     if isinstance(valid, Rejection):
         return _dead_letter(completion, state, valid, policy.version)
-    if world.recorded_date is not None:
-        valid = replace(valid, local_date=world.recorded_date)
     user_id = completion.user_id
     # 2. Was it seen before? The filter answers no for most, without a look-up in the window.
     seen_filter = state.seen_filter
