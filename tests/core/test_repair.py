@@ -247,6 +247,12 @@ def test_who_asks_has_to_say_who_and_why(
     assert reason_of(put_right(live, None, **other)) == reason
 
 
+def test_what_is_said_of_one_that_is_not_explained(live: UserState) -> None:
+    rejection = put_right(live, None, ticket=None).rejection
+    assert rejection is not None
+    assert rejection.detail == "a repair needs a reason and a ticket, for the audit"
+
+
 @pytest.mark.parametrize(("request_id", "user_id"), [("", USER), ("r" * 256, USER), ("r", "")])
 def test_ids_are_checked_as_those_of_any_command(request_id: str, user_id: str) -> None:
     asked = Command(request_id, user_id, "repair", "lea", "the app was down", "T-1")
