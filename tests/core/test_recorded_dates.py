@@ -2,7 +2,18 @@
 
 from msgspec.structs import replace
 
-from tests.core.scenes import NOW, TODAY, Log, completion, reason_of, revoke, world
+from tests.core.scenes import (
+    DAY,
+    HOUR,
+    NOW,
+    POLICY,
+    TODAY,
+    Log,
+    completion,
+    reason_of,
+    revoke,
+    world,
+)
 
 EAST = "Pacific/Kiritimati"
 """Two in the morning of the next date there, which begins at three: still today."""
@@ -28,8 +39,14 @@ def test_one_stands_against_the_zones() -> None:
     assert outcome.unlocks[0].reached_on == TODAY + 1
 
 
-def test_one_may_be_the_first_day_since_1970() -> None:
-    assert again(0).take(completion(1, NOW), NOW).local_date == 0
+def test_the_policys_first_date_is_compared_with_the_recorded_one() -> None:
+    first = POLICY.earliest_date
+    night, noon = first * DAY + HOUR, first * DAY + 12 * HOUR
+    assert reason_of(again(None).take(completion(1, night), night)) == "before_earliest_date"
+    assert again(first).take(completion(1, night), night).local_date == first
+    assert again(None).take(completion(1, noon), noon).local_date == first
+    for before in (first - 1, 0):
+        assert reason_of(again(before).take(completion(1, noon), noon)) == "before_earliest_date"
 
 
 def test_revocations_are_those_of_the_recorded_date() -> None:
