@@ -168,8 +168,11 @@ def test_access_rules_follow_from_the_file() -> None:
     assert Rule("awaway-worker", "topic", "awaway.portals", ("Write", "Describe")) in found
     assert Rule("rewards", "topic", "awaway.portals", ("Read", "Describe")) in found
     assert Rule("rewards", "group", "rewards", ("Read",)) in found
-    on_changelogs = {rule.principal for rule in found if rule.name.endswith("changelog")}
-    assert on_changelogs == {"awaway-worker"}
+    on_changelogs = [rule for rule in found if rule.name.endswith("changelog")]
+    assert {rule.principal for rule in on_changelogs if "Write" in rule.operations} == {
+        "awaway-worker"
+    }
+    assert {rule.principal for rule in on_changelogs} == {"awaway-worker", "awaway-rebuild"}
     assert not [rule for rule in found if rule.name == "awaway-worker"]
 
 
@@ -203,6 +206,21 @@ def test_an_operator_may_what_skipping_an_input_takes() -> None:
         assert ("topic", f"x.{name}", "Read") in may
     assert ("topic", "x.skips", "Write") in may
     assert ("group", settings.group_id, "Describe") in may
+
+
+def test_a_rebuild_may_read_what_it_replays_and_ask_for_repairs() -> None:
+    may = {
+        (rule.name.removeprefix("awaway."), operation)
+        for rule in rules(FILE, Target())
+        if rule.principal == "awaway-rebuild" and rule.resource == "topic"
+        for operation in rule.operations
+    }
+    read = {name for name, operation in may if operation == "Read"}
+    assert read == {
+        *("completions", "commands", "audit", "portals", "progress", "skips"),
+        *("blue.streaks-changelog", "blue.seen-changelog"),
+    }
+    assert {name for name, operation in may if operation == "Write"} == {"commands"}
 
 
 def test_a_rule_is_written_as_kafka_acls_wants_it() -> None:

@@ -2,7 +2,7 @@
 
 Owns: the access rules that follow from the file.
 Does not own: setting them (Kafka's own kafka-acls, or whatever manages the cluster's users).
-Invariants: nobody reads or writes a changelog but the workers; a reader's rule includes its group;
+Invariants: nobody writes a changelog but the workers; a reader's rule includes its group;
 who writes a changelog is a worker, and has what its transactions and its checks at start need.
 """
 
