@@ -133,6 +133,7 @@ class Job:
         self.settings = settings
         self.config = config
         self.actor = principal_of(settings.kafka_client())
+        self.stamp: Callable[[], int] = lambda: 0  # of repairs, where time is simulated; 0 is now
 
     @property
     def policy(self) -> Path | None:
@@ -317,7 +318,7 @@ def repair_partition(
         setup.client, job.settings.topic_prefix, setup.schemas, setup.resolver.writer_schema
     )
     with corrections, PartitionRebuild(setup, partition, job.folder, only) as rebuild:
-        sender = Sender(corrections, order)
+        sender = Sender(corrections, order, stamp=job.stamp)
         return (roll_back if back else put_right)(rebuild, users, sender, undo)
 
 

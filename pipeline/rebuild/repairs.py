@@ -65,11 +65,13 @@ class Sender(msgspec.Struct, frozen=True):
     Attributes:
         corrections: entered, so that no effect is missed.
         say: is told how far it is.
+        stamp: of each command where topics have simulated time, ms; 0 is now.
     """
 
     corrections: Corrections
     order: Order
     say: Said = lambda _done, _total: None
+    stamp: Callable[[], int] = lambda: 0
 
 
 class Result(msgspec.Struct):
@@ -164,7 +166,7 @@ def roll_back(
         rebuild.catch_up()
         planned = {}
         for user_id in left & replaced.keys():
-            live = rebuild.live_state(user_id)
+            live = rebuild.live_state(user_id.encode())
             before = put_back(replaced[user_id], live)
             if before.sets != live.sets:
                 window = replaced[user_id].undo.window
@@ -237,7 +239,8 @@ def _sent(sender: Sender, group: Iterable[tuple[str, Repair]], attempt: int) -> 
                 order.reason,
                 order.ticket,
                 payload=payload,
-            )
+            ),
+            sender.stamp(),
         )
     effects: list[Effect] = []
     deadline_s = time.monotonic() + ANSWER_S_MAX

@@ -173,8 +173,11 @@ class Corrections:
             }
             partitions &= waiting
 
-    def send(self, command: Command) -> None:
+    def send(self, command: Command, create_time_ms: int = 0) -> None:
         """Hand a command to the brokers, who acknowledge it later.
+
+        Args:
+            create_time_ms: its stamp where topics have simulated time; 0 is now.
 
         Raises:
             NotSentError: they take nothing at all.
@@ -186,6 +189,7 @@ class Corrections:
                 self._commands,
                 key=key,
                 value=encoded(command),
+                timestamp=create_time_ms,
                 on_delivery=lambda error, message: _acknowledge(one, error, message),
             )
         except (BufferError, KafkaException) as error:
