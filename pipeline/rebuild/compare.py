@@ -8,7 +8,7 @@ and caches (revision, the frame published last, up to where portals were checked
 difference.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from hashlib import sha256
 from heapq import merge
 from itertools import groupby
@@ -63,6 +63,7 @@ class UserDifference(msgspec.Struct, frozen=True):
         repair: what is to be put in place.
         undo: what puts the live state back, if nothing came since.
         summary: hexadecimal digest of what the repair changes.
+        is_unpublished: the state is right; the progress that was published is not.
     """
 
     user_id: str
@@ -78,6 +79,7 @@ class UserDifference(msgspec.Struct, frozen=True):
     repair: Repair
     undo: Repair
     summary: str
+    is_unpublished: bool = False
 
 
 class Stores(msgspec.Struct, frozen=True):
@@ -117,18 +119,25 @@ class Comparison:
         self._now = now
         self._user_key = user_key
 
-    def differences(self) -> Iterator[UserDifference]:
-        """Yield each user who differs, in the order of their ids."""
+    def differences(self, unpublished: Collection[bytes] = ()) -> Iterator[UserDifference]:
+        """Yield each user who differs, in the order of their ids.
+
+        Args:
+            unpublished: keys of users whose published progress does not follow from their state.
+                They differ, too: a repair publishes it anew.
+        """
         window, undo = self._window_differences()
         prefix = self._users.prefix
         keys = {key for key, _ in _merged(self._derived, self._live, prefix, self._user_key)}
-        for key in sorted(keys | window.keys()):
-            found = self._difference(key, tuple(window.get(key, ())), tuple(undo.get(key, ())))
+        for key in sorted({*keys, *window, *unpublished}):
+            found = self._difference(
+                key, tuple(window.get(key, ())), tuple(undo.get(key, ())), key in unpublished
+            )
             if found is not None:
                 yield found
 
     def _difference(
-        self, key: bytes, window: WindowRecords, undo: WindowRecords
+        self, key: bytes, window: WindowRecords, undo: WindowRecords, is_unpublished: bool
     ) -> UserDifference | None:
         prefix = self._users.prefix
         raw_live, raw_derived = self._live.get(prefix + key), self._derived.get(prefix + key)
@@ -139,13 +148,17 @@ class Comparison:
             unreadable = str(error)
         derived = EMPTY if raw_derived is None else decode_state(raw_derived)
         wanted = self._as_published(key, derived)
+        alone = False
         if unreadable is None and _meaning(wanted) == _meaning(live):
             if not window and _checked_no_further(live, self._world, self._now):
-                return None
+                if not is_unpublished:
+                    return None
+                alone = True
             wanted = live
         repair = Repair(live.revision, live.digest, wanted, window)
         back = Repair(live.revision + 1, wanted.digest, live, undo)
-        return self._described(key.decode(), live, (repair, back), unreadable)
+        described = self._described(key.decode(), live, (repair, back), unreadable)
+        return replace(described, is_unpublished=alone)
 
     def _as_published(self, key: bytes, derived: UserState) -> UserState:
         """The derived state with those portals and keys that were published, and no others."""

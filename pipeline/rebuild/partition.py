@@ -7,19 +7,27 @@ what is live is read anew each time, so nothing of it can be outdated.
 """
 
 import shutil
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Final
 
-from pipeline.codec.state import decode_state
+from pipeline.codec.state import StateDecodeError, decode_state
 from pipeline.core.state import EMPTY, UserState
 from pipeline.engine.state.rocks import RocksDisk
 from pipeline.engine.state.store import PartitionStore
 from pipeline.rebuild.compare import Comparison, Stores, UserDifference
 from pipeline.rebuild.live import LiveState
-from pipeline.rebuild.replay import Replay, Sources, position_of
+from pipeline.rebuild.published import Published, Wrong
+from pipeline.rebuild.replay import Replay, Sources, Wanted, position_of
 from pipeline.rebuild.setup import Setup
 from pipeline.rebuild.source import Source
+
+ROUNDS_MAX: Final = 6
+"""Times that published progress is compared at most, until what is found stays."""
+
+ROUND_S: Final = 0.5
+"""Seconds between two of them."""
 
 NEAR: Final = 500
 """A replay has caught up when no more inputs than these came during its last pass."""
@@ -39,18 +47,25 @@ class PartitionRebuild:
         setup: shared by all partitions.
         partition: its number.
         folder: of the rebuild; what was derived stays there.
-        user_id: rebuild this user alone.
+        user_id: rebuild this user alone; its published progress is compared, too.
+        wanted: rebuild these users alone.
 
     Attributes:
         done: inputs that this object has replayed.
     """
 
     def __init__(
-        self, setup: Setup, partition: int, folder: Path, user_id: str | None = None
+        self,
+        setup: Setup,
+        partition: int,
+        folder: Path,
+        user_id: str | None = None,
+        wanted: Wanted | None = None,
     ) -> None:
         self._setup = setup
         self._partition = partition
-        self._user_key = None if user_id is None else user_id.encode()
+        self._user_key = user_key = None if user_id is None else user_id.encode()
+        self._wanted = wanted if user_key is None else user_key.__eq__
         live = folder / "live" / str(partition)
         shutil.rmtree(live, ignore_errors=True)
         generation = setup.settings.generation
@@ -69,8 +84,11 @@ class PartitionRebuild:
         folds = setup.folds()
         self._sources = sources
         self._replay = Replay(
-            store, setup.processor(folds), folds, sources, setup.readers, user_key=self._user_key
+            store, setup.processor(folds), folds, sources, setup.readers, wanted=self._wanted
         )
+        self._published = None
+        if user_key is not None:
+            self._published = Published(setup, partition, folder, user_key)
         self._live = LiveState(
             RocksDisk(folder / "live").open(partition),
             [(table, Source(client, (table.changelog, partition))) for table in setup.tables],
@@ -84,6 +102,8 @@ class PartitionRebuild:
         self._sources.close()
         self._replay.store.close()
         self._live.close()
+        if self._published is not None:
+            self._published.close()
 
     @property
     def done(self) -> int:
@@ -117,8 +137,25 @@ class PartitionRebuild:
         raw = self._live.store.get(self._setup.tables[0].prefix + user_id.encode())
         return EMPTY if raw is None else decode_state(raw)
 
+    def users(self) -> set[bytes]:
+        """The keys of the users who are rebuilt and have a state, live or derived."""
+        prefix = self._setup.tables[0].prefix
+        stores = (self._live.store, self._replay.store.disk)
+        found = {key[len(prefix) :] for one in stores for key, _ in one.scan(prefix, prefix)}
+        return found if self._wanted is None else set(filter(self._wanted, found))
+
     def differences(self) -> list[UserDifference]:
-        """The users who differ as of the last `catch_up`."""
+        """The users who differ as of the last `catch_up`, which may be one more."""
+        if self._user_key is not None and self._published is not None:
+            wrong, _ = self.wrongly_published(self._published, {self._user_key})
+            return self._differences_of(self._user_key, wrong)
+        if self._wanted is None:
+            return self._differences_of(None)
+        return [one for key in sorted(self.users()) for one in self._differences_of(key)]
+
+    def _differences_of(
+        self, user_key: bytes | None, unpublished: Collection[bytes] = ()
+    ) -> list[UserDifference]:
         stores = Stores(self._partition, self._replay.store.disk, self._live.store)
         comparison = Comparison(
             stores,
@@ -126,6 +163,39 @@ class PartitionRebuild:
             self._setup.world,
             self._setup.readers.portals,
             self._replay.append_time,
-            self._user_key,
+            user_key,
         )
-        return list(comparison.differences())
+        return list(comparison.differences(unpublished))
+
+    def wrongly_published(
+        self, published: Published, keys: Collection[bytes]
+    ) -> tuple[dict[bytes, Wrong], int]:
+        """Compare published progress with the live state, while both go on.
+
+        The two are read one after the other, so a user may change in between. What is found counts
+        when it is found again of the same record and the same state, with both read in between.
+
+        Returns:
+            Who is wrong, and how many users changed too often to tell.
+        """
+        found: dict[bytes, Wrong] = {}
+        for _ in range(ROUNDS_MAX):
+            published.read()
+            before, found = found, {}
+            for key in keys:
+                wrong = self._wrong_for(published, key)
+                if wrong is not None:
+                    found[key] = wrong
+            if all(one.is_of_the_same(before.get(key)) for key, one in found.items()):
+                return found, 0
+            keys = found.keys()
+            time.sleep(ROUND_S)
+            self.catch_up()
+        settled = {key: one for key, one in found.items() if one.is_of_the_same(before.get(key))}
+        return settled, len(found) - len(settled)
+
+    def _wrong_for(self, published: Published, key: bytes) -> Wrong | None:
+        try:
+            return published.wrong_for(key, self.live_state(key.decode()))
+        except StateDecodeError:
+            return None  # the comparison with the log says so

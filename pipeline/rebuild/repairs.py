@@ -166,7 +166,7 @@ def roll_back(
         rebuild.catch_up()
         planned = {}
         for user_id in left & replaced.keys():
-            live = rebuild.live_state(user_id.encode())
+            live = rebuild.live_state(user_id)
             before = put_back(replaced[user_id], live)
             if before.sets != live.sets:
                 window = replaced[user_id].undo.window

@@ -160,6 +160,10 @@ def position_of(store: PartitionStore) -> Position:
     return Position() if raw is None else msgspec.msgpack.decode(raw, type=Position)
 
 
+Wanted = Callable[[bytes], bool]
+"""Says by a user's key whether the user is wanted."""
+
+
 class Replay:
     """The replay of one partition.
 
@@ -167,7 +171,7 @@ class Replay:
         store: what was derived so far; empty at the start.
         processor: with `Folds` as its rules' folds.
         sources: that begin where `position_of` the store says.
-        user_key: replay this user alone.
+        wanted: replay these users alone.
 
     Attributes:
         sequence: of the next audit entry.
@@ -183,14 +187,14 @@ class Replay:
         sources: Sources,
         readers: Readers,
         *,
-        user_key: bytes | None = None,
+        wanted: Wanted | None = None,
     ) -> None:
         self.store = store
         self._processor = processor
         self._folds = folds
         self._sources = sources
         self._readers = readers
-        self._user_key = user_key
+        self._wanted = wanted
         position = position_of(store)
         self.sequence = position.sequence
         self.append_time = position.append_time
@@ -239,9 +243,12 @@ class Replay:
                     fix="`awaway audit verify` tells what is missing",
                 )
             self.sequence += 1
-            if self._user_key is None or record.key() == self._user_key:
+            if self._is_wanted(record.key()):
                 entries.append(self._readers.audit.read(value))
         return entries
+
+    def _is_wanted(self, key: bytes | None) -> bool:
+        return self._wanted is None or (key is not None and self._wanted(key))
 
     def _replay(self, topic: str, entries: Sequence[AuditEntry]) -> None:
         records = [self._input(topic, entry) for entry in entries]
@@ -293,7 +300,7 @@ class Replay:
         while (record := source.peek()) is not None:
             value = record.value()
             key = record.key()
-            if value is not None and key is not None and self._user_key in (None, key):
+            if value is not None and key is not None and self._is_wanted(key):
                 portal = self._readers.portals.read(value)
                 if portal.cause.offset >= next_offsets.get(portal.cause.topic, 0):
                     return

@@ -73,6 +73,11 @@ class Source:
         where = [self.partition]
         return self._reader.starts(where)[self.partition], self._reader.ends(where)[self.partition]
 
+    @property
+    def reached(self) -> int:
+        """The end up to which everything was fetched; 0 before the first."""
+        return self._reader.reached.get(self.partition, 0)
+
     def is_at_end(self) -> bool:
         """Whether everything has been taken up to an end, with nothing read beyond it since.
 
