@@ -7,6 +7,7 @@ who asked, why, and the ticket.
 """
 
 import os
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -29,7 +30,8 @@ from pipeline.errors import EXIT_FAILED, EXIT_OK, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from pipeline.rebuild.job import Diff, Job, Progress, Rebuild, ShownDifference
+    from pipeline.rebuild.job import Job
+    from pipeline.rebuild.record import Diff, Progress, Rebuild, ShownDifference
     from pipeline.rebuild.repairs import Result
 
 app = typer.Typer(no_args_is_help=True)
@@ -45,6 +47,7 @@ WHY = {
     "state": "the state changed between two inputs: an entry found other sets than were left",
     "stored": "the stored state is not what the last entry left",
     "unreadable": "the stored state cannot be decoded",
+    "published": "the state is right; the progress that was published last is not",
     "policy": "another version of the policy was in force",
     "decided": "an input was decided otherwise: by another release, or over a damaged state",
 }
@@ -219,10 +222,10 @@ def rollback(
     Portals that were unlocked since stay unlocked: what was told is not taken back.
     """
     job = _job(rebuild_id, config)
-    rebuild = job.read()
-    if rebuild.state not in ("repairing", "approved"):
-        raise UsageError(f"{rebuild_id} is {rebuild.state}", fix=_next(rebuild))
-    confirm(f"users of {rebuild_id} go back to the state before it", rebuild_id, yes)
+    users = sum(map(len, job.repaired().values()))
+    if not users:
+        raise UsageError(f"{rebuild_id} has repaired nobody", fix=_next(job.read()))
+    confirm(f"{users} users go back to the state before {rebuild_id}", rebuild_id, yes)
     return _repair(job, ("rollback", reason, ticket), output)
 
 
@@ -274,8 +277,8 @@ def _job(rebuild_id: str | None, config: Path | None) -> "Job":
 
 
 def _new_id() -> str:
-    stamp = clock.rfc3339(clock.now_ms())
-    return "rb-" + "".join(letter for letter in stamp[:19] if letter.isdigit())
+    digits = "".join(letter for letter in clock.rfc3339(clock.now_ms())[:19] if letter.isdigit())
+    return f"rb-{digits}-{secrets.token_hex(2)}"
 
 
 def _advance(line: Callable[[str, int, int], None], found: "list[Progress]") -> None:
@@ -284,7 +287,7 @@ def _advance(line: Callable[[str, int, int], None], found: "list[Progress]") -> 
 
 
 def _repair(job: "Job", asked: tuple[str, str, str], output: Output) -> int:
-    from pipeline.rebuild.job import Step  # noqa: PLC0415 - slow to import
+    from pipeline.rebuild.record import Step  # noqa: PLC0415 - slow to import
 
     what, reason, ticket = asked
     step = Step(clock.now_ms(), job.actor, what, reason, ticket)

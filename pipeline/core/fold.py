@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from pipeline.core.calendar import utc_date
 from pipeline.core.commands import (
     Request,
     examine_command,
@@ -48,7 +49,7 @@ from pipeline.core.records import (
     ReconciliationAlert,
 )
 from pipeline.core.rejection import Rejection, rejected
-from pipeline.core.repair import Repair
+from pipeline.core.repair import Repair, is_sensible
 from pipeline.core.runs import with_number
 from pipeline.core.seen_filter import SeenFilter, fingerprint_of, may_be_seen, with_fingerprint
 from pipeline.core.sets import Sets, digest_of, revoking
@@ -305,7 +306,8 @@ def fold_repair(
         Its outcome, applied or rejected.
     """
     policy = world.policies.at(append_time)
-    rejection = _examine_repair(state, command, repair)
+    last = utc_date(append_time) + 1
+    rejection = _examine_repair(state, command, repair, (world.policies.earliest_date, last))
     if rejection is not None or repair is None:
         return _unchanged(command, state, "dead_letter", policy.version, rejection)
     # The portals that are due and were not published follow as from any other change of the sets.
@@ -314,7 +316,6 @@ def fold_repair(
         revision=state.revision,
         digest=digest_of(repair.state.sets),
         frame_published=state.frame_published,
-        checked_days=0,
         checked_policy="",
     )
     delta = StateDelta(
@@ -334,15 +335,18 @@ def fold_repair(
     )
 
 
-def _examine_repair(state: UserState, command: Command, repair: Repair | None) -> Rejection | None:
+def _examine_repair(
+    state: UserState, command: Command, repair: Repair | None, dates: tuple[LocalDate, LocalDate]
+) -> Rejection | None:
     rejection = examine_ids(command) or examine_notes(command)
     if rejection is not None:
         return rejection
     # guard (False): a repair is explained
     if not (command.reason and command.ticket):
         return unexplained("repair")
-    if repair is None:
-        return rejected("bad_repair", "its payload is no repair of this user that can be read")
+    # guard (False): a repair leads to a state that a worker could have come to
+    if repair is None or not is_sensible(repair.state, *dates):
+        return rejected("bad_repair", "its payload is no repair of this user that makes sense")
     # guard (False): a repair never undoes what came after it was derived
     if (repair.revision, repair.digest) != (state.revision, state.digest):
         return rejected(

@@ -8,12 +8,12 @@ the same command goes on; the live pipeline does not know of it. Only users of t
 was approved are repaired.
 
 Layout of `<data_dir>/rebuilds/<group>/<id>/`: `rebuild.json` (`Rebuild`), `progress-<partition>`
-(`Progress`), `diff.json` (`Diff`), `undo-<partition>` (repairs.py), `policy.yaml` where one is
-tried, `derived/` and `live/` (the stores).
+(`Progress`), `diff.json` (`Diff`), `undo-<partition>` (repairs.py; `rolled-back-…` once it was
+used), `policy.yaml` where one is tried, `derived/` and `live/` (the stores).
 """
 
 import multiprocessing
-import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -25,14 +25,21 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from pipeline import clock
-from pipeline.core.runs import Runs
+from pipeline.core.rejection import quoted
 from pipeline.errors import AwawayError, UsageError
 from pipeline.kafka.principal import principal_of
 from pipeline.ops.adjust.send import Corrections
-from pipeline.rebuild.compare import Figures, UserDifference
 from pipeline.rebuild.partition import PartitionRebuild
+from pipeline.rebuild.record import (
+    Diff,
+    Progress,
+    Rebuild,
+    ShownDifference,
+    Step,
+    shown,
+    write_whole,
+)
 from pipeline.rebuild.repairs import Order, Result, Sender, Undo, put_right, roll_back
-from pipeline.rebuild.replay import Parting
 from pipeline.rebuild.setup import Setup
 from pipeline.settings.load import load_settings
 from pipeline.settings.worker import Settings
@@ -40,6 +47,7 @@ from pipeline.settings.worker import Settings
 LOOK_S: Final = 0.25
 """Seconds between two looks at the partitions' progress."""
 
+_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 _T = TypeVar("_T")
 
 
@@ -50,85 +58,23 @@ class RebuildError(AwawayError):
     """
 
 
-class Step(msgspec.Struct, frozen=True):
-    """What somebody did with a rebuild, and when (ms since the epoch)."""
-
-    at: int
-    actor: str
-    what: str
-    reason: str = ""
-    ticket: str = ""
-
-
-class Rebuild(msgspec.Struct):
-    """What `rebuild.json` says.
-
-    Attributes:
-        state: replaying, compared, repairing, approved, rolled_back or aborted.
-        partitions: those that are rebuilt. user_id: the only user, if there is one.
-        tries_policy: it tries another policy, and will never be approved.
-        processes: that shared the partitions. seconds, inputs: of the replays so far.
-    """
-
-    id: str
-    group: str
-    state: str
-    partitions: list[int]
-    user_id: str | None
-    tries_policy: bool
-    steps: list[Step]
-    seconds: float = 0.0
-    inputs: int = 0
-
-
-class Progress(msgspec.Struct):
-    """How far one partition is: inputs done, of how many, since when (ms since the epoch)."""
-
-    partition: int
-    done: int
-    total: int
-    began: int
-    at: int
-    first: int = 0
-
-
-class ShownDifference(msgspec.Struct, frozen=True):
-    """A user who would change, as the diff shows it; see `UserDifference`."""
-
-    user_id: str
-    partition: int
-    why: str
-    before: Figures
-    after: Figures
-    dates_added: Runs
-    dates_removed: Runs
-    portals_missed: tuple[str, ...]
-    window_records: int
-    parting: Parting | None
-    summary: str
-
-
-class Diff(msgspec.Struct, frozen=True):
-    """The difference between the log and what is live.
-
-    Attributes:
-        digest: of the whole diff; to be named when it is approved.
-    """
-
-    rebuild_id: str
-    digest: str
-    users: list[ShownDifference]
-
-
 class Job:
     """One rebuild.
 
     Args:
         settings: of a worker of the generation that is live.
         config: the file that they came from, for the processes.
+
+    Raises:
+        UsageError: the id cannot be one.
     """
 
     def __init__(self, settings: Settings, rebuild_id: str, config: Path | None) -> None:
+        if not _ID.fullmatch(rebuild_id):
+            raise UsageError(
+                f"{quoted(rebuild_id)} is no id of a rebuild",
+                fix="`awaway rebuild list` shows them",
+            )
         self.folder = root_of(settings) / rebuild_id
         self.settings = settings
         self.config = config
@@ -236,8 +182,8 @@ class Job:
         """
         rebuild = self.read()
         self.move(rebuild, "repairing", step)
-        wanted: dict[int, list[str]] = {}
-        for one in self.diff().users:
+        wanted: dict[int, list[str]] = self.repaired() if back else {}
+        for one in () if back else self.diff().users:
             wanted.setdefault(one.partition, []).append(one.user_id)
         order = Order(rebuild.id + ("-back" if back else ""), step.actor, step.reason, step.ticket)
         results: list[Result] = []
@@ -247,9 +193,22 @@ class Job:
             results.append(repair_partition(self, partition, users, order, back))
             before += len(users)
         say(total, total)
+        if back and not any(result.failed for result in results):
+            for partition in wanted:
+                path = self.undo(partition)
+                path.rename(path.with_name(f"rolled-back-{partition}-{step.at}"))
         done = Step(clock.now_ms(), step.actor, "rolled back" if back else "approved")
         self.move(rebuild, "rolled_back" if back else "approved", done)
         return results
+
+    def undo(self, partition: int) -> Path:
+        """The file of what repairs replaced in a partition."""
+        return self.folder / f"undo-{partition}"
+
+    def repaired(self) -> dict[int, list[str]]:
+        """Users by partition of whom something was replaced, and not put back."""
+        found = {one: list(Undo(self.undo(one)).all()) for one in self.read().partitions}
+        return {partition: users for partition, users in found.items() if users}
 
     def abort(self) -> None:
         """Drop what was derived; the record of the rebuild stays."""
@@ -304,7 +263,7 @@ def compare_partition(task: Task) -> tuple[list[ShownDifference], int]:
     setup = Setup(settings, policy if policy.exists() else None)
     with PartitionRebuild(setup, task.partition, folder, task.user_id) as rebuild:
         rebuild.catch_up(_Noted(folder, task.partition))
-        return [_shown(one) for one in rebuild.differences()], rebuild.done
+        return [shown(one) for one in rebuild.differences()], rebuild.done
 
 
 def repair_partition(
@@ -313,7 +272,7 @@ def repair_partition(
     """Put right, or back, users of one partition."""
     only = job.read().user_id
     setup = Setup(job.settings, job.policy)
-    undo = Undo(job.folder / f"undo-{partition}")
+    undo = Undo(job.undo(partition))
     corrections = Corrections(
         setup.client, job.settings.topic_prefix, setup.schemas, setup.resolver.writer_schema
     )
@@ -341,29 +300,6 @@ class _Noted:
         write_whole(self._path, msgspec.json.encode(progress))
 
 
-def why(difference: UserDifference) -> str:
-    """Why a user differs, in a word: state, policy, decided, unreadable or stored."""
-    if difference.unreadable is not None:
-        return "unreadable"
-    return "stored" if difference.cause is None else difference.cause.kind
-
-
-def _shown(one: UserDifference) -> ShownDifference:
-    return ShownDifference(
-        one.user_id,
-        one.partition,
-        why(one),
-        one.before,
-        one.after,
-        one.dates_added,
-        one.dates_removed,
-        one.portals_missed,
-        one.window_records,
-        one.cause,
-        one.summary,
-    )
-
-
 def root_of(settings: Settings) -> Path:
     """The folder of the rebuilds of one topic prefix and generation."""
     return settings.data_dir / "rebuilds" / settings.group_id
@@ -376,10 +312,3 @@ def all_of(settings: Settings) -> list[Rebuild]:
         for path in root_of(settings).glob("*/rebuild.json")
     ]
     return sorted(found, key=lambda one: one.steps[0].at, reverse=True)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, whoever is killed."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_bytes(content)
-    part.replace(path)

@@ -50,7 +50,7 @@ from pipeline.ops.skips import Skip
 from pipeline.worker.breaker import Breaker
 from pipeline.worker.outputs import Outputs
 from pipeline.worker.rules import Rules
-from pipeline.worker.window import Sweep, Window
+from pipeline.worker.window import Sweep, Window, is_record
 
 Input = TypeVar("Input", PracticeCompleted, Command)
 
@@ -264,10 +264,21 @@ class _BatchWork:
         self.cause = Cause(self.topic, self.partition, self.offset, event.request_id)
         state = self._state(event.user_id)
         if event.kind == "repair":
-            repair = decode_repair(event.payload, event.user_id)
-            fold_repair = self.rules.fold_repair
-            return fold_repair(state, event, repair, self.cause, self.append_time, self.world)
+            return self._fold_repair(state, event)
         return self.rules.fold_command(state, event, self.cause, self.append_time, self.world)
+
+    def _fold_repair(self, state: UserState, event: Command) -> Outcome:
+        repair = decode_repair(event.payload, event.user_id)
+        if repair is not None and not all(is_record(*record) for record in repair.window):
+            repair = None
+        cause, now, world = self.cause, self.append_time, self.world
+        outcome = self.rules.fold_repair(state, event, repair, cause, now, world)
+        if outcome.state is not None and outcome.standing is not None:
+            # What cannot be encoded is found here, where it costs this command alone.
+            user = (event.user_id, outcome.state, outcome.standing)
+            self.outputs.progress(progress_standing(*user, cause, now, world))
+            encode_state(outcome.state)
+        return outcome
 
     def _state(self, user_id: str) -> UserState:
         dirty = self.dirty.get(user_id)

@@ -26,7 +26,13 @@ from typing import Final
 
 import msgspec
 
-from pipeline.codec.state import decode_cover, decode_seen, encode_cover, encode_seen
+from pipeline.codec.state import (
+    StateDecodeError,
+    decode_cover,
+    decode_seen,
+    encode_cover,
+    encode_seen,
+)
 from pipeline.core.dedupe import Cover, SeenCompletion, SeenUpdate
 from pipeline.engine.batch import TableView
 from pipeline.engine.state.table_spec import Entries, Stored, TableSpec
@@ -54,6 +60,26 @@ def expand(key: bytes, value: bytes | None) -> Entries:
     for cell, cover in covers:
         entries.append((b"o" + user + _pack_stamp(cell), stamp + cover))
     return entries
+
+
+def is_record(key: bytes, value: bytes | None) -> bool:
+    """Tell whether a changelog record is one that a worker could have written, or a deletion."""
+    kind = key[:1]
+    if value is None:
+        return kind in (b"i", b"s", b"o")
+    try:
+        if kind == b"i":
+            append_time, session_id, raw, covers = _decode(value)
+            seen = decode_seen(raw)
+            for _, cover in covers:
+                decode_cover(cover)
+            return (seen.append_time, seen.session_id) == (append_time, session_id)
+        if kind == b"o":
+            decode_cover(value[8:])
+            return len(key) == key.index(0) + 9
+        return kind == b"s" and len(value) > _stamp.size and bool(value[8:].decode())
+    except (StateDecodeError, msgspec.MsgspecError, ValueError):
+        return False
 
 
 def owner(key: bytes) -> bytes:

@@ -104,6 +104,13 @@ def test_what_was_damaged_is_found_and_put_right(ledger: Ledger, tmp_path: Path)
         assert sorted(repaired) == damaged
         ledger.drain(worker)
         assert console.run("start", "--id", name)["diff"]["users"] == []
+
+        console.run("rollback", name, *WHY)
+        again = console.run("start")
+        assert [one["user_id"] for one in again["diff"]["users"]] == damaged
+        digest = again["diff"]["digest"]
+        console.run("approve", again["rebuild"]["id"], "--digest", digest, *WHY)
+        ledger.drain(worker)
     check_exact(ledger)
 
 
