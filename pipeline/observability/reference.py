@@ -1,7 +1,8 @@
 """The reference pages that are generated from the code: configuration and metrics.
 
 Owns: their text.
-Does not own: the settings (settings/), the metrics (metrics.py, api_metrics.py).
+Does not own: the settings (settings/), the metrics (metrics.py, api_metrics.py,
+scrub_metrics.py).
 Invariant: the text is a function of the code alone, so that a test can compare it with what is
 committed. `python -m pipeline.observability.reference docs` writes both.
 """
@@ -14,6 +15,7 @@ from pydantic import SecretStr
 
 from pipeline.observability.api_metrics import API_METRICS
 from pipeline.observability.metrics import LATENCY_OBJECTIVE_S, METRICS, Metric, WorkerState
+from pipeline.observability.scrub_metrics import SCRUB_METRICS
 from pipeline.settings.api import ApiSettings
 from pipeline.settings.worker import ENV_PREFIX
 
@@ -72,7 +74,12 @@ def metrics_page() -> str:
         "`awaway api` serves these on its own `/metrics`. The latency objective is an exact bucket",
         "of `awaway_api_append_to_readable_seconds`.",
     ]
-    return "\n".join(lines + _table(API_METRICS)) + "\n"
+    lines += [*_table(API_METRICS), "", "## Scrubs", ""]
+    lines += [
+        "`awaway scrub --metrics-file FILE` writes these for the textfile collector of",
+        "node_exporter. A run that fails leaves the file as it was.",
+    ]
+    return "\n".join(lines + _table(SCRUB_METRICS)) + "\n"
 
 
 def _table(metrics: tuple[Metric, ...]) -> list[str]:
@@ -80,7 +87,8 @@ def _table(metrics: tuple[Metric, ...]) -> list[str]:
     for metric in metrics:
         labels = ", ".join(f"`{label}`" for label in metric.labels) or "–"
         lines.append(f"| `{metric.name}` | {metric.kind.value} | {labels} | {metric.help} |")
-    lines += ["", "Buckets:", "", "| Histogram | Upper bounds |", "|---|---|"]
+    if any(metric.buckets for metric in metrics):
+        lines += ["", "Buckets:", "", "| Histogram | Upper bounds |", "|---|---|"]
     for metric in metrics:
         if metric.buckets:
             bounds = ", ".join(f"{bound:g}" for bound in metric.buckets)

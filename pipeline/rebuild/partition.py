@@ -145,10 +145,18 @@ class PartitionRebuild:
         return found if self._wanted is None else set(filter(self._wanted, found))
 
     def differences(self) -> list[UserDifference]:
-        """The users who differ as of the last `catch_up`, which may be one more."""
-        if self._user_key is not None and self._published is not None:
-            wrong, _ = self.wrongly_published(self._published, {self._user_key})
-            return self._differences_of(self._user_key, wrong)
+        """The users who differ as of the last `catch_up`.
+
+        Where one user alone is rebuilt, so does who has a right state and wrong progress; then
+        there may be a further `catch_up`.
+        """
+        if self._user_key is None or self._published is None:
+            return self.state_differences()
+        wrong, _ = self.wrongly_published(self._published, {self._user_key})
+        return self._differences_of(self._user_key, wrong)
+
+    def state_differences(self) -> list[UserDifference]:
+        """The users whose live state differs as of the last `catch_up`."""
         if self._wanted is None:
             return self._differences_of(None)
         return [one for key in sorted(self.users()) for one in self._differences_of(key)]

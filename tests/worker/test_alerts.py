@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.observability.api_metrics import API_METRICS
 from pipeline.observability.metrics import LATENCY_OBJECTIVE_S, METRICS, Kind
+from pipeline.observability.scrub_metrics import SCRUB_METRICS
 from tests.worker.test_deploy import PROMETHEUS, ROOT, compose, documents
 
 
@@ -32,7 +33,7 @@ def test_prometheus_loads_the_rules_that_are_there() -> None:
 
 def test_expressions_ask_only_for_metrics_that_exist() -> None:
     known = set()
-    for metric in (*METRICS, *API_METRICS):
+    for metric in (*METRICS, *API_METRICS, *SCRUB_METRICS):
         suffixes = ("_bucket", "_sum", "_count") if metric.kind is Kind.HISTOGRAM else ("",)
         known |= {metric.name + suffix for suffix in suffixes}
     asked = {name for rule in rules() for name in re.findall(r"\bawaway_[a-z_]+", rule["expr"])}
@@ -43,7 +44,7 @@ def test_expressions_ask_only_for_metrics_that_exist() -> None:
 def test_labels_in_expressions_are_those_of_the_metric() -> None:
     labels = {
         metric.name: {*metric.labels, "job", "instance", "le"}
-        for metric in (*METRICS, *API_METRICS)
+        for metric in (*METRICS, *API_METRICS, *SCRUB_METRICS)
     }
     for rule in rules():
         for name, matchers in re.findall(r"(awaway_[a-z_]+)\{([^}]*)\}", rule["expr"]):
