@@ -32,8 +32,8 @@ from pipeline.rebuild.compare import UserDifference
 from pipeline.rebuild.job import root_of
 from pipeline.rebuild.partition import PartitionRebuild
 from pipeline.rebuild.published import Deviation, Published, Wrong
-from pipeline.rebuild.replay import Wanted
 from pipeline.rebuild.record import why, write_whole
+from pipeline.rebuild.replay import Wanted
 from pipeline.rebuild.setup import Setup
 
 Say = Callable[[int, int, int], None]
