@@ -9,9 +9,9 @@ from pipeline.core.fold import Outcome, fold_repair
 from pipeline.core.keys import key_ids
 from pipeline.core.progress import progress_of
 from pipeline.core.records import Cause, Command
-from pipeline.core.repair import Repair
-from pipeline.core.sets import digest_of
-from pipeline.core.state import EMPTY, UserState
+from pipeline.core.repair import LAP_MAX, Repair, is_sensible
+from pipeline.core.sets import Sets, digest_of
+from pipeline.core.state import EMPTY, Unlocked, UserState
 from pipeline.core.streak import standing_of
 from tests.core.scenes import (
     DAY,
@@ -32,6 +32,8 @@ from tests.core.scenes import (
 CAUSE = Cause("commands", 0, 77, "repair-1")
 BINDU, VESICA = (key_ids(USER, 0, slug, 1) for slug in ("bindu", "vesica-piscis"))
 WINDOW = ((b"iana\0c1", b"kept"), (b"iana\0c2", None))
+FIRST, LAST = 100, 200
+"""Between which all dates are, where nothing else is said."""
 
 
 def put_right(live: UserState, repair: Repair | None, **other: Any) -> Outcome:
@@ -265,3 +267,107 @@ def test_by_any_other_way_it_is_not_carried_out(live: UserState) -> None:
     log = Log()
     log.state = live
     assert reason_of(log.take(command("r1", "repair"), NOW)) == "kind_not_supported"
+
+
+def state_with(tz: str = "", reached_on: tuple[int, ...] = (), **sets: Any) -> UserState:
+    portals = tuple(Unlocked(0, "bindu", date, NOW, "asset") for date in reached_on)
+    return replace(EMPTY, sets=Sets(**sets), portals=portals, tz=tz)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        EMPTY,
+        state_with(practised=((FIRST, 1),), bridged=((LAST, 1),)),
+        state_with(practised=((FIRST, LAST - FIRST + 1),)),
+        state_with(practised=((FIRST, 2), (FIRST + 3, 4), (FIRST + 8, 1))),
+        state_with(credits=(("a", LAST), ("b", FIRST)), revocations=(("a", FIRST), ("c", LAST))),
+        state_with(withdrawals=(("a", "z"), ("b", "z")), claims=(("a", "key"),)),
+        state_with(unlocked=(("bindu", ((0, 1), (2, 1))), ("vesica-piscis", ((0, LAP_MAX + 1),)))),
+        state_with(unlocked=(("bindu", ((LAP_MAX, 1),)),)),
+        state_with(reached_on=(FIRST, LAST, FIRST)),
+        state_with(tz="Europe/Berlin"),
+    ],
+)
+def test_a_state_that_a_worker_could_have_come_to_is_sensible(state: UserState) -> None:
+    assert is_sensible(state, FIRST, LAST)
+
+
+NO_RUNS = {
+    "unsorted": ((110, 1), (105, 1)),
+    "twice": ((110, 1), (110, 1)),
+    "touching": ((110, 2), (112, 1)),
+    "overlapping": ((110, 3), (112, 3)),
+    "empty": ((110, 0),),
+    "below empty": ((110, -1),),
+    "too early": ((FIRST - 1, 3),),
+    "too late": ((LAST + 1, 1),),
+    "ending too late": ((LAST, 2),),
+    "endless": ((110, 2**40),),
+    "the second ending too late": ((110, 1), (LAST - 1, 3)),
+}
+NO_REQUESTS: dict[str, tuple[str, ...]] = {
+    "unsorted": ("b", "a"),
+    "twice": ("a", "a"),
+    "no id": ("",),
+    "an id and none": ("a", "b\n"),
+}
+
+
+@pytest.mark.parametrize("runs", NO_RUNS.values(), ids=NO_RUNS)
+@pytest.mark.parametrize("field", ["practised", "bridged"])
+def test_runs_that_no_dates_have_are_not(field: str, runs: Any) -> None:
+    assert not is_sensible(state_with(**{field: runs}), FIRST, LAST)
+
+
+@pytest.mark.parametrize(
+    "laps", [((0, LAP_MAX + 2),), ((LAP_MAX + 1, 1),), ((-1, 1),), ((0, 1), (1, 1))]
+)
+def test_laps_that_nobody_practises_are_not(laps: Any) -> None:
+    assert not is_sensible(state_with(unlocked=(("bindu", ((0, 1),)), ("x", laps))), FIRST, LAST)
+
+
+@pytest.mark.parametrize("ids", NO_REQUESTS.values(), ids=NO_REQUESTS)
+@pytest.mark.parametrize(
+    ("field", "about"),
+    [
+        ("credits", FIRST),
+        ("revocations", FIRST),
+        ("withdrawals", "r"),
+        ("claims", "key"),
+        ("unlocked", ((0, 1),)),
+    ],
+)
+def test_names_without_order_are_not(field: str, about: Any, ids: tuple[str, ...]) -> None:
+    assert not is_sensible(state_with(**{field: tuple((x, about) for x in ids)}), FIRST, LAST)
+
+
+@pytest.mark.parametrize("date", [FIRST - 1, LAST + 1, 2**40])
+@pytest.mark.parametrize("field", ["credits", "revocations"])
+def test_requests_for_other_dates_are_not(field: str, date: int) -> None:
+    requests = (("a", FIRST), ("b", date))
+    assert not is_sensible(state_with(**{field: requests}), FIRST, LAST)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        state_with(withdrawals=(("a", "z"), ("b", ""))),
+        state_with(claims=(("a", "key"), ("b", ""))),
+        state_with(reached_on=(FIRST, FIRST - 1)),
+        state_with(reached_on=(FIRST, LAST + 1)),
+        state_with(reached_on=(2**40,)),
+        state_with(tz="Mars/Base"),
+    ],
+)
+def test_a_state_that_names_what_there_is_not_is_not(state: UserState) -> None:
+    assert not is_sensible(state, FIRST, LAST)
+
+
+def test_its_dates_are_those_of_the_policy_and_of_the_day() -> None:
+    first, last = POLICY.earliest_date, TODAY + 1
+    for dates in (((first, 1),), ((last, 1),)):
+        right_of(EMPTY, Repair(0, EMPTY.digest, state_with(practised=dates)))
+    for dates in (((first - 1, 1),), ((last + 1, 1),)):
+        outcome = put_right(EMPTY, Repair(0, EMPTY.digest, state_with(practised=dates)))
+        assert reason_of(outcome) == "bad_repair"
