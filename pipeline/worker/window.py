@@ -69,16 +69,17 @@ def is_record(key: bytes, value: bytes | None) -> bool:
         return kind in (b"i", b"s", b"o")
     try:
         if kind == b"i":
-            append_time, session_id, raw, covers = _decode(value)
-            seen = decode_seen(raw)
-            for _, cover in covers:
-                decode_cover(cover)
-            return (seen.append_time, seen.session_id) == (append_time, session_id)
+            append_time, session_id, raw, _ = _decode(value)
+            seen, completion_id = decode_seen(raw), key[key.index(0) + 1 :].decode()
+            written = (append_time, session_id, completion_id)
+            return written == (seen.append_time, seen.session_id, seen.completion_id) and all(
+                is_record(*entry) for entry in expand(key, value)[1:]
+            )
         if kind == b"o":
             decode_cover(value[8:])
             return len(key) == key.index(0) + 9
         return kind == b"s" and len(value) > _stamp.size and bool(value[8:].decode())
-    except (StateDecodeError, msgspec.MsgspecError, ValueError):
+    except (StateDecodeError, msgspec.MsgspecError, struct.error, ValueError):
         return False
 
 

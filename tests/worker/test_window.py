@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from pipeline.codec.state import encode_cover, encode_seen
@@ -180,3 +181,75 @@ def test_a_changelog_written_anew_is_expanded_to_the_same(store: PartitionStore)
     assert dict(window.expand(*again[0]))[again[0][0]] == dict(store.scan(SEEN))[again[0][0]]
     assert encode_seen(update(1).entry) in (again[0][1] or b"")
     assert (again[2][1] or b"").endswith(encode_cover(update(2).covers[0][1]))
+
+
+def an_i(**other: Any) -> bytes:
+    """The value of the record of `update(1)`, with other contents where they are said."""
+    ((_, value),) = written(update(1))
+    whole = msgspec.msgpack.decode(value or b"")
+    parts = dict(zip(("append_time", "session_id", "seen", "covers"), whole, strict=True))
+    return msgspec.msgpack.encode(list({**parts, **other}.values()))
+
+
+COMPLETION = encode_seen(update(1).entry)
+COVER = encode_cover(update(1).covers[0][1])
+STAMP = AT_MS.to_bytes(8)
+I_KEY, S_KEY = b"iann\0completion-1", b"sann\0session-1"
+O_KEY = b"oann\0" + CELL.to_bytes(8)
+
+
+def far(append_time: int) -> bytes:
+    """The bytes of a completion that was appended at some time."""
+    entry = update(1).entry
+    return encode_seen(msgspec.structs.replace(entry, append_time=append_time))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *[(key, None) for key in (I_KEY, S_KEY, O_KEY)],
+        (I_KEY, an_i()),
+        (I_KEY, an_i(covers=[])),
+        (S_KEY, STAMP + b"completion-1"),
+        (O_KEY, STAMP + COVER),
+        (O_KEY, STAMP + encode_cover(())),
+    ],
+)
+def test_what_a_worker_writes_is_a_record(key: bytes, value: bytes | None) -> None:
+    assert window.is_record(key, value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (b"xann\0completion-1", None),
+        (b"xann\0completion-1", an_i()),
+        (I_KEY, b""),
+        (I_KEY, b"junk"),
+        (I_KEY, STAMP + COMPLETION),
+        (I_KEY, an_i(append_time=AT_MS + 1)),
+        (I_KEY, an_i(append_time=2**64 - 1, seen=far(2**64 - 1))),
+        (I_KEY, an_i(session_id="session-2")),
+        (I_KEY, an_i(seen=b"")),
+        (I_KEY, an_i(seen=COMPLETION[1:])),
+        (I_KEY, an_i(covers=[(CELL, b"")])),
+        (I_KEY, an_i(covers=[(CELL, COVER), (CELL + 1, COVER[:-1])])),
+        (I_KEY, an_i(covers=[(2**63, COVER)])),
+        (b"iann\0completion-2", an_i()),
+        (b"iann\0\xff", an_i()),
+        (b"iann", an_i()),
+        (S_KEY, b""),
+        (S_KEY, STAMP),
+        (S_KEY, STAMP[1:] + b"c"),
+        (S_KEY, STAMP + b"\xff"),
+        (O_KEY, b""),
+        (O_KEY, STAMP),
+        (O_KEY, COVER),
+        (O_KEY, STAMP + COVER[:-1]),
+        (O_KEY[:-1], STAMP + COVER),
+        (O_KEY + b"\0", STAMP + COVER),
+        (b"oann", STAMP + COVER),
+    ],
+)
+def test_what_no_worker_writes_is_none(key: bytes, value: bytes | None) -> None:
+    assert not window.is_record(key, value)
