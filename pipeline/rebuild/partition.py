@@ -19,7 +19,7 @@ from pipeline.engine.state.store import PartitionStore
 from pipeline.rebuild.compare import Comparison, Stores, UserDifference
 from pipeline.rebuild.live import LiveState
 from pipeline.rebuild.published import Published, Wrong
-from pipeline.rebuild.replay import Replay, Sources, Wanted, position_of
+from pipeline.rebuild.replay import Replay, ReplayError, Sources, Wanted, position_of
 from pipeline.rebuild.setup import Setup
 from pipeline.rebuild.source import Source
 
@@ -28,6 +28,9 @@ ROUNDS_MAX: Final = 6
 
 ROUND_S: Final = 0.5
 """Seconds between two of them."""
+
+SILENT_S_MAX: Final = 60.0
+"""Max seconds without an audit entry that has to be there."""
 
 NEAR: Final = 500
 """A replay has caught up when no more inputs than these came during its last pass."""
@@ -121,8 +124,19 @@ class PartitionRebuild:
             while live.read(0.2) and not live.is_at_end():
                 pass
             cut, began_at = live.cut, replay.sequence
+            moved_s, last = time.monotonic(), began_at
             while not replay.advance(cut):
                 say(replay.sequence, cut.sequence)
+                if replay.sequence != last:
+                    moved_s, last = time.monotonic(), replay.sequence
+                elif time.monotonic() - moved_s > SILENT_S_MAX:
+                    raise ReplayError(
+                        f"the audit of partition {self._partition} ends before entry"
+                        f" {cut.sequence - 1}, which the changelogs contain",
+                        why=f"nothing came after entry {last - 1} for {SILENT_S_MAX:.0f} s",
+                        fix="`awaway explain` tells whether a transaction is open on the topic"
+                        " audit; if its end is gone, the audit has to be restored from a backup",
+                    )
             say(replay.sequence, cut.sequence)
             if cut.sequence - began_at <= NEAR and live.is_at_end():
                 replay.published_until(cut)
