@@ -39,6 +39,10 @@ def command(  # noqa: PLR0913 - one for each option
     kill: Annotated[
         int, typer.Option(min=0, max=50, hidden=True, help="Kill the worker so many times.")
     ] = 0,
+    corrupt: Annotated[
+        bool,
+        typer.Option("--corrupt", help="Damage users' states on the way, and put them right."),
+    ] = False,
     root: Annotated[
         Path, typer.Option("--root", hidden=True, help="Where servers and files are.")
     ] = Path(".local/demo"),
@@ -51,6 +55,9 @@ def command(  # noqa: PLR0913 - one for each option
     that the worker published with an independent model and with the generator's ground truth. At
     the end it writes a page of the figures that the users reached.
 
+    With --corrupt, states of some users are damaged while inputs flow and somebody reads progress;
+    a rebuild finds them and puts them right.
+
     Exit codes: 0 everything agrees, 1 something differs or failed.
     """
     from pipeline.dev.demo.live import LiveView  # noqa: PLC0415
@@ -62,7 +69,7 @@ def command(  # noqa: PLR0913 - one for each option
     began = time.monotonic()
     console = stderr()
     files = read_files(load_settings())
-    options = Options(root, users=users, days=days, seed=seed, kills=kill)
+    options = Options(root, users=users, days=days, seed=seed, kills=kill, corrupt=corrupt)
     with ProgressLine() as progress:
         stack = start_stack(root, progress)
 

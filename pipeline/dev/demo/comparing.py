@@ -36,6 +36,7 @@ KINDS: Final = (
     "dead_letters_altered", "reasons_wrong", "rejections_wrong", "alerts_missing", "alerts_extra",
     "alerts_wrong", "portals_missing", "portals_extra", "portals_wrong", "audited_unlocks_wrong",
     "users_wrong", "geometry_wrong", "assets_unknown", "early_reads_gone",
+    "rebuild_wrong",
 )  # fmt: skip
 EXAMPLES_MAX: Final = 3
 _HASH_BYTES: Final = 32

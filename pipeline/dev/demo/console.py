@@ -86,7 +86,7 @@ def start_console(settings: Settings, run_dir: Path, stack: LocalStack) -> str:
         started = identify(guardian.pid)
         if started is not None:
             write_whole(root / _RECORD, started)
-        address = _await_address(guardian, log_path)
+        address = await_address(guardian, log_path)
         is_up = True
         return f"{address}/console"
     finally:
@@ -112,7 +112,15 @@ def end_console(root: Path) -> None:
     record.unlink(missing_ok=True)
 
 
-def _await_address(guardian: "subprocess.Popen[bytes]", log_path: Path) -> str:
+def await_address(guardian: "subprocess.Popen[bytes]", log_path: Path) -> str:
+    """Return where an API answers, once it has loaded what there is.
+
+    Args:
+        guardian: the API, or who runs it. log_path: of its log, in JSON.
+
+    Raises:
+        ConsoleNotStartedError: it did not come up.
+    """
     deadline_s = time.monotonic() + START_S_MAX
     while time.monotonic() < deadline_s and guardian.poll() is None:
         events = _events(log_path)

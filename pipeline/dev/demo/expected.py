@@ -44,6 +44,7 @@ REASONS: Final[dict[str, frozenset[str]]] = {
         "credit_without_date": "no_local_date",
         "withdraws_nothing": "bad_withdraws",
         "credit_in_no_zone": "unknown_zone",
+        "outdated_repair": "state_changed",
     }.items()
 }
 """Reasons that the pipeline may give for each kind of garbage."""

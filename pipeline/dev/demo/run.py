@@ -18,18 +18,22 @@ from pipeline.dev.demo.live import LiveView
 from pipeline.dev.demo.outputs import Outputs, Seen, read_outputs
 from pipeline.dev.demo.page import write_page
 from pipeline.dev.demo.plain_reader import PlainReader
+from pipeline.dev.demo.rebuild import corrupt_and_rebuild, split
+from pipeline.dev.demo.repaired import take_in_repairs
 from pipeline.dev.demo.sending import Sent, read_back, send
 from pipeline.dev.demo.stage import Files, Options, Say, Stage, build_stage
 from pipeline.dev.demo.summary import Result
 from pipeline.dev.demo.watching import Killing, View, watch
 from pipeline.dev.demo.worker_process import WorkerProcess
 from pipeline.dev.local.stack import LocalStack
-from pipeline.dev.oracle import Judgement, Reader, Rules, judge, load_rules
+from pipeline.dev.oracle import Judgement, Logged, Rules, judge, load_rules
+from pipeline.dev.oracle import Reader as OracleReader
 from pipeline.dev.oracle.events import Coordinates
 from pipeline.dev.workload.commands import Claimable
 from pipeline.dev.workload.ground_truth import InputRecord, tally
 from pipeline.dev.workload.month import Month, generate
 from pipeline.dev.workload.reports import limits_of
+from pipeline.kafka.reader import Reader
 
 CLAIMABLE_PORTALS: Final = 4
 
@@ -72,20 +76,28 @@ def _play(options: Options, stage: Stage, say: Say, live: LiveView, began: float
         worker.start()
         say(f"making up {options.days} days of {options.users:,} people")
         records = _month(options, stage, rules)
-        say(f"sending {len(records):,} records")
-        send(records, stage)
-        view = View(total=len(records), days=options.days)
-        killing = Killing.planned(options.kills, len(records), options.seed)
+        parts = split(records) if options.corrupt else (records, [])
+        say(f"sending {len(parts[0]):,} records")
+        send(parts[0], stage)
+        view = View(total=len(parts[0]), days=options.days)
+        killing = Killing.planned(options.kills, len(parts[0]), options.seed)
         with live.open():
             watch(stage, worker, view, killing, live.show)
+        rebuilt = None
+        if options.corrupt:
+            rebuilt = corrupt_and_rebuild(stage, worker, parts, options.users, say)
+            view = _watch_to_the_end(stage, worker, view, live)
         pipeline_s = time.monotonic() - started
         say("stopping the worker")
         worker.stop()
     say("reading everything back")
     sent, outputs, judgement = _read_and_judge(records, stage, rules, view.seen, say)
+    repairs = [one.meant for one in list(sent.values())[len(records) :]]
     say("comparing")
     differences = compare(outputs, sent, judgement, rules)
     compare_early_reads(view.seen, outputs, differences)
+    if rebuilt is not None:
+        rebuilt.judge(outputs, differences)
     page = write_page(options.root / "figures.html", outputs, stage, options.days)
     return Result(
         users=options.users,
@@ -93,7 +105,7 @@ def _play(options: Options, stage: Stage, say: Say, live: LiveView, began: float
         seed=options.seed,
         verdicts=Counter(entry["verdict"] for _, entry in outputs.audit),
         judged=Counter(verdict.word for verdict in judgement.verdicts.values()),
-        ground_truth=tally(records),
+        ground_truth=tally([*records, *repairs]),
         alerts=len(outputs.alerts),
         dead_letters=len(outputs.dead_letters),
         portals=len(outputs.portals),
@@ -105,7 +117,19 @@ def _play(options: Options, stage: Stage, say: Say, live: LiveView, began: float
         seconds=time.monotonic() - began,
         settings=stage.settings,
         telling=_telling(outputs),
+        rebuilt=rebuilt,
     )
+
+
+def _watch_to_the_end(stage: Stage, worker: WorkerProcess, before: View, live: LiveView) -> View:
+    """Wait for everything that is in the topics by now; return the view, with what was seen."""
+    with Reader(stage.settings.kafka_client(), "awaway-demo") as reader:
+        ends = reader.ends(reader.partitions([*stage.inputs.values()]))
+    view = View(total=sum(ends.values()), days=before.days, kills=before.kills)
+    with live.open():
+        watch(stage, worker, view, Killing.planned(0, 0, 0), live.show)
+    view.seen |= before.seen
+    return view
 
 
 def _telling(outputs: Outputs) -> str | None:
@@ -131,7 +155,8 @@ def _read_and_judge(
     with PlainReader(*servers, stage.outputs.values()) as reader:
         outputs = read_outputs(stage, reader, seen)
     with PlainReader(*servers, stage.inputs.values()) as reader:
-        sent = read_back(records, stage, reader)
+        repairs: list[Sent] = []
+        sent = read_back(records, stage, reader, repairs)
         ids = {
             int.from_bytes((one.logged.value or b"")[1:5], "big")
             for one in sent.values()
@@ -141,5 +166,10 @@ def _read_and_judge(
         schemas = {schema_id: reader.writer_schema(schema_id) for schema_id in ids}
     say("asking the oracle")
     log = outputs.in_order([one.logged for one in sent.values()])
-    judgement = judge(log, rules, Reader(schemas), stage.partitions)
+
+    def ask(log: list[Logged]) -> Judgement:
+        return judge(log, rules, OracleReader(schemas), stage.partitions)
+
+    judgement = ask(log)
+    sent = take_in_repairs(repairs, outputs, sent, judgement, (ask, rules))
     return sent, outputs, judgement

@@ -6,7 +6,7 @@ Invariant: what was meant of a record is known by where it lies in the log.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import zip_longest
 from typing import Any, Final, Literal
 
@@ -25,6 +25,20 @@ FLUSH_TIMEOUT_S: Final = 60.0
 _POLL_EVERY: Final = 2_000
 PARTITION_UA: Final = -1
 """Leaves the choice to the partitioner."""
+
+PRODUCER: Final[dict[str, Any]] = {
+    "partitioner": "murmur2_random",
+    "enable.idempotence": True,
+    "log_level": LOG_LEVEL,
+    "linger.ms": 20,
+    "compression.type": "lz4",
+    "message.max.bytes": 4 << 20,
+    "queue.buffering.max.messages": 0,
+}
+"""librdkafka's settings of whoever sends inputs."""
+
+REPAIR_HEAD: Final = b'{"request_id":"rb-'
+"""The start of each command of a rebuild, whose id the command line makes up."""
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -51,29 +65,10 @@ def send(records: Sequence[InputRecord], stage: Stage) -> None:
         if error is not None:
             failed.append(str(error))
 
-    producer = Producer(
-        {
-            **stage.settings.kafka_client(),
-            "partitioner": "murmur2_random",
-            "enable.idempotence": True,
-            "log_level": LOG_LEVEL,
-            "linger.ms": 20,
-            "compression.type": "lz4",
-            "message.max.bytes": 4 << 20,
-            "queue.buffering.max.messages": 0,
-        }
-    )
+    producer = Producer({**stage.settings.kafka_client(), **PRODUCER})
     topics = stage.inputs
     for n, record in enumerate(records):
-        producer.produce(
-            topics[record.kind],
-            key=record.key,
-            value=record.value,
-            timestamp=record.append_time_ms,
-            headers=list(record.headers),
-            on_delivery=delivered,
-            partition=PARTITION_UA if record.partition is None else record.partition,
-        )
+        produce(producer, topics[record.kind], record, delivered)
         if n % _POLL_EVERY == 0:
             producer.poll(0)
     if producer.flush(FLUSH_TIMEOUT_S) or failed:
@@ -84,14 +79,33 @@ def send(records: Sequence[InputRecord], stage: Stage) -> None:
         )
 
 
+def produce(
+    producer: Producer,
+    topic: str,
+    record: InputRecord,
+    delivered: Callable[[KafkaError | None, Message], None],
+) -> None:
+    """Hand a record to a producer, stamped with its simulated time."""
+    producer.produce(
+        topic,
+        key=record.key,
+        value=record.value,
+        timestamp=record.append_time_ms,
+        headers=list(record.headers),
+        on_delivery=delivered,
+        partition=PARTITION_UA if record.partition is None else record.partition,
+    )
+
+
 def read_back(
-    records: Iterable[InputRecord], stage: Stage, reader: PlainReader
+    records: Iterable[InputRecord], stage: Stage, reader: PlainReader, repairs: list[Sent]
 ) -> dict[Coordinates, Sent]:
     """Read the input topics, and match each record with what was sent.
 
     Args:
         records: in the order in which they were sent.
         reader: of the input topics, from their first records.
+        repairs: is given those of rebuilds, which were not among the records.
 
     Raises:
         DemoError: the log is not what was sent.
@@ -107,7 +121,11 @@ def read_back(
     }
     found: defaultdict[tuple[str, int], list[Message]] = defaultdict(list)
     for message in reader.rest(FLUSH_TIMEOUT_S):
-        found[kinds[str(message.topic())], int(message.partition() or 0)].append(message)
+        kind = kinds[str(message.topic())]
+        if (message.value() or b"").startswith(REPAIR_HEAD):
+            repairs.append(_as_sent(kind, message, meant_by_repair(message)))
+        else:
+            found[kind, int(message.partition() or 0)].append(message)
     matched: dict[Coordinates, Sent] = {}
     for kind in kinds.values():
         for partition in range(stage.partitions):
@@ -115,13 +133,26 @@ def read_back(
             for message, meant in pairs:
                 if message is None or meant is None or message.value() != meant.value:
                     raise DemoError(f"{kind} {partition} is not what was sent to it")
-                logged = Logged(
-                    kind,
-                    partition,
-                    int(message.offset() or 0),
-                    message.timestamp()[1],
-                    message.key(),
-                    message.value(),
-                )
-                matched[logged.coordinates] = Sent(logged, list(message.headers() or []), meant)
+                sent = _as_sent(kind, message, meant)
+                matched[sent.logged.coordinates] = sent
     return matched
+
+
+def _as_sent(
+    kind: Literal["completions", "commands"], message: Message, meant: InputRecord
+) -> Sent:
+    logged = Logged(
+        kind,
+        int(message.partition() or 0),
+        int(message.offset() or 0),
+        message.timestamp()[1],
+        message.key(),
+        message.value(),
+    )
+    return Sent(logged, list(message.headers() or []), meant)
+
+
+def meant_by_repair(message: Message) -> InputRecord:
+    """A repair as a record that was sent; it is to be applied."""
+    at, key, value = message.timestamp()[1], message.key(), message.value()
+    return InputRecord("commands", message.partition(), key, value, at, (), "applied")

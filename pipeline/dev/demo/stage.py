@@ -55,6 +55,7 @@ class Options(msgspec.Struct, frozen=True):
         root: the demo's folder.
         users, days: 1 and up.
         kills: how often to kill the worker on the way.
+        corrupt: damage users' states on the way, and put them right.
     """
 
     root: Path
@@ -62,6 +63,7 @@ class Options(msgspec.Struct, frozen=True):
     days: int
     seed: int
     kills: int = 0
+    corrupt: bool = False
 
 
 class Stage(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from pipeline.dev.demo.comparing import Differences
 from pipeline.dev.demo.live import WIDTH_MAX
+from pipeline.dev.demo.rebuild import Rebuilt
 from pipeline.dev.workload.ground_truth import DUPLICATES, GroundTruth
 from pipeline.settings.worker import ENV_PREFIX, Settings
 
@@ -30,6 +31,7 @@ class Result(msgspec.Struct, frozen=True):
         assets: different figures that outputs refer to.
         pipeline_s: from the worker's start to lag 0. seconds: all of it.
         settings: of the worker. console: its address, where one was started.
+        rebuilt: what became of the damage, if states were damaged.
         telling: a user of the run about whom there is much to explain; None where there is none.
     """
 
@@ -50,6 +52,7 @@ class Result(msgspec.Struct, frozen=True):
     seconds: float
     settings: Settings
     console: str | None = None
+    rebuilt: Rebuilt | None = None
     telling: str | None = None
 
     @property
@@ -88,6 +91,7 @@ class Result(msgspec.Struct, frozen=True):
             "seed": self.seed,
             "page": self.page,
             "console": self.console,
+            **({} if self.rebuilt is None else {"rebuild": self.rebuilt.as_dict()}),
         }
 
 
@@ -122,6 +126,15 @@ def render(result: Result, console: Console) -> None:
     )
     if result.kills:
         console.print(f"the worker was killed {result.kills} times on the way")
+    if result.rebuilt is not None:
+        told = result.rebuilt.as_dict()
+        console.print(
+            f"{told['corrupted']} users damaged, {told['found']} found and put right meanwhile:\n"
+            f"{told['rate']:,.0f} inputs a second replayed, no partition paused for more than"
+            f" {told['pause_s']:.2f} s;\n{told['reads']:,} reads meanwhile,"
+            f" {told['reader_errors']} errors, {told['steps_back']} steps back,"
+            f" {told['duplicate_portals']} portals told twice"
+        )
     console.print(_verdict(result))
     for example in result.differences.examples:
         console.print(f"  {example}", markup=False)

@@ -51,6 +51,10 @@ class WorkerProcess:
             )
         self.starts += 1
 
+    def move(self, data_dir: Path) -> None:
+        """Let its next start have another disk."""
+        self._environment[f"{ENV_PREFIX}DATA_DIR"] = str(data_dir)
+
     def check(self) -> None:
         """See that it runs.
 
