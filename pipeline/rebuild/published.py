@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+from msgspec.structs import astuple, replace
 
 from pipeline.codec.errors import UnknownSchemaIdError
 from pipeline.codec.published import NotPublishedError, PublishedReader
 from pipeline.core.fold import World
 from pipeline.core.progress import progress_of
-from pipeline.core.records import ProgressUpdated
+from pipeline.core.records import PortalReached, ProgressUpdated
 from pipeline.core.state import UserState
 from pipeline.engine.state.rocks import RocksDisk
 from pipeline.kafka.reader import record_offset
@@ -134,7 +135,9 @@ class Published:
         try:
             record = self._reader.read(value)
             user_id = key.decode()
-            ought = progress_of(user_id, state, record.cause, record.updated_at, self._world)
+            ought = _as_read(
+                progress_of(user_id, state, record.cause, record.updated_at, self._world)
+            )
         except (NotPublishedError, UnknownSchemaIdError, ValueError, OverflowError) as error:
             return (Deviation("record", str(error), "a progress record"),)
         return tuple(
@@ -142,6 +145,12 @@ class Published:
             for name in COMPARED
             if getattr(record, name) != getattr(ought, name)
         )
+
+
+def _as_read(record: ProgressUpdated) -> ProgressUpdated:
+    """The record with its portals as a reader has them, and not as the state keeps them."""
+    portals = tuple(PortalReached(*astuple(one)) for one in record.portals)
+    return replace(record, portals=portals)
 
 
 def _is_text(key: bytes) -> bool:
