@@ -339,14 +339,15 @@ def test_laps_that_nobody_practises_are_not(laps: Any) -> None:
     ],
 )
 def test_names_without_order_are_not(field: str, about: Any, ids: tuple[str, ...]) -> None:
-    assert not is_sensible(state_with(**{field: tuple((x, about) for x in ids)}), FIRST, LAST)
+    requests: dict[str, Any] = {field: tuple((x, about) for x in ids)}
+    assert not is_sensible(state_with(**requests), FIRST, LAST)
 
 
 @pytest.mark.parametrize("date", [FIRST - 1, LAST + 1, 2**40])
 @pytest.mark.parametrize("field", ["credits", "revocations"])
 def test_requests_for_other_dates_are_not(field: str, date: int) -> None:
-    requests = (("a", FIRST), ("b", date))
-    assert not is_sensible(state_with(**{field: requests}), FIRST, LAST)
+    requests: dict[str, Any] = {field: (("a", FIRST), ("b", date))}
+    assert not is_sensible(state_with(**requests), FIRST, LAST)
 
 
 @pytest.mark.parametrize(

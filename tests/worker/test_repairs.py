@@ -1,13 +1,19 @@
 """A repair through the worker's own path: the state, the window and every record that follows."""
 
+from functools import cache
 from typing import Any, TypeVar
 
+import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from pipeline.codec.partitioner import partition_of
 from pipeline.codec.published import PublishedReader
 from pipeline.codec.repairs import encode_repair
-from pipeline.codec.state import decode_state
+from pipeline.codec.state import decode_state, encode_seen
+from pipeline.core.dedupe import SeenCompletion
 from pipeline.core.records import (
     AuditEntry,
     Command,
@@ -18,7 +24,8 @@ from pipeline.core.records import (
     Record,
 )
 from pipeline.core.repair import Repair, WindowRecords
-from pipeline.core.state import EMPTY, UserState
+from pipeline.core.sets import Sets
+from pipeline.core.state import EMPTY, Unlocked, UserState
 from pipeline.dev.memory_engine import (
     PARTITIONS,
     SEEN,
@@ -34,7 +41,9 @@ from pipeline.dev.memory_engine import Record as Consumed
 from pipeline.dev.workload.ground_truth import InputRecord
 from pipeline.dev.workload.wire import json_command, json_completion
 from pipeline.engine.batch import Batch, TableView
-from tests.core.scenes import DAY, NOW, TODAY, USER, command, completion, repair_of
+from pipeline.worker.breaker import Breaker
+from tests.core.scenes import DAY, NOW, TODAY, USER, command, completion, credit, repair_of
+from tests.properties import examples
 
 R = TypeVar("R", bound=Record)
 KEY = USER.encode()
@@ -213,3 +222,146 @@ def test_a_payload_that_is_no_repair_is_a_dead_letter(
 ) -> None:
     said = live.take(command("repair-1", "repair", payload=payload))
     assert [letter.reason for letter in said.of("deadletters", DeadLetter)] == ["bad_repair"]
+
+
+BEYOND = 2**64 - 1
+"""A number that MessagePack has, and eight bytes with a sign do not."""
+
+
+def bytes_of(append_time: int = NOW, cell: int = 0, completion_id: str = "c9") -> bytes:
+    """Return the value of a window record of a completion."""
+    seen = SeenCompletion(completion_id, "s9", "breath", NOW - 1, NOW, "c", 0, 0, append_time)
+    cover = b"\x02" + msgspec.msgpack.encode(())
+    return msgspec.msgpack.encode((append_time, "s9", encode_seen(seen), [(cell, cover)]))
+
+
+WINDOW_NONSENSE = {
+    "junk": (b"iana\0c9", b"junk"),
+    "an append time that is too great": (b"iana\0c9", bytes_of(append_time=BEYOND)),
+    "a cell that is too great": (b"iana\0c9", bytes_of(cell=BEYOND)),
+    "another's id": (b"iana\0c9", bytes_of(completion_id="c8")),
+    "a session's value that is too short": (b"sana\0s9", b"short"),
+    "a cell's key that is too short": (b"oana\0cell", bytes(8) + b"\x02\x90"),
+    "another kind": (b"xana\0c9", None),
+}
+STATE_NONSENSE: dict[str, dict[str, Any]] = {
+    "a portal far ahead": {"portals": (Unlocked(0, "bindu", 2**40, NOW, "asset"),)},
+    "a portal at no instant": {"portals": (Unlocked(0, "bindu", TODAY, BEYOND, "asset"),)},
+    "an endless run": {"sets": Sets(practised=((TODAY, 2**40),))},
+    "a zone that is none": {"tz": "Mars/Base"},
+}
+
+
+def take_with_another(partition: Partition, repair: Repair) -> KeepingProducer:
+    """Process a repair, then a credit in the same batch."""
+    return partition.take(repairing(repair), credit("r2", TODAY - 5))
+
+
+def assert_it_cost_itself_alone(said: KeepingProducer, partition: Partition) -> None:
+    (letter,) = said.of("deadletters", DeadLetter)
+    assert letter.reason == "bad_repair" or letter.stage == "fold"
+    verdicts = [entry.verdict for entry in said.of("audit", AuditEntry)]
+    assert verdicts == ["dead_letter", "applied"]
+    assert partition.user.sets.credits == (("r2", TODAY - 5),)
+    assert "seen-changelog" not in said.kept
+    assert len(said.kept["streaks-changelog"]) == 1
+
+
+@pytest.mark.parametrize("record", WINDOW_NONSENSE.values(), ids=WINDOW_NONSENSE)
+def test_a_window_of_nonsense_costs_the_repair_alone(
+    live: Partition, record: tuple[bytes, bytes | None]
+) -> None:
+    first = (b"iana\0c3", None)
+    said = take_with_another(live, repair_of(live.user, live.user, window=(first, record)))
+    assert_it_cost_itself_alone(said, live)
+
+
+@pytest.mark.parametrize("other", STATE_NONSENSE.values(), ids=STATE_NONSENSE)
+def test_a_state_of_nonsense_costs_the_repair_alone(live: Partition, other: dict[str, Any]) -> None:
+    before = live.user
+    repair = Repair(before.revision, before.digest, replace(before, **other))
+    assert_it_cost_itself_alone(take_with_another(live, repair), live)
+
+
+@cache
+def known_and_valid() -> tuple[Partition, bytes, bytes]:
+    """Return a partition for many examples, the stored state of its user, and a valid repair."""
+    derived = Partition()
+    derived.take(*KNOWN, LOST)
+    records = window_of(derived.said)
+    covers = [(b"o" + records[0][0][1:5] + bytes(8), bytes(8) + b"\x02\x90")]
+    session = (b"sana\0s9", bytes(8) + b"c9")
+    live = Partition()
+    live.take(*KNOWN)
+    ((_, stored),) = live.said.kept["streaks-changelog"]
+    window = (*records, *covers, session, (b"iana\0c8", None))
+    return live, stored or b"", encode_repair(repair_of(derived.user, live.user, window=window))
+
+
+NUMBERS = st.one_of(
+    st.integers(-(2**63), BEYOND),
+    st.sampled_from([-1, 0, 1, TODAY, TODAY + 2, 2**31, 2**40, 2**63 - 1, 2**63, BEYOND]),
+)
+ANYTHING = st.one_of(
+    NUMBERS, st.none(), st.text(max_size=3), st.binary(max_size=12), st.lists(NUMBERS, max_size=3)
+)
+
+
+@st.composite
+def with_other_bytes(draw: st.DrawFn, payload: bytes) -> bytes:
+    """Return the payload with some of its bytes replaced by others."""
+    start = draw(st.integers(0, len(payload)))
+    return (
+        payload[:start] + draw(st.binary(max_size=4)) + payload[start + draw(st.integers(0, 4)) :]
+    )
+
+
+def another(value: object) -> st.SearchStrategy[Any]:
+    """Return a value of the same type, where it is a number, a text or bytes; else any."""
+    if isinstance(value, int):
+        return NUMBERS
+    if isinstance(value, str):
+        return st.text(max_size=3)
+    return with_other_bytes(value) if isinstance(value, bytes) else ANYTHING
+
+
+@st.composite
+def with_another_value(draw: st.DrawFn, payload: bytes) -> bytes:
+    """Return the payload with one of its values, however deep, replaced, doubled or left out."""
+    whole = node = msgspec.msgpack.decode(payload[1:])
+    while True:
+        i = draw(st.integers(0, len(node) - 1))
+        if not (isinstance(node[i], list) and node[i]) or draw(st.integers(0, 5)) == 0:
+            break
+        node = node[i]
+    how = draw(st.integers(0, 5))
+    node[i : i + 1] = [node[i]] * (2 * how) if how < 2 else [draw(another(node[i]))]
+    return payload[:1] + msgspec.msgpack.encode(whole)
+
+
+@st.composite
+def spoilt(draw: st.DrawFn) -> bytes:
+    """Return the bytes of a valid repair mutated."""
+    payload = known_and_valid()[2]
+    times = draw(st.integers(0, 2))
+    for _ in range(times):
+        payload = draw(with_another_value(payload))
+    return payload if times else draw(with_other_bytes(payload))
+
+
+@given(spoilt())
+@settings(max_examples=examples(150))
+def test_no_repair_stops_a_partition(payload: bytes) -> None:
+    partition, stored, _ = known_and_valid()
+    partition.opened = open_partitions(None)[PARTITION]
+    partition.processor.breaker = Breaker()
+    TableView(USERS, partition.opened.state, as_producer(KeepingProducer())).put(KEY, stored)
+    said = partition.take(command("repair-1", "repair", payload=payload), credit("r2", TODAY - 5))
+    first, second = said.of("audit", AuditEntry)
+    assert first.verdict in ("applied", "dead_letter")
+    assert len(said.of("deadletters", DeadLetter)) == (first.verdict == "dead_letter")
+    assert second.verdict == "applied"
+    # Nor does anything that is done with what it left behind.
+    said = partition.take(*KNOWN, LOST, completion(5, NOW - 4 * DAY))
+    assert len(said.of("audit", AuditEntry)) == 5
+    assert decode_state(said.kept["streaks-changelog"][-1][1] or b"") == partition.user
