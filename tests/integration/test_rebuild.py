@@ -11,6 +11,7 @@ from typing import Any
 
 import confluent_kafka as ck
 import msgspec
+import pytest
 
 from pipeline.codec.state import decode_state, encode_state
 from pipeline.core.sets import digest_of
@@ -104,16 +105,10 @@ def test_what_was_damaged_is_found_and_put_right(ledger: Ledger, tmp_path: Path)
         assert sorted(repaired) == damaged
         ledger.drain(worker)
         assert console.run("start", "--id", name)["diff"]["users"] == []
-
-        console.run("rollback", name, *WHY)
-        again = console.run("start")
-        assert [one["user_id"] for one in again["diff"]["users"]] == damaged
-        digest = again["diff"]["digest"]
-        console.run("approve", again["rebuild"]["id"], "--digest", digest, *WHY)
-        ledger.drain(worker)
     check_exact(ledger)
 
 
+@pytest.mark.verify
 def test_whoever_is_killed_goes_on_with_the_same_command(ledger: Ledger, tmp_path: Path) -> None:
     console = Console(ledger, tmp_path / "operator")
     send_load(ledger, seed=63, events=1_200)
@@ -135,4 +130,31 @@ def test_whoever_is_killed_goes_on_with_the_same_command(ledger: Ledger, tmp_pat
         ledger.drain(worker)
         assert console.run("start", "--user", damaged[0])["diff"]["users"] == []
         assert console.run("start")["diff"]["users"] == []
+    check_exact(ledger)
+
+
+@pytest.mark.verify
+def test_a_rollback_puts_back_what_was_and_keeps_what_came_since(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    console = Console(ledger, tmp_path / "operator")
+    send_load(ledger, seed=64, events=600)
+    with ledger.worker() as worker:
+        ledger.drain(worker)
+    damaged = damage(ledger, 5)
+    with ledger.worker(DATA_DIR=str(tmp_path / "new disk")) as worker:
+        found = console.run("start")
+        name = found["rebuild"]["id"]
+        console.run("approve", name, "--digest", found["diff"]["digest"], *WHY)
+        send_load(ledger, seed=65, events=300)
+        ledger.drain(worker)
+        assert console.run("start", "--id", name)["diff"]["users"] == []
+
+        console.run("rollback", name, *WHY)
+        again = console.run("start")
+        assert [one["user_id"] for one in again["diff"]["users"]] == damaged
+        console.refusal("rollback", name, *WHY, code=2)
+        digest = again["diff"]["digest"]
+        console.run("approve", again["rebuild"]["id"], "--digest", digest, *WHY)
+        ledger.drain(worker)
     check_exact(ledger)
