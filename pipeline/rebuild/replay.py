@@ -11,6 +11,7 @@ Local keys beside the tables': `d` user: where the user's entries first differ; 
 that the last entry left; `p` user, zero byte, offset: a portal that was published; `r`: position.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import Any, Final, cast
@@ -40,6 +41,9 @@ ENTRIES_SCANNED: Final = 20_000
 
 INPUT_WAIT_S: Final = 15.0
 """Seconds to wait for an input that the audit names."""
+
+PORTALS_WAIT_S: Final = 60.0
+"""Seconds to wait for the portals that were published up to a cut."""
 
 POSITION: Final = b"rposition"
 
@@ -219,8 +223,21 @@ class Replay:
         return self.sequence >= cut.sequence
 
     def published_until(self, cut: Cut) -> None:
-        """Note every portal that was published up to a cut."""
-        self._note_published(cut.next_offsets)
+        """Note every portal that was published up to a cut.
+
+        Raises:
+            ReplayError: they cannot be read to their end.
+        """
+        source = self._sources.portals
+        end, deadline_s = source.high_watermark(), time.monotonic() + PORTALS_WAIT_S
+        while not self._note_published(cut.next_offsets) and source.reached < end:
+            source.peek(0.2)
+            if time.monotonic() > deadline_s:
+                raise ReplayError(
+                    f"the portals of partition {self.store.partition} cannot be read to their end",
+                    why=f"they end at {end}, and nothing came after {source.reached}",
+                    fix="is a transaction open on the topic that nobody ends? then ask again later",
+                )
         self._write()
 
     def _entries(self, until: int, wait_s: float) -> list[AuditEntry]:
@@ -295,7 +312,8 @@ class Replay:
         found = self.store.overlay.get(key)
         return found if found is not None else self.store.disk.get(key)
 
-    def _note_published(self, next_offsets: dict[str, int]) -> None:
+    def _note_published(self, next_offsets: dict[str, int]) -> bool:
+        """Note the portals that are there; return whether one beyond the offsets was met."""
         source = self._sources.portals
         while (record := source.peek()) is not None:
             value = record.value()
@@ -303,10 +321,11 @@ class Replay:
             if value is not None and key is not None and self._is_wanted(key):
                 portal = self._readers.portals.read(value)
                 if portal.cause.offset >= next_offsets.get(portal.cause.topic, 0):
-                    return
+                    return True
                 at = record_offset(record).to_bytes(8, "big")
                 self.store.overlay[b"p" + key + b"\0" + at] = value
             source.take()
+        return False
 
     def _write(self) -> None:
         store, audit, portals = self.store, self._sources.audit, self._sources.portals

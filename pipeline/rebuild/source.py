@@ -47,10 +47,14 @@ class Source:
         self._reader = Reader(settings, _GROUP)
         self._reader.assign({partition: FROM_THE_START if at is None else at})
         self._fetched: deque[Message] = deque()
+        self._uncommitted = {**settings, "isolation.level": "read_uncommitted"}
+        self._asker: Reader | None = None
 
     def close(self) -> None:
         """Stop reading."""
         self._reader.close()
+        if self._asker is not None:
+            self._asker.close()
 
     def peek(self, wait_s: float = 0.0) -> Message | None:
         """Return the next record without taking it; None where there is none within `wait_s`.
@@ -72,6 +76,15 @@ class Source:
         """The first offset of the partition, and the last stable offset as of now."""
         where = [self.partition]
         return self._reader.starts(where)[self.partition], self._reader.ends(where)[self.partition]
+
+    def high_watermark(self) -> int:
+        """The end as of now, what is not committed yet included.
+
+        Every record that was committed by now lies below it, also one whose marker is still on its
+        way to this partition.
+        """
+        self._asker = self._asker or Reader(self._uncommitted, _GROUP)
+        return self._asker.ends([self.partition])[self.partition]
 
     @property
     def reached(self) -> int:

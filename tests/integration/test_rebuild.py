@@ -49,8 +49,12 @@ class Console:
         return output
 
     def kill_after(self, seconds: float, *words: str) -> None:
-        """Start a command and kill it with all its processes, if it still runs by then."""
+        """Start a command and, once there is a rebuild, kill it with all its processes."""
         running = self.start(*words)
+        deadline = time.monotonic() + 60
+        while not list(self.folder.glob("rebuilds/*/*/rebuild.json")):
+            assert time.monotonic() < deadline, "it never began"
+            time.sleep(0.05)
         time.sleep(seconds)
         if running.poll() is None:
             os.killpg(running.pid, signal.SIGKILL)
@@ -117,7 +121,7 @@ def test_whoever_is_killed_goes_on_with_the_same_command(ledger: Ledger, tmp_pat
     damaged = damage(ledger, 5)
     with ledger.worker(DATA_DIR=str(tmp_path / "new disk")) as worker:
         ledger.drain(worker)
-        for seconds in (2.5, 5.0):
+        for seconds in (0.2, 4.0):
             console.kill_after(seconds, "start")
         (*_, first) = console.run("list")["rebuilds"]
         found = console.run("start", "--id", first["id"])
