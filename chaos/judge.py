@@ -44,7 +44,7 @@ class Evidence:
     seen: dict[Coordinates, int] | None = None
 
     def repairs(self) -> set[Coordinates]:
-        """The repairs among the commands: what a rebuild sent, of which the oracle knows nothing."""
+        """The repairs among the commands: a rebuild sent them, and the oracle knows of none."""
         return {
             one.coordinates
             for one in self.inputs
