@@ -307,6 +307,7 @@ def _wrong_commands(found: Cast) -> None:
         ("w5", "claim_key", {"key_id": "no key"}, "unknown_key", "'no key'"),
         ("w6", "redrive", {}, "kind_not_supported", "redrive"),
         ("w7", "erase", {"reason": "asked to"}, "kind_not_supported", "erase"),
+        ("w8", "repair", BECAUSE, "bad_repair", "payload"),
         (
             "credit-0",
             "credit",

@@ -99,7 +99,8 @@ def _copy(source: Path, target: Path) -> None:
 
 
 # A broker that is killed and comes back alone may forget how a transaction ended (docs/adr/0017).
-@pytest.mark.parametrize("hard", [True, pytest.param(False, marks=pytest.mark.verify)])
+@pytest.mark.verify
+@pytest.mark.parametrize("hard", [True, False])
 def test_killed_then_the_broker_restarted_then_without_the_disk(
     own_stack: LocalStack, topic_prefix: str, tmp_path: Path, assets: Path, hard: bool
 ) -> None:

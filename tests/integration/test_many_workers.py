@@ -98,6 +98,7 @@ def test_of_two_workers_with_one_slot_the_later_wins(ledger: Ledger, tmp_path: P
     check_exact(ledger)
 
 
+@pytest.mark.verify
 def test_a_frozen_worker_does_not_fence_its_successor(ledger: Ledger, tmp_path: Path) -> None:
     """The same slot, started elsewhere while the first is frozen in mid-transaction."""
     fleet = Fleet(ledger)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 
+import pytest
 from confluent_kafka.schema_registry import Schema as RegistrySchema
 
 from pipeline.clock import now_ms
@@ -33,6 +34,7 @@ def check(ledger: Ledger) -> int:
     return done.returncode
 
 
+@pytest.mark.verify
 def test_a_worker_takes_a_newer_schema_and_starts_with_it(ledger: Ledger) -> None:
     schema = load_schemas(ROOT / "schemas")["PracticeCompleted"]
     tree = json.loads(schema.text)

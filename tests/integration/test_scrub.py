@@ -8,6 +8,7 @@ from typing import Any
 
 import confluent_kafka as ck
 import msgspec
+import pytest
 
 from pipeline.codec.avro import AvroEncoder
 from pipeline.codec.published import PublishedReader, schema_id_of
@@ -54,6 +55,7 @@ def produce_progress(ledger: Ledger, user_id: str, value: bytes | None, partitio
     assert producer.flush(10) == 0
 
 
+@pytest.mark.verify
 def test_what_was_damaged_is_found_and_nothing_else(ledger: Ledger, tmp_path: Path) -> None:
     folder, metrics = tmp_path / "operator", tmp_path / "awaway.prom"
     send_load(ledger, seed=71, events=800)
@@ -89,6 +91,7 @@ def test_what_was_damaged_is_found_and_nothing_else(ledger: Ledger, tmp_path: Pa
     assert scrub(ledger, folder, "--user", forged, code=1)["users_checked"] == 1
 
 
+@pytest.mark.verify
 def test_progress_alone_is_published_anew_while_traffic_goes_on(
     ledger: Ledger, tmp_path: Path
 ) -> None:
@@ -118,6 +121,7 @@ def test_progress_alone_is_published_anew_while_traffic_goes_on(
     ]
 
 
+@pytest.mark.verify
 def test_a_sample_is_a_part_of_the_users_and_another_each_time(
     ledger: Ledger, tmp_path: Path
 ) -> None:

@@ -33,6 +33,7 @@ def skip(ledger: Ledger, *words: str) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
+@pytest.mark.verify
 def test_an_input_that_ends_every_worker_is_put_aside(ledger: Ledger) -> None:
     ledger.complete("ada", "c1", NOW - timedelta(days=1))
     ledger.complete("ada", "deadly", NOW - timedelta(hours=5))

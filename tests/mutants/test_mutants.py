@@ -305,6 +305,7 @@ def test_what_moves_within_its_room_keeps_its_judges(tmp_path: Path) -> None:
         targets_in(tmp_path, [Room("toy", judges, ("thin", "thick"))])
 
 
+@pytest.mark.verify
 def test_every_marker_of_the_pipeline_is_about_a_mutant_that_is_tried() -> None:
     targets = {target.module: target for target in targets_in(ROOT)}
     guards = 0

@@ -36,7 +36,8 @@ def test_records_come_in_order_and_end_with_the_month() -> None:
 
 def test_every_kind_and_every_verdict_are_among_it() -> None:
     truth = tally(make(500, seed=1))
-    assert set(truth.garbage) == {*KINDS, *REFUSED} == REASONS.keys()
+    # A repair that came too late is sent by a rebuild, and is no mistake of a client.
+    assert set(truth.garbage) == {*KINDS, *REFUSED} == REASONS.keys() - {"outdated_repair"}
     assert set(truth.odd) == set(oddities.KINDS)
     words = {"accepted", *DUPLICATES, "applied", "repeated", "dead_letter"}
     assert {word for word, count in truth.verdicts.items() if count} == words
