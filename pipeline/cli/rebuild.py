@@ -93,9 +93,11 @@ def start(  # noqa: PLR0913 - one parameter an option
         wanted = sorted(set(partition or range(count)))
         if user is not None:
             wanted = [partition_of(user.encode(), count)]
-        if wanted[-1] >= count:
+        if user is not None and partition:
+            raise UsageError("--user takes one user alone", fix="leave --partition out")
+        if wanted[0] < 0 or wanted[-1] >= count:
             raise UsageError(
-                f"there is no partition {wanted[-1]}", fix=f"they are 0 to {count - 1}"
+                f"--partition: {partition} are not all there", fix=f"they are 0 to {count - 1}"
             )
         job = Job(settings, _new_id(), config)
         job.begin(wanted, user, policy)
@@ -380,6 +382,7 @@ def _spelled(start: int, length: int) -> str:
 
 def _next(rebuild: "Rebuild") -> str:
     name = rebuild.id
+    back = f"awaway rebuild rollback {name} --reason WHY --ticket TICKET"
     if rebuild.state == "replaying":
         return f"go on: awaway rebuild start --id {name}"
     if rebuild.state == "compared":
@@ -390,7 +393,7 @@ def _next(rebuild: "Rebuild") -> str:
             " TICKET"
         )
     if rebuild.state == "repairing":
-        return f"go on with the same `approve`, or take it back: awaway rebuild rollback {name}"
+        return f"go on with the same `approve`, or take it back: {back}"
     if rebuild.state == "approved":
-        return f"take it back, if it must be: awaway rebuild rollback {name}"
+        return f"take it back, if it must be: {back}"
     return "nothing is left to do"

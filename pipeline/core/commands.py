@@ -62,9 +62,7 @@ def examine_command(
             "unknown_kind", f"kind {quoted(kind)} is none of {', '.join(REQUEST_KINDS)}"
         )
     if not is_request_kind(kind):
-        return rejected(
-            "kind_not_supported", f"this version does not carry out {kind} commands yet"
-        )
+        return rejected("kind_not_supported", f"{kind} commands are not carried out here")
     rejection = examine_notes(command)
     if rejection is not None:
         return rejection

@@ -197,6 +197,8 @@ class Job:
             for partition in wanted:
                 path = self.undo(partition)
                 path.rename(path.with_name(f"rolled-back-{partition}-{step.at}"))
+        if any(result.failed for result in results):
+            return results  # it stays under way: the same command goes on with who is left
         done = Step(clock.now_ms(), step.actor, "rolled back" if back else "approved")
         self.move(rebuild, "rolled_back" if back else "approved", done)
         return results

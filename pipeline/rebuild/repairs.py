@@ -16,7 +16,7 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 
@@ -40,7 +40,8 @@ ANSWER_S_MAX: Final = 30.0
 AT_ONCE: Final = 500
 """Repairs that are under way at once."""
 
-_T = TypeVar("_T", bound=tuple[Any, ...])
+RUNS: Final = frozenset({"practised", "bridged"})
+"""Sets that are kept as runs of dates; the others are sorted pairs."""
 
 Said = Callable[[int, int], None]
 """Is told how many users are right, of how many."""
@@ -180,20 +181,15 @@ def put_back(replaced: Replaced, live: UserState) -> UserState:
     """Return the state before a repair, with what the live state has beyond that repair."""
     before, repaired = replaced.undo.state, replaced.repair.state
     old, mid, now = before.sets, repaired.sets, live.sets
-    sets = Sets(
-        practised=union(old.practised, difference(now.practised, mid.practised)),
-        bridged=union(old.bridged, difference(now.bridged, mid.bridged)),
-        credits=_with_since(old.credits, mid.credits, now.credits),
-        revocations=_with_since(old.revocations, mid.revocations, now.revocations),
-        withdrawals=_with_since(old.withdrawals, mid.withdrawals, now.withdrawals),
-        claims=_with_since(old.claims, mid.claims, now.claims),
-        unlocked=now.unlocked,
-    )
+    joined: dict[str, Any] = {}
+    for name in Sets.__struct_fields__:
+        was, then, by_now = getattr(old, name), getattr(mid, name), getattr(now, name)
+        if name in RUNS:
+            joined[name] = union(was, difference(by_now, then))
+        else:
+            joined[name] = tuple(sorted({*was, *(set(by_now) - set(then))}))
+    sets = Sets(**joined | {"unlocked": now.unlocked})
     return msgspec.structs.replace(live, sets=sets, digest=digest_of(sets))
-
-
-def _with_since(old: tuple[_T, ...], mid: tuple[_T, ...], now: tuple[_T, ...]) -> tuple[_T, ...]:
-    return tuple(sorted({*old, *(set(now) - set(mid))}))
 
 
 def _carry_out(plan: Plan, users: Collection[str], sender: Sender) -> Result:

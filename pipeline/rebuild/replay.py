@@ -257,7 +257,8 @@ class Replay:
                 raise ReplayError(
                     f"the audit of partition {self.store.partition} has a gap: {self.sequence}"
                     f" is followed by {sequence}",
-                    fix="`awaway audit verify` tells what is missing",
+                    fix="restore the topic audit from a backup: without it the order of the inputs"
+                    " is unknown",
                 )
             self.sequence += 1
             if self._is_wanted(record.key()):
