@@ -129,7 +129,7 @@ class Comparison:
         window, undo = self._window_differences()
         prefix = self._users.prefix
         keys = {key for key, _ in _merged(self._derived, self._live, prefix, self._user_key)}
-        for key in sorted({*keys, *window, *unpublished}):
+        for key in sorted(filter(_is_text, {*keys, *window, *unpublished})):
             found = self._difference(
                 key, tuple(window.get(key, ())), tuple(undo.get(key, ())), key in unpublished
             )
@@ -150,7 +150,7 @@ class Comparison:
         wanted = self._as_published(key, derived)
         alone = False
         if unreadable is None and _meaning(wanted) == _meaning(live):
-            if not window and _checked_no_further(live, self._world, self._now):
+            if not window and _checked_no_further(live, derived, self._world, self._now):
                 if not is_unpublished:
                     return None
                 alone = True
@@ -237,16 +237,27 @@ class Comparison:
             own = None if self._user_key is None else self._user_key + b"\0"
             for key, values in _merged(self._derived, self._live, prefix, own):
                 derived, live = (_unless_expired(value, oldest) for value in values)
-                if derived != live:
+                if derived != live and b"\0" in key:
                     user = owner(kind + key)[:-1]
                     changed.setdefault(user, []).extend(self._records(kind + key, derived))
                     back.setdefault(user, []).extend(self._records(kind + key, live))
+        # A worker's record of a completion holds the covers, too; one that replaces it does not:
+        # so all covers of such a user are written anew.
+        for records, store in ((changed, self._derived), (back, self._live)):
+            for user, found in records.items():
+                start = self._seen.prefix + b"o" + user + b"\0"
+                known = {key for key, _ in found}
+                covers = ((key[1:], value) for key, value in store.scan(start, start))
+                found.extend((key, value) for key, value in covers if key not in known)
         return changed, back
 
     def _records(self, key: bytes, value: bytes | None) -> list[tuple[bytes, bytes | None]]:
         if value is None or key.startswith(b"s"):
             return [(key, value)]
-        return list(self._seen.records(iter([(key, value)])))
+        try:
+            return list(self._seen.records(iter([(key, value)])))
+        except StateDecodeError:
+            return [(key, value)]  # of the live side alone, to be put back as it was
 
 
 def _merged(
@@ -272,6 +283,14 @@ def _of_side(
         yield key, side, value
 
 
+def _is_text(key: bytes) -> bool:
+    """Tell whether a key can be a user's: what is none, no worker wrote and no repair removes."""
+    try:
+        return bool(key.decode())
+    except UnicodeDecodeError:
+        return False
+
+
 def _key(entry: tuple[bytes, int, bytes]) -> bytes:
     return entry[0]
 
@@ -293,11 +312,13 @@ def _meaning(state: UserState) -> tuple[object, ...]:
     )
 
 
-def _checked_no_further(state: UserState, world: World, now: Instant) -> bool:
-    """Whether no portal was called checked beyond the longest run, where it would be missed."""
+def _checked_no_further(live: UserState, derived: UserState, world: World, now: Instant) -> bool:
+    """Whether no portal was called checked that ought not to be, and so would be missed."""
     policy = world.policies.at(now)
-    longest = standing_of(covered(state.sets), state.tz, now, policy).longest_days
-    return state.checked_policy != policy.version or state.checked_days <= longest
+    longest = standing_of(covered(live.sets), live.tz, now, policy).longest_days
+    return live.checked_policy != policy.version or live.checked_days <= max(
+        longest, derived.checked_days
+    )
 
 
 def _figures(state: UserState, standing: Standing) -> Figures:

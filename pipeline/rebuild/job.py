@@ -26,6 +26,7 @@ import msgspec
 
 from pipeline import clock
 from pipeline.core.rejection import quoted
+from pipeline.core.texts import is_note
 from pipeline.errors import AwawayError, UsageError
 from pipeline.kafka.principal import principal_of
 from pipeline.ops.adjust.send import Corrections
@@ -179,7 +180,15 @@ class Job:
             back: roll back what was repaired.
             step: who asks, and why.
             say: is told how many users are done, of how many.
+
+        Raises:
+            UsageError: there is no reason or no ticket that the audit can keep.
         """
+        for name, text in (("reason", step.reason), ("ticket", step.ticket)):
+            if not text.strip() or not is_note(text):
+                raise UsageError(
+                    f"there is no {name} that can be kept", fix=f"give a short --{name}"
+                )
         rebuild = self.read()
         self.move(rebuild, "repairing", step)
         wanted: dict[int, list[str]] = self.repaired() if back else {}

@@ -62,7 +62,11 @@ class _Table:
                 self.segments.append((self.newest, entries))
                 self._open = entries = {}
             elif key[:1] != b"\x00":
-                for local, content in expand(key, value):
+                try:
+                    expanded = expand(key, value)
+                except (msgspec.MsgspecError, ValueError):
+                    expanded = ((key, value),)  # no worker wrote it, so it will differ
+                for local, content in expanded:
                     entries[prefix + local] = content
         return found
 

@@ -32,6 +32,9 @@ ROUND_S: Final = 0.5
 SILENT_S_MAX: Final = 60.0
 """Max seconds without an audit entry that has to be there."""
 
+SHORT_S: Final = 5.0
+"""Seconds of a pass after which what is live has not gone far."""
+
 NEAR: Final = 500
 """A replay has caught up when no more inputs than these came during its last pass."""
 
@@ -69,10 +72,11 @@ class PartitionRebuild:
         self._partition = partition
         self._user_key = user_key = None if user_id is None else user_id.encode()
         self._wanted = wanted if user_key is None else user_key.__eq__
-        live = folder / "live" / str(partition)
-        shutil.rmtree(live, ignore_errors=True)
         generation = setup.settings.generation
-        derived = RocksDisk(folder / "derived").open(partition)
+        # What another release or policy derived is not gone on with.
+        derived = RocksDisk(folder / "derived" / setup.rules_id).open(partition)
+        # Only now, as the open database locks the partition of this rebuild.
+        shutil.rmtree(folder / "live" / str(partition), ignore_errors=True)
         store = PartitionStore(partition, derived, generation)
         position = position_of(store)
         topic, client = setup.settings.topic, setup.client
@@ -120,7 +124,9 @@ class PartitionRebuild:
             ReplayError, OffsetGoneError, UnreadableLogError, StoreFormatError: see there.
         """
         live, replay = self._live, self._replay
+        abreast_s = time.monotonic()
         while True:
+            began_s = time.monotonic()
             while live.read(0.2) and not live.is_at_end():
                 pass
             cut, began_at = live.cut, replay.sequence
@@ -138,7 +144,20 @@ class PartitionRebuild:
                         " audit; if its end is gone, the audit has to be restored from a backup",
                     )
             say(replay.sequence, cut.sequence)
-            if cut.sequence - began_at <= NEAR and live.is_at_end():
+            if not live.is_at_end():
+                continue
+            if cut.sequence <= began_at and replay.is_beyond(cut):
+                if time.monotonic() - abreast_s > SILENT_S_MAX:
+                    raise ReplayError(
+                        f"the changelogs of partition {self._partition} end at audit entry"
+                        f" {cut.sequence - 1}, and the audit goes on",
+                        why=f"it was so for {SILENT_S_MAX:.0f} s",
+                        fix="was a changelog recreated, or is it being written anew? the worker's"
+                        " log says so; ask again when its partitions are ready",
+                    )
+                continue
+            abreast_s = time.monotonic()
+            if cut.sequence - began_at <= NEAR or time.monotonic() - began_s < SHORT_S:
                 replay.published_until(cut)
                 return
 

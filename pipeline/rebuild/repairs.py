@@ -12,6 +12,7 @@ repair that was sent twice applies once; and whoever is killed between two of th
 users right and left the others as they were.
 """
 
+import os
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -27,14 +28,14 @@ from pipeline.core.repair import Repair
 from pipeline.core.runs import difference, union
 from pipeline.core.sets import Sets, digest_of
 from pipeline.core.state import UserState
-from pipeline.ops.adjust.send import Corrections, Effect
+from pipeline.ops.adjust.send import Corrections, Effect, NotSentError
 from pipeline.rebuild.compare import UserDifference
 from pipeline.rebuild.partition import PartitionRebuild
 
 ATTEMPTS_MAX: Final = 30
 """Max repairs of one user, who may change between the comparison and each of them."""
 
-ANSWER_S_MAX: Final = 30.0
+ANSWER_S_MAX: Final = 300.0
 """Seconds to wait for a worker to carry out the repairs that were sent together."""
 
 AT_ONCE: Final = 500
@@ -67,12 +68,14 @@ class Sender(msgspec.Struct, frozen=True):
         corrections: entered, so that no effect is missed.
         say: is told how far it is.
         stamp: of each command where topics have simulated time, ms; 0 is now.
+        unsent: by user, why there is no answer to their repair.
     """
 
     corrections: Corrections
     order: Order
     say: Said = lambda _done, _total: None
     stamp: Callable[[], int] = lambda: 0
+    unsent: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class Result(msgspec.Struct):
@@ -109,11 +112,15 @@ class Undo:
         self._path = path
 
     def add(self, differences: Iterable[UserDifference]) -> None:
-        """Note the states that repairs will replace."""
-        with self._path.open("ab") as file:
+        """Note the states that repairs will replace; they are on the disk when it returns."""
+        with self._path.open("a+b") as file:
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)  # half a line of somebody who was killed
             for one in differences:
                 repair, undo = encode_repair(one.repair).hex(), encode_repair(one.undo).hex()
                 file.write(msgspec.json.encode([one.user_id, repair, undo]) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
 
     def all(self) -> dict[str, Replaced]:
         """The first line of each user, as its file has been written whole."""
@@ -159,7 +166,9 @@ def roll_back(
     """Put users of one partition back to where they were, with what came since; raises as above.
 
     A user's sets only grow, and grow alike in whatever order: what came since is what the live
-    state has beyond the repair. Portals that were published since stay, so none is told twice.
+    state has beyond the repair. A date that the repair added goes, also where the user practised on
+    it once more since. Portals that were published since stay, so none is told twice, and so does
+    the dedupe window, which must not forget what it has seen.
     """
     replaced = undo.all()
 
@@ -170,8 +179,7 @@ def roll_back(
             live = rebuild.live_state(user_id)
             before = put_back(replaced[user_id], live)
             if before.sets != live.sets:
-                window = replaced[user_id].undo.window
-                planned[user_id] = Repair(live.revision, live.digest, before, window)
+                planned[user_id] = Repair(live.revision, live.digest, before)
         return planned
 
     return _carry_out(plan, users, sender)
@@ -210,13 +218,22 @@ def _carry_out(plan: Plan, users: Collection[str], sender: Sender) -> Result:
                     result.repaired.append(effect.user_id)
                     result.portals += effect.unlock_ids
                     left.discard(effect.user_id)
-                else:
-                    result.failed[effect.user_id] = effect.rejection or effect.verdict
+                    continue
+                result.failed[effect.user_id] = effect.rejection or effect.verdict
+                if effect.rejection != "state_changed":
+                    left.discard(effect.user_id)  # it would be rejected again
+            for user_id in sender.unsent:
+                result.failed[user_id] = sender.unsent[user_id]
+                left.discard(user_id)
             sender.say(len(users) - len(left), len(users))
     for user_id in result.repaired + result.superseded:
         result.failed.pop(user_id, None)
-    for user_id in left:
-        result.failed.setdefault(user_id, "no worker answered")
+    for user_id, why in result.failed.items():
+        if why == "state_changed":
+            result.failed[user_id] = (
+                "state_changed: the user changes all the time, or the worker's disk has another"
+                " state than its changelog (docs/REBUILDING.md)"
+            )
     return result
 
 
@@ -226,22 +243,29 @@ def _sent(sender: Sender, group: Iterable[tuple[str, Repair]], attempt: int) -> 
     for user_id, repair in group:
         request = uuid.uuid5(NAMESPACE, f"{order.rebuild_id}/{user_id}/{attempt}")
         payload = encode_repair(repair)
-        corrections.send(
-            Command(
-                f"{order.rebuild_id}-{request}",
-                user_id,
-                "repair",
-                order.actor,
-                order.reason,
-                order.ticket,
-                payload=payload,
-            ),
-            sender.stamp(),
+        command = Command(
+            f"{order.rebuild_id}-{request}",
+            user_id,
+            "repair",
+            order.actor,
+            order.reason,
+            order.ticket,
+            payload=payload,
         )
+        try:
+            corrections.send(command, sender.stamp())
+        except NotSentError as error:  # such as a repair that is too large
+            sender.unsent[user_id] = str(error)
     effects: list[Effect] = []
     deadline_s = time.monotonic() + ANSWER_S_MAX
     while corrections.pending and time.monotonic() < deadline_s:
         effects += corrections.poll()
+        for pending in [one for one in corrections.pending.values() if one.error is not None]:
+            sender.unsent[pending.command.user_id] = str(pending.error)
+            corrections.forget(pending)
     for pending in list(corrections.pending.values()):
+        sender.unsent[pending.command.user_id] = (
+            f"no worker answered within {ANSWER_S_MAX:.0f} s; it takes effect when one does"
+        )
         corrections.forget(pending)
     return effects

@@ -222,6 +222,15 @@ class Replay:
             self._write()
         return self.sequence >= cut.sequence
 
+    def is_beyond(self, cut: Cut) -> bool:
+        """Whether there are audit entries after a cut, replayed or not."""
+        if self.sequence > cut.sequence:
+            return True
+        record = self._sources.audit.peek()
+        return record is not None and (
+            audit_link_of(record.value() or b"")[0] == self.store.generation
+        )
+
     def published_until(self, cut: Cut) -> None:
         """Note every portal that was published up to a cut.
 

@@ -7,6 +7,7 @@ Invariant: the processing is the worker's; only the folds are given, and nothing
 
 from collections.abc import Mapping
 from dataclasses import fields
+from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -48,6 +49,7 @@ class Setup:
     Attributes:
         tables: users and seen.
         readers: of what was published.
+        rules_id: digest of release, time zone data and policy.
     """
 
     def __init__(self, settings: Settings, policy: Path | None = None) -> None:
@@ -69,6 +71,8 @@ class Setup:
             PublishedReader(AuditEntry, self.schemas["AuditEntry"], writer),
             PublishedReader(PortalUnlocked, self.schemas["PortalUnlocked"], writer),
         )
+        rules = (version("awaway"), version("tzdata"), _text_of(policy or settings.policy_file))
+        self.rules_id = sha256("\n".join(rules).encode()).hexdigest()[:16]
         self.inputs = [settings.topic(name) for name in ("completions", "commands")]
         with Reader({**self.client, "log_level": 2}, "awaway-rebuild") as reader:
             self.partitions = len(reader.partitions(self.inputs[:1]))

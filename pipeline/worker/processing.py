@@ -262,12 +262,16 @@ class _BatchWork:
     def fold_command(self, event: Command) -> Outcome:
         """The fold of one command over what the tables hold."""
         self.cause = Cause(self.topic, self.partition, self.offset, event.request_id)
-        state = self._state(event.user_id)
         if event.kind == "repair":
-            return self._fold_repair(state, event)
+            return self._fold_repair(event)
+        state = self._state(event.user_id)
         return self.rules.fold_command(state, event, self.cause, self.append_time, self.world)
 
-    def _fold_repair(self, state: UserState, event: Command) -> Outcome:
+    def _fold_repair(self, event: Command) -> Outcome:
+        try:
+            state = self._state(event.user_id)
+        except StateDecodeError:
+            state = EMPTY  # what cannot be decoded is what a repair is for
         repair = decode_repair(event.payload, event.user_id)
         if repair is not None and not all(is_record(*record) for record in repair.window):
             repair = None

@@ -29,6 +29,9 @@ from pipeline.ops.adjust.request import encoded
 READY_S_MAX: Final = 15.0
 """Seconds that the readers may take to stand at their ends."""
 
+_MESSAGE_BYTES_MAX: Final = 2_097_152
+"""As the topic of commands takes (topics.yaml)."""
+
 _DELIVERY_MS_MAX: Final = 15_000
 _FLUSH_S_MAX: Final = 5.0
 _POLL_S: Final = 0.05
@@ -124,6 +127,7 @@ class Corrections:
                 "enable.idempotence": True,
                 "partitioner": "murmur2_random",
                 "linger.ms": 0,
+                "message.max.bytes": _MESSAGE_BYTES_MAX,
                 "delivery.timeout.ms": _DELIVERY_MS_MAX,
             }
         )
