@@ -1,5 +1,7 @@
 """A rollback: the state before a repair, with what came since, as if the repair had not been."""
 
+from pathlib import Path
+
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -8,7 +10,8 @@ from pipeline.core.repair import Repair
 from pipeline.core.runs import from_numbers, union
 from pipeline.core.sets import Sets, digest_of
 from pipeline.core.state import EMPTY, UserState
-from pipeline.rebuild.repairs import Replaced, put_back
+from pipeline.rebuild.compare import Figures, UserDifference
+from pipeline.rebuild.repairs import Replaced, Undo, put_back
 
 _days = st.frozensets(st.integers(0, 30))
 _credits = st.frozensets(st.tuples(st.sampled_from(("c1", "c2", "c3")), st.integers(0, 30)))
@@ -44,3 +47,21 @@ def test_portals_that_were_published_since_stay() -> None:
     back = put_back(replaced, told)
     assert back.sets.practised == ((1, 1),)
     assert back.sets.unlocked == (("bindu", ((0, 1),)),)
+
+
+def test_half_a_line_of_somebody_who_was_killed_costs_nothing_else(tmp_path: Path) -> None:
+    old, right = state_of(frozenset({1}), frozenset()), state_of(frozenset({1, 2}), frozenset())
+    none = Figures(0, 0, 0, 0, 0, 0, 0)
+    both = Repair(3, old.digest, right), Repair(4, right.digest, old)
+
+    def difference(user_id: str) -> UserDifference:
+        return UserDifference(user_id, 0, none, none, (), (), (), None, 0, None, *both, "digest")
+
+    path = tmp_path / "undo-0"
+    undo = Undo(path)
+    undo.add([difference("ana")])
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[: len(whole) // 2])
+    assert list(undo.all()) == ["ana"]
+    undo.add([difference("ben")])
+    assert undo.all() == {name: Replaced(name, *both) for name in ("ana", "ben")}

@@ -159,6 +159,15 @@ def test_a_repair_is_carried_out_with_all_that_follows(live: Partition, derived:
     assert said.of("deadletters", DeadLetter) == []
 
 
+def test_a_state_that_cannot_be_decoded_is_what_a_repair_is_for(
+    live: Partition, derived: Partition
+) -> None:
+    TableView(USERS, live.opened.state, as_producer(live.said)).put(KEY, b"no state")
+    said = live.take(repairing(repair_of(derived.user, EMPTY)))
+    assert live.user.sets.practised == derived.user.sets.practised
+    assert [entry.verdict for entry in said.of("audit", AuditEntry)] == ["applied"]
+
+
 def test_what_was_lost_is_a_duplicate_afterwards(live: Partition, derived: Partition) -> None:
     records = window_of(derived.said)
     assert [key for key, _ in records] == [b"iana\0c3"]
