@@ -180,6 +180,7 @@ def test_an_amnesty_that_was_killed_goes_on_and_sends_nothing_twice(
 
 
 @pytest.mark.verify
+@pytest.mark.alone
 def test_effects_are_read_back_within_5_s_under_load(ledger: Ledger) -> None:
     with ledger.worker(plan={}) as worker:
         practise(ledger, 1)

@@ -122,6 +122,7 @@ def flooded(ledger: Ledger, value_of: Callable[[str, int], bytes]) -> dict[int, 
 
 
 @pytest.mark.verify
+@pytest.mark.alone
 def test_unknown_ids_delay_nobody_more_than_good_records(ledger: Ledger) -> None:
     schema = load_schemas(ROOT / "schemas")["PracticeCompleted"]
     known = AvroEncoder(
