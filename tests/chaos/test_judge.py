@@ -42,6 +42,7 @@ def forget_an_input(evidence: Evidence, _: str) -> None:
     evidence.inputs.pop()
 
 
+@pytest.mark.verify
 def test_what_is_tampered_with_is_counted(ledger: Ledger) -> None:
     for day in range(8):
         ledger.complete("ada", f"c{day}", NOW - timedelta(days=day, hours=1))

@@ -138,6 +138,7 @@ def test_without_workers_the_request_stays_in_the_log_and_can_be_asked_again(
     assert ledger.progress()["ada"]["revision"] == 1
 
 
+@pytest.mark.verify
 def test_an_amnesty_that_was_killed_goes_on_and_sends_nothing_twice(
     ledger: Ledger, adjust: Support, tmp_path: Path
 ) -> None:

@@ -70,6 +70,7 @@ def test_changelogs_made_again_are_written_from_the_disk(ledger: Ledger, tmp_pat
     check_exact(ledger)
 
 
+@pytest.mark.verify
 def test_changelogs_made_again_under_a_running_worker(ledger: Ledger, tmp_path: Path) -> None:
     """Under load: what is committed before the worker notices is in the new topics already."""
     send_load(ledger, seed=33, events=300)
@@ -170,6 +171,7 @@ def test_group_offsets_that_went_back_are_recorded_anew_and_those_ahead_are_refu
     check_exact(ledger)
 
 
+@pytest.mark.verify
 def test_a_corrupt_disk_is_set_aside_and_restored(ledger: Ledger, tmp_path: Path) -> None:
     send_load(ledger, seed=29, events=300)
     run(ledger)

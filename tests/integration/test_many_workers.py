@@ -43,6 +43,7 @@ def test_two_then_three_then_one(ledger: Ledger) -> None:
     check_exact(ledger)
 
 
+@pytest.mark.verify
 def test_a_killed_workers_partitions_go_on_from_their_copies(ledger: Ledger) -> None:
     send_load(ledger, seed=42, events=1_500)
     fleet = Fleet(ledger)

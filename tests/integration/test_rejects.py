@@ -146,6 +146,7 @@ def test_an_event_that_makes_the_fold_raise_costs_itself_only(ledger: Ledger) ->
     assert ledger.audited_offsets() == ledger.input_offsets()
 
 
+@pytest.mark.verify
 def test_too_many_of_them_stop_the_worker(ledger: Ledger) -> None:
     for n in range(150):
         ledger.complete(f"user-{n}", "poison", NOW)
