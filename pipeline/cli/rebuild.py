@@ -341,6 +341,8 @@ def _show_diff(console: "Console", rebuild: "Rebuild", found: "Diff", user: str 
 
 
 def _show_user(console: "Console", one: "ShownDifference") -> None:
+    from pipeline.rebuild.record import spelled  # noqa: PLC0415 - slow to import
+
     before, after = one.before, one.after
     console.print(
         f"{one.user_id} (partition {one.partition}): {one.why}", style="bold", markup=False
@@ -358,8 +360,7 @@ def _show_user(console: "Console", one: "ShownDifference") -> None:
             console.print(f"  {label:<9} {was} -> {will}", markup=False)
     for sign, runs in (("+", one.dates_added), ("-", one.dates_removed)):
         if runs:
-            spelled = ", ".join(_spelled(*run) for run in runs)
-            console.print(f"  dates    {sign} {spelled}", markup=False)
+            console.print(f"  dates    {sign} {spelled(runs)}", markup=False)
     if one.portals_missed:
         console.print(f"  unlocks   {', '.join(one.portals_missed)}", markup=False)
     if one.window_records:
@@ -371,13 +372,6 @@ def _show_user(console: "Console", one: "ShownDifference") -> None:
             f" {parting.offset}): recorded {parting.recorded}, derived {parting.derived}",
             markup=False,
         )
-
-
-def _spelled(start: int, length: int) -> str:
-    from datetime import date, timedelta  # noqa: PLC0415 - only needed here
-
-    first = date(1970, 1, 1) + timedelta(start)
-    return f"{first}" if length == 1 else f"{first} to {first + timedelta(length - 1)}"
 
 
 def _next(rebuild: "Rebuild") -> str:

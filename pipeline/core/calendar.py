@@ -39,6 +39,16 @@ def date_of(day: date) -> LocalDate:
     return day.toordinal() - _EPOCH_ORDINAL
 
 
+def day_of(local_date: LocalDate) -> date:
+    """Return a local date of the years 1 to 9999 as a calendar date; undoes `date_of`."""
+    return date.fromordinal(local_date + _EPOCH_ORDINAL)
+
+
+def maybe_day_of(local_date: LocalDate | None) -> date | None:
+    """Return the same of a local date that may be missing."""
+    return None if local_date is None else day_of(local_date)
+
+
 def instant_of(moment: datetime) -> Instant:
     """Return an aware date and time as an instant."""
     return round(moment.astimezone(UTC).timestamp() * 1000)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from pipeline.core.calendar import day_of
 from pipeline.core.runs import Runs
 from pipeline.rebuild.compare import Figures, UserDifference
 from pipeline.rebuild.replay import Parting
@@ -107,6 +108,14 @@ def shown(one: UserDifference) -> ShownDifference:
         one.window_records,
         one.cause,
         one.summary,
+    )
+
+
+def spelled(runs: Runs) -> str:
+    """Return runs of dates as a person reads them."""
+    return ", ".join(
+        str(day_of(start)) if length == 1 else f"{day_of(start)} to {day_of(start + length - 1)}"
+        for start, length in runs
     )
 
 

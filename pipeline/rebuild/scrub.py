@@ -19,20 +19,17 @@ from typing import Final, Literal
 import msgspec
 from msgspec.structs import asdict
 
-from pipeline.core.records import LocalDate
-from pipeline.core.runs import Runs
 from pipeline.observability.scrub_metrics import (
     LAST_RUN,
     USERS_CHECKED,
     USERS_DIFFERING,
     textfile,
 )
-from pipeline.ops.adjust.request import shown_date
 from pipeline.rebuild.compare import UserDifference
 from pipeline.rebuild.job import root_of
 from pipeline.rebuild.partition import PartitionRebuild
 from pipeline.rebuild.published import Deviation, Published, Wrong
-from pipeline.rebuild.record import why, write_whole
+from pipeline.rebuild.record import spelled, why, write_whole
 from pipeline.rebuild.replay import Wanted
 from pipeline.rebuild.setup import Setup
 
@@ -174,9 +171,9 @@ def _of_state(one: UserDifference) -> Finding:
     if one.unreadable is not None:
         deviations.insert(0, Deviation("state", one.unreadable, "a state that can be decoded"))
     if one.dates_added:
-        deviations.append(Deviation("dates", "missing", _spelled(one.dates_added)))
+        deviations.append(Deviation("dates", "missing", spelled(one.dates_added)))
     if one.dates_removed:
-        deviations.append(Deviation("dates", _spelled(one.dates_removed), "not there"))
+        deviations.append(Deviation("dates", spelled(one.dates_removed), "not there"))
     if one.portals_missed:
         deviations.append(Deviation("portals", "missing", ", ".join(one.portals_missed)))
     if one.window_records:
@@ -196,17 +193,6 @@ def _of_progress(partition: int, key: bytes, wrong: Wrong) -> Finding:
 
 def _fix(user_id: str) -> str:
     return f"awaway rebuild start {shlex.quote(f'--user={user_id}')}"
-
-
-def _spelled(runs: Runs) -> str:
-    return ", ".join(
-        _iso(start) if length == 1 else f"{_iso(start)} to {_iso(start + length - 1)}"
-        for start, length in runs
-    )
-
-
-def _iso(day: LocalDate) -> str:
-    return shown_date(day).isoformat()
 
 
 def write_metrics(path: Path, found: Scrubbed, now_ms: int) -> None:

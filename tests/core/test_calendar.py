@@ -1,10 +1,17 @@
 """Local dates where clocks and calendars are at their worst."""
 
-from datetime import datetime
+from datetime import date, datetime
 
 import pytest
 
-from pipeline.core.calendar import DAY_MS, local_date, utc_date
+from pipeline.core.calendar import (
+    DAY_MS,
+    date_of,
+    day_of,
+    local_date,
+    maybe_day_of,
+    utc_date,
+)
 from tests.core.scenes import at, day, zone
 
 THREE = 180
@@ -89,3 +96,12 @@ def test_the_offset_is_the_zones_own_at_every_second(name: str) -> None:
         offset = datetime.fromtimestamp(at_s, found.info).utcoffset()
         assert offset is not None
         assert found.offset_s(at_s) == offset.total_seconds()
+
+
+def test_a_local_date_and_its_calendar_date_are_one() -> None:
+    assert day_of(0) == date(1970, 1, 1)
+    assert maybe_day_of(None) is None
+    for number in (-719_162, -1, 20_000, 2_932_896):
+        day = maybe_day_of(number)
+        assert day is not None
+        assert date_of(day) == number

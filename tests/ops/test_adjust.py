@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from pipeline.codec import json_inputs
+from pipeline.core.calendar import day_of
 from pipeline.core.fold import fold_command
 from pipeline.core.progress import progress_of
 from pipeline.core.records import Cause, Command
 from pipeline.core.sets import covered
 from pipeline.core.state import EMPTY
 from pipeline.ops.adjust.preview import AdjustmentPreview, preview
-from pipeline.ops.adjust.request import Asked, command_of, encoded, new_request_id, shown_date
+from pipeline.ops.adjust.request import Asked, command_of, encoded, new_request_id
 from pipeline.ops.adjust.user_state import KeyNotClaimedError, SentCommand, claim_of, user_state_of
 from tests.core.scenes import (
     BOOK,
@@ -58,7 +59,7 @@ def test_a_credit_that_closes_a_gap_shows_all_that_follows() -> None:
     assert (found.before.longest_days, found.after.longest_days) == (1, 3)
     assert (found.before.lifetime_days, found.after.lifetime_days) == (2, 3)
     assert (found.before.figure, found.after.figure) == ("figure-1", "figure-3")
-    assert found.dates_added == (shown_date(TODAY - 2),)
+    assert found.dates_added == (day_of(TODAY - 2),)
     assert [(one.lap, one.slug, one.title) for one in found.portals] == [
         (0, "vesica-piscis", "Vesica Piscis")
     ]
@@ -68,7 +69,7 @@ def test_a_credit_that_closes_a_gap_shows_all_that_follows() -> None:
 
 def test_a_revocation_takes_the_date_and_leaves_the_portals() -> None:
     found = seen(log_of(*practised(2, 1, 0)), revoke("r1", TODAY - 1))
-    assert found.dates_removed == (shown_date(TODAY - 1),)
+    assert found.dates_removed == (day_of(TODAY - 1),)
     assert (found.before.streak_days, found.after.streak_days) == (3, 1)
     assert found.before.keys_granted == found.after.keys_granted
     assert found.notes == ("portals and keys that were unlocked stay unlocked",)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pipeline.core.calendar import day_of
 from pipeline.core.records import Command, RecordCoordinates
 from pipeline.core.state import EMPTY
 from pipeline.errors import ConfigError
@@ -23,11 +24,11 @@ from pipeline.ops.adjust.bulk import (
     request_id_of,
     rows_of,
 )
-from pipeline.ops.adjust.request import Asked, shown_date
+from pipeline.ops.adjust.request import Asked
 from pipeline.ops.adjust.send import Effect, Pending
 from tests.core.scenes import DAY, NOW, TODAY, Log, completion, revoke, world
 
-OUTAGE = shown_date(TODAY - 2)
+OUTAGE = day_of(TODAY - 2)
 QUICK = Pace(per_s=10_000, wait_s=30)
 
 
@@ -86,7 +87,7 @@ def test_a_request_id_follows_from_ticket_user_and_date_alone() -> None:
     others = {
         request_id_of("T-2", Row(1, "ada", OUTAGE)),
         request_id_of("T-1", Row(1, "bo", OUTAGE)),
-        request_id_of("T-1", Row(1, "ada", shown_date(TODAY))),
+        request_id_of("T-1", Row(1, "ada", day_of(TODAY))),
     }
     assert len(others - {one}) == 3
 

@@ -25,7 +25,7 @@ from pipeline.api.http.auth import OPERATE, Principal
 from pipeline.api.http.problems import ProblemError
 from pipeline.api.ingest.adjusting import ABOUT, AdjustmentIn, AdjustmentKind, Prepared, invalid
 from pipeline.api.ingest.tracing import record_headers
-from pipeline.api.reads.views import day_of
+from pipeline.core.calendar import day_of
 from pipeline.core.records import AuditEntry
 from pipeline.core.texts import is_id
 from pipeline.ops.adjust.preview import AdjustmentPreview

@@ -14,12 +14,11 @@ import msgspec
 
 from pipeline.api.outcomes.index import Outcomes
 from pipeline.api.outcomes.rows import Entry
-from pipeline.api.reads.views import day_of
+from pipeline.core.calendar import day_of, maybe_day_of
 from pipeline.core.records import (
     AuditEntry,
     DeadLetter,
     Instant,
-    LocalDate,
     PortalUnlocked,
     ReconciliationAlert,
 )
@@ -120,7 +119,7 @@ def _words_of(
             record.verdict,
             _tone(record),
             _audited(record),
-            _day(record.local_date),
+            maybe_day_of(record.local_date),
         )
     if isinstance(record, ReconciliationAlert):
         return (
@@ -128,7 +127,7 @@ def _words_of(
             record.verdict,
             _SEVERITIES.get(record.severity, "quiet"),
             _alerted(record, prefix),
-            _day(record.local_date),
+            maybe_day_of(record.local_date),
         )
     if isinstance(record, DeadLetter):
         return "dead-letter", record.reason, "bad", f"{record.stage}: {record.detail}", None
@@ -189,7 +188,3 @@ def _audited(record: AuditEntry) -> str:
     if record.digest_before != record.digest_after:
         said.append(f"revision {record.revision}")
     return ", ".join(said)
-
-
-def _day(number: LocalDate | None) -> date | None:
-    return None if number is None else day_of(number)

@@ -19,8 +19,8 @@ from pipeline.api.console.zone import Own, own_of
 from pipeline.api.dependencies import Dependencies
 from pipeline.api.outcomes.index import PAGE_MAX
 from pipeline.api.reads.freshness import AsOf
-from pipeline.api.reads.views import FieldKey, Keys, PortalSeen, Progress, UserNow, asset, day_of
-from pipeline.core.calendar import date_of
+from pipeline.api.reads.views import FieldKey, Keys, PortalSeen, Progress, UserNow, asset
+from pipeline.core.calendar import date_of, day_of
 from pipeline.core.geometry.cycle import SPANS
 from pipeline.core.records import PortalUnlocked
 

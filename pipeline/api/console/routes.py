@@ -30,9 +30,9 @@ from pipeline.api.http.openapi import Answer, ApiRoute, Operation
 from pipeline.api.http.paths import ID_FORM
 from pipeline.api.http.problems import ProblemError
 from pipeline.api.http.queries import date_of_query, number_of
-from pipeline.api.reads.views import Frame, Progress, day_of
+from pipeline.api.reads.views import Frame, Progress
 from pipeline.codec.errors import RegistryUnavailableError
-from pipeline.core.calendar import date_of
+from pipeline.core.calendar import date_of, day_of
 from pipeline.core.texts import is_id
 from pipeline.kafka.errors import UnreadableLogError
 from pipeline.ops.explain.records import Explanation

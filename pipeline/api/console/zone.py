@@ -14,7 +14,8 @@ from starlette.requests import Request
 from pipeline.api.dependencies import Dependencies
 from pipeline.api.http.problems import ProblemError
 from pipeline.api.http.queries import tz_of_query
-from pipeline.api.reads.views import UserNow, day_of
+from pipeline.api.reads.views import UserNow
+from pipeline.core.calendar import day_of
 from pipeline.core.streak import today_of
 
 

@@ -19,10 +19,11 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from pipeline.api.reads.views import Asset, InstantText, UserNow, Views, asset, day_of
+from pipeline.api.reads.views import Asset, InstantText, UserNow, Views, asset
 from pipeline.clock import rfc3339
 from pipeline.codec.published import NotPublishedError, PublishedReader, WriterSchemas
 from pipeline.codec.schemas import Schema
+from pipeline.core.calendar import day_of
 from pipeline.core.reading import today
 from pipeline.core.records import (
     Cause,

@@ -20,14 +20,14 @@ from typing import Final, Literal
 import msgspec
 
 from pipeline.api.outcomes.rows import Entry
-from pipeline.api.reads.views import InstantText, day_of
+from pipeline.api.reads.views import InstantText
 from pipeline.clock import rfc3339
+from pipeline.core.calendar import maybe_day_of
 from pipeline.core.enumerations import DEDUPE_VERDICTS, PublishedAlertVerdict, PublishedVerdict
 from pipeline.core.records import (
     AuditEntry,
     Cause,
     DeadLetter,
-    LocalDate,
     PortalUnlocked,
     ReconciliationAlert,
 )
@@ -192,7 +192,7 @@ def status_of(
         verdict=chosen.verdict,
         position=_position(chosen.cause),
         appended_at=_instant(chosen),
-        local_date=None if entry is None else _date(entry.local_date),
+        local_date=None if entry is None else maybe_day_of(entry.local_date),
         tz=None if entry is None else entry.tz,
         tz_assumed=entry is not None and entry.tz_assumed,
         revoked_by=() if entry is None else entry.revoked_by,
@@ -236,10 +236,6 @@ def _instant(chosen: _Input) -> str | None:
         return rfc3339(chosen.letter.append_time)
     record = chosen.audit.record if chosen.audit else None
     return rfc3339(record.append_time) if isinstance(record, AuditEntry) else None
-
-
-def _date(local_date: LocalDate | None) -> date | None:
-    return None if local_date is None else day_of(local_date)
 
 
 def _position(cause: Cause) -> Position:

@@ -10,19 +10,19 @@ weak.
 from collections.abc import Iterator
 from datetime import date
 from itertools import islice
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from pipeline.clock import rfc3339
+from pipeline.core.calendar import day_of, maybe_day_of
 from pipeline.core.geometry.catalogue import GoldenCatalogue
 from pipeline.core.keys import key_ids
 from pipeline.core.reading import DayKind, Snapshot, Today, day_kinds, portal_ahead, snapshots
 from pipeline.core.records import Instant, LocalDate, NextPortal, ProgressUpdated
 from pipeline.core.rulebook import Policy, PolicyBook, Portal
 
-_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 """Ordinal of the date whose local date is 0."""
 
 InstantText = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
@@ -194,7 +194,7 @@ class Views:
             lifetime_days=standing.lifetime_days,
             lap=standing.lap,
             cycle_day=frame,
-            last_local_date=None if standing.last_date is None else day_of(standing.last_date),
+            last_local_date=maybe_day_of(standing.last_date),
             figure=self._catalogue.figure_of(frame) if frame else None,
             frame=frame,
             variant=record.variant,
@@ -307,11 +307,6 @@ def frame_of(snapshot: Snapshot) -> Frame:
 def asset(asset_id: str) -> Asset:
     """Return the addresses of a drawn frame."""
     return Asset(asset_id, f"/v1/assets/{asset_id}.svg", f"/v1/assets/{asset_id}.png")
-
-
-def day_of(local_date: LocalDate) -> date:
-    """Return a local date as a calendar date, of the years 1 to 9999."""
-    return date.fromordinal(local_date + _EPOCH_ORDINAL)
 
 
 def _head(user: UserNow) -> dict[str, Any]:

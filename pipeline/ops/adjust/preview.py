@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from pipeline.codec import json_inputs
 from pipeline.codec.errors import DecodeError
+from pipeline.core.calendar import day_of, maybe_day_of
 from pipeline.core.enumerations import DATED, CommandVerdict
 from pipeline.core.fold import fold_command
 from pipeline.core.outcome import Outcome, World
@@ -23,7 +24,7 @@ from pipeline.core.sets import claimed_keys, covered, request_of
 from pipeline.core.state import NO_SETS, UserState
 from pipeline.core.streak import standing_of
 from pipeline.core.transition import pending_keys
-from pipeline.ops.adjust.request import encoded, shown_date
+from pipeline.ops.adjust.request import encoded
 
 
 class Figures(msgspec.Struct, frozen=True):
@@ -180,7 +181,7 @@ def _figures(state: UserState, dates: Runs, instant: Instant, world: World) -> F
         standing.lap,
         frame,
         world.assets.figure_of(frame) if frame else None,
-        None if standing.last_date is None else shown_date(standing.last_date),
+        maybe_day_of(standing.last_date),
         len(state.granted),
         pending_keys(state.granted, claimed_keys(state.sets)),
     )
@@ -188,7 +189,7 @@ def _figures(state: UserState, dates: Runs, instant: Instant, world: World) -> F
 
 def _portal(unlock: PortalUnlocked) -> PortalToUnlock:
     return PortalToUnlock(
-        unlock.lap, unlock.portal, unlock.title, shown_date(unlock.reached_on), unlock.field_keys
+        unlock.lap, unlock.portal, unlock.title, day_of(unlock.reached_on), unlock.field_keys
     )
 
 
@@ -208,7 +209,7 @@ def _notes(
             notes.append(f"a revocation wins over a credit: the date is revoked by {others}")
         else:
             counts = "counts" if contains(old, dated) else "does not count"
-            notes.append(f"{shown_date(dated)} {counts} already, so nothing changes for now")
+            notes.append(f"{day_of(dated)} {counts} already, so nothing changes for now")
     if command.kind == "withdraw" and command.withdraws:
         earlier = request_of(state.sets, command.withdraws)
         if earlier is None:
@@ -226,4 +227,4 @@ def _notes(
 
 
 def _dates(runs: Runs) -> tuple[date, ...]:
-    return tuple([shown_date(start + n) for start, length in runs for n in range(length)])
+    return tuple([day_of(start + n) for start, length in runs for n in range(length)])

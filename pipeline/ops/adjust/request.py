@@ -12,14 +12,12 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
-from pipeline.core.calendar import date_of
+from pipeline.core.calendar import date_of, day_of
 from pipeline.core.enumerations import RequestKind
-from pipeline.core.records import Command, LocalDate
+from pipeline.core.records import Command
 
 Correction: TypeAlias = Literal["credit-day", "revoke-day", "withdraw", "claim-key", "return-key"]
 """What support may ask for, in its own words."""
-
-_EPOCH: Final = date(1970, 1, 1).toordinal()
 
 KINDS: Final[dict[Correction, RequestKind]] = {
     "credit-day": "credit",
@@ -83,10 +81,5 @@ def encoded(command: Command) -> bytes:
         name: value for name in command.__struct_fields__ if (value := getattr(command, name))
     }
     if command.local_date is not None:
-        fields["local_date"] = shown_date(command.local_date).isoformat()
+        fields["local_date"] = day_of(command.local_date).isoformat()
     return msgspec.json.encode(fields)
-
-
-def shown_date(number: LocalDate) -> date:
-    """A local date as a calendar date."""
-    return date.fromordinal(number + _EPOCH)

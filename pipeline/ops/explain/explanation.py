@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from pipeline.core.calendar import DAY_MS, date_of, local_date, utc_date
+from pipeline.core.calendar import DAY_MS, date_of, day_of, local_date, maybe_day_of, utc_date
 from pipeline.core.enumerations import CHANGING, PublishedVerdict
 from pipeline.core.reading import DayKind, covered_by, day_kinds, today
 from pipeline.core.records import (
@@ -50,8 +50,6 @@ STORIES_MAX: Final = 40
 CANDIDATES_MAX: Final = 200
 LATEST: Final = 10
 """Inputs that are told when no date is asked for."""
-
-_EPOCH: Final = date(1970, 1, 1).toordinal()
 
 
 class Case(msgspec.Struct):
@@ -238,7 +236,7 @@ def _story(
         action=entry.action if entry is not None else _action(case.coordinates),
         verdict=verdict,
         reason=reason_of(entry, record, alert, letter, policy),
-        counts_for=day_of(case.local_date),
+        counts_for=maybe_day_of(case.local_date),
         policy_version=entry.policy_version if entry is not None else policy.version,
         policy=policy_text(policy),
         revision=entry.revision if entry is not None and verdict in CHANGING else 0,
@@ -275,8 +273,8 @@ def _repeated(
         original.completion_id,
         coordinates,
         alert.differing_fields,
-        day_of(counted),
-        day_of(alert.local_date),
+        maybe_day_of(counted),
+        maybe_day_of(alert.local_date),
     )
 
 
@@ -309,10 +307,10 @@ def _answer(found: Findings, day: LocalDate, stories: Sequence[Story]) -> DayAns
     run = next(((s, n) for s, n in covered_by(progress.dates) if s <= day < s + n), None)
     reason = why_of_day(kind, stories)
     if run is None:
-        return DayAnswer(to_date(day), kind.value, False, reason, None, 0)
+        return DayAnswer(day_of(day), kind.value, False, reason, None, 0)
     start, length = run
-    edges = (to_date(start), to_date(start + length - 1))
-    return DayAnswer(to_date(day), kind.value, True, reason, edges, day - start + 1)
+    edges = (day_of(start), day_of(start + length - 1))
+    return DayAnswer(day_of(day), kind.value, True, reason, edges, day - start + 1)
 
 
 def _standing(found: Findings, policies: PolicyBook, now_ms: Instant) -> Standing | None:
@@ -327,14 +325,14 @@ def _standing(found: Findings, policies: PolicyBook, now_ms: Instant) -> Standin
         revision=progress.revision,
         generation=progress.generation,
         updated_at=progress.updated_at,
-        today=to_date(now.date),
+        today=day_of(now.date),
         tz=now.tz,
         tz_known=progress.tz_known,
         streak_days=now.standing.streak_days,
         longest_days=now.standing.longest_days,
         lifetime_days=now.standing.lifetime_days,
-        safe_until=None if end is None else to_date(end + 1),
-        last_date=day_of(now.standing.last_date),
+        safe_until=None if end is None else day_of(end + 1),
+        last_date=maybe_day_of(now.standing.last_date),
         policy_version=policy.version,
     )
 
@@ -356,17 +354,7 @@ def _hints(
             key=lambda one: abs(one - date_of(day)),
         )[:3]
         if near:
-            dates = ", ".join(to_date(one).isoformat() for one in sorted(near))
+            dates = ", ".join(day_of(one).isoformat() for one in sorted(near))
             yield f"The nearest dates that have inputs: {dates}."
         if any(one.since_ms is not None for one in found.looked):
             yield "Only a part of the log was read; an earlier --since reads more."
-
-
-def to_date(number: LocalDate) -> date:
-    """A local date as a calendar date."""
-    return date.fromordinal(number + _EPOCH)
-
-
-def day_of(number: LocalDate | None) -> date | None:
-    """The same of what may be none."""
-    return None if number is None else to_date(number)

@@ -16,6 +16,7 @@ import msgspec
 from pipeline.codec.dead_letters import fault_of
 from pipeline.codec.errors import DecodeError
 from pipeline.codec.inputs import check_key
+from pipeline.core.calendar import day_of, maybe_day_of
 from pipeline.core.enumerations import (
     COUNTED,
     PublishedAlertVerdict,
@@ -27,7 +28,6 @@ from pipeline.core.records import (
     Cause,
     Command,
     Instant,
-    LocalDate,
     PracticeCompleted,
     ReconciliationAlert,
 )
@@ -36,8 +36,6 @@ from pipeline.ops.explain.words import revoked_by_text
 from pipeline.ops.validate.state import PUBLISHED, LeftBehind
 
 Topic = Literal["completions", "commands"]
-
-_EPOCH_ORDINAL: Final = date(1970, 1, 1).toordinal()
 
 
 class Decoder(Protocol):
@@ -193,13 +191,13 @@ class Validator:
         end = now.standing.current_end
         return Reading(
             user_id,
-            _date(now.date),
+            day_of(now.date),
             now.tz,
             now.standing.streak_days,
             now.standing.longest_days,
-            _maybe_date(now.standing.last_date),
-            None if end is None else _date(end + 1),
-            tuple([(_date(run.start), run.length) for run in progress.dates.bridged]),
+            maybe_day_of(now.standing.last_date),
+            None if end is None else day_of(end + 1),
+            tuple([(day_of(run.start), run.length) for run in progress.dates.bridged]),
             tuple([portal.slug for portal in progress.portals]),
         )
 
@@ -258,7 +256,7 @@ class Validator:
             stage=None if rejection is None else rejection.stage,
             reason=None if rejection is None else rejection.reason,
             detail=_why(event, outcome),
-            local_date=_maybe_date(dated),
+            local_date=maybe_day_of(dated),
             streak_days=None if reading is None else reading.streak_days,
             portals=tuple([unlock.portal for unlock in outcome.unlocks]),
             topic=entry.topic,
@@ -280,8 +278,8 @@ def _alert(alert: ReconciliationAlert) -> Alert:
         alert.severity,
         alert.original.completion_id,
         alert.differing_fields,
-        _maybe_date(alert.local_date),
-        _maybe_date(alert.original_local_date),
+        maybe_day_of(alert.local_date),
+        maybe_day_of(alert.original_local_date),
     )
 
 
@@ -290,7 +288,7 @@ def _why(event: PracticeCompleted | Command, outcome: Outcome) -> str:
     if outcome.rejection is not None:
         return outcome.rejection.detail
     if outcome.verdict in COUNTED and isinstance(event, PracticeCompleted):
-        text = f"it counts for {_maybe_date(outcome.local_date)} in {outcome.tz}"
+        text = f"it counts for {maybe_day_of(outcome.local_date)} in {outcome.tz}"
         if outcome.tz_assumed:
             text += f", assumed from its offset: nobody knows the zone {event.tz!r}"
     elif outcome.verdict == "applied":
@@ -307,8 +305,8 @@ def _why(event: PracticeCompleted | Command, outcome: Outcome) -> str:
             text += f", from which it differs in {', '.join(alert.differing_fields)}"
         if alert.severity == "error" and alert.local_date != alert.original_local_date:
             text += (
-                f"; a date is at stake: {_maybe_date(alert.local_date)}, where that one counts for "
-                f"{_maybe_date(alert.original_local_date)}"
+                f"; a date is at stake: {maybe_day_of(alert.local_date)}, where that one counts"
+                f" for {maybe_day_of(alert.original_local_date)}"
             )
     if outcome.revoked_by:
         text += f".{_revoked_by(_known(outcome.revoked_by))}"
@@ -331,11 +329,3 @@ _RELATIONS: Final[dict[PublishedAlertVerdict, str]] = {
     "collision": "its id is that of another completion,",
     "overlap": "it overlaps in time with",
 }
-
-
-def _date(number: LocalDate) -> date:
-    return date.fromordinal(number + _EPOCH_ORDINAL)
-
-
-def _maybe_date(number: LocalDate | None) -> date | None:
-    return None if number is None else _date(number)
