@@ -15,8 +15,6 @@ from pipeline import clock
 from pipeline.cli.adjust_desk import (
     Desk,
     DryRunOption,
-    ReasonOption,
-    TicketOption,
     check_texts,
     date_of,
 )
@@ -27,6 +25,8 @@ from pipeline.cli.output import (
     Output,
     OutputOption,
     ProgressLine,
+    ReasonOption,
+    TicketOption,
     YesOption,
     confirm,
     show,

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from pipeline.ops.adjust.send import Corrections
     from pipeline.ops.adjust.user_state import UserStates
 
-ReasonOption = Annotated[str, typer.Option(help="Why, for the audit.")]
-TicketOption = Annotated[str, typer.Option(help="The ticket, for the audit.")]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Show what would change, and send nothing.")
 ]

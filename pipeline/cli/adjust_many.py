@@ -16,8 +16,6 @@ from pipeline import clock
 from pipeline.cli.adjust_desk import (
     Desk,
     DryRunOption,
-    ReasonOption,
-    TicketOption,
     check_texts,
     date_of,
 )
@@ -26,6 +24,8 @@ from pipeline.cli.output import (
     Output,
     OutputOption,
     ProgressLine,
+    ReasonOption,
+    TicketOption,
     YesOption,
     confirm,
     printable,

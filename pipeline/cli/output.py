@@ -50,6 +50,8 @@ OutputOption = Annotated[
 YesOption = Annotated[
     bool, typer.Option("--yes", "-y", help="Do not ask; for scripts that know what they do.")
 ]
+ReasonOption = Annotated[str, typer.Option(help="Why, for the audit.")]
+TicketOption = Annotated[str, typer.Option(help="The ticket, for the audit.")]
 
 
 def stdout() -> "Console":

@@ -20,11 +20,14 @@ from pipeline.cli.output import (
     Output,
     OutputOption,
     ProgressLine,
+    ReasonOption,
+    TicketOption,
     YesOption,
     confirm,
     show,
     stderr,
 )
+from pipeline.cli.partitions import PartitionsOption, UserOption, wanted_of
 from pipeline.errors import EXIT_FAILED, EXIT_OK, UsageError
 
 if TYPE_CHECKING:
@@ -37,8 +40,6 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 
 IdArgument = Annotated[str, typer.Argument(help="Of the rebuild; `awaway rebuild list` shows it.")]
-ReasonOption = Annotated[str, typer.Option(help="Why, for the audit.")]
-TicketOption = Annotated[str, typer.Option(help="The ticket, for the audit.")]
 
 SHOWN_MAX = 20
 """Users of a diff that are printed for people; `-o json` has them all."""
@@ -58,10 +59,8 @@ WHY = {
 def start(  # noqa: PLR0913 - one parameter an option
     *,
     config: ConfigOption = None,
-    partition: Annotated[
-        list[int] | None, typer.Option("--partition", help="Only this one; may be repeated.")
-    ] = None,
-    user: Annotated[str | None, typer.Option(help="Only this user.")] = None,
+    partition: PartitionsOption = None,
+    user: UserOption = None,
     policy: Annotated[
         Path | None,
         typer.Option(help="Try a policy file on history: it makes a diff, never a repair."),
@@ -82,23 +81,15 @@ def start(  # noqa: PLR0913 - one parameter an option
 
     It may be stopped at any time: the same command with --id goes on where it was.
     """
-    from pipeline.codec.partitioner import partition_of  # noqa: PLC0415 - slow to import
-    from pipeline.rebuild.job import Job  # noqa: PLC0415 - the same
+    from pipeline.rebuild.job import Job  # noqa: PLC0415 - slow to import
     from pipeline.rebuild.setup import Setup  # noqa: PLC0415 - the same
     from pipeline.settings.load import load_settings  # noqa: PLC0415 - the same
 
     settings = load_settings(config)
     if rebuild_id is None:
-        count = Setup(settings, policy).partitions
-        wanted = sorted(set(partition or range(count)))
-        if user is not None:
-            wanted = [partition_of(user.encode(), count)]
         if user is not None and partition:
             raise UsageError("--user takes one user alone", fix="leave --partition out")
-        if wanted[0] < 0 or wanted[-1] >= count:
-            raise UsageError(
-                f"--partition: {partition} are not all there", fix=f"they are 0 to {count - 1}"
-            )
+        wanted = wanted_of(partition, user, Setup(settings, policy).partitions)
         job = Job(settings, _new_id(), config)
         job.begin(wanted, user, policy)
     elif partition or user or policy:

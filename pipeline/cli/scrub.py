@@ -14,6 +14,7 @@ import typer
 from pipeline import clock
 from pipeline.cli.configuration import ConfigOption
 from pipeline.cli.output import Output, OutputOption, ProgressLine, printable, show
+from pipeline.cli.partitions import PartitionsOption, UserOption, wanted_of
 from pipeline.errors import EXIT_FAILED, EXIT_OK, UsageError
 
 if TYPE_CHECKING:
@@ -28,10 +29,8 @@ SHOWN_MAX = 20
 def command(
     *,
     config: ConfigOption = None,
-    partition: Annotated[
-        list[int] | None, typer.Option("--partition", help="Only this one; may be repeated.")
-    ] = None,
-    user: Annotated[str | None, typer.Option(help="Only this user.")] = None,
+    partition: PartitionsOption = None,
+    user: UserOption = None,
     sample: Annotated[
         int | None, typer.Option(min=1, help="Only about so many users, others at each run.")
     ] = None,
@@ -49,8 +48,7 @@ def command(
 
     Exit code 0: nothing differs; 1: something does, or it could not be checked.
     """
-    from pipeline.codec.partitioner import partition_of  # noqa: PLC0415 - slow to import
-    from pipeline.rebuild.scrub import Choice, scrub, write_metrics  # noqa: PLC0415 - the same
+    from pipeline.rebuild.scrub import Choice, scrub, write_metrics  # noqa: PLC0415 - slow
     from pipeline.rebuild.setup import Setup  # noqa: PLC0415 - the same
     from pipeline.settings.load import load_settings  # noqa: PLC0415 - the same
 
@@ -61,14 +59,7 @@ def command(
             f"there is no folder {metrics_file.parent}", fix="make it, or name another file"
         )
     setup = Setup(load_settings(config))
-    wanted = sorted(set(partition or range(setup.partitions)))
-    if user is not None:
-        wanted = [partition_of(user.encode(), setup.partitions)]
-    if wanted[0] < 0 or wanted[-1] >= setup.partitions:
-        raise UsageError(
-            f"--partition: {partition} are not all there",
-            fix=f"they are 0 to {setup.partitions - 1}",
-        )
+    wanted = wanted_of(partition, user, setup.partitions)
     with ProgressLine() as line:
         found = scrub(
             setup,

@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pipeline import clock
-from pipeline.cli.output import Output, OutputOption, YesOption, confirm, show, stderr
+from pipeline.cli.output import (
+    Output,
+    OutputOption,
+    ReasonOption,
+    TicketOption,
+    YesOption,
+    confirm,
+    show,
+    stderr,
+)
 from pipeline.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,8 +45,8 @@ def add(  # noqa: PLR0913 - one parameter an option
     partition: PartitionArgument,
     offset: OffsetArgument,
     *,
-    reason: Annotated[str, typer.Option(help="Why, for the audit.")],
-    ticket: Annotated[str, typer.Option(help="The ticket, for the audit.")],
+    reason: ReasonOption,
+    ticket: TicketOption,
     yes: YesOption = False,
     output: OutputOption = Output.TEXT,
 ) -> None:

@@ -79,7 +79,16 @@ def check(skip: Skip) -> None:
     """
     if not is_id(skip.actor):
         raise UsageError(f"{quoted(skip.actor)} is no actor", fix="name a person or a service")
-    for name, text in (("reason", skip.reason), ("ticket", skip.ticket)):
+    check_notes(skip.reason, skip.ticket)
+
+
+def check_notes(reason: str, ticket: str) -> None:
+    """Whether the audit can keep a reason and a ticket.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    for name, text in (("reason", reason), ("ticket", ticket)):
         if not text.strip() or not is_note(text):
             raise UsageError(f"there is no {name} that can be kept", fix=f"give a short --{name}")
 

@@ -26,10 +26,10 @@ import msgspec
 
 from pipeline import clock
 from pipeline.core.rejection import quoted
-from pipeline.core.texts import is_note
 from pipeline.errors import AwawayError, UsageError
 from pipeline.kafka.principal import principal_of
 from pipeline.ops.adjust.send import Corrections
+from pipeline.ops.skips import check_notes
 from pipeline.rebuild.partition import PartitionRebuild
 from pipeline.rebuild.record import (
     Diff,
@@ -184,11 +184,7 @@ class Job:
         Raises:
             UsageError: there is no reason or no ticket that the audit can keep.
         """
-        for name, text in (("reason", step.reason), ("ticket", step.ticket)):
-            if not text.strip() or not is_note(text):
-                raise UsageError(
-                    f"there is no {name} that can be kept", fix=f"give a short --{name}"
-                )
+        check_notes(step.reason, step.ticket)
         rebuild = self.read()
         self.move(rebuild, "repairing", step)
         wanted: dict[int, list[str]] = self.repaired() if back else {}
