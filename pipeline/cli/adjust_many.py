@@ -33,6 +33,7 @@ from pipeline.cli.output import (
     stderr,
 )
 from pipeline.errors import EXIT_FAILED, EXIT_OK, ConfigError
+from pipeline.whole_file import write_whole
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -166,7 +167,7 @@ def _read(file: Path) -> bytes:
 
 def _check_writable(file: Path) -> None:
     """Find out before anything is sent."""
-    part = _part_of(file)
+    part = file.with_name(f"{file.name}.part")
     try:
         part.touch()
         part.unlink()
@@ -175,23 +176,17 @@ def _check_writable(file: Path) -> None:
 
 
 def _write(file: Path, results: "list[RowResult]") -> None:
-    """Write a report beside its place first, so that it is whole or not there."""
+    """Write a report, whole or not at all."""
     import msgspec  # noqa: PLC0415 - slow to import
 
     from pipeline.ops.adjust.bulk import as_csv  # noqa: PLC0415 - the same
 
     is_json = file.suffix == ".json"
     raw = msgspec.json.encode(results) if is_json else as_csv(results).encode()
-    part = _part_of(file)
     try:
-        part.write_bytes(raw)
-        part.replace(file)
+        write_whole(file, raw)
     except OSError as error:
         raise _unwritable(file, error) from error
-
-
-def _part_of(file: Path) -> Path:
-    return file.with_name(f"{file.name}.part")
 
 
 def _unwritable(file: Path, error: OSError) -> ConfigError:

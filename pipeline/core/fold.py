@@ -55,7 +55,7 @@ from pipeline.core.seen_filter import SeenFilter, fingerprint_of, may_be_seen, w
 from pipeline.core.sets import Sets, digest_of, revoking
 from pipeline.core.state import NEVER, UserState
 from pipeline.core.texts import is_id, is_note
-from pipeline.core.transition import StateDelta, Trigger, transition
+from pipeline.core.transition import StateDelta, Transition, Trigger, transition
 
 __all__ = ["Outcome", "Rejection", "World", "fold_command", "fold_completion", "fold_repair"]
 
@@ -276,15 +276,7 @@ def fold_command(
         tz = request.tz
     delta = StateDelta(sets, tz, state.tz_at, state.tz_id, state.dateline, state.seen_filter)
     new = transition(state, delta, trigger, world)
-    return replace(
-        _unchanged(command, state, "applied", policy.version),
-        revision=new.state.revision,
-        state=new.state,
-        standing=new.standing,
-        unlocks=new.unlocks,
-        geometry=new.geometry,
-        digest_after=new.state.digest,
-    )
+    return _applied(command, state, new, policy.version)
 
 
 def fold_repair(
@@ -323,16 +315,7 @@ def fold_repair(
     )
     trigger = Trigger(command.user_id, None, "rebuild", cause, append_time, policy)
     new = transition(before, delta, trigger, world)
-    return replace(
-        _unchanged(command, state, "applied", policy.version),
-        revision=new.state.revision,
-        state=new.state,
-        standing=new.standing,
-        unlocks=new.unlocks,
-        geometry=new.geometry,
-        digest_after=new.state.digest,
-        window=repair.window,
-    )
+    return replace(_applied(command, state, new, policy.version), window=repair.window)
 
 
 def _examine_repair(
@@ -363,6 +346,19 @@ def _revoked_by(command: Command, sets: Sets) -> tuple[str, ...]:
         return ()
     found = revoking(sets, command.local_date)
     return tuple([request for request in found if request != command.request_id])
+
+
+def _applied(command: Command, state: UserState, new: Transition, policy_version: str) -> Outcome:
+    """Return the outcome of a command that was carried out."""
+    return replace(
+        _unchanged(command, state, "applied", policy_version),
+        revision=new.state.revision,
+        state=new.state,
+        standing=new.standing,
+        unlocks=new.unlocks,
+        geometry=new.geometry,
+        digest_after=new.state.digest,
+    )
 
 
 def _unchanged(

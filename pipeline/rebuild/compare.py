@@ -34,9 +34,6 @@ from pipeline.worker.window import owner
 
 _KIND: Final[CommandKind] = "repair"
 
-_Window = dict[bytes, list[tuple[bytes, bytes | None]]]
-"""Records of the window's changelog by user."""
-
 
 class Figures(msgspec.Struct, frozen=True):
     """Where a user stands."""
@@ -61,7 +58,7 @@ class UserDifference(msgspec.Struct, frozen=True):
         cause: where the user's log first differs from the replay; None where it never does: then
             the state differs from a log that nobody disputes.
         repair: what is to be put in place.
-        undo: what puts the live state back, if nothing came since.
+        live: what the repair replaces.
         summary: hexadecimal digest of what the repair changes.
         is_unpublished: the state is right; the progress that was published is not.
     """
@@ -77,7 +74,7 @@ class UserDifference(msgspec.Struct, frozen=True):
     window_records: int
     cause: Parting | None
     repair: Repair
-    undo: Repair
+    live: UserState
     summary: str
     is_unpublished: bool = False
 
@@ -126,18 +123,21 @@ class Comparison:
             unpublished: keys of users whose published progress does not follow from their state.
                 They differ, too: a repair publishes it anew.
         """
-        window, undo = self._window_differences()
-        prefix = self._users.prefix
-        keys = {key for key, _ in _merged(self._derived, self._live, prefix, self._user_key)}
-        for key in sorted(filter(_is_text, {*keys, *window, *unpublished})):
-            found = self._difference(
-                key, tuple(window.get(key, ())), tuple(undo.get(key, ())), key in unpublished
-            )
+        window = self._window_differences()
+        for key in sorted(filter(is_text, {*self._changed_users(), *window, *unpublished})):
+            found = self._difference(key, tuple(window.get(key, ())), key in unpublished)
             if found is not None:
                 yield found
 
+    def _changed_users(self) -> set[bytes]:
+        prefix, user_key = self._users.prefix, self._user_key
+        if user_key is None:
+            return {key[1:] for key, _ in _merged(self._derived, self._live, prefix)}
+        values = [store.get(prefix + user_key) for store in (self._derived, self._live)]
+        return set() if values[0] == values[1] else {user_key}
+
     def _difference(
-        self, key: bytes, window: WindowRecords, undo: WindowRecords, is_unpublished: bool
+        self, key: bytes, window: WindowRecords, is_unpublished: bool
     ) -> UserDifference | None:
         prefix = self._users.prefix
         raw_live, raw_derived = self._live.get(prefix + key), self._derived.get(prefix + key)
@@ -156,8 +156,7 @@ class Comparison:
                 alone = True
             wanted = live
         repair = Repair(live.revision, live.digest, wanted, window)
-        back = Repair(live.revision + 1, wanted.digest, live, undo)
-        described = self._described(key.decode(), live, (repair, back), unreadable)
+        described = self._described(key.decode(), live, repair, unreadable)
         return replace(described, is_unpublished=alone)
 
     def _as_published(self, key: bytes, derived: UserState) -> UserState:
@@ -191,13 +190,8 @@ class Comparison:
         )
 
     def _described(
-        self,
-        user_id: str,
-        live: UserState,
-        repairs: tuple[Repair, Repair],
-        unreadable: str | None,
+        self, user_id: str, live: UserState, repair: Repair, unreadable: str | None
     ) -> UserDifference:
-        repair, back = repairs
         world, now = self._world, self._now
         command = Command(_KIND, user_id, _KIND, _KIND, reason=_KIND, ticket=_KIND)
         cause = Cause(_KIND, self._partition, 0)
@@ -221,59 +215,50 @@ class Comparison:
             len(repair.window),
             None if raw is None else msgspec.msgpack.decode(raw, type=Parting),
             repair,
-            replace(back, digest=after_state.digest),
+            live,
             sha256(msgspec.msgpack.encode(meaning)).hexdigest(),
         )
 
     # --- the dedupe window -----------------------------------------------------------------------
 
-    def _window_differences(self) -> tuple[_Window, _Window]:
-        """The changelog records, by user, that make the live window the derived one; and back."""
-        changed: _Window = {}
-        back: _Window = {}
+    def _window_differences(self) -> dict[bytes, list[tuple[bytes, bytes | None]]]:
+        """The changelog records, by user, that make the live window the derived one."""
+        changed: dict[bytes, list[tuple[bytes, bytes | None]]] = {}
         oldest = self._now - self._world.policies.window_ms
         for kind in (b"i", b"o", b"s"):
             prefix = self._seen.prefix + kind
-            own = None if self._user_key is None else self._user_key + b"\0"
-            for key, values in _merged(self._derived, self._live, prefix, own):
+            own = b"" if self._user_key is None else self._user_key + b"\0"
+            for local, values in _merged(self._derived, self._live, prefix + own):
+                key = local[1:]
                 derived, live = (_unless_expired(value, oldest) for value in values)
                 if derived != live and b"\0" in key:
-                    user = owner(kind + key)[:-1]
-                    changed.setdefault(user, []).extend(self._records(kind + key, derived))
-                    back.setdefault(user, []).extend(self._records(kind + key, live))
+                    changed.setdefault(owner(key)[:-1], []).extend(self._records(key, derived))
         # A worker's record of a completion holds the covers, too; one that replaces it does not:
         # so all covers of such a user are written anew.
-        for records, store in ((changed, self._derived), (back, self._live)):
-            for user, found in records.items():
-                start = self._seen.prefix + b"o" + user + b"\0"
-                known = {key for key, _ in found}
-                covers = ((key[1:], value) for key, value in store.scan(start, start))
-                found.extend((key, value) for key, value in covers if key not in known)
-        return changed, back
+        for user, found in changed.items():
+            start = self._seen.prefix + b"o" + user + b"\0"
+            known = {key for key, _ in found}
+            covers = ((key[1:], value) for key, value in self._derived.scan(start, start))
+            found.extend((key, value) for key, value in covers if key not in known)
+        return changed
 
     def _records(self, key: bytes, value: bytes | None) -> list[tuple[bytes, bytes | None]]:
         if value is None or key.startswith(b"s"):
             return [(key, value)]
-        try:
-            return list(self._seen.records(iter([(key, value)])))
-        except StateDecodeError:
-            return [(key, value)]  # of the live side alone, to be put back as it was
+        return list(self._seen.records(iter([(key, value)])))
 
 
 def _merged(
-    derived: KeyValueStore, live: KeyValueStore, prefix: bytes, own: bytes | None
+    derived: KeyValueStore, live: KeyValueStore, start: bytes
 ) -> Iterator[tuple[bytes, tuple[bytes | None, bytes | None]]]:
-    """Yield the keys below a prefix of which the two stores have different values, with both."""
-    start = prefix + (own or b"")
+    """Yield the keys with a beginning of which the two stores have different values, with both."""
     streams = (_of_side(0, derived.scan(start, start)), _of_side(1, live.scan(start, start)))
     for key, group in groupby(merge(*streams, key=_key), key=_key):
-        if own is not None and prefix[:1] == b"u" and key != start:
-            continue
         values: list[bytes | None] = [None, None]
         for _, side, value in group:
             values[side] = value
         if values[0] != values[1]:
-            yield key[len(prefix) :], (values[0], values[1])
+            yield key, (values[0], values[1])
 
 
 def _of_side(
@@ -283,8 +268,8 @@ def _of_side(
         yield key, side, value
 
 
-def _is_text(key: bytes) -> bool:
-    """Tell whether a key can be a user's: what is none, no worker wrote and no repair removes."""
+def is_text(key: bytes) -> bool:
+    """Tell whether a key can be a user's: no worker reads or writes another, nor a repair."""
     try:
         return bool(key.decode())
     except UnicodeDecodeError:

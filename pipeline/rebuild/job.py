@@ -17,10 +17,10 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final
 
 import msgspec
 
@@ -28,7 +28,6 @@ from pipeline import clock
 from pipeline.core.rejection import quoted
 from pipeline.errors import AwawayError, UsageError
 from pipeline.kafka.principal import principal_of
-from pipeline.ops.adjust.send import Corrections
 from pipeline.ops.skips import check_notes
 from pipeline.rebuild.partition import PartitionRebuild
 from pipeline.rebuild.record import (
@@ -38,18 +37,17 @@ from pipeline.rebuild.record import (
     ShownDifference,
     Step,
     shown,
-    write_whole,
 )
 from pipeline.rebuild.repairs import Order, Result, Sender, Undo, put_right, roll_back
 from pipeline.rebuild.setup import Setup
 from pipeline.settings.load import load_settings
 from pipeline.settings.worker import Settings
+from pipeline.whole_file import write_whole
 
 LOOK_S: Final = 0.25
 """Seconds between two looks at the partitions' progress."""
 
 _ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
-_T = TypeVar("_T")
 
 
 class RebuildError(AwawayError):
@@ -159,7 +157,7 @@ class Job:
         """
         rebuild = self.read()
         began_s = time.monotonic()
-        found = self._on_each(compare_partition, rebuild.partitions, processes, watch)
+        found = self._on_each(rebuild.partitions, processes, watch)
         users = sorted((one for rows, _ in found for one in rows), key=lambda one: one.user_id)
         names = [(one.user_id, one.summary) for one in users]
         digest = sha256(msgspec.json.encode(names)).hexdigest()[:16]
@@ -191,11 +189,19 @@ class Job:
         for one in () if back else self.diff().users:
             wanted.setdefault(one.partition, []).append(one.user_id)
         order = Order(rebuild.id + ("-back" if back else ""), step.actor, step.reason, step.ticket)
+        setup = Setup(self.settings, self.policy)
+        carry_out = roll_back if back else put_right
         results: list[Result] = []
         total, before = sum(map(len, wanted.values())), 0
         for partition, users in sorted(wanted.items()):
             say(before, total)
-            results.append(repair_partition(self, partition, users, order, back))
+            undo = Undo(self.undo(partition))
+            with (
+                setup.corrections() as corrections,
+                PartitionRebuild(setup, partition, self.folder, rebuild.user_id) as its,
+            ):
+                sender = Sender(corrections, order, stamp=self.stamp)
+                results.append(carry_out(its, users, sender, undo))
             before += len(users)
         say(total, total)
         if back and not any(result.failed for result in results):
@@ -232,60 +238,33 @@ class Job:
 
     def _on_each(
         self,
-        work: "Callable[[Task], _T]",
         partitions: Sequence[int],
         processes: int,
         watch: Callable[[list[Progress]], None],
-    ) -> list[_T]:
-        rebuild = self.read()
-        tasks = [
-            Task(str(self.config or ""), str(self.folder), one, rebuild.user_id)
-            for one in partitions
-        ]
+    ) -> list[tuple[list[ShownDifference], int]]:
+        """Compare partitions, each in a process of its own."""
         spawn = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(max(1, processes), spawn) as pool:
-            waiting: set[Future[Any]] = set()
-            futures = [pool.submit(work, task) for task in tasks]
-            waiting |= set(futures)
+            futures = [
+                pool.submit(compare_partition, self.config, self.folder.name, one)
+                for one in partitions
+            ]
+            waiting = set(futures)
             while waiting:
                 _, waiting = wait(waiting, LOOK_S, FIRST_COMPLETED)
                 watch(self.progress())
         return [future.result() for future in futures]
 
 
-class Task(msgspec.Struct, frozen=True):
-    """What a process is to do: settings file or empty, folder, partition, user."""
-
-    config: str
-    folder: str
-    partition: int
-    user_id: str | None
-
-
-def compare_partition(task: Task) -> tuple[list[ShownDifference], int]:
+def compare_partition(
+    config: Path | None, rebuild_id: str, partition: int
+) -> tuple[list[ShownDifference], int]:
     """Replay and compare one partition, in a process of its own; also count the inputs replayed."""
-    settings = load_settings(Path(task.config) if task.config else None)
-    folder = Path(task.folder)
-    policy = folder / "policy.yaml"
-    setup = Setup(settings, policy if policy.exists() else None)
-    with PartitionRebuild(setup, task.partition, folder, task.user_id) as rebuild:
-        rebuild.catch_up(_Noted(folder, task.partition))
-        return [shown(one) for one in rebuild.differences()], rebuild.done
-
-
-def repair_partition(
-    job: Job, partition: int, users: Sequence[str], order: Order, back: bool
-) -> Result:
-    """Put right, or back, users of one partition."""
-    only = job.read().user_id
+    job = Job(load_settings(config), rebuild_id, config)
     setup = Setup(job.settings, job.policy)
-    undo = Undo(job.undo(partition))
-    corrections = Corrections(
-        setup.client, job.settings.topic_prefix, setup.schemas, setup.resolver.writer_schema
-    )
-    with corrections, PartitionRebuild(setup, partition, job.folder, only) as rebuild:
-        sender = Sender(corrections, order, stamp=job.stamp)
-        return (roll_back if back else put_right)(rebuild, users, sender, undo)
+    with PartitionRebuild(setup, partition, job.folder, job.read().user_id) as rebuild:
+        rebuild.catch_up(_Noted(job.folder, partition))
+        return [shown(one) for one in rebuild.differences()], rebuild.done
 
 
 class _Noted:

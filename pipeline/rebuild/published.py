@@ -22,6 +22,7 @@ from pipeline.core.records import PortalReached, ProgressUpdated
 from pipeline.core.state import UserState
 from pipeline.engine.state.rocks import RocksDisk
 from pipeline.kafka.reader import record_offset
+from pipeline.rebuild.compare import is_text
 from pipeline.rebuild.setup import Setup
 from pipeline.rebuild.source import Source
 
@@ -97,7 +98,7 @@ class Published:
             OffsetGoneError, UnreadableLogError: see there.
         """
         source = self._source
-        _, end = source.ends()
+        end = source.end()
         while (record := source.peek(0.2)) is not None or not self._has_read(end):
             if record is None:
                 continue
@@ -105,7 +106,7 @@ class Published:
             while (record := source.peek()) is not None:
                 source.take()
                 key, value = record.key(), record.value()
-                if key is not None and self._user_key in (None, key) and _is_text(key):
+                if key is not None and self._user_key in (None, key) and is_text(key):
                     offset = record_offset(record).to_bytes(8, "big")
                     found[key] = None if value is None else offset + value
             self._store.write(found.items())
@@ -151,14 +152,6 @@ def _as_read(record: ProgressUpdated) -> ProgressUpdated:
     """The record with its portals as a reader has them, and not as the state keeps them."""
     portals = tuple(PortalReached(*astuple(one)) for one in record.portals)
     return replace(record, portals=portals)
-
-
-def _is_text(key: bytes) -> bool:
-    """Whether a key may be a user's; what others write under any other key nobody reads."""
-    try:
-        return bool(key.decode())
-    except UnicodeDecodeError:
-        return False
 
 
 def _spelled(value: object) -> str:

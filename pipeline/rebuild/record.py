@@ -1,12 +1,8 @@
 """What a rebuild's folder says of it, as values.
 
-Owns: the form of its files, and writing one whole.
+Owns: the form of its files.
 Does not own: when they are written (job.py), how they are shown (cli/rebuild.py).
-Invariant: a file is written whole or not at all.
 """
-
-import os
-from pathlib import Path
 
 import msgspec
 
@@ -117,10 +113,3 @@ def spelled(runs: Runs) -> str:
         str(day_of(start)) if length == 1 else f"{day_of(start)} to {day_of(start + length - 1)}"
         for start, length in runs
     )
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, whoever is killed."""
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    part.write_bytes(content)
-    part.replace(path)

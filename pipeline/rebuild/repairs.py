@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import msgspec
 
-from pipeline.codec.repairs import decode_repair, encode_repair
+from pipeline.codec.repairs import encode_repair
 from pipeline.core.identity import NAMESPACE
 from pipeline.core.records import Command
 from pipeline.core.repair import Repair
@@ -95,11 +95,10 @@ class Result(msgspec.Struct):
 
 
 class Replaced(msgspec.Struct, frozen=True):
-    """A repair, and what put back what it replaced: a line of `Undo`."""
+    """A user's sets before a repair, and as the repair has them."""
 
-    user_id: str
-    repair: Repair
-    undo: Repair
+    before: Sets
+    repaired: Sets
 
 
 class Undo:
@@ -117,8 +116,8 @@ class Undo:
             file.seek(0)
             file.truncate(file.read().rfind(b"\n") + 1)  # half a line of somebody who was killed
             for one in differences:
-                repair, undo = encode_repair(one.repair).hex(), encode_repair(one.undo).hex()
-                file.write(msgspec.json.encode([one.user_id, repair, undo]) + b"\n")
+                line = one.user_id, Replaced(one.live.sets, one.repair.state.sets)
+                file.write(msgspec.json.encode(line) + b"\n")
             file.flush()
             os.fsync(file.fileno())
 
@@ -127,10 +126,8 @@ class Undo:
         found: dict[str, Replaced] = {}
         lines = self._path.read_bytes().split(b"\n")[:-1] if self._path.exists() else []
         for line in lines:
-            user_id, *texts = msgspec.json.decode(line, type=list[str])
-            repair, undo = (decode_repair(bytes.fromhex(text), user_id) for text in texts)
-            if repair is not None and undo is not None:
-                found.setdefault(user_id, Replaced(user_id, repair, undo))
+            user_id, replaced = msgspec.json.decode(line, type=tuple[str, Replaced])
+            found.setdefault(user_id, replaced)
         return found
 
 
@@ -187,8 +184,7 @@ def roll_back(
 
 def put_back(replaced: Replaced, live: UserState) -> UserState:
     """Return the state before a repair, with what the live state has beyond that repair."""
-    before, repaired = replaced.undo.state, replaced.repair.state
-    old, mid, now = before.sets, repaired.sets, live.sets
+    old, mid, now = replaced.before, replaced.repaired, live.sets
     joined: dict[str, Any] = {}
     for name in Sets.__struct_fields__:
         was, then, by_now = getattr(old, name), getattr(mid, name), getattr(now, name)

@@ -29,9 +29,10 @@ from pipeline.rebuild.compare import UserDifference
 from pipeline.rebuild.job import root_of
 from pipeline.rebuild.partition import PartitionRebuild
 from pipeline.rebuild.published import Deviation, Published, Wrong
-from pipeline.rebuild.record import spelled, why, write_whole
+from pipeline.rebuild.record import spelled, why
 from pipeline.rebuild.replay import Wanted
 from pipeline.rebuild.setup import Setup
+from pipeline.whole_file import write_whole
 
 Say = Callable[[int, int, int], None]
 """Is told of a partition how many of its inputs are done, and how many there are by now."""

@@ -7,6 +7,7 @@ Invariant: the processing is the worker's; only the folds are given, and nothing
 
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cached_property
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -19,13 +20,12 @@ from pipeline.codec.registry import SchemaResolver, connect
 from pipeline.codec.schemas import load_schemas
 from pipeline.core.fold import World
 from pipeline.core.geometry.catalogue import GoldenCatalogue
-from pipeline.core.policy import load_policy
 from pipeline.core.records import AuditEntry, PortalUnlocked
 from pipeline.engine.state.table_spec import TableSpec
-from pipeline.errors import ConfigError
 from pipeline.kafka.reader import Reader
+from pipeline.ops.adjust.send import Corrections
 from pipeline.ops.assets.catalogue import asset_base_url
-from pipeline.ops.skips import SkipTopic, by_partition
+from pipeline.ops.skips import Skips, SkipTopic, by_partition
 from pipeline.ops.topics.file import load_topics
 from pipeline.rebuild.replay import Folds, Readers
 from pipeline.settings.load import read_policy
@@ -57,8 +57,9 @@ class Setup:
         self.client: Mapping[str, Any] = settings.kafka_client()
         self.schemas = load_schemas(settings.schemas_dir)
         self.resolver = SchemaResolver(connect(settings.registry_client()))
+        tried = settings if policy is None else settings.model_copy(update={"policy_file": policy})
         self.live_policies = read_policy(settings)
-        policies = self.live_policies if policy is None else load_policy(_text_of(policy))
+        policies = self.live_policies if policy is None else read_policy(tried)
         catalogue = GoldenCatalogue(asset_base_url(settings.assets_url))
         self.world = World(policies, catalogue, settings.generation)
         generation = settings.generation
@@ -71,11 +72,22 @@ class Setup:
             PublishedReader(AuditEntry, self.schemas["AuditEntry"], writer),
             PublishedReader(PortalUnlocked, self.schemas["PortalUnlocked"], writer),
         )
-        rules = (version("awaway"), version("tzdata"), _text_of(policy or settings.policy_file))
-        self.rules_id = sha256("\n".join(rules).encode()).hexdigest()[:16]
+        rules = f"{version('awaway')}\n{version('tzdata')}\n".encode()
+        self.rules_id = sha256(rules + tried.policy_file.read_bytes()).hexdigest()[:16]
         self.inputs = [settings.topic(name) for name in ("completions", "commands")]
         with Reader({**self.client, "log_level": 2}, "awaway-rebuild") as reader:
             self.partitions = len(reader.partitions(self.inputs[:1]))
+
+    @cached_property
+    def skips(self) -> Skips:
+        """The inputs that operators had put aside."""
+        topic = SkipTopic(self.client, self.settings.topic_prefix, self.settings.group_id)
+        return by_partition(topic.all())
+
+    def corrections(self) -> Corrections:
+        """What sends repairs and reads their effects back."""
+        prefix, schemas = self.settings.topic_prefix, self.schemas
+        return Corrections(self.client, prefix, schemas, self.resolver.writer_schema)
 
     def folds(self) -> Folds:
         """The folds of one partition's replay."""
@@ -97,7 +109,6 @@ class Setup:
         encoders = {
             record: AvroEncoder(self.schemas[record], _ANY_SCHEMA_ID) for record in records.values()
         }
-        skips = SkipTopic(self.client, settings.topic_prefix, settings.group_id).all()
         rules = Rules(
             world=self.world,
             decoder=InputDecoder(self.schemas, self.resolver.writer_schema),
@@ -105,19 +116,10 @@ class Setup:
             collapse=True,
             tzdata_version=version("tzdata"),
             dead_letter_bytes_max=topics.topic("deadletters").message_bytes_max,
-            skips=by_partition(skips),
+            skips=self.skips,
             fold_completion=folds.completion,
             fold_command=folds.command,
             fold_repair=folds.repair,
         )
         outputs = Outputs(OutputTopics(**{n: settings.topic(n) for n in names}), encoders)
         return Processor(rules, outputs, *self.tables, lambda _: None)
-
-
-def _text_of(policy: Path) -> str:
-    try:
-        return policy.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"the policy file {policy} cannot be read", why=str(error), path=str(policy)
-        ) from error

@@ -72,10 +72,9 @@ class Source:
         self.position = record_offset(record) + 1
         return record
 
-    def ends(self) -> tuple[int, int]:
-        """The first offset of the partition, and the last stable offset as of now."""
-        where = [self.partition]
-        return self._reader.starts(where)[self.partition], self._reader.ends(where)[self.partition]
+    def end(self) -> int:
+        """The last stable offset as of now."""
+        return self._reader.ends([self.partition])[self.partition]
 
     def high_watermark(self) -> int:
         """The end as of now, what is not committed yet included.

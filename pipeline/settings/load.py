@@ -126,10 +126,10 @@ def read_policy(settings: Settings) -> PolicyBook:
     """
     try:
         text = settings.policy_file.read_text(encoding="utf-8")
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{settings.policy_file} cannot be read",
-            why=str(error.strerror),
+            why=str(error.strerror if isinstance(error, OSError) else error),
             fix="set AWAWAY_POLICY_FILE to the policy's path",
         ) from error
     return load_policy(text)

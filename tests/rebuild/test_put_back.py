@@ -32,7 +32,7 @@ def test_what_came_since_is_kept_and_the_repair_is_not(
 ) -> None:
     old, right = state_of(before, credits_before), state_of(repaired, credits_before)
     live = state_of(repaired | since, credits_before | credits_since)
-    replaced = Replaced("u", Repair(3, old.digest, right), Repair(4, right.digest, old))
+    replaced = Replaced(old.sets, right.sets)
     back = put_back(replaced, live)
     wanted = union(old.sets.practised, from_numbers(sorted(since - repaired)))
     assert back.sets.practised == wanted
@@ -43,7 +43,7 @@ def test_what_came_since_is_kept_and_the_repair_is_not(
 def test_portals_that_were_published_since_stay() -> None:
     old, right = state_of(frozenset({1}), frozenset()), state_of(frozenset({1, 2}), frozenset())
     told = replace(right, sets=replace(right.sets, unlocked=(("bindu", ((0, 1),)),)))
-    replaced = Replaced("u", Repair(3, old.digest, right), Repair(4, right.digest, old))
+    replaced = Replaced(old.sets, right.sets)
     back = put_back(replaced, told)
     assert back.sets.practised == ((1, 1),)
     assert back.sets.unlocked == (("bindu", ((0, 1),)),)
@@ -52,10 +52,12 @@ def test_portals_that_were_published_since_stay() -> None:
 def test_half_a_line_of_somebody_who_was_killed_costs_nothing_else(tmp_path: Path) -> None:
     old, right = state_of(frozenset({1}), frozenset()), state_of(frozenset({1, 2}), frozenset())
     none = Figures(0, 0, 0, 0, 0, 0, 0)
-    both = Repair(3, old.digest, right), Repair(4, right.digest, old)
+    repair = Repair(3, old.digest, right)
 
     def difference(user_id: str) -> UserDifference:
-        return UserDifference(user_id, 0, none, none, (), (), (), None, 0, None, *both, "digest")
+        return UserDifference(
+            user_id, 0, none, none, (), (), (), None, 0, None, repair, old, "digest"
+        )
 
     path = tmp_path / "undo-0"
     undo = Undo(path)
@@ -64,4 +66,4 @@ def test_half_a_line_of_somebody_who_was_killed_costs_nothing_else(tmp_path: Pat
     path.write_bytes(whole + whole[: len(whole) // 2])
     assert list(undo.all()) == ["ana"]
     undo.add([difference("ben")])
-    assert undo.all() == {name: Replaced(name, *both) for name in ("ana", "ben")}
+    assert undo.all() == {name: Replaced(old.sets, right.sets) for name in ("ana", "ben")}

@@ -5,11 +5,11 @@ Does not own: processes (process.py), what the servers are (servers.py).
 Invariant: the state file is replaced whole, by the supervisor alone; readers see old or new.
 """
 
-import os
 from pathlib import Path
 
 import msgspec
 
+from pipeline import whole_file
 from pipeline.dev.local.process import ProcessId
 
 KAFKA = "kafka"
@@ -119,9 +119,7 @@ def write_whole(path: Path, value: msgspec.Struct) -> None:
         path: its folder exists.
         value: any record of this module.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}")
-    partial.write_bytes(msgspec.json.format(msgspec.json.encode(value)))
-    partial.replace(path)
+    whole_file.write_whole(path, msgspec.json.format(msgspec.json.encode(value)))
 
 
 def read_state(layout: Layout) -> StackState | None:
