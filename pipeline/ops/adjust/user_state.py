@@ -12,10 +12,9 @@ completion, too, and no key ids), and because the fold of a request depends on n
 was rejected then is rejected again here.
 """
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from confluent_kafka import Message
@@ -34,12 +33,9 @@ from pipeline.core.state import EMPTY, UserState
 from pipeline.errors import AwawayError
 from pipeline.kafka.committed_log import LOG_LEVEL
 from pipeline.kafka.errors import UnreadableLogError
-from pipeline.kafka.reader import Partition, Reader, record_offset, record_partition
+from pipeline.kafka.ranges import SILENCE_S_MAX, read_ranges
+from pipeline.kafka.reader import Partition, Reader
 from pipeline.ops.validate.state import state_of
-
-SILENCE_S_MAX: Final = 15.0
-_AT_ONCE: Final = 5_000
-_POLL_S: Final = 0.2
 
 Say = Callable[[str, int | None, int | None], None]
 """Told how far it is: a step, and how much of how much of it is done."""
@@ -216,24 +212,14 @@ class UserStates:
 
 def _all(reader: Reader, partitions: list[Partition], say: Say) -> Iterator[Message]:
     """Every committed record of some partitions, up to the ends of now."""
-    positions, ends = reader.starts(partitions), reader.ends(partitions)
-    total = sum(ends[one] - positions[one] for one in partitions)
-    unread = {one for one in partitions if positions[one] < ends[one]}
-    reader.assign({one: positions[one] for one in unread})
-    heard_s = time.monotonic()
-    while unread:
-        polled = reader.gather(_AT_ONCE, _POLL_S)
-        for one, position in polled.positions().items():
-            if position > positions[one]:
-                positions[one], heard_s = position, time.monotonic()
-        for message in polled.records:
-            if record_offset(message) < ends[record_partition(message)]:
-                yield message
-        unread = {one for one in unread if positions[one] < ends[one]}
-        left = sum(ends[one] - positions[one] for one in unread)
-        say("reading progress and commands", total - left, total)
-        if unread and time.monotonic() - heard_s > SILENCE_S_MAX:
-            raise UnreadableLogError(
-                "progress and commands could not be read to their ends",
-                why=f"nothing came for {SILENCE_S_MAX:.0f} s of {sorted(unread)}",
-            )
+    starts, ends = reader.starts(partitions), reader.ends(partitions)
+    stuck = yield from read_ranges(
+        reader,
+        {one: (starts[one], ends[one]) for one in partitions},
+        lambda done, total: say("reading progress and commands", done, total),
+    )
+    if stuck:
+        raise UnreadableLogError(
+            "progress and commands could not be read to their ends",
+            why=f"nothing came for {SILENCE_S_MAX:.0f} s of {sorted(stuck)}",
+        )

@@ -32,6 +32,7 @@ from pipeline.core.records import (
 )
 from pipeline.kafka.committed_log import LOG_LEVEL
 from pipeline.kafka.errors import UnreadableLogError
+from pipeline.kafka.ranges import read_ranges
 from pipeline.kafka.reader import Reader, record_offset, record_partition
 from pipeline.ops.explain.records import Findings, Looked, RawInput
 
@@ -42,10 +43,6 @@ OUTPUTS: Final[Mapping[str, type[Any]]] = {
     "portals": PortalUnlocked,
     "progress": ProgressUpdated,
 }
-SILENCE_S_MAX: Final = 15.0
-"""Without anything new for so long, a transaction is taken to be open before the end."""
-
-_AT_ONCE: Final = 5_000
 _POLL_S: Final = 0.2
 _CONNECT_S: Final = 5.0
 _INPUT_S: Final = 0.2
@@ -214,33 +211,16 @@ class LogEvidence:
 
     def _records(self, reader: Reader, looked: list[Looked]) -> Iterator[Message]:
         """Every record of the ranges; those that could not be read to their end say so."""
-        open_ones = {
-            (one.topic, one.partition): one for one in looked if one.first < one.next_offset
-        }
-        positions = {one: one_range.first for one, one_range in open_ones.items()}
-        total = sum(one.next_offset - one.first for one in looked)
-        reader.assign(positions)
-        heard_s = time.monotonic()
-        while open_ones:
-            polled = reader.gather(_AT_ONCE, _POLL_S)
-            for one, position in polled.positions().items():
-                if position > positions[one]:
-                    positions[one], heard_s = position, time.monotonic()
-            for message in polled.records:
-                one_range = open_ones.get(record_partition(message))
-                if one_range is not None and record_offset(message) < one_range.next_offset:
-                    yield message
-            for one in [o for o, its in open_ones.items() if positions[o] >= its.next_offset]:
-                del open_ones[one]
-            read = total - sum(its.next_offset - positions[o] for o, its in open_ones.items())
-            self._say("reading the log", read, total)
-            if time.monotonic() - heard_s > SILENCE_S_MAX:
-                break
-        for one, one_range in open_ones.items():
-            note = f"read to {positions[one]} only: a transaction is open there"
-            looked[looked.index(one_range)] = Looked(
-                *one, one_range.first, one_range.next_offset, one_range.since_ms, note
-            )
+        by_partition = {(one.topic, one.partition): one for one in looked}
+        stuck = yield from read_ranges(
+            reader,
+            {one: (its.first, its.next_offset) for one, its in by_partition.items()},
+            lambda done, total: self._say("reading the log", done, total),
+        )
+        for one, position in stuck.items():
+            its = by_partition[one]
+            note = f"read to {position} only: a transaction is open there"
+            looked[looked.index(its)] = Looked(*one, its.first, its.next_offset, its.since_ms, note)
 
     def _sort(
         self,
