@@ -7,8 +7,10 @@ import httpx2
 
 from tests.api.serving import Served, completion
 
-TODAY = datetime.now(UTC).date()
-YESTERDAY = (TODAY - timedelta(days=1)).isoformat()
+PRACTISED = datetime.now(UTC).replace(hour=12, minute=0) - timedelta(days=1)
+"""Noon of a day that is over, whatever the time is now and whenever a day begins."""
+
+THE_DAY_BEFORE = (PRACTISED.date() - timedelta(days=1)).isoformat()
 
 
 def correction(kind: str, **fields: Any) -> dict[str, Any]:
@@ -25,15 +27,17 @@ def commands_of(served: Served, user_id: str) -> list[Any]:
 
 def test_a_correction_is_previewed_applied_and_repeated(served: Served) -> None:
     olga = served.client("olga", "operator")
-    sent = served.client("petra").post("/v1/completions", json=completion("petra", "p1"))
+    sent = served.client("petra").post(
+        "/v1/completions", json=completion("petra", "p1", at=PRACTISED)
+    )
     served.status(served.client("petra"), sent.headers["location"])
-    asked = correction("credit_day", local_date=YESTERDAY, request_id="petra-1")
+    asked = correction("credit_day", local_date=THE_DAY_BEFORE, request_id="petra-1")
 
     preview = post(olga, "petra", asked, "?dry_run=true")
     assert preview.status_code == 200, preview.text
     told = preview.json()
     assert (told["verdict"], told["actor"]) == ("applied", "operator/olga")
-    assert told["dates_added"] == [YESTERDAY]
+    assert told["dates_added"] == [THE_DAY_BEFORE]
     assert (told["before"]["streak_days"], told["after"]["streak_days"]) == (1, 2)
     assert commands_of(served, "petra") == []
 
@@ -64,7 +68,7 @@ def test_a_correction_is_previewed_applied_and_repeated(served: Served) -> None:
 
 def test_what_would_be_rejected_is_not_sent(served: Served) -> None:
     olga = served.client("olga", "operator")
-    far = (TODAY + timedelta(days=9)).isoformat()
+    far = (PRACTISED.date() + timedelta(days=10)).isoformat()
     answer = post(olga, "quin", correction("credit_day", local_date=far))
     assert answer.status_code == 422, answer.text
     told = answer.json()
@@ -75,9 +79,11 @@ def test_what_would_be_rejected_is_not_sent(served: Served) -> None:
     assert unknown.status_code == 200
     assert unknown.json()["verdict"] == "dead_letter"
     assert unknown.json()["rejection"]["reason"] == "unknown_key"
-    taken = correction("revoke_day", local_date=YESTERDAY, request_id="quin-1")
+    taken = correction("revoke_day", local_date=THE_DAY_BEFORE, request_id="quin-1")
     assert post(olga, "quin", taken).status_code == 200
-    reused = post(olga, "quin", correction("credit_day", local_date=YESTERDAY, request_id="quin-1"))
+    reused = post(
+        olga, "quin", correction("credit_day", local_date=THE_DAY_BEFORE, request_id="quin-1")
+    )
     assert reused.status_code == 422, reused.text
     assert reused.json()["rejection"]["reason"] == "request_id_reused"
     assert len(commands_of(served, "quin")) == 1
@@ -85,7 +91,9 @@ def test_what_would_be_rejected_is_not_sent(served: Served) -> None:
 
 def test_a_key_is_claimed_returned_and_a_request_withdrawn(served: Served) -> None:
     olga = served.client("olga", "operator")
-    sent = served.client("rosa").post("/v1/completions", json=completion("rosa", "r1"))
+    sent = served.client("rosa").post(
+        "/v1/completions", json=completion("rosa", "r1", at=PRACTISED)
+    )
     served.status(served.client("rosa"), sent.headers["location"])
     key_id = olga.get("/v1/users/rosa/keys").json()["granted"][0]["key_id"]
     nothing = post(olga, "rosa", correction("return_key", key_id=key_id))
@@ -97,11 +105,11 @@ def test_a_key_is_claimed_returned_and_a_request_withdrawn(served: Served) -> No
     assert seen["keys_returned"] == [key_id]
     assert post(olga, "rosa", correction("return_key", key_id=key_id)).json()["kind"] == "withdraw"
     assert not olga.get("/v1/users/rosa/keys").json()["granted"][0]["claimed"]
-    credit = post(olga, "rosa", correction("credit_day", local_date=YESTERDAY)).json()
+    credit = post(olga, "rosa", correction("credit_day", local_date=THE_DAY_BEFORE)).json()
     assert olga.get("/v1/users/rosa/progress").json()["streak_days"] == 2
     undone = correction("withdraw", withdraws=credit["request_id"])
     preview = post(olga, "rosa", undone, "?dry_run=true").json()
-    assert (preview["dates_removed"], preview["notes"]) == ([YESTERDAY], [])
+    assert (preview["dates_removed"], preview["notes"]) == ([THE_DAY_BEFORE], [])
     assert post(olga, "rosa", undone).status_code == 200
     assert olga.get("/v1/users/rosa/progress").json()["streak_days"] == 1
     unheard = post(olga, "rosa", correction("withdraw", withdraws="unheard"), "?dry_run=true")
@@ -109,7 +117,7 @@ def test_a_key_is_claimed_returned_and_a_request_withdrawn(served: Served) -> No
 
 
 def test_only_operators_may_and_nobody_says_who_they_are(served: Served) -> None:
-    asked = correction("credit_day", local_date=YESTERDAY)
+    asked = correction("credit_day", local_date=THE_DAY_BEFORE)
     for client in (
         served.client("sven"),
         served.client("sue", "support"),
@@ -138,11 +146,11 @@ def test_what_says_too_little_or_too_much_is_refused(served: Served) -> None:
     for body in (
         {},
         correction("credit_day"),
-        correction("erase", local_date=YESTERDAY),
+        correction("erase", local_date=THE_DAY_BEFORE),
         correction("credit_day", local_date="yesterday"),
-        correction("credit_day", local_date=YESTERDAY, key_id="k"),
-        correction("credit_day", local_date=YESTERDAY, reason=" "),
-        correction("credit_day", local_date=YESTERDAY, ticket=""),
+        correction("credit_day", local_date=THE_DAY_BEFORE, key_id="k"),
+        correction("credit_day", local_date=THE_DAY_BEFORE, reason=" "),
+        correction("credit_day", local_date=THE_DAY_BEFORE, ticket=""),
         correction("withdraw", withdraws="r", tz="UTC"),
         correction("return_key", key_id="k", withdraws="r"),
         correction("claim_key", key_id="k", extra=1),
