@@ -141,22 +141,22 @@ class Resolver:
 
     def _fields(self, writer: AvroType, reader: AvroType, where: str) -> Read:
         prefix = f"{where}." if where else ""
-        places = _places(writer.fields, reader.fields)
-        found = set(places.values())
+        indexes = _our_indexes(writer.fields, reader.fields)
+        found = set(indexes.values())
         row: list[Any] = [
             None if n in found else default_of(field) for n, field in enumerate(reader.fields)
         ]
         steps: list[tuple[Read, int]] = []
         unread: list[AvroType] = []
         for n, field in enumerate(writer.fields):
-            place = places.get(n)
-            if place is None:
+            index = indexes.get(n)
+            if index is None:
                 unread.append(field.type)
                 continue
             self._pass_over(unread, steps, len(row))
-            expected = reader.fields[place]
+            expected = reader.fields[index]
             read = self.resolve(field.type, expected.type, f"{prefix}{expected.name}")
-            steps.append((read, place))
+            steps.append((read, index))
         self._pass_over(unread, steps, len(row))
         return _row(row, steps)
 
@@ -171,17 +171,17 @@ class Resolver:
             steps.append((lambda data, at: (None, passing(data, at)), nowhere))
 
 
-def _places(written: Sequence[Field], ours: Sequence[Field]) -> dict[int, int]:
+def _our_indexes(written: Sequence[Field], ours: Sequence[Field]) -> dict[int, int]:
     """Map each written field to ours of the same name, else to ours that has the name as alias."""
     numbers = {field.name: n for n, field in enumerate(written)}
-    places = {numbers[field.name]: n for n, field in enumerate(ours) if field.name in numbers}
-    named = set(places.values())
+    indexes = {numbers[field.name]: n for n, field in enumerate(ours) if field.name in numbers}
+    named = set(indexes.values())
     for n, field in enumerate(ours):
         aliased = [numbers[alias] for alias in field.aliases if alias in numbers]
-        free = [number for number in aliased if number not in places]
+        free = [number for number in aliased if number not in indexes]
         if n not in named and free:
-            places[free[0]] = n
-    return places
+            indexes[free[0]] = n
+    return indexes
 
 
 def _match(writer: AvroType, reader: AvroType) -> bool:
@@ -328,14 +328,14 @@ def _row(values: list[Any], steps: list[tuple[Read, int]]) -> Read:
 
     def read(data: bytes, at: int) -> tuple[list[Any], int]:
         row = [*values, None]
-        for place in changeable:  # rows must not share them
-            row[place] = fresh(values[place])
-        for read_field, place in steps:
-            row[place], at = read_field(data, at)
+        for index in changeable:  # rows must not share them
+            row[index] = fresh(values[index])
+        for read_field, index in steps:
+            row[index], at = read_field(data, at)
         row.pop()
         return row, at
 
-    in_order = [place for _, place in steps] == list(range(len(values)))
+    in_order = [index for _, index in steps] == list(range(len(values)))
     return _row_in_order([one for one, _ in steps]) if in_order else read
 
 

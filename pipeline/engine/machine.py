@@ -380,7 +380,7 @@ class Engine:
         self._observer.aborted(records, self._now() - started, str(error))
 
     def _lose_producer(self, error: ProducerLostError) -> None:
-        """Acquire the id again, which ends the last transaction, and restore to how that ended."""
+        """Acquire the id anew, which ends the last transaction, and restore all to how it ended."""
         if self._producer is not None:
             producer, self._producer = self._producer, None
             producer.close()

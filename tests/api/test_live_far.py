@@ -11,7 +11,7 @@ import httpx2
 import pytest
 
 from pipeline.api.live import replay as stream_replay
-from pipeline.api.live.replay import NotReplayedError, Replay, ReplayPage, Stretch
+from pipeline.api.live.replay import NotReplayedError, OffsetRange, Replay, ReplayPage
 from tests.api.serving import Served, token
 from tests.api.test_live import DEADLINE_S, Event, days_ago, post, stream, take
 from tests.integration.ledger import Ledger
@@ -70,18 +70,18 @@ def test_a_client_that_missed_more_than_any_page_gets_all_of_it(served: Served) 
 
 
 def pages(
-    replay: Replay, user: bytes, partition: int, stretches: list[Stretch]
+    replay: Replay, user: bytes, partition: int, ranges: list[OffsetRange]
 ) -> list[ReplayPage]:
-    """Page after page until all of the stretches was told."""
+    """Page after page until all of the ranges was told."""
     found = []
     deadline_s = time.monotonic() + DEADLINE_S
-    while stretches:
+    while ranges:
         assert time.monotonic() < deadline_s
-        page = replay.page(user, partition, stretches, threading.Event())
+        page = replay.page(user, partition, ranges, threading.Event())
         found.append(page)
-        moved = [one._replace(since=page.reached[one.topic]) for one in stretches]
-        assert any(new.since > old.since for new, old in zip(moved, stretches, strict=True))
-        stretches = [one for one in moved if one.since < one.until]
+        moved = [one._replace(since=page.reached[one.topic]) for one in ranges]
+        assert any(new.since > old.since for new, old in zip(moved, ranges, strict=True))
+        ranges = [one for one in moved if one.since < one.until]
     return found
 
 
@@ -102,10 +102,10 @@ def test_pages_tell_each_record_once_and_topics_side_by_side(
     reader = ck.Consumer({"bootstrap.servers": ledger.bootstrap, "group.id": "none"})
     ends = [reader.get_watermark_offsets(one, 10)[1] for one in partitions]
     reader.close()
-    stretches = [
-        Stretch(topic, ledger.topic(name), 0, ends[topic]) for topic, name in enumerate(names)
+    ranges = [
+        OffsetRange(topic, ledger.topic(name), 0, ends[topic]) for topic, name in enumerate(names)
     ]
-    found = pages(replay, b"lea", partition, stretches)
+    found = pages(replay, b"lea", partition, ranges)
     assert len(found) > 3
     records = [one for page in found for one in page.records]
     for topic, name in enumerate(names):
@@ -123,7 +123,7 @@ def test_brokers_that_say_nothing_are_no_loss(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(stream_replay, "_REQUEST_TIMEOUT_S", 0.2)
     replay = Replay({"bootstrap.servers": "127.0.0.1:1", "log_level": 0})
     with pytest.raises(NotReplayedError, match="unavailable"):
-        replay.page(b"a", 0, [Stretch(0, "t", 0, 9)], threading.Event())
+        replay.page(b"a", 0, [OffsetRange(0, "t", 0, 9)], threading.Event())
 
 
 @contextmanager

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from pipeline.api.http.problems import ProblemError
-from pipeline.api.ingest.preview import AT_ONCE, WAITING_MAX, DryRun, Preview, _revocations
+from pipeline.api.ingest.preview import DryRun, Preview, _revocations
+from pipeline.api.reads.turns import AT_ONCE, WAITING_MAX
 from pipeline.core.progress import progress_of
 from pipeline.core.records import AuditEntry, Cause, Instant
 from pipeline.ops.validate.state import state_of

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from pipeline.api.http.access import make_access
-from pipeline.api.outcomes import status_lookup
 from pipeline.api.outcomes.index import Outcomes, Receipt
 from pipeline.api.outcomes.statuses import PARTS_MS_MAX
+from pipeline.api.reads import turns
 from pipeline.codec.varint import zigzag
 from pipeline.core.records import Cause, PracticeCompleted, RecordCoordinates
 from pipeline.kafka.errors import UnreadableLogError
@@ -223,7 +223,7 @@ async def test_while_brokers_are_away_the_index_decides_alone(world: World) -> N
 async def test_few_questions_are_asked_at_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(status_lookup, "WAITING_MAX", 3)
+    monkeypatch.setattr(turns, "WAITING_MAX", 3)
     found = await asyncio.gather(*(world.status(f"0-{n}") for n in range(20, 30)))
     assert (found.count("404 unknown-completion"), found.count("pending")) == (3, 7)
     assert len(world.inputs.asked) == 3

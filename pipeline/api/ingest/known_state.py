@@ -1,18 +1,18 @@
 """Puts together what this server knows of a user, for the preview of a correction.
 
-Owns: which of the user's commands are read, how many users are read at once.
+Owns: which of the user's commands are read.
 Does not own: how progress and commands make a state (ops/adjust/user_state.py), the preview.
 Invariants: it reads a bounded amount and changes nothing; progress comes from the store and the
 commands from the log, by the audit entries of the index, so a repeat is known and a withdrawal
 finds what it cancels. Requests that are older than the history are known by their effect alone.
 """
 
-import asyncio
 from typing import Final
 
 from pipeline.api.http.problems import ProblemError
 from pipeline.api.outcomes.index import PAGE_MAX, Outcomes
 from pipeline.api.reads.materialise import Materialiser
+from pipeline.api.reads.turns import TooManyWaitError, Turns
 from pipeline.codec.errors import RegistryUnavailableError
 from pipeline.core.enumerations import is_request_kind
 from pipeline.core.records import AuditEntry, Command, RecordCoordinates
@@ -27,12 +27,6 @@ ENTRIES_MAX: Final = 5_000
 
 COMMANDS_MAX: Final = 200
 """Max commands of a user that are read from the log."""
-
-AT_ONCE: Final = 2
-"""Max users who are read at the same time."""
-
-WAITING_MAX: Final = 16
-"""Max requests that wait or read."""
 
 
 class KnownStates:
@@ -52,8 +46,7 @@ class KnownStates:
         self._outcomes = outcomes
         self._inputs = inputs
         self._book = book
-        self._turn = asyncio.Semaphore(AT_ONCE)
-        self._waiting = 0
+        self._turns = Turns()
 
     async def of(self, user_id: str) -> UserState:
         """Return a user's state; that of nobody where nothing was published.
@@ -65,16 +58,12 @@ class KnownStates:
             raise _not_known("the store of progress is not up to date yet")
         if self._outcomes.complete_at_ms is None:
             raise _not_known("the index of what became of commands is not up to date yet")
-        if self._waiting >= WAITING_MAX:
-            raise _not_known("too many corrections are being looked at")
-        self._waiting += 1
         try:
-            async with self._turn:
-                return await asyncio.to_thread(self._read, user_id)
+            return await self._turns.take(self._read, user_id)
+        except TooManyWaitError:
+            raise _not_known("too many corrections are being looked at") from None
         except (UnreadableLogError, RegistryUnavailableError) as error:
             raise _not_known(f"the user's commands cannot be read: {error}") from error
-        finally:
-            self._waiting -= 1
 
     def _read(self, user_id: str) -> UserState:
         places = self._places(user_id)

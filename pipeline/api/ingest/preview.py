@@ -9,11 +9,9 @@ that counted, by the index of outcomes and the log, as far as the latest `REMEMB
 entries of a user go. So an answer is as new as the store and the index, and a repeat of something
 older than the window that was rebuilt is not seen.
 
-Each request reads the log once, and a few requests do so at once. Up to `WAITING_MAX` requests wait
-for their turn; further ones are told to come again.
+Each request reads the log once, when its turn comes (reads/turns.py).
 """
 
-import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -30,6 +28,7 @@ from pipeline.api.http.problems import ProblemError
 from pipeline.api.outcomes.index import Outcomes
 from pipeline.api.reads.materialise import Materialiser
 from pipeline.api.reads.store import HEAD
+from pipeline.api.reads.turns import TooManyWaitError, Turns
 from pipeline.codec import json_inputs
 from pipeline.codec.errors import DecodeError, RegistryUnavailableError
 from pipeline.core.enumerations import COUNTED
@@ -56,12 +55,6 @@ USERS_MAX: Final = 10
 
 REMEMBERED_MAX: Final = 200
 """Max inputs of a user that are read from the log."""
-
-AT_ONCE: Final = 2
-"""Max dry runs that read the log at the same time."""
-
-WAITING_MAX: Final = 16
-"""Max dry runs that wait or read."""
 
 
 class DryRun(msgspec.Struct, frozen=True):
@@ -111,8 +104,7 @@ class Preview:
         self._outcomes = outcomes
         self._inputs = inputs
         self._now_ms = now_ms
-        self._turn = asyncio.Semaphore(AT_ONCE)
-        self._waiting = 0
+        self._turns = Turns()
 
     async def judge(self, values: Sequence[bytes], principal: Principal) -> DryRun:
         """Judge the items of a request.
@@ -141,14 +133,10 @@ class Preview:
             )
         if not self._source.is_usable:
             raise _not_known("the store of progress is not loaded yet")
-        if self._waiting >= WAITING_MAX:
-            raise _not_known("too many dry runs are waiting")
-        self._waiting += 1
         try:
-            async with self._turn:
-                return await asyncio.to_thread(self._judge, values, list(users))
-        finally:
-            self._waiting -= 1
+            return await self._turns.take(self._judge, values, list(users))
+        except TooManyWaitError:
+            raise _not_known("too many dry runs are waiting") from None
 
     def _judge(self, values: Sequence[bytes], users: Sequence[str]) -> DryRun:
         source, now_ms = self._source, self._now_ms()

@@ -44,8 +44,8 @@ _ID: Final = re.compile(r"([0-9a-f]{8})((?:-\d{1,18}){3})")
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class StreamPlace(NamedTuple):
-    """The place of a stream: the stream epoch, and the next offset of each of TOPICS."""
+class StreamPosition(NamedTuple):
+    """The position of a stream: the stream epoch, and the next offset of each of TOPICS."""
 
     stream_epoch: str
     offsets: tuple[int, int, int]
@@ -55,20 +55,20 @@ class StreamPlace(NamedTuple):
         """Return it as an event's id."""
         return "-".join([self.stream_epoch, *map(str, self.offsets)])
 
-    def after(self, topic: int, offset: int) -> "StreamPlace":
-        """Return the place after the record of a topic at an offset was sent."""
+    def after(self, topic: int, offset: int) -> "StreamPosition":
+        """Return the position after the record of a topic at an offset was sent."""
         offsets = list(self.offsets)
         offsets[topic] = max(offsets[topic], offset + 1)
-        return StreamPlace(self.stream_epoch, (offsets[0], offsets[1], offsets[2]))
+        return StreamPosition(self.stream_epoch, (offsets[0], offsets[1], offsets[2]))
 
 
-def place_of(event_id: str) -> StreamPlace | None:
-    """Read the place from an event's id; None when it is not one of our ids."""
+def position_of(event_id: str) -> StreamPosition | None:
+    """Read the position from an event's id; None when it is not one of our ids."""
     found = _ID.fullmatch(event_id)
     if found is None:
         return None
     first, second, third = map(int, found[2][1:].split("-"))
-    return StreamPlace(found[1], (first, second, third))
+    return StreamPosition(found[1], (first, second, third))
 
 
 def stream_epoch_of(topic_ids: Mapping[str, str]) -> str:
@@ -197,20 +197,20 @@ class EventTexts:
         return self._views.progress(UserNow(record, today(record, now_ms, policy, tz), policy))
 
 
-def event(kind: EventKind, data: bytes, place: StreamPlace | None) -> bytes:
+def event(kind: EventKind, data: bytes, position: StreamPosition | None) -> bytes:
     """Make one server-sent event.
 
     Args:
         data: JSON, so it has no line breaks.
-        place: the place that its id names; None leaves the client's last id.
+        position: the position that its id names; None leaves the client's last id.
     """
-    head = f"event: {kind}\n" if place is None else f"id: {place.id}\nevent: {kind}\n"
+    head = f"event: {kind}\n" if position is None else f"id: {position.id}\nevent: {kind}\n"
     return head.encode() + b"data: " + data + b"\n\n"
 
 
-def heartbeat_of(place: StreamPlace) -> bytes:
+def heartbeat_of(position: StreamPosition) -> bytes:
     """Make a heartbeat: it moves the client's last id, and the client sees no event."""
-    return f": alive\nid: {place.id}\n\n".encode()
+    return f": alive\nid: {position.id}\n\n".encode()
 
 
 def _portal(one: PortalUnlocked) -> PortalEvent:

@@ -5,11 +5,11 @@ Does not own: reading the topics (kafka/tail.py), the text of an event (events.p
 (routes/live.py).
 
 Invariants:
-- One consumer serves all clients. A client that listens from a place gets every record of its user
-  from there on, in the order of each topic. While its place is before the records in memory it is
-  *behind*: it gets nothing here, and reads the topic (replay.py) until `follow` finds the rest in
-  memory. The event loop does that in one step, so there is no gap before the records that come
-  next.
+- One consumer serves all clients. A client that listens from a position gets every record of its
+  user from there on, in the order of each topic. While its position is before the records in memory
+  it is *behind*: it gets nothing here, and reads the topic (replay.py) until `follow` finds the
+  rest in memory. The event loop does that in one step, so there is no gap before the records that
+  come next.
 - The number of clients, the queue of each, and the records in memory are bounded. A client
   that does not keep up is dropped; what it was not sent is above its last id, so it can resume.
 - Only the event loop uses clients and memory; the reading thread hands over one batch at a time and
@@ -26,7 +26,7 @@ from typing import Final
 
 from confluent_kafka import Message
 
-from pipeline.api.live.events import TOPICS, Streamed, StreamPlace, stream_epoch_of
+from pipeline.api.live.events import TOPICS, Streamed, StreamPosition, stream_epoch_of
 from pipeline.codec.partitioner import partition_of
 from pipeline.kafka.reader import Partition, record_offset, record_partition
 from pipeline.kafka.tail import Log
@@ -57,7 +57,7 @@ class Client:
     Args:
         user: the key of its records.
         owner: the principal, whose streams are counted together.
-        place: everything below it was sent, or is not wanted.
+        position: everything below it was sent, or is not wanted.
         waiting_max: max records in its queue.
 
     Attributes:
@@ -66,10 +66,10 @@ class Client:
         over: is set when it has ended.
     """
 
-    def __init__(self, user: bytes, owner: str, place: StreamPlace, waiting_max: int) -> None:
+    def __init__(self, user: bytes, owner: str, position: StreamPosition, waiting_max: int) -> None:
         self.user = user
         self.owner = owner
-        self.place = place
+        self.position = position
         self.is_behind = True
         self.ended: End | None = None
         self.over = asyncio.Event()
@@ -81,7 +81,7 @@ class Client:
         """Queue a record; a client whose queue is full is dropped."""
         if self.ended is not None or self.is_behind:
             return
-        if one.offset < self.place.offsets[one.topic]:
+        if one.offset < self.position.offsets[one.topic]:
             return
         if len(self._waiting) >= self._waiting_max:
             self._waiting.clear()
@@ -239,15 +239,15 @@ class Hub:
     def _at(self, partition: Partition) -> tuple[int, int]:
         return self._numbers[partition[0]], partition[1]
 
-    def place(self, user: bytes) -> StreamPlace:
-        """Return the place up to which everything of a user was passed on."""
+    def position(self, user: bytes) -> StreamPosition:
+        """Return the position up to which everything of a user was passed on."""
         partition = partition_of(user, self.partitions)
         first, second, third = (self._next[topic, partition] for topic in range(len(TOPICS)))
-        return StreamPlace(self.stream_epoch, (first, second, third))
+        return StreamPosition(self.stream_epoch, (first, second, third))
 
     def join(self, user: bytes, owner: str) -> Client:
         """Add a client, which is behind until `follow`; call `leave` at the end."""
-        client = Client(user, owner, self.place(user), self._waiting_max)
+        client = Client(user, owner, self.position(user), self._waiting_max)
         self._clients.setdefault(user, set()).add(client)
         self._owners[owner] = self._owners.get(owner, 0) + 1
         self.count += 1
@@ -276,12 +276,12 @@ class Hub:
         """Begin to queue for a client.
 
         Returns:
-            Its records from its place to now, in the order of each topic; None if memory begins
-            after its place, and it stays behind.
+            Its records from its position to now, in the order of each topic; None if memory begins
+            after its position, and it stays behind.
         """
         partition = partition_of(client.user, self.partitions)
         found: list[Streamed] = []
-        for topic, since in enumerate(client.place.offsets):
+        for topic, since in enumerate(client.position.offsets):
             memory = self._memory[topic, partition]
             if since < self._next[topic, partition]:
                 if since < memory.start:

@@ -4,7 +4,7 @@ Owns: one short-lived reader for one page of one client that resumes, and a page
 Does not own: the latest records in memory (hub.py), what is sent (stream.py).
 
 Invariants:
-- Consecutive pages have every committed record of the user between their first place and their
+- Consecutive pages have every committed record of the user between their first position and their
   last, once, in the order of each topic. A page's time and memory are bounded, but not how far back
   a client may resume.
 - Each page makes progress in at least one topic. So the pages also pass ten million records without
@@ -51,7 +51,7 @@ class NotReplayedError(AwawayError):
     """
 
 
-class Stretch(NamedTuple):
+class OffsetRange(NamedTuple):
     """The records of a topic from `since` to before `until`; `topic` is an index of TOPICS."""
 
     topic: int
@@ -74,9 +74,9 @@ class ReplayPage(NamedTuple):
 
 @dataclass(slots=True)
 class _Reading:
-    """How far one stretch has been read."""
+    """How far one offset_range has been read."""
 
-    stretch: Stretch
+    offset_range: OffsetRange
     next_offset: int
     seen_ms: int = -1
     is_done: bool = False
@@ -94,19 +94,19 @@ class _Reading:
     def take(self, record: Message, user: bytes) -> None:
         if self.is_done:
             return
-        offset, until = record_offset(record), self.stretch.until
+        offset, until = record_offset(record), self.offset_range.until
         if offset < until:
             time_ms = record.timestamp()[1]
             self.seen_ms = max(self.seen_ms, time_ms, 0)
             if record.key() == user:
                 value = record.value()
-                self.found.append(Streamed(self.stretch.topic, offset, time_ms, value))
+                self.found.append(Streamed(self.offset_range.topic, offset, time_ms, value))
         self.next_offset = min(offset + 1, until)
         self.is_done = self.next_offset >= until
 
     def reached_end(self, end: int) -> None:
         if not self.is_done:
-            self.next_offset = max(self.next_offset, min(end, self.stretch.until))
+            self.next_offset = max(self.next_offset, min(end, self.offset_range.until))
             self.is_done = True
 
 
@@ -124,10 +124,10 @@ class Replay:
         self,
         user: bytes,
         partition: int,
-        stretches: Sequence[Stretch],
+        ranges: Sequence[OffsetRange],
         unwanted: threading.Event,
     ) -> ReplayPage:
-        """Read the next records of a user, from some stretches of a partition.
+        """Read the next records of a user, from some ranges of a partition.
 
         Args:
             unwanted: the caller sets it to stop the reading.
@@ -143,7 +143,7 @@ class Replay:
         }
         try:
             with Reader(settings, "awaway-api", timeout_s=_REQUEST_TIMEOUT_S) as reader:
-                return _read(reader, user, partition, stretches, unwanted)
+                return _read(reader, user, partition, ranges, unwanted)
         except OffsetGoneError as error:
             raise NotReplayedError("gone") from error
         except UnreadableLogError as error:
@@ -154,15 +154,15 @@ def _read(
     reader: Reader,
     user: bytes,
     partition: int,
-    stretches: Sequence[Stretch],
+    ranges: Sequence[OffsetRange],
     unwanted: threading.Event,
 ) -> ReplayPage:
-    sinces = {(one.name, partition): one.since for one in stretches}
+    sinces = {(one.name, partition): one.since for one in ranges}
     lows, highs = reader.starts(list(sinces)), reader.ends(list(sinces))
-    if not all(lows[place] <= since <= highs[place] for place, since in sinces.items()):
+    if not all(lows[position] <= since <= highs[position] for position, since in sinces.items()):
         raise NotReplayedError("gone")
     reader.assign(sinces)
-    readings = {one.name: _Reading(one, one.since) for one in stretches}
+    readings = {one.name: _Reading(one, one.since) for one in ranges}
     started_s = time.monotonic()
     while any(reading.is_open for reading in readings.values()):
         took_s = time.monotonic() - started_s
@@ -194,7 +194,9 @@ def _page(readings: Sequence[_Reading]) -> ReplayPage:
                 beyond = one
                 break
             records.append(one)
-        reached[reading.stretch.topic] = reading.next_offset if beyond is None else beyond.offset
+        reached[reading.offset_range.topic] = (
+            reading.next_offset if beyond is None else beyond.offset
+        )
     return ReplayPage(in_order(records), reached)
 
 

@@ -1,7 +1,7 @@
 """One client's stream: where it begins, what the client missed, and the events from now on.
 
 Owns: resuming from an id, the snapshot where that is impossible, the client's position in the
-topics (`StreamPlace`).
+topics (`StreamPosition`).
 Does not own: which client gets which record (hub.py), reading a topic again (replay.py), the text
 of an event (events.py), HTTP and when a stream ends (routes/live.py).
 
@@ -30,17 +30,17 @@ from pipeline.api.live.events import (
     KINDS,
     EventTexts,
     Streamed,
-    StreamPlace,
+    StreamPosition,
     event,
     heartbeat_of,
-    place_of,
+    position_of,
 )
 from pipeline.api.live.hub import Client, Hub
 from pipeline.api.live.replay import (
     NotReplayedError,
+    OffsetRange,
     Replay,
     ReplayPage,
-    Stretch,
     in_order,
 )
 from pipeline.api.reads.materialise import Materialiser
@@ -118,12 +118,12 @@ class Stream:
         head = f"retry: {RETRY_MS}\n\n".encode()
         if not given:
             return head + self._snapshot("start")
-        last = place_of(given)
+        last = position_of(given)
         if last is None:
             return head + self._snapshot("unknown-id")
-        if last.stream_epoch != self.client.place.stream_epoch:
+        if last.stream_epoch != self.client.position.stream_epoch:
             return head + self._snapshot("reset")
-        self.client.place = last
+        self.client.position = last
         return head
 
     async def catch_up(self) -> bytes:
@@ -134,10 +134,10 @@ class Stream:
         client, hub = self.client, self._live.hub
         records = hub.follow(client)
         if records is not None:
-            now = hub.place(client.user)
+            now = hub.position(client.user)
             text = b"".join(self.texts(in_order(records)))
-            client.place = _furthest(client.place, now.offsets)
-            return text + heartbeat_of(client.place)
+            client.position = _furthest(client.position, now.offsets)
+            return text + heartbeat_of(client.position)
         try:
             page = await self._page()
         except NotReplayedError as error:
@@ -147,9 +147,9 @@ class Stream:
             return await self._unavailable()
         self._is_unavailable = False
         text = b"".join(self.texts(page.records))
-        reached = [page.reached.get(n, offset) for n, offset in enumerate(client.place.offsets)]
-        client.place = _furthest(client.place, (reached[0], reached[1], reached[2]))
-        return text + heartbeat_of(client.place)
+        reached = [page.reached.get(n, offset) for n, offset in enumerate(client.position.offsets)]
+        client.position = _furthest(client.position, (reached[0], reached[1], reached[2]))
+        return text + heartbeat_of(client.position)
 
     def _snapshot(self, reason: Reason) -> bytes:
         """Make a snapshot from the store; the stream goes on from the store's position."""
@@ -163,11 +163,11 @@ class Stream:
             progress = self._live.reads.views.progress(user)
             self._revision = user.record.revision
         if reason != "unavailable":
-            now = hub.place(self.client.user)
-            self.client.place = StreamPlace(
+            now = hub.position(self.client.user)
+            self.client.position = StreamPosition(
                 now.stream_epoch, (min(stored, now.offsets[0]), *now.offsets[1:])
             )
-        return event("snapshot", _encode(Snapshot(reason, progress)), self.client.place)
+        return event("snapshot", _encode(Snapshot(reason, progress)), self.client.position)
 
     async def _unavailable(self) -> bytes:
         """Send one snapshot that says so, then try again."""
@@ -180,9 +180,9 @@ class Stream:
     async def _page(self) -> ReplayPage:
         hub, client = self._live.hub, self.client
         partition = partition_of(client.user, hub.partitions)
-        pairs = zip(client.place.offsets, hub.place(client.user).offsets, strict=True)
-        stretches = [
-            Stretch(topic, hub.topics[topic], since, until)
+        pairs = zip(client.position.offsets, hub.position(client.user).offsets, strict=True)
+        ranges = [
+            OffsetRange(topic, hub.topics[topic], since, until)
             for topic, (since, until) in enumerate(pairs)
             if since < until
         ]
@@ -190,7 +190,7 @@ class Stream:
         async with self._live.replaying:
             try:
                 return await asyncio.to_thread(
-                    self._live.replay.page, client.user, partition, stretches, unwanted
+                    self._live.replay.page, client.user, partition, ranges, unwanted
                 )
             finally:
                 unwanted.set()
@@ -199,10 +199,10 @@ class Stream:
         """Make the events of some records; the client's position moves with each."""
         client = self.client
         for one in records:
-            if one.offset < client.place.offsets[one.topic]:
+            if one.offset < client.position.offsets[one.topic]:
                 continue
             record = self._live.texts.read(one)
-            client.place = client.place.after(one.topic, one.offset)
+            client.position = client.position.after(one.topic, one.offset)
             if isinstance(record, ProgressUpdated):
                 if record.revision <= self._revision:
                     continue
@@ -210,17 +210,17 @@ class Stream:
             elif record is None and one.value is not None:
                 continue  # not one of our records; the materialiser has logged it
             kind = KINDS[one.topic] if record is not None else "erased"
-            yield event(kind, self._live.texts.data(record, self._tz), client.place)
+            yield event(kind, self._live.texts.data(record, self._tz), client.position)
 
     def heartbeat(self) -> bytes:
         """Make a heartbeat for a client that was sent everything so far."""
         client, hub = self.client, self._live.hub
-        if hub.stream_epoch == client.place.stream_epoch:
-            client.place = _furthest(client.place, hub.place(client.user).offsets)
-        return heartbeat_of(client.place)
+        if hub.stream_epoch == client.position.stream_epoch:
+            client.position = _furthest(client.position, hub.position(client.user).offsets)
+        return heartbeat_of(client.position)
 
 
-def _furthest(place: StreamPlace, offsets: tuple[int, int, int]) -> StreamPlace:
+def _furthest(position: StreamPosition, offsets: tuple[int, int, int]) -> StreamPosition:
     """Return the position that is furthest in each topic."""
-    first, second, third = (max(pair) for pair in zip(place.offsets, offsets, strict=True))
-    return StreamPlace(place.stream_epoch, (first, second, third))
+    first, second, third = (max(pair) for pair in zip(position.offsets, offsets, strict=True))
+    return StreamPosition(position.stream_epoch, (first, second, third))

@@ -15,7 +15,6 @@ there. That takes a request to the brokers, so only a few run at once; further l
 without it, which is `pending` where the audit has not reached the position.
 """
 
-import asyncio
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final, NamedTuple
@@ -25,18 +24,13 @@ from pipeline.api.outcomes.index import Outcomes
 from pipeline.api.outcomes.letter_ids import is_of, names_completion
 from pipeline.api.outcomes.rows import Entry
 from pipeline.api.outcomes.statuses import PARTS_MS_MAX, CompletionStatus, Position, status_of
+from pipeline.api.reads.turns import TooManyWaitError, Turns
 from pipeline.clock import rfc3339
 from pipeline.codec.errors import RegistryUnavailableError
 from pipeline.core.records import AuditEntry, DeadLetter, PracticeCompleted, RecordCoordinates
 from pipeline.kafka.errors import UnreadableLogError
 from pipeline.ops.explain.log import InputReader
 from pipeline.ops.explain.records import RawInput
-
-AT_ONCE: Final = 2
-"""Max look-ups that read the log at the same time."""
-
-WAITING_MAX: Final = 16
-"""Max look-ups that wait or read the log."""
 
 _ANOTHER: Final = "the input at this position is not this completion"
 _UNKNOWN: Final = "unknown-completion", "Unknown completion"
@@ -71,8 +65,7 @@ class StatusLookup:
         self._inputs = inputs
         self._topic = topic
         self._history_days = history_days
-        self._turn = asyncio.Semaphore(AT_ONCE)
-        self._waiting = 0
+        self._turns = Turns()
 
     async def find(self, asked: Asked) -> CompletionStatus:
         """Return the status.
@@ -169,24 +162,18 @@ class StatusLookup:
 
     async def _read(self, partition: int, offset: int) -> RawInput | ProblemError | None:
         """Read the input; None without one, the problem where the log cannot be read."""
-        place = RecordCoordinates(self._topic, partition, offset)
+        where = RecordCoordinates(self._topic, partition, offset)
         cannot = self._problem(
             503,
             ("not-readable", "The log cannot be read"),
             "what is at this position cannot be told at the moment; try again",
             {"Retry-After": "2"},
         )
-        if self._waiting >= WAITING_MAX:
-            return cannot
-        self._waiting += 1
         try:
-            async with self._turn:
-                read = await asyncio.to_thread(self._inputs.read, [place])
-        except (UnreadableLogError, RegistryUnavailableError):
+            read = await self._turns.take(self._inputs.read, [where])
+        except (TooManyWaitError, UnreadableLogError, RegistryUnavailableError):
             return cannot
-        finally:
-            self._waiting -= 1
-        return read.get(place)
+        return read.get(where)
 
     def _pending(self, asked: Asked, at: tuple[int, int] | None) -> CompletionStatus:
         as_of_ms = self._outcomes.complete_at_ms

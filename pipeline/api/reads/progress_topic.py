@@ -24,7 +24,7 @@ RECORDS_AT_ONCE: Final = 2_000
 _logger = logging.getLogger("awaway.api.kafka")
 
 
-class Polled(NamedTuple):
+class ProgressPoll(NamedTuple):
     """Records, and the end offset of each partition whose end was reached."""
 
     records: list[Any]
@@ -69,7 +69,7 @@ class ProgressTopic:
             {(self._topic, n): positions.get(n, FROM_THE_START) for n in range(partitions)}
         )
 
-    def poll(self, wait_s: float) -> Polled:
+    def poll(self, wait_s: float) -> ProgressPoll:
         """Return the records that are there; waits up to `wait_s` for the first one.
 
         Raises:
@@ -77,7 +77,9 @@ class ProgressTopic:
             UnreadableLogError: no broker answers.
         """
         polled = self._reader.poll(RECORDS_AT_ONCE, wait_s)
-        return Polled(polled.records, {number: end for (_, number), end in polled.ends.items()})
+        return ProgressPoll(
+            polled.records, {number: end for (_, number), end in polled.ends.items()}
+        )
 
     def ask_ends(self, partitions: int) -> None:
         """Ask for the last stable offsets; `ends` returns them later."""

@@ -135,7 +135,7 @@ class EventStream(Response):
                     return_when=asyncio.FIRST_COMPLETED,
                 )
                 if not waited:
-                    await _send(send, heartbeat_of(client.place))
+                    await _send(send, heartbeat_of(client.position))
             if reading.done() and (text := reading.result()):
                 await _send(send, text)
         finally:
