@@ -40,7 +40,7 @@ def test_the_topics_that_are_promised() -> None:
     assert [wanted.name for wanted in FILE.wanted(Target())] == [
         *("awaway.completions", "awaway.commands", "awaway.portals", "awaway.progress"),
         *("awaway.geometry", "awaway.reconciliation", "awaway.deadletters", "awaway.audit"),
-        "awaway.skips",
+        *("awaway.audit-checkpoints", "awaway.skips"),
         *("awaway.blue.streaks-changelog", "awaway.blue.seen-changelog"),
     ]
     assert {wanted.partitions for wanted in FILE.wanted(Target())} == {4}

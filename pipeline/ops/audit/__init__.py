@@ -1,0 +1,1 @@
+"""The audit, checked and proved: chains followed, signed checkpoints, a witness, exports."""
