@@ -115,6 +115,8 @@ def test_a_topic_that_is_not_there() -> None:
         ({"message_bytes_max": "1MB"}, "Expected `int`"),
         ({"settings": {"retention.ms": "1"}}, "settings has retention.ms"),
         ({"settings": {"segment.ms": 5}}, "Expected `str`, got `int`"),
+        ({"downstream": {"mail": "soon"}}, "portals: downstream mail 'soon' is not like 30s"),
+        ({"downstream": ["mail"]}, "Expected `object`, got `array`"),
         ({"colour": "blue"}, "unknown field `colour`"),
         ({"name": "progress"}, "progress occurs twice"),
     ],
@@ -172,7 +174,9 @@ def test_access_rules_follow_from_the_file() -> None:
     assert {rule.principal for rule in on_changelogs if "Write" in rule.operations} == {
         "awaway-worker"
     }
-    assert {rule.principal for rule in on_changelogs} == {"awaway-worker", "awaway-rebuild"}
+    assert {rule.principal for rule in on_changelogs if "Read" in rule.operations} == {
+        *("awaway-worker", "awaway-rebuild", "awaway-audit")
+    }
     assert not [rule for rule in found if rule.name == "awaway-worker"]
 
 
@@ -206,6 +210,24 @@ def test_an_operator_may_what_skipping_an_input_takes() -> None:
         assert ("topic", f"x.{name}", "Read") in may
     assert ("topic", "x.skips", "Write") in may
     assert ("group", settings.group_id, "Describe") in may
+
+
+def test_an_observer_sees_every_group_and_setting_and_writes_nothing_by_that() -> None:
+    may = [one for one in rules(FILE, Target()) if one.principal == "awaway-operator"]
+    seen = {one.name for one in may if one.resource == "group" and "Describe" in one.operations}
+    groups = {group for topic in FILE.topics for group in topic.downstream}
+    assert groups > {"notifications", "profile"}
+    assert seen == {*groups, "awaway.blue"}
+    settings = {one.name for one in may if "DescribeConfigs" in one.operations}
+    assert settings == {"", *(wanted.name for wanted in FILE.wanted(Target()))}
+    read = {one.name for one in may if one.resource == "topic" and "Read" in one.operations}
+    assert {f"awaway.{topic.name}" for topic in FILE.topics if topic.downstream} < read
+    assert {one.name for one in may if "Write" in one.operations} == {"awaway.skips"}
+
+
+def test_how_old_a_record_may_become_for_a_group() -> None:
+    assert FILE.topic("portals").downstream_ms["onboarding"] == 600_000
+    assert FILE.topic("audit").downstream_ms == {}
 
 
 def test_a_rebuild_may_read_what_it_replays_and_ask_for_repairs() -> None:

@@ -44,7 +44,7 @@ def rules(file: TopicsFile, target: Target) -> list[Rule]:
     A worker's group is named after the ledger's generation; its readers of changelogs, and the
     transactional ids of its slots, begin alike. It asks for the settings of brokers and topics, and
     starts only on those that its promises lean on. Who writes a topic of kind control sees how far
-    the workers' group is.
+    the workers' group is; an observer sees every group, setting and rule, and no record by that.
     """
     found: dict[Rule, None] = {}
     wanted_topics = file.wanted(target)
@@ -71,5 +71,13 @@ def rules(file: TopicsFile, target: Target) -> list[Rule]:
         found[Rule(principal, "group", ledger, ("Read", "Describe"), "prefixed")] = None
         allowed = ("Write", "Describe")
         found[Rule(principal, "transactional-id", ledger, allowed, "prefixed")] = None
+        found[Rule(principal, "cluster", "", ("DescribeConfigs", "Describe"))] = None
+    groups = dict.fromkeys(group for wanted in wanted_topics for group in wanted.topic.downstream)
+    for principal in file.observers:
+        found[Rule(principal, "group", ledger, ("Describe",), "prefixed")] = None
+        for group in groups:
+            found[Rule(principal, "group", group, ("Describe",))] = None
+        for wanted in wanted_topics:
+            found[Rule(principal, "topic", wanted.name, ("Describe", "DescribeConfigs"))] = None
         found[Rule(principal, "cluster", "", ("DescribeConfigs", "Describe"))] = None
     return list(found)

@@ -23,7 +23,7 @@ Timestamps = Literal["log_append_time", "create_time"]
 
 UNLIMITED_MS: Final = -1
 _UNITS_MS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-_RETENTION: Final = re.compile(r"([1-9]\d{0,6})([smhd])")
+_LENGTH: Final = re.compile(r"([1-9]\d{0,6})([smhd])")
 _NAME: Final = re.compile(r"[a-z0-9._{}-]{1,120}")
 _OWN_SETTINGS: Final = (
     "cleanup.policy",
@@ -61,7 +61,7 @@ class Topic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     message_bytes_max: int
     read: list[str]
     write: list[str]
-    downstream: list[str]
+    downstream: dict[str, str] = {}
     settings: dict[str, str] = {}
 
     @property
@@ -69,10 +69,22 @@ class Topic(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """How long records are kept; UNLIMITED_MS for ever."""
         if self.retention == "unlimited":
             return UNLIMITED_MS
-        found = _RETENTION.fullmatch(self.retention)
-        if found is None:
-            raise ValueError(f"retention {self.retention!r} is not like 90d, 12h or unlimited")
-        return int(found[1]) * _UNITS_MS[found[2]]
+        return _length_ms("retention", self.retention, "90d, 12h or unlimited")
+
+    @property
+    def downstream_ms(self) -> dict[str, int]:
+        """The groups that must keep up, and how old a record may become for each, in ms."""
+        return {
+            group: _length_ms(f"downstream {group}", bound, "30s, 1m or 2h")
+            for group, bound in self.downstream.items()
+        }
+
+
+def _length_ms(what: str, length: str, forms: str) -> int:
+    found = _LENGTH.fullmatch(length)
+    if found is None:
+        raise ValueError(f"{what} {length!r} is not like {forms}")
+    return int(found[1]) * _UNITS_MS[found[2]]
 
 
 class Target(msgspec.Struct, frozen=True):
@@ -116,6 +128,7 @@ class TopicsFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     partitions: int
     replication: int | None
     topics: list[Topic]
+    observers: list[str] = []
 
     @property
     def outputs(self) -> dict[str, str]:
@@ -252,7 +265,7 @@ def _problems(topic: Topic) -> list[str]:
         f"settings has {key}; use its own field" for key in _OWN_SETTINGS if key in topic.settings
     ]
     try:
-        _ = topic.retention_ms
+        _ = topic.retention_ms, topic.downstream_ms
     except ValueError as error:
         found.append(str(error))
     return [f"{topic.name}: {problem}" for problem in found]
