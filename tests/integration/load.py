@@ -3,7 +3,8 @@
 Owns: how much is sent. Does not own: what must follow from it, which the oracle says.
 """
 
-from chaos.load import new_stream, produce
+from chaos.load import new_stream
+from chaos.sender import produce
 from pipeline.clock import now_ms
 from tests.integration.ledger import Ledger
 
