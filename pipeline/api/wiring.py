@@ -25,7 +25,14 @@ from pipeline.api.reads.progress_topic import ProgressTopic
 from pipeline.api.reads.store import ProgressStore
 from pipeline.api.reads.user_read import Reads
 from pipeline.api.reads.views import Views
-from pipeline.api.wiring_topics import Codecs, live_services, make_adjuster, make_ingest, make_live
+from pipeline.api.wiring_topics import (
+    Codecs,
+    live_services,
+    make_adjuster,
+    make_delivery,
+    make_ingest,
+    make_live,
+)
 from pipeline.codec.registry import SchemaResolver, connect
 from pipeline.codec.schemas import load_schemas
 from pipeline.core.geometry.catalogue import GoldenCatalogue
@@ -112,8 +119,9 @@ def build(settings: ApiSettings, now_ms: Callable[[], int]) -> Built:
         watch=watch,
         sampler=Sampler(metrics, settings.api_console_worker_urls),
         inputs=inputs,
+        delivery=make_delivery(settings, metrics, now_ms),
     )
     metrics.put(m.BUILD_INFO, 1, version("awaway"), catalogue.generator_version)
     app = Application(deps, middleware(settings, access), headers_of(access.headers))
     topics = [*ingest.services, *live_services(settings, live, stopping)]
-    return Built(app, deps, [access.keys, source, pictures, *topics, deps.sampler])
+    return Built(app, deps, [access.keys, source, pictures, *topics, deps.sampler, deps.delivery])

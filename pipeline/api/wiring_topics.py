@@ -30,7 +30,10 @@ from pipeline.core.rulebook import PolicyBook
 from pipeline.kafka.tail import Followed, TopicThread
 from pipeline.observability import api_metrics as m
 from pipeline.observability.api_prometheus import ApiMetrics
+from pipeline.ops.delivery.measure import wanted_of
+from pipeline.ops.delivery.watch import DeliveryWatch
 from pipeline.ops.explain.log import InputReader
+from pipeline.ops.topics.file import Target, load_topics
 from pipeline.settings.api import ApiSettings
 
 
@@ -120,6 +123,34 @@ def make_adjuster(
     states = KnownStates(source, outcomes, inputs, world.policies)
     read_back = ReadBack(outcomes, reads, commands.topic, settings.api_wait_ms_max / 1000)
     return Adjuster(world, states, commands, read_back, reads.now_ms)
+
+
+def make_delivery(
+    settings: ApiSettings, metrics: ApiMetrics, now_ms: Callable[[], int]
+) -> DeliveryWatch:
+    """Make what measures how far the downstream groups are.
+
+    Raises:
+        TopicsFileError: topics.yaml cannot be read, or says what cannot be.
+    """
+    wanted = wanted_of(load_topics(settings.topics_file), Target(settings.topic_prefix))
+    watch = DeliveryWatch.of(settings.kafka_client(), wanted, now_ms)
+    for topic, groups in wanted.items():
+        for group, bound_ms in groups.items():
+            metrics.put(m.DELIVERY_BOUND, bound_ms / 1000, group, topic)
+
+    def measure() -> None:
+        metrics.drop(m.DELIVERY_OFFSET_LAG)
+        metrics.drop(m.DELIVERY_TIME_LAG)
+        at_ms = now_ms()
+        for one in watch.latest or ():
+            for its in one.positions:
+                labels = (one.group, one.topic, str(its.partition))
+                metrics.put(m.DELIVERY_OFFSET_LAG, its.lag_records, *labels)
+                metrics.put(m.DELIVERY_TIME_LAG, its.lag_ms(at_ms) / 1000, *labels)
+
+    metrics.before_scrape.append(measure)
+    return watch
 
 
 def make_live(

@@ -122,10 +122,31 @@ PICTURES: Final = Metric(
     "Pictures answered: reused (from memory), drawn, refused (too many at once).",
     ("outcome",),
 )
+DELIVERY_OFFSET_LAG: Final = Metric(
+    "awaway_delivery_offset_lag_records",
+    Kind.GAUGE,
+    "Offsets from the first record that a downstream group has not read to the topic's end; "
+    "transactions' markers count where a record is before them.",
+    ("group", "topic", "partition"),
+)
+DELIVERY_TIME_LAG: Final = Metric(
+    "awaway_delivery_time_lag_seconds",
+    Kind.GAUGE,
+    "Age of the first record that a downstream group has not read, at the scrape; 0 without one. "
+    "Absent while the brokers do not answer.",
+    ("group", "topic", "partition"),
+)
+DELIVERY_BOUND: Final = Metric(
+    "awaway_delivery_bound_seconds",
+    Kind.GAUGE,
+    "How old a record may become before the group has read it, as topics.yaml says.",
+    ("group", "topic"),
+)
 
 API_METRICS: Final = (
     BUILD_INFO, REQUESTS, REQUEST_DURATION, IN_FLIGHT, READS, ANSWERS, READABLE, RECORDS,
     OFFSET_LAG, TIME_LAG, USERS, STORE_BYTES, LOAD_DURATION, STORES_SET_ASIDE, WAITING,
     STREAM_CLIENTS, OUTCOMES_LAG, IN_FLIGHT_COMPLETIONS, COMPLETIONS, PICTURES,
+    DELIVERY_OFFSET_LAG, DELIVERY_TIME_LAG, DELIVERY_BOUND,
 )  # fmt: skip
 """Every metric of the API, in the order in which they are exposed and documented."""

@@ -32,6 +32,7 @@ from pipeline.core.geometry.catalogue import GoldenCatalogue
 from pipeline.core.policy import load_policy
 from pipeline.core.records import Cause, Dates, Keys, ProgressUpdated, Run
 from pipeline.observability.api_prometheus import ApiMetrics
+from pipeline.ops.delivery.watch import DeliveryWatch
 from pipeline.settings.api import ApiSettings
 
 ROOT = Path(__file__).parents[2]
@@ -120,6 +121,7 @@ class Scene:
                         *("outcomes", "live", "inputs", "watch", "sampler"),
                     )
                 }
+                | {"delivery": DeliveryWatch.of({}, {}, self.clock)}
                 | self.given
             ),
         )

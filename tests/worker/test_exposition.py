@@ -94,6 +94,9 @@ def api() -> str:
         metrics.put(m.COMPLETIONS, 11, outcome)
     metrics.add(m.PICTURES, 1, "drawn")
     metrics.add(m.PICTURES, 1, "drawn")
+    metrics.put(m.DELIVERY_OFFSET_LAG, 3, "rewards", "t.portals", "0")
+    metrics.put(m.DELIVERY_TIME_LAG, 61.5, "rewards", "t.portals", "0")
+    metrics.put(m.DELIVERY_BOUND, 60, "rewards", "t.portals")
     return generate_latest(metrics).decode()
 
 

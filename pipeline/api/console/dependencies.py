@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pipeline.api.console.sampling import Sampler
 from pipeline.api.console.watch import Watch
 from pipeline.api.dependencies import Dependencies
+from pipeline.ops.delivery.watch import DeliveryWatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,9 @@ class ConsoleDependencies(Dependencies):
     Attributes:
         watch: the latest events of all users.
         sampler: the metrics of the last minutes.
+        delivery: how far the downstream groups are.
     """
 
     watch: Watch
     sampler: Sampler
+    delivery: DeliveryWatch

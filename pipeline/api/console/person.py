@@ -12,6 +12,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from pipeline.api.console.dependencies import ConsoleDependencies
 from pipeline.api.console.heatmap import Year, years_of
 from pipeline.api.console.history import place
 from pipeline.api.console.people import user_at_now
@@ -23,6 +24,7 @@ from pipeline.api.reads.views import FieldKey, Keys, PortalSeen, Progress, UserN
 from pipeline.core.calendar import date_of, day_of
 from pipeline.core.geometry.cycle import SPANS
 from pipeline.core.records import PortalUnlocked
+from pipeline.ops.delivery.watch import Read
 
 YEARS: Final = 2
 """Years of the calendar on a page."""
@@ -35,12 +37,14 @@ class Passed(msgspec.Struct, frozen=True):
         source: place of the input that unlocked it; empty where the history no longer has it.
         published: place of the record that published it.
         keys: number of Field Keys that it granted.
+        reads: which downstream groups have read the record; empty where that is not known.
     """
 
     portal: PortalSeen
     source: str
     published: str
     keys: int
+    reads: Sequence[Read] = ()
 
 
 class Grant(msgspec.Struct, frozen=True):
@@ -94,7 +98,7 @@ class Person(msgspec.Struct, frozen=True):
 
 
 def person_of(
-    deps: Dependencies, user_id: str, until_year: int, tz: str | None = None
+    deps: ConsoleDependencies, user_id: str, until_year: int, tz: str | None = None
 ) -> Person | None:
     """Make a person's page; None where nothing was published about them.
 
@@ -150,7 +154,7 @@ def _calendar(
     return years_of(shown.days, reached, shown.today), older
 
 
-def _passed(deps: Dependencies, user: UserNow) -> list[Passed]:
+def _passed(deps: ConsoleDependencies, user: UserNow) -> list[Passed]:
     entries, _ = deps.outcomes.of_user(user.record.user_id, ("portals",), limit=PAGE_MAX)
     published_by_portal = {
         (entry.record.lap, entry.record.portal): (entry, entry.record)
@@ -161,12 +165,14 @@ def _passed(deps: Dependencies, user: UserNow) -> list[Passed]:
     for portal in deps.reads.views.portals(user).portals:
         source = published = ""
         keys = 0
+        reads: Sequence[Read] = ()
         if (portal.lap, portal.slug) in published_by_portal:
             entry, record = published_by_portal[portal.lap, portal.slug]
             source = place(record.cause.topic, record.cause.partition, record.cause.offset)
-            published = place(deps.settings.topic("portals"), entry.partition, entry.offset)
+            at = (deps.settings.topic("portals"), entry.partition, entry.offset)
+            published, reads = place(*at), deps.delivery.reads(*at)
             keys = len(record.field_keys)
-        found.append(Passed(portal, source, published, keys))
+        found.append(Passed(portal, source, published, keys, reads))
     return found
 
 

@@ -21,6 +21,7 @@ from starlette.responses import Response
 from pipeline.api.console.health import seconds
 from pipeline.api.console.heatmap import spelled_date
 from pipeline.api.http.auth import ANYBODY, OPERATE, Principal
+from pipeline.clock import length_text
 from pipeline.core.texts import ID_CHARS_MAX
 
 HERE: Final = "pipeline.api.console"
@@ -141,10 +142,7 @@ def ago(past_ms: int) -> str:
     Args:
         past_ms: ms since then; a negative number is now.
     """
-    for size_ms, unit in ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s")):
-        if past_ms >= size_ms:
-            return f"{past_ms // size_ms} {unit} ago"
-    return "now"
+    return f"{length_text(past_ms)} ago" if past_ms >= 1_000 else "now"
 
 
 def link(page: str, **query: str | int | date | None) -> str:

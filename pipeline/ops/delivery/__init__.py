@@ -1,0 +1,1 @@
+"""How far the services are that consume what the pipeline publishes."""
