@@ -25,7 +25,8 @@ from pipeline.core.audit import HASH_BYTES
 FRAMING_BYTES: Final = 5
 LENGTH: Final = b"@"
 """The Avro length of 32 bytes."""
-BODY_END: Final = -(HASH_BYTES + 1)
+HASH_AT: Final = -HASH_BYTES
+BODY_END: Final = HASH_AT - 1
 """Where the body ends, from the end of a framed value."""
 LINKS_AT: Final = BODY_END - HASH_BYTES - 1
 """Where the two hashes with their lengths begin, from the end of a framed value."""

@@ -1,0 +1,174 @@
+"""The audit and its checkpoints in Kafka.
+
+Owns: reading both, publishing checkpoints, the head of a chain that the workers' state carries.
+Does not own: what is made of them (verify.py, show.py), the bytes of the state's checkpoint, which
+whoever opens this knows how to read.
+Invariants: only committed records are read, in no group, up to an end that stood before; a record
+is published once all in-sync replicas have it.
+"""
+
+from collections.abc import Callable, Generator, Iterable, Mapping
+from typing import Any, Final, NamedTuple
+
+import confluent_kafka as ck
+from confluent_kafka import KafkaException
+
+from pipeline.core.audit import ChainHead
+from pipeline.kafka.committed_log import LOG_LEVEL, CommittedLog
+from pipeline.kafka.errors import UnreadableLogError, unreadable
+from pipeline.kafka.principal import principal_of
+from pipeline.kafka.ranges import read_ranges
+from pipeline.kafka.reader import Reader, record_offset
+from pipeline.ops.audit.follow import Record
+from pipeline.ops.audit.sightings import Sighting
+from pipeline.ops.audit.signed import SignedCheckpoint
+
+AUDIT: Final = "audit"
+CHECKPOINTS: Final = "audit-checkpoints"
+READ_S_MAX: Final = 60.0
+_DELIVERY_MS: Final = 15_000
+_TAIL: Final = 64
+"""Records of a changelog in which its last checkpoint is looked for first."""
+
+Say = Callable[[int, int], None]
+"""Is told how many offsets are read, of how many."""
+
+
+class StateFormat(NamedTuple):
+    """How the workers' state says where its chain is.
+
+    Attributes:
+        changelog: its name after the topic prefix. key: of the records that say it.
+        head_of: reads such a record's value.
+    """
+
+    changelog: str
+    key: bytes
+    head_of: Callable[[bytes], ChainHead | None]
+
+
+class AuditTopics:
+    """The topics of one ledger.
+
+    Args:
+        client: librdkafka settings that reach the cluster.
+        prefix: of the topics.
+
+    Attributes:
+        topic: the audit's full name. partitions: how many it has.
+
+    Raises:
+        UnreadableLogError: the brokers do not answer, or there is no audit.
+    """
+
+    def __init__(self, client: Mapping[str, Any], prefix: str) -> None:
+        self._client = {**client, "log_level": LOG_LEVEL, "client.id": "awaway-audit"}
+        self._group = principal_of(client)
+        self._prefix = prefix
+        self.topic = f"{prefix}{AUDIT}"
+        with self._reader() as reader:
+            self.partitions = len(reader.partitions([self.topic]))
+
+    def _reader(self, **settings: Any) -> Reader:
+        return Reader({"fetch.wait.max.ms": 50, **self._client, **settings}, self._group)
+
+    def range(self, partition: int) -> tuple[int, int]:
+        """The first offset of the audit's partition, and the high watermark.
+
+        Whatever was committed before this was asked lies below it.
+        """
+        one = (self.topic, partition)
+        with self._reader(**{"isolation.level": "read_uncommitted"}) as reader:
+            return reader.starts([one])[one], reader.ends([one])[one]
+
+    def records(
+        self, partition: int, first: int, end: int, say: Say
+    ) -> Generator[Record, None, None]:
+        """The audit's records from an offset up to another.
+
+        Raises:
+            UnreadableLogError: a transaction stays open before the end, among others.
+        """
+        one = (self.topic, partition)
+        with self._reader() as reader:
+            reading = read_ranges(reader, {one: (first, end)}, say)
+            stuck = yield from _pairs(reading)
+        if stuck:
+            raise UnreadableLogError(
+                f"{self.topic}[{partition}] can be read up to offset {stuck[one]} only",
+                why="a transaction is open there",
+                fix="try again when the worker has gone on; `kafka-transactions.sh find-hanging`"
+                " shows whether it ever will",
+            )
+
+    def checkpoints(self) -> list[Sighting]:
+        """Every line of the topic of checkpoints.
+
+        Raises:
+            UnreadableLogError: it cannot be read to its end, or is not there.
+        """
+        name = f"{self._prefix}{CHECKPOINTS}"
+        with CommittedLog(self._client, [name]) as log:
+            return [
+                Sighting(
+                    (message.value() or b"").decode(errors="replace"),
+                    "topic",
+                    f"{name}[{message.partition()}] offset {message.offset()}",
+                )
+                for message in log.to_its_ends(READ_S_MAX)
+            ]
+
+    def publish(self, checkpoints: Iterable[SignedCheckpoint]) -> None:
+        """Add checkpoints to the topic.
+
+        Raises:
+            UnreadableLogError: the brokers did not take one.
+        """
+        name = f"{self._prefix}{CHECKPOINTS}"
+        failed: list[KafkaException] = []
+        settings = {"enable.idempotence": True, "delivery.timeout.ms": _DELIVERY_MS}
+        producer = ck.Producer(self._client | settings)
+        for one in checkpoints:
+            producer.produce(
+                name,
+                one.line.encode(),
+                f"{one.generation}/{one.partition}".encode(),
+                one.partition,
+                on_delivery=lambda error, _: failed.append(KafkaException(error)) if error else 0,
+            )
+        if producer.flush(_DELIVERY_MS / 1000 + 5) or failed:
+            error = failed[0] if failed else TimeoutError("no answer came")
+            raise unreadable(f"{name} did not take a checkpoint", error)
+
+    def state_head(self, state: StateFormat, partition: int) -> ChainHead | None:
+        """The head of a partition's chain as the workers' state has it; None before the first.
+
+        Raises:
+            UnreadableLogError: the changelog is not there, or may not be read.
+        """
+        one = (f"{self._prefix}{state.changelog}", partition)
+        with self._reader() as reader:
+            reader.partitions([one[0]])
+            start, end = reader.starts([one])[one], reader.ends([one])[one]
+            width, found = _TAIL, None
+            while found is None and end > start:
+                first = max(start, end - width)
+                for message in read_ranges(reader, {one: (first, end)}, lambda *_: None):
+                    if message.key() == state.key and (value := message.value()) is not None:
+                        found = state.head_of(value)
+                if first == start:
+                    break
+                width *= 16
+        return found
+
+
+def _pairs(
+    reading: Generator[Any, None, Mapping[tuple[str, int], int]],
+) -> Generator[Record, None, Mapping[tuple[str, int], int]]:
+    while True:
+        try:
+            message = next(reading)
+        except StopIteration as ended:
+            stuck: Mapping[tuple[str, int], int] = ended.value
+            return stuck
+        yield record_offset(message), message.value()
