@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "adjust": "Correct what a user's record says: credit, revoke, withdraw, claim or return.",
     "rebuild": "Derive the state from the log, see what differs, and put it right.",
     "scrub": "Check that users' state and progress are what the log says.",
+    "delivery": "Show how far the services are that read what is published.",
     "skip": "Have the workers skip one input that stops them, by its offset.",
     "local": "Run Kafka and a schema registry on this machine.",
     "topics": "Compare the topics with topics.yaml, create and change them.",

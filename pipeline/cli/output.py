@@ -10,6 +10,7 @@ without a terminal or under NO_COLOR. What an error quotes cannot steer the term
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import StrEnum
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 
 _steers = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]").sub
+
+
+COLUMNS = 80
+"""Of paragraphs and tables, so that they stand in a terminal of the usual width."""
 
 
 class UnwritableOutputError(AwawayError):
@@ -121,6 +126,19 @@ def _writing() -> Iterator[None]:
 def printable(text: str) -> str:
     """A text whose control characters, all but the line feed, are shown as their code points."""
     return _steers(lambda found: ascii(found[0])[1:-1], text)
+
+
+def paragraph(console: "Console", text: str, style: str | None = None) -> None:
+    """Print a text of any length, indented, in lines of `COLUMNS` where its words allow it."""
+    for line in textwrap.wrap(
+        printable(text),
+        COLUMNS,
+        initial_indent="  ",
+        subsequent_indent="  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    ):
+        console.print(line, style=style, markup=False)
 
 
 def show_error(error: AwawayError, output: Output) -> None:
