@@ -3,8 +3,8 @@
 Owns: options, the stack's and the workers' lives, what is printed where: progress to stderr, one
 JSON object as the last line of stdout.
 Does not own: what is run (run.py), which faults there are (schedule.py).
-Invariant: exit code 0 only when nothing was lost, repeated, wrong or hung, and every fault that was
-chosen struck; whatever ends the run, its processes end with it.
+Invariant: exit code 0 only when nothing was lost, repeated, wrong or hung, every fault that was
+chosen struck and every act had an effect; whatever ends the run, its processes end with it.
 """
 
 import argparse
@@ -32,7 +32,9 @@ SHOWN_MAX = 10
 
 DESCRIPTION = """\
 Hurt real workers on a real broker in every way we know, one fault after the other in an order that
-the seed decides, while producers go on; then judge what they left behind by an independent model.
+the seed decides, while producers go on. Beside the faults states are damaged, and an operator
+corrects users and puts states right by rebuilds, which are killed on the way. Then judge what all
+this left behind by an independent model.
 
 It starts a Kafka, a registry, workers and a proxy of its own on loopback, in a folder of its own
 below .local, and ends them all, also on Ctrl-C. Nothing outside is touched.
@@ -41,12 +43,14 @@ below .local, and ends them all, also on Ctrl-C. Nothing outside is touched.
 EPILOG = """\
 The last line of stdout is one JSON object:
   faults       how often each fault was seen to strike, by its effect
+  acts         how often each act of the operator had an effect; a round takes two minutes and more
   lost         inputs, portals, dead letters or alerts that ought to be there and are not
   duplicated   those that are there too often
   wrong_state  verdicts, progress, order, audit chains, changelogs or local stores that are wrong
   hung         what did not end, or did not go on after it was healed, within its time
 
-Exit codes: 0 all four are zero and every chosen fault struck, 1 not so, 2 usage.
+Exit codes: 0 all four are zero, every chosen fault struck and every act had an effect, 1 not so,
+2 usage. A round of acts that is under way at the end is brought to its end without further faults.
 The same seed brings the same faults in the same order; the moments at which they strike differ.
 
 examples:
@@ -134,7 +138,7 @@ def _print(result: Result) -> None:
         ("duplicated", found.duplicated),
         ("wrong state", found.wrong_state),
         ("hung", result.hung),
-        ("never struck", result.in_vain),
+        ("never had an effect", result.in_vain),
     ):
         for line in lines[:SHOWN_MAX]:
             _say(f"{what}: {line}")

@@ -24,6 +24,9 @@ from pipeline.dev.oracle.events import Coordinates
 
 HASH_BYTES: Final = 32
 FRAME_BYTES: Final = 5
+CHANGING: Final = ("accepted", "overlap", "applied")
+"""Verdicts after which a user is another."""
+
 READ: Final = ("audit", "portals", "progress", "deadletters", "reconciliation")
 
 
@@ -50,6 +53,15 @@ class Evidence:
             for one in self.inputs
             if one.kind == "commands" and b'"kind":"repair"' in (one.value or b"")
         }
+
+    def applied_repairs(self) -> Counter[str]:
+        """How many repairs of each user were applied."""
+        repairs = self.repairs()
+        return Counter(
+            one.value["user_id"]
+            for one in self.outputs["audit"]
+            if one.value["verdict"] == "applied" and _cause(self, one) in repairs
+        )
 
     def verdicts(self) -> dict[Coordinates, str]:
         """What the audit says of each input."""
@@ -177,17 +189,13 @@ def _check_progress(
     evidence: Evidence, judgement: Judgement, rules: Rules, findings: Findings
 ) -> None:
     shown = {one.value["user_id"]: plain(one.value) for one in evidence.outputs["progress"]}
-    repairs = evidence.repairs()
-    repaired = Counter(
-        one.value["user_id"]
-        for one in evidence.outputs["audit"]
-        if one.value["verdict"] == "applied" and _cause(evidence, one) in repairs
-    )
+    repaired, changed_ms = evidence.applied_repairs(), _last_changes(evidence)
     for user_id in shown.keys() ^ judgement.users.keys():
         findings.wrong_state.append(f"progress of {user_id}: there is none, or should be none")
     for user_id in shown.keys() & judgement.users.keys():
         user = judgement.users[user_id]
-        expected = expected_progress(user, rules, user.last_change_ms)
+        at_ms = changed_ms[user_id] if user_id in repaired else user.last_change_ms
+        expected = expected_progress(user, rules, at_ms)
         found = shown_progress(shown[user_id])
         if user_id in repaired:
             # Each repair is a revision, and a portal that was missed has the instant of its repair.
@@ -196,6 +204,15 @@ def _check_progress(
             found["portals"] = sorted(one[:3] for one in found["portals"])
         if found != expected:
             findings.wrong_state.append(f"progress of {user_id} is not what the oracle says")
+
+
+def _last_changes(evidence: Evidence) -> dict[str, int]:
+    """When each user changed last, by the audit; a repair is a change that the oracle knows not."""
+    return {
+        one.value["user_id"]: plain(one.value["append_time"])
+        for one in evidence.outputs["audit"]
+        if one.value["verdict"] in CHANGING
+    }
 
 
 def _check_order(evidence: Evidence, causes: list[Coordinates], findings: Findings) -> None:

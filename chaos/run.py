@@ -1,8 +1,8 @@
-"""One run: a load, faults one after the other, and the verdict.
+"""One run: a load, faults one after the other, an operator's acts beside them, and the verdict.
 
 Owns: the order of everything, what counts as hanging (D, F), the result.
-Does not own: the faults, the comparison with the oracle (judge.py), options and printing
-(__main__.py).
+Does not own: the faults, the acts (acts.py), the comparison with the oracle (judge.py), options and
+printing (__main__.py).
 Invariant: whatever a fault did, it is healed before the next; what a run left behind is judged only
 after everything has stopped.
 """
@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaException
 
+from chaos.acts import Acts
 from chaos.errors import OverdueError
 from chaos.faults.fault import Fault, Scene
 from chaos.judge import Findings, examine, gather, policy
@@ -30,8 +31,14 @@ from pipeline.kafka.errors import UnreadableLogError
 PROGRESS_S: Final = 120.0
 """After healing, what was in the log by then must be processed within this."""
 
+SLOW_S: Final = 30.0
+"""After which it is said how long that took."""
+
 CATCH_UP_S: Final = 120.0
 START_S: Final = 240.0
+ACTS_S: Final = 1_200.0
+"""After the last fault, what is under way of the operator's acts must end within this."""
+
 CHECK_S: Final = 0.5
 FAULT_S: Final = 20.0
 """What one fault takes, more or less."""
@@ -63,6 +70,7 @@ class Result:
 
     Attributes:
         faults: how often each was seen to strike; 0 for one that was injected in vain.
+        acts: the operator's, how often each had an effect.
         hung: what did not end or go on in time, one line each.
     """
 
@@ -70,17 +78,19 @@ class Result:
     minutes: float = 0.0
     events: int = 0
     faults: Counter[str] = field(default_factory=Counter)
+    acts: Counter[str] = field(default_factory=Counter)
     findings: Findings = field(default_factory=Findings)
     hung: list[str] = field(default_factory=list)
 
     @property
     def in_vain(self) -> list[str]:
-        """Faults that were injected and never struck."""
-        return sorted(name for name, count in self.faults.items() if not count)
+        """Faults that were injected and never struck, and acts that never had an effect."""
+        counts = [*self.faults.items(), *self.acts.items()]
+        return sorted(name for name, count in counts if not count)
 
     @property
     def is_good(self) -> bool:
-        """Whether nothing was wrong, and every fault struck."""
+        """Whether nothing was wrong, every fault struck and every act had its effect."""
         found = self.findings
         return not any((found.lost, found.duplicated, found.wrong_state, self.hung, self.in_vain))
 
@@ -91,6 +101,7 @@ class Result:
             "minutes": round(self.minutes, 1),
             "events": self.events,
             "faults": dict(sorted(self.faults.items())),
+            "acts": dict(sorted(self.acts.items())),
             "lost": len(self.findings.lost),
             "duplicated": len(self.findings.duplicated),
             "wrong_state": len(self.findings.wrong_state),
@@ -116,6 +127,7 @@ class Run:
         users = max(USERS_MIN, int(options.events_per_s * seconds / EVENTS_PER_USER))
         self._load = Load(scene.ledger, options.seed, users, options.events_per_s)
         self._watch = Watch(scene.ledger)
+        self._acts = Acts(scene, options.seed, say)
 
     def run(self) -> Result:
         """Do it all; ends with every worker stopped."""
@@ -128,13 +140,19 @@ class Run:
         for slot in range(fleet.slots):
             self._await(fleet.running[slot].has_partitions, "no partitions at the start", START_S)
         self._await_progress("the start")
+        self._acts.start()
         for fault in in_order(self._options.faults, random.Random(self._options.seed)):
             if self._is_enough(time.monotonic() - began):
                 break
             self._strike(fault, time.monotonic() - began)
+            self._damage_if_due()
+        self._end_acts()
         self._load.stop()
+        if self._load.replaced:
+            self._say(f"{self._load.replaced} producers had gone silent, and were replaced")
         self._say("the producers have stopped; waiting for the workers to catch up")
         self._await_progress("the end")
+        self._acts.scrub()
         self._await_stable()
         self._stop_workers()
         self._result.minutes = (time.monotonic() - began) / 60
@@ -159,11 +177,26 @@ class Run:
             fault.heal()
         self._await_progress(kind.name)
 
+    def _damage_if_due(self) -> bool:
+        """Damage states if an operator's round has come to that; whether all rounds are over."""
+        if self._acts.wants_damage.is_set():
+            self._say("        states are damaged, all disks are emptied")
+            self._acts.damage()
+            self._await_progress("the damage")
+        return self._acts.is_over.is_set()
+
+    def _end_acts(self) -> None:
+        """Let the operator bring to an end what is under way."""
+        self._say("no more faults; waiting for the operator's acts to end")
+        self._acts.finish()
+        self._await(self._damage_if_due, "the operator's acts did not end", ACTS_S)
+
     # --- D and F: nothing hangs ------------------------------------------------------------------
 
     def _await_progress(self, after: str) -> None:
         """Everybody has to be in the group, and what is in the log now be processed, soon."""
         due: dict[tuple[str, int], int] = {}
+        began_s = time.monotonic()
 
         def caught_up() -> bool:
             ledger = self._scene.ledger
@@ -177,6 +210,9 @@ class Run:
             f"not every worker is in the group after {after}",
             PROGRESS_S,
         )
+        took_s = time.monotonic() - began_s
+        if took_s > SLOW_S:
+            self._say(f"        work went on only after {took_s:.0f} s")
 
     def _await_stable(self) -> None:
         """No transaction is open, anywhere."""
@@ -216,6 +252,10 @@ class Run:
         self._await_watch(sum(len(outputs) for outputs in evidence.outputs.values()))
         evidence.seen = self._watch.seen
         result.findings, _ = examine(evidence, policy())
+        result.findings.wrong_state += self._acts.wrong
+        result.hung += self._acts.hung
+        result.acts = self._acts.done
+        result.acts["repaired"] += evidence.applied_repairs().total()
         result.findings.wrong_state += [
             f"{coordinates} was delivered twice, differently"
             for coordinates in sorted(self._watch.changed)

@@ -6,16 +6,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from chaos.acts import ACTS
 from chaos.ledger import ROOT
+from chaos.run import Result
 from chaos.schedule import CATALOGUE
 
-KEYS = ["seed", "minutes", "events", "faults", "lost", "duplicated", "wrong_state", "hung"]
+ZEROS = ("lost", "duplicated", "wrong_state", "hung")
+KEYS = ["seed", "minutes", "events", "faults", "acts", *ZEROS]
 SHORT = "crash_before_commit,aborted_inputs,oversize_and_poison,end_txn_reordered"
 
 
@@ -39,7 +43,9 @@ def check(run: "subprocess.Popen[str]", faults: set[str], timeout_s: float) -> d
     assert list(result) == KEYS
     assert result["faults"].keys() == faults
     assert all(result["faults"].values())
-    assert [result[key] for key in KEYS[4:]] == [0, 0, 0, 0]
+    assert result["acts"].keys() == set(ACTS)
+    assert all(result["acts"].values())
+    assert [result[key] for key in ZEROS] == [0, 0, 0, 0]
     assert result["events"] > 500
     for fault in faults:
         assert fault in log
@@ -55,18 +61,27 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 @pytest.mark.verify
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_a_short_run(tmp_path: Path) -> None:
     run = chaos(tmp_path, "--seed", "108", "--all", "--workers", "2", "--faults", SHORT)
-    assert check(run, set(SHORT.split(",")), 500)["seed"] == 108
+    assert check(run, set(SHORT.split(",")), 1100)["seed"] == 108
     assert list((tmp_path / ".local").iterdir()) == []
 
 
 @pytest.mark.verify
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(2700)
 def test_every_fault(tmp_path: Path) -> None:
     possible = {name for name, fault in CATALOGUE.items() if not fault.impossible()}
-    check(chaos(tmp_path, "--seed", "1", "--all"), possible, 1700)
+    check(chaos(tmp_path, "--seed", "1", "--all"), possible, 2600)
+
+
+def test_an_act_without_effect_is_as_bad_as_a_fault_that_never_struck() -> None:
+    result = Result(1, faults=Counter(freeze_short=1), acts=Counter(approve=1, killed=2))
+    assert result.is_good
+    result.acts["rollback"] += 0
+    assert result.in_vain == ["rollback"]
+    assert not result.is_good
+    assert result.as_dict()["acts"] == {"approve": 1, "killed": 2, "rollback": 0}
 
 
 def test_who_ended_is_not_alive() -> None:
