@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "token": "Create a token for the API, for development.",
     "validate": "Show what the pipeline would make of inputs, without a server.",
     "explain": "Explain from the log why a user's day counts or not.",
+    "audit": "Show what the audit says, verify that it is whole, and prove it to others.",
     "adjust": "Correct what a user's record says: credit, revoke, withdraw, claim or return.",
     "rebuild": "Derive the state from the log, see what differs, and put it right.",
     "scrub": "Check that users' state and progress are what the log says.",

@@ -334,5 +334,22 @@ def compare(generation: str, chain: Chain, marks: Sequence[Mark]) -> list[Findin
     return findings
 
 
+def without_checkpoint(
+    partition: int, chains: Mapping[str, Chain], judged: Judged
+) -> list[Finding]:
+    """The chains that have entries and no checkpoint at all."""
+    return [
+        Finding(
+            "missing_checkpoint",
+            f"{generation}/{partition}",
+            f"a checkpoint of {chain.head.next_sequence} entries",
+            "none in any place; `awaway audit checkpoint` signs the first",
+            generation,
+        )
+        for generation, chain in chains.items()
+        if not judged.rows.get((generation, partition))
+    ]
+
+
 def _unheard(_done: int, _total: int) -> None:
     """Nobody is told."""
