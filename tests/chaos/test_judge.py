@@ -8,8 +8,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from chaos.judge import Evidence, Findings, examine, gather, policy
+from chaos.ledger import Output
 from chaos.stores import check_stores
 from chaos.watch import checksum
+from pipeline.dev.demo.expected import expected_progress
+from pipeline.dev.oracle import Logged, Reader, judge
+from pipeline.dev.oracle.partition import home
+from pipeline.dev.workload.people import DAY_MS, MINUTE_MS
+from pipeline.dev.workload.wire import plain_completion
 from tests.integration.exactness import local_state
 from tests.integration.ledger import Ledger
 
@@ -111,3 +117,43 @@ def test_multisets(due: list[int], reported: list[int], lost: int, duplicated: i
     findings = Findings()
     findings.compare("x", due, reported)
     assert counts(findings) == (lost, duplicated, 0)
+
+
+def test_who_was_repaired_is_shown_as_of_the_repair() -> None:
+    at_ms, home_of_ada = 1_795_400_000_000, home(b"ada", 4)
+    repaired_ms = at_ms + 3 * DAY_MS  # when the streak of the only date is over
+    done = plain_completion("ada", "c1", at_ms - MINUTE_MS)
+    inputs = [
+        Logged("completions", home_of_ada, 0, at_ms, b"ada", done),
+        Logged("commands", home_of_ada, 0, repaired_ms, b"ada", b'{"kind":"repair"}'),
+    ]
+    user = judge(inputs[:1], policy(), Reader({}), 4).users["ada"]
+    audit = [
+        Output(
+            b"ada",
+            {"user_id": "ada", "verdict": verdict, "append_time": one.append_time_ms}
+            | {"cause": {"topic": one.kind, "partition": home_of_ada, "offset": 0}}
+            | {"sequence": number, "prev_hash": b"", "hash": b""},
+            *(b"", home_of_ada, number, []),
+        )
+        for number, (one, verdict) in enumerate(zip(inputs, ("accepted", "applied"), strict=True))
+    ]
+
+    def wrong(shown_ms: int, revision: int) -> list[str]:
+        shown = expected_progress(user, policy(), shown_ms)
+        dates = {
+            kind: [{"start": day, "length": 1} for day in found]
+            for kind, found in shown["dates"].items()
+        }
+        names = ("lap", "slug", "reached_on", "unlocked_at")
+        portals = [dict(zip(names, one, strict=True)) for one in shown["portals"]]
+        value = shown | {"user_id": "ada", "revision": revision, "dates": dates, "portals": portals}
+        outputs = dict[str, list[Output]]({name: [] for name in OUTPUTS})
+        outputs |= {"audit": audit, "progress": [Output(b"ada", value, b"", home_of_ada, 0, [])]}
+        findings, _ = examine(Evidence("", 4, inputs, outputs), policy())
+        return [line for line in findings.wrong_state if "progress of" in line]
+
+    assert wrong(repaired_ms, 2) == []
+    assert (
+        wrong(at_ms, 2) == wrong(repaired_ms, 1) == ["progress of ada is not what the oracle says"]
+    )
