@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def command(
     *,
     user: Annotated[
-        str | None, typer.Argument(metavar="[USER]", help="Only this user's portals.")
+        str | None, typer.Argument(metavar="USER", help="Only this user's portals.")
     ] = None,
     config: ConfigOption = None,
     output: OutputOption = Output.TEXT,
@@ -59,7 +59,8 @@ def command(
         "groups": [_as_dict(one, now_ms) for one in deliveries],
         "behind": len(late),
     }
-    show(shown, output, lambda console: _render(deliveries, settings.topic_prefix, console))
+    prefix = settings.topic_prefix
+    show(shown, output, lambda console: _render(deliveries, prefix, now_ms, console))
     return EXIT_FAILED if late else EXIT_OK
 
 
@@ -98,8 +99,7 @@ def _as_dict(one: "Delivery", now_ms: int) -> dict[str, object]:
     }
 
 
-def _render(deliveries: "Sequence[Delivery]", prefix: str, console: "Console") -> None:
-    now_ms = clock.now_ms()
+def _render(deliveries: "Sequence[Delivery]", prefix: str, now_ms: int, console: "Console") -> None:
     if not deliveries:
         console.print("topics.yaml names no downstream group")
         return

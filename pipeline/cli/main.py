@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "rebuild": "Derive the state from the log, see what differs, and put it right.",
     "scrub": "Check that users' state and progress are what the log says.",
     "delivery": "Show how far the services are that read what is published.",
+    "doctor": "Check everything that the pipeline needs, and say what to do.",
     "skip": "Have the workers skip one input that stops them, by its offset.",
     "local": "Run Kafka and a schema registry on this machine.",
     "topics": "Compare the topics with topics.yaml, create and change them.",

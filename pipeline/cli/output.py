@@ -128,13 +128,17 @@ def printable(text: str) -> str:
     return _steers(lambda found: ascii(found[0])[1:-1], text)
 
 
-def paragraph(console: "Console", text: str, style: str | None = None) -> None:
-    """Print a text of any length, indented, in lines of `COLUMNS` where its words allow it."""
+def paragraph(console: "Console", text: str, style: str | None = None, label: str = "  ") -> None:
+    """Print a text of any length, in lines of `COLUMNS` where its words allow it.
+
+    Args:
+        label: begins the first line; the others are indented by as much.
+    """
     for line in textwrap.wrap(
         printable(text),
         COLUMNS,
-        initial_indent="  ",
-        subsequent_indent="  ",
+        initial_indent=label,
+        subsequent_indent=" " * len(label),
         break_long_words=False,
         break_on_hyphens=False,
     ):

@@ -7,11 +7,12 @@ behind the offsets that are returned.
 """
 
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Final
 
 from confluent_kafka import Message
 
+from pipeline.kafka.errors import UnreadableLogError
 from pipeline.kafka.reader import Partition, Reader, record_offset, record_partition
 
 SILENCE_S_MAX: Final = 15.0
@@ -56,3 +57,22 @@ def read_ranges(
         if time.monotonic() - heard_s > SILENCE_S_MAX:
             break
     return {one: positions[one] for one in unread}
+
+
+def read_whole(
+    reader: Reader,
+    ranges: Mapping[Partition, tuple[int, int]],
+    say: Callable[[int, int], None] = lambda *_: None,
+) -> Iterator[Message]:
+    """Yield the committed records of some ranges, as `read_ranges`, or raise.
+
+    Raises:
+        UnreadableLogError: a range is stuck, among others.
+    """
+    stuck = yield from read_ranges(reader, ranges, say)
+    for (topic, number), position in stuck.items():
+        raise UnreadableLogError(
+            f"{topic} {number} can be read up to offset {position} only",
+            why="a transaction is open there, or the partition is not delivered",
+            fix="ask again; `kafka-transactions.sh find-hanging` shows whether one will ever end",
+        )

@@ -5,20 +5,18 @@ Does not own: the positions (measure.py), when a group read one (watch.py, in th
 Invariants: it reads committed records only, and changes nothing; each portal names its place.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from confluent_kafka import Message
 
 from pipeline.codec.partitioner import partition_of
 from pipeline.codec.published import NotPublishedError, PublishedReader, WriterSchemas
 from pipeline.codec.schemas import Schema
 from pipeline.core.records import PortalUnlocked, RecordCoordinates
 from pipeline.kafka.committed_log import LOG_LEVEL
-from pipeline.kafka.errors import UnreadableLogError
-from pipeline.kafka.ranges import read_ranges
-from pipeline.kafka.reader import Partition, Reader, record_offset
+from pipeline.kafka.ranges import read_whole
+from pipeline.kafka.reader import Reader, record_offset
 from pipeline.ops.delivery.position import Delivery
 
 
@@ -84,7 +82,7 @@ def published_portals(
         home = (topic, partition_of(user_id.encode(), count))
         ranges = {home: (reader.starts([home])[home], reader.ends([home])[home])}
         found = []
-        for message in _whole(reader, ranges, say):
+        for message in read_whole(reader, ranges, say):
             value = message.value()
             if message.key() != user_id.encode() or value is None:
                 continue
@@ -95,13 +93,6 @@ def published_portals(
             place = RecordCoordinates(*home, record_offset(message))
             found.append(PublishedPortal(record, place, message.timestamp()[1]))
         return found
-
-
-def _whole(
-    reader: Reader, ranges: Mapping[Partition, tuple[int, int]], say: Callable[[int, int], None]
-) -> Iterator[Message]:
-    for topic, number in (yield from read_ranges(reader, ranges, say)):
-        raise UnreadableLogError(f"{topic} {number} was not read to its end", fix="ask again")
 
 
 def deliveries_of(
