@@ -123,21 +123,21 @@ PICTURES: Final = Metric(
     ("outcome",),
 )
 DELIVERY_OFFSET_LAG: Final = Metric(
-    "awaway_delivery_offset_lag_records",
+    "awaway_api_delivery_offset_lag_records",
     Kind.GAUGE,
     "Offsets from the first record that a downstream group has not read to the topic's end; "
     "transactions' markers count where a record is before them.",
     ("group", "topic", "partition"),
 )
 DELIVERY_TIME_LAG: Final = Metric(
-    "awaway_delivery_time_lag_seconds",
+    "awaway_api_delivery_time_lag_seconds",
     Kind.GAUGE,
     "Age of the first record that a downstream group has not read, at the scrape; 0 without one. "
     "Absent while the brokers do not answer.",
     ("group", "topic", "partition"),
 )
 DELIVERY_BOUND: Final = Metric(
-    "awaway_delivery_bound_seconds",
+    "awaway_api_delivery_bound_seconds",
     Kind.GAUGE,
     "How old a record may become before the group has read it, as topics.yaml says.",
     ("group", "topic"),
