@@ -42,7 +42,7 @@ from pipeline.ops.audit import checkpoint as signing
 from pipeline.ops.audit import keys as key_files
 from pipeline.ops.audit import witness as witness_file
 from pipeline.ops.audit.export_files import FORMAT as EXPORT_FORMAT
-from pipeline.ops.audit.export_files import ExportingLog, Manifest, exported, finish
+from pipeline.ops.audit.export_files import ExportingLog, Manifest, exported, finish, in_order
 from pipeline.ops.audit.findings import Finding
 from pipeline.ops.audit.show import Choice, chosen
 from pipeline.ops.audit.sightings import Judged
@@ -349,7 +349,7 @@ def export(  # noqa: PLR0913 - one parameter an option
             report, chains = verifier.verify(number)
             findings += report.findings
             partitions[number] = exported(log.ranges[number], chains)
-    lines = list(dict.fromkeys(one.line for one in opened.places.sightings))
+    lines = in_order(one.line for one in opened.places.sightings)
     text = "" if keys is None else keys.read_text(encoding="utf-8")
     now, known = clock.rfc3339(clock.now_ms()), sorted(expected.known)
     manifest = Manifest(EXPORT_FORMAT, log.topic, now, known, partitions, len(findings), {})

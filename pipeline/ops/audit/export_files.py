@@ -7,14 +7,14 @@ the export is whole. It names every file with its SHA-256.
 
     manifest.json       what is here
     entries-<n>.bin     the records of partition n: offset (8 bytes), length (4), value; big endian
-    checkpoints.txt     every signed checkpoint, one a line
+    checkpoints.txt     every signed checkpoint, one a line, by chain and number
     keys.txt            the list of public keys
     schemas/<id>.avsc   the schema that the first five bytes of a value name
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from struct import Struct
 from typing import BinaryIO, Final
@@ -27,6 +27,7 @@ from pipeline.ops.audit.entry import has_links, schema_id_in
 from pipeline.ops.audit.findings import Finding
 from pipeline.ops.audit.follow import Chain, Record
 from pipeline.ops.audit.sightings import Sighting
+from pipeline.ops.audit.signed import parse
 from pipeline.ops.audit.topic import AuditTopics
 from pipeline.whole_file import write_whole
 
@@ -182,6 +183,18 @@ def finish(
             f"{folder} cannot be written", why=str(error), fix="make room, and run it again"
         ) from error
     return whole
+
+
+def in_order(lines: Iterable[str]) -> list[str]:
+    """Lines of checkpoints, each once, by chain and number; what is no checkpoint comes last."""
+
+    def place(line: str) -> tuple[bool, str, int, int]:
+        one = parse(line)
+        if one is None:
+            return (True, line, 0, 0)
+        return (False, one.generation, one.partition, one.number)
+
+    return sorted(dict.fromkeys(lines), key=place)
 
 
 def exported(log_range: tuple[int, int], chains: dict[str, Chain]) -> ExportedPartition:
