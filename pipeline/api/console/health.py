@@ -29,6 +29,7 @@ from pipeline.observability import api_metrics as m
 from pipeline.observability import metrics as w
 from pipeline.observability.api_prometheus import READ_RESULTS
 from pipeline.observability.metrics import LATENCY_OBJECTIVE_S
+from pipeline.ops.delivery.position import Delivery
 
 TARGET_SHARE: Final = 0.999
 """Target share of the inputs that are readable within LATENCY_OBJECTIVE_S."""
@@ -83,13 +84,14 @@ class Worker(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """Everything on the page."""
+    """Everything on the page; `deliveries` is None while nobody knows."""
 
     figures: Sequence[Figure]
     charts: Sequence[Chart]
     lags: Sequence[Lag]
     verdicts: Sequence[tuple[str, int, str]]
     workers: Sequence[Worker]
+    deliveries: Sequence[Delivery] | None
     as_of_ms: int
 
 
@@ -114,6 +116,7 @@ def health_of(deps: ConsoleDependencies) -> Health:
             for verdict, count in sorted(verdicts.items(), key=lambda pair: -pair[1])
         ],
         workers=[_worker(one) for one in deps.sampler.workers],
+        deliveries=deps.delivery.latest,
         as_of_ms=deps.now_ms(),
     )
 

@@ -90,6 +90,7 @@ class Pages:
             "day": spelled_date,
             "count": lambda number: f"{number:,}",
             "seconds": seconds,
+            "span": length_text,
             "short": lambda place: str(place).removeprefix(prefix),
             "plural": lambda number, word: f"{number:,} {word}{'' if number == 1 else 's'}",
         }

@@ -54,7 +54,7 @@ def audit(subject: Subject) -> Finding:
     problems = [
         said
         for one, message in sorted(last.items())
-        if (said := _wrong_with(message, starts[one])) is not None
+        if (said := wrong_with(message, starts[one])) is not None
     ]
     if problems:
         return Finding("audit", "fail", "; ".join(problems), "`awaway audit verify` says more")
@@ -63,7 +63,12 @@ def audit(subject: Subject) -> Finding:
     return Finding("audit", "ok", f"the last entries of {len(last)} partitions are whole")
 
 
-def _wrong_with(message: Message, first: int) -> str | None:
+def wrong_with(message: Message, first: int) -> str | None:
+    """Why a record cannot be the last entry of its partition's chain; None when it can.
+
+    Args:
+        first: the partition's first offset.
+    """
     value = message.value()
     topic, number = record_partition(message)
     offset = record_offset(message)
@@ -73,8 +78,8 @@ def _wrong_with(message: Message, first: int) -> str | None:
         return f"{place} is no whole audit entry"
     if parts.partition != number:
         return f"{place} is an entry of partition {parts.partition}"
-    # Each entry takes an offset, so at most this many can be there.
-    if not first and parts.sequence + 1 > offset + 1:
+    # Each entry takes an offset, so an entry's is at least its sequence.
+    if not first and parts.sequence > offset:
         missing = parts.sequence - offset
         return f"{place} has sequence {parts.sequence}: {missing} entries before it are gone"
     return None
