@@ -41,7 +41,7 @@ def command(
     It looks at brokers, credentials, topics, access rules, registry, schemas, workers and their
     lag, the ends of the audit, downstream services, clocks, disk, figures and versions, side by
     side, and answers within ten seconds whatever is away. It changes nothing. Run it with the
-    settings of a worker, on its machine: `AWAWAY_CONFIG=worker.yaml awaway doctor`.
+    settings of a worker, on its machine: `awaway doctor --config FILE`.
 
     Each check is ok, warn, fail, or skipped: not looked at, because what it needs is away.
 
