@@ -1,4 +1,4 @@
-"""Signed checkpoints: what is signed, what a forged or missing one looks like, keys, the witness."""
+"""Signed checkpoints: what is signed, what forged or missing ones look like; keys, a witness."""
 
 from pathlib import Path
 
@@ -9,8 +9,8 @@ from pipeline.kafka.errors import UnreadableLogError
 from pipeline.ops.audit import witness
 from pipeline.ops.audit.findings import Finding
 from pipeline.ops.audit.keys import AuditKeyError, make, read_list, read_private
-from pipeline.ops.audit.signed import NO_LINE, SignedCheckpoint, parse, sign
 from pipeline.ops.audit.sightings import Judged, Sighting, Source, judge
+from pipeline.ops.audit.signed import NO_LINE, SignedCheckpoint, parse, sign
 from pipeline.ops.audit.store import CheckpointStore, CheckpointStoreError, CheckpointTakenError
 from pipeline.ops.audit.verify import without_checkpoint
 from tests.ops.audit_chains import (
@@ -187,7 +187,7 @@ def test_one_that_was_deleted_from_the_topic(signing: Signing, gone: int, said: 
 
 def test_the_last_that_was_deleted_from_the_store(signing: Signing) -> None:
     made = three(signing)
-    objects = sorted((signing.folder / "store").rglob("0*"))
+    objects = sorted((signing.folder / "store").rglob("000*"))
     assert len(objects) == 3
     objects[-1].unlink()
     found = only(seen(signing))
@@ -326,7 +326,7 @@ def test_an_old_key_signs_nothing_behind_its_successor(signing: Signing) -> None
     grow(signing, 1)
     (last,) = signing.run().signed
     stolen = msgspec.structs.replace(
-        last, number=4, entries=99, previous=last.line_hash, key=list(signing.keys)[0]
+        last, number=4, entries=99, previous=last.line_hash, key=next(iter(signing.keys))
     )
     stolen = msgspec.structs.replace(stolen, signature=sign(stolen.statement, old))
     lines = [*signing.topics.lines, stolen.line]

@@ -15,6 +15,7 @@ the genesis of its generation and partition. Whatever was done to a chain leaves
 | has the next sequence, and names another hash | unlinked |
 | has the next sequence and hash, and stands before | reordered |
 | has a later sequence | missing, up to it |
+| has a later sequence, and stands before | a second chain |
 | has sequences that the chain has already | a second chain |
 """
 
@@ -257,10 +258,14 @@ class Follower:
     def _assembled(self, generation: str, segments: list[_Segment]) -> tuple[Chain, list[Finding]]:
         """Lay a generation's segments behind each other."""
         chain = Chain(genesis(generation, self._partition))
-        left, findings = list(segments), []
+        left, strays, findings = list(segments), [], []
         while (segment := _next(chain.head, left)) is not None:
             left.remove(segment)
             head, first = chain.head, segment.first
+            stands_before = chain.last_offset > segment.first_offset
+            if stands_before and first.next_sequence > head.next_sequence:
+                strays.append(segment)
+                continue
             if first.next_sequence > head.next_sequence:
                 expected = f"sequence {head.next_sequence}"
                 found = (
@@ -272,14 +277,14 @@ class Follower:
                 expected = f"prev_hash {head.hash.hex()}"
                 found = f"prev_hash {first.hash.hex()}"
                 findings.append(self._about(segment, "unlinked", expected, found))
-            if chain.last_offset > segment.first_offset:
+            if stands_before:
                 expected = f"behind sequence {head.next_sequence - 1}, offset {chain.last_offset}"
                 findings.append(self._about(segment, "reordered", expected, "before it"))
             chain = Chain(segment.head, chain.passed | segment.passed, segment.last_offset)
-        for segment in left:
+        for segment in left + strays:
             last = segment.head.next_sequence - 1
-            found = f"sequences {segment.first.next_sequence} to {last} once more"
-            expected = f"each sequence once; the chain has {chain.head.next_sequence} entries"
+            found = f"sequences {segment.first.next_sequence} to {last} beside it"
+            expected = f"one chain; it has {chain.head.next_sequence} entries"
             findings.append(self._about(segment, "second_chain", expected, found))
         return chain, findings
 
