@@ -49,7 +49,7 @@ FORM_BYTES_MAX: Final = 65_536
 """Max bytes of a form; a reason of 2,000 characters may have 24,000, as forms write them."""
 
 FIELDS_MAX: Final = 20
-"""Max fields of a form."""
+"""Max fields of a form, where its page does not need more."""
 
 _LOOPBACK: Final = ("127.0.0.1", "localhost", "::1")
 _SIGN_IN_BYTES_MAX: Final = 2 * TOKEN_CHARS_MAX
@@ -86,7 +86,7 @@ class Gate:
 
         return answer
 
-    def guarded_form(self, page: FormPage) -> Answer:
+    def guarded_form(self, page: FormPage, *, fields_max: int = FIELDS_MAX) -> Answer:
         """Wrap what takes a form of an operator: any other form is refused, and changes nothing."""
 
         async def answer(request: Request) -> Response:
@@ -95,7 +95,7 @@ class Gate:
                 _check_ours(request)
                 principal = self._enter(_as_read(request))
                 check(principal, None, OPERATE)
-                form = await _form(request, FORM_BYTES_MAX)
+                form = await _form(request, FORM_BYTES_MAX, fields_max)
                 self._check_form_token(request, form)
                 return await page(request, principal, form)
             except ProblemError as error:
@@ -211,15 +211,15 @@ def _foreign(why: str) -> ProblemError:
     return ProblemError(403, "foreign-form", "Not our form", f"{why}; nothing was changed")
 
 
-async def _form(request: Request, bytes_max: int) -> dict[str, str]:
+async def _form(request: Request, bytes_max: int, fields_max: int = FIELDS_MAX) -> dict[str, str]:
     body = await request.body()
     if len(body) > bytes_max:
         raise ProblemError(413, "body-too-large", "Content too large", "the form is too long")
     try:
-        pairs = parse_qs(body.decode("utf-8", "replace"), max_num_fields=FIELDS_MAX)
+        pairs = parse_qs(body.decode("utf-8", "replace"), max_num_fields=fields_max)
     except ValueError:
         raise ProblemError(
-            400, "bad-form", "Not our form", f"a form has at most {FIELDS_MAX} fields"
+            400, "bad-form", "Not our form", f"a form has at most {fields_max} fields"
         ) from None
     return {name: values[0] for name, values in pairs.items()}
 

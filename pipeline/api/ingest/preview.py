@@ -44,8 +44,8 @@ from pipeline.core.records import (
 from pipeline.kafka.errors import UnreadableLogError
 from pipeline.ops.explain.log import InputReader
 from pipeline.ops.validate.state import state_of
+from pipeline.ops.validate.verdicts import Decoder, Said, Validator
 from pipeline.ops.validate.verdicts import Entry as Input
-from pipeline.ops.validate.verdicts import Said, Validator
 
 ITEMS_MAX: Final = 100
 """Max completions of a dry run."""
@@ -139,8 +139,19 @@ class Preview:
             raise _not_known("too many dry runs are waiting") from None
 
     def _judge(self, values: Sequence[bytes], users: Sequence[str]) -> DryRun:
+        now_ms = self._now_ms()
+        validator = self.validator(users, _Decoder())
+        inputs = [Input(str(n), "completions", now_ms, value) for n, value in enumerate(values)]
+        return DryRun(True, tuple([validator.judge(one) for one in inputs]))
+
+    def validator(self, users: Sequence[str], decoder: Decoder) -> Validator:
+        """Make what judges further inputs of some users; it reads the log, so call it on a thread.
+
+        Raises:
+            ProblemError: 503, what counted before cannot be read.
+        """
         source, now_ms = self._source, self._now_ms()
-        validator = Validator(self._world, _Decoder())
+        validator = Validator(self._world, decoder)
         counted: list[Cause] = []
         for user_id in users:
             raw = source.store.raw(user_id.encode())
@@ -151,8 +162,7 @@ class Preview:
             since = now_ms - self._world.policies.window_ms
             counted += [entry.cause for entry in entries if _counted(entry, since)]
         self._remember(validator, counted)
-        inputs = [Input(str(n), "completions", now_ms, value) for n, value in enumerate(values)]
-        return DryRun(True, tuple([validator.judge(one) for one in inputs]))
+        return validator
 
     def _audited(self, user_id: str) -> list[AuditEntry]:
         """Return the latest audit entries of a user, the oldest first."""

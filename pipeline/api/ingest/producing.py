@@ -36,6 +36,9 @@ SLOW_S: Final = 2.0
 BATCH_BYTES: Final = 1_000_000
 """Max bytes of a batch (librdkafka's `batch.size`); a larger record is a batch of its own."""
 
+OF_ITS_KEY: Final = -1
+"""The partition of a record is that of its key (librdkafka's PARTITION_UA)."""
+
 RefusalReason = Literal["too_large", "invalid_record"]
 _REFUSALS: Final[Mapping[int, RefusalReason]] = {
     KafkaError.MSG_SIZE_TOO_LARGE: "too_large",
@@ -107,6 +110,7 @@ class _Sending:
     value: bytes
     headers: Headers
     answer: "asyncio.Future[Acknowledged]"
+    partition: int
     is_alone: bool = False
 
     @property
@@ -212,8 +216,13 @@ class InputProducer:
         if not within or self._bytes + size_bytes > limits.bytes_max:
             raise BusyError(f"too many {self._inputs} are on their way to the brokers")
 
-    def send(self, key: bytes, value: bytes, headers: Headers) -> "asyncio.Future[Acknowledged]":
+    def send(
+        self, key: bytes, value: bytes, headers: Headers, partition: int = OF_ITS_KEY
+    ) -> "asyncio.Future[Acknowledged]":
         """Hand one record over, on the event loop.
+
+        Args:
+            partition: for a command without a user, who decides it otherwise.
 
         Returns:
             The acknowledgement, or RecordRefusedError or NotAcknowledgedError, within
@@ -226,7 +235,7 @@ class InputProducer:
         """
         if self._loop is None:
             raise NotAcknowledgedError("the producer was not started")
-        sending = _Sending(key, value, headers, self._loop.create_future())
+        sending = _Sending(key, value, headers, self._loop.create_future(), partition)
         sending.is_alone = sending.size > BATCH_BYTES
         self._hand_over(self._producer, sending)
         if not self._records:
@@ -247,6 +256,7 @@ class InputProducer:
                 self.topic,
                 sending.value,
                 sending.key,
+                partition=sending.partition,
                 headers=sending.headers,
                 on_delivery=delivered,
             )
