@@ -1,0 +1,1 @@
+"""Dead letters: finding them, showing them, sending them once more, putting them away."""

@@ -1,0 +1,183 @@
+"""Which letters are sent once more or put away, and the commands that do it.
+
+Owns: the choice of letters, why one is passed over, the command of each, the plan in numbers.
+Does not own: reading (log.py, handled.py), what would happen (forecast.py), sending (send.py).
+Invariants: only what is open is chosen by a filter, so a run that was killed goes on where it was
+when the same is typed again. A choice is bounded in letters and in bytes, and says when there is
+more. What the pipeline would reject again is not sent unless that is asked for.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+import msgspec
+
+from pipeline.core.records import Command
+from pipeline.ops.deadletters.handled import Handled, HandledLetters
+from pipeline.ops.deadletters.letters import Letter, State
+from pipeline.ops.validate.verdicts import Said
+
+LETTERS_MAX: Final = 20_000
+"""Letters that go at once; further ones go with the next run."""
+
+BYTES_MAX: Final = 256 << 20
+"""Bytes of inputs that are held at once."""
+
+PAYLOAD_BYTES_MAX: Final = 1_500_000
+"""Of an input that a command can carry: in base64 it has to fit into the topic of commands."""
+
+DISCARD: Final = "deadletters.discard"
+"""The operation by which a letter is put away, as the audit names it."""
+
+
+class Why(NamedTuple):
+    """Who asks, and why, for the audit."""
+
+    actor: str
+    reason: str
+    ticket: str
+
+
+class Chosen(NamedTuple):
+    """Letters that were chosen, with what was done about each before.
+
+    Attributes:
+        more: how many further ones there are, that the next run takes.
+    """
+
+    letters: list[tuple[Letter, Handled]]
+    more: int = 0
+
+
+def choose(
+    letters: Iterable[Letter], handled: HandledLetters, states: frozenset[State], limit: int
+) -> Chosen:
+    """Choose letters by what was done about them, at most `limit` and `BYTES_MAX`."""
+    chosen: list[tuple[Letter, Handled]] = []
+    size = more = 0
+    for letter in letters:
+        its = handled.of(letter)
+        if its.state not in states:
+            continue
+        size += len(letter.record.value or b"")
+        if more or len(chosen) >= limit or size > BYTES_MAX:
+            more += 1
+        else:
+            chosen.append((letter, its))
+    return Chosen(chosen, more)
+
+
+class Planned(msgspec.Struct, frozen=True):
+    """A letter, and what is done about it.
+
+    Attributes:
+        handled: what was done before.
+        said: what the pipeline would say of its input now; None where nobody asked.
+        passed_over: why nothing is sent; empty where something is.
+    """
+
+    letter: Letter
+    handled: Handled
+    said: Said | None
+    passed_over: str
+
+
+class Numbers(msgspec.Struct, frozen=True):
+    """A plan in numbers.
+
+    Attributes:
+        to_send: letters. more: that are left for the next run.
+        would_be: of those to send, how many would have each verdict now; empty for a discard.
+        passed_over: by why.
+    """
+
+    letters: int
+    to_send: int
+    more: int
+    would_be: Mapping[str, int]
+    passed_over: Mapping[str, int]
+
+
+def plan_redrive(
+    chosen: Chosen, said: Sequence[Said], *, also_rejected: bool = False
+) -> list[Planned]:
+    """What is done about each letter.
+
+    Args:
+        said: of each letter's input, what the pipeline would say now.
+        also_rejected: send also what would be rejected again.
+    """
+    return [
+        Planned(letter, its, one, _why_not(letter, its, one, also_rejected=also_rejected))
+        for (letter, its), one in zip(chosen.letters, said, strict=True)
+    ]
+
+
+def plan_discard(chosen: Chosen) -> list[Planned]:
+    """What is done about each letter."""
+    return [
+        Planned(letter, its, None, "" if its.state == "open" else f"{its.state} before")
+        for letter, its in chosen.letters
+    ]
+
+
+def _why_not(letter: Letter, handled: Handled, said: Said, *, also_rejected: bool) -> str:
+    """Why a letter is not redriven; empty where it is."""
+    value = letter.origin.value
+    if handled.state == "redriven":
+        return "redriven before"
+    if letter.is_cut:
+        return "only the beginning of the input is in the letter"
+    if not value:
+        return "the input has no value"
+    if not letter.user_id:
+        return "its key is no user's id"
+    if len(value) > PAYLOAD_BYTES_MAX:
+        return "the input is too large for a command"
+    if said.verdict == "dead_letter" and not also_rejected:
+        return f"would be rejected again: {said.stage}.{said.reason}"
+    return ""
+
+
+def numbers_of(planned: Sequence[Planned], more: int) -> Numbers:
+    """A plan in numbers."""
+    sent = [one for one in planned if not one.passed_over]
+    return Numbers(
+        letters=len(planned),
+        to_send=len(sent),
+        more=more,
+        would_be=_counts(_verdict(one.said) for one in sent if one.said is not None),
+        passed_over=_counts(one.passed_over for one in planned if one.passed_over),
+    )
+
+
+def _verdict(said: Said) -> str:
+    if said.verdict == "dead_letter":
+        return f"rejected again: {said.stage}.{said.reason}"
+    return said.verdict
+
+
+def _counts(words: Iterable[str]) -> dict[str, int]:
+    return dict(Counter(words).most_common())
+
+
+def redrive_command(letter: Letter, why: Why) -> Command:
+    """The command that has a letter's input judged once more."""
+    origin = letter.origin
+    return Command(
+        letter.request_id("redrive"),
+        letter.user_id,
+        "redrive",
+        *why,
+        payload=origin.value,
+        payload_append_time=origin.append_time,
+    )
+
+
+def discard_command(letter: Letter, why: Why) -> Command:
+    """The command that records that nobody will do anything about a letter.
+
+    It names no user: it goes to the letter's own partition.
+    """
+    return Command(letter.request_id("discard"), "", "operation", *why)
