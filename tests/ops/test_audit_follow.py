@@ -141,6 +141,15 @@ def test_two_writers_from_one_head() -> None:
     assert chains["blue"].head == END
 
 
+def test_a_forged_entry_at_the_end_from_which_the_worker_did_not_go_on() -> None:
+    forged = entry(head_after(WHOLE[4], 4), "blue", 0, actor="somebody else")
+    chains, findings = follow([*WHOLE[:5], forged, *WHOLE[5:]], marks=(3, 6, 8))
+    found = only(findings)
+    assert (found.kind, found.sequence, found.offset) == ("second_chain", 5, 10)
+    assert chains["blue"].head == END
+    assert chains["blue"].passed == {n: WHOLE[n - 1][-32:] for n in (3, 6, 8)}
+
+
 def test_a_forged_beginning_beside_the_true_one() -> None:
     forged = chain(3, actor="somebody else")
     _, findings = follow([*WHOLE[:4], *forged, *WHOLE[4:]])

@@ -119,15 +119,19 @@ def test_an_end_that_was_cut_off_is_found_by_the_workers_state() -> None:
     assert found.place == "the workers' state, blue/0"
 
 
-def test_an_entry_that_no_worker_wrote_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_that_no_worker_wrote_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(verifying, "AHEAD_S_MAX", 0.0)
     log = topics()
     log.heads[0] = head(7)
-    report = verify(log, with_state=True)
-    (found,) = report.findings
-    assert (found.kind, found.sequence, found.offset) == ("second_chain", 7, 14)
-    assert "the last 1 are of no worker" in found.found
-    assert report.state == "differs"
+    file = tmp_path / "verified.json"
+    for _ in range(2):
+        report = verify(log, kept=KeptFile(file, TOPIC), with_state=True)
+        (found,) = report.findings
+        assert (found.kind, found.sequence, found.offset) == ("second_chain", 7, 14)
+        assert "the last 1 are of no worker" in found.found
+        assert (report.state, report.went_on_from) == ("differs", 0)
 
 
 def test_a_history_that_is_not_the_workers_is_found() -> None:

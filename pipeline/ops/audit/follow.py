@@ -16,7 +16,7 @@ the genesis of its generation and partition. Whatever was done to a chain leaves
 | has the next sequence and hash, and stands before | reordered |
 | has a later sequence | missing, up to it |
 | has a later sequence, and stands before | a second chain |
-| has sequences that the chain has already | a second chain |
+| has sequences that the chain has already, and is shorter | a second chain |
 """
 
 from bisect import bisect_right
@@ -261,6 +261,9 @@ class Follower:
         left, strays, findings = list(segments), [], []
         while (segment := _next(chain.head, left)) is not None:
             left.remove(segment)
+            if (branch := _longer_branch(segment, left)) is not None:
+                segment, rest = _cut(segment, branch)
+                strays.append(rest)
             head, first = chain.head, segment.first
             stands_before = chain.last_offset > segment.first_offset
             if stands_before and first.next_sequence > head.next_sequence:
@@ -316,3 +319,27 @@ def _next(head: ChainHead, segments: Sequence[_Segment]) -> _Segment | None:
             -one.head.next_sequence,
         ),
     )
+
+
+def _longer_branch(segment: _Segment, others: Sequence[_Segment]) -> _Segment | None:
+    """The segment that begins within another and goes further; None without one.
+
+    So it is where an entry was forged at the end of the chain, and the worker went on.
+    """
+    within = range(segment.first.next_sequence + 1, segment.head.next_sequence)
+    longer = [
+        one
+        for one in others
+        if one.first.next_sequence in within and one.head.next_sequence > segment.head.next_sequence
+    ]
+    return max(longer, key=lambda one: one.head.next_sequence, default=None)
+
+
+def _cut(segment: _Segment, branch: _Segment) -> tuple[_Segment, _Segment]:
+    """A segment up to where a branch begins, and the rest of it."""
+    at, generation = branch.first, segment.generation
+    passed = {count: one for count, one in segment.passed.items() if count <= at.next_sequence}
+    end = min(segment.last_offset, branch.first_offset)
+    before = _Segment(generation, segment.first, segment.first_offset, at, end, passed)
+    last = segment.last_offset
+    return before, _Segment(generation, at, last, segment.head, last, {})

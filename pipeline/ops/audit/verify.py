@@ -135,9 +135,12 @@ class KeptFile:
             )
         self.partitions = partitions
 
-    def keep(self, partition: int, verified: Verified) -> None:
-        """Write down how far a partition is verified."""
-        self.partitions[partition] = verified
+    def keep(self, partition: int, verified: Verified | None) -> None:
+        """Write down how far a partition is verified; None: not at all."""
+        if verified is None:
+            self.partitions.pop(partition, None)
+        else:
+            self.partitions[partition] = verified
         if self._path is None:
             return
         try:
@@ -190,7 +193,7 @@ class Verifier:
             {} if begun is None else begun.chains,
         )
         start = first if begun is None else begun.offset + 1
-        read = self._follow(follower, partition, start, end)
+        read, verified = self._follow(follower, partition, start, end)
         chains, findings = follower.finish(self._expected.known)
         for generation, of_chain in marks.items():
             chain = chains.get(generation) or Chain(genesis(generation, partition))
@@ -198,6 +201,9 @@ class Verifier:
         if not state:
             state, ahead = self._ahead(partition, chains)
             findings += ahead
+        # A chain that links and is wrong all the same may be so from anywhere on.
+        sound = begun if findings and follower.is_whole else verified or begun
+        self._kept.keep(partition, sound)
         report = PartitionReport(
             partition,
             read,
@@ -251,8 +257,14 @@ class Verifier:
         is_there = [(at, (value or b"")[-HASH_BYTES:]) for at, value in last]
         return begun if is_there == [(begun.offset, begun.hash)] else None
 
-    def _follow(self, follower: Follower, partition: int, start: int, end: int) -> int:
-        """Follow a range, and write down how far it came while nothing is wrong."""
+    def _follow(
+        self, follower: Follower, partition: int, start: int, end: int
+    ) -> tuple[int, Verified | None]:
+        """Follow a range, and write down how far it came while nothing is wrong.
+
+        Returns:
+            The number of records, and how far nothing was wrong.
+        """
         what = f"partition {partition}"
         records = self._log.records(
             partition, start, end, lambda done, total: self._say(what, done, total)
@@ -269,9 +281,7 @@ class Verifier:
             if time.monotonic() - kept_s >= KEPT_EVERY_S:
                 self._kept.keep(partition, verified)
                 kept_s = time.monotonic()
-        if verified is not None:
-            self._kept.keep(partition, verified)
-        return read
+        return read, verified
 
     def _ahead(self, partition: int, chains: Mapping[str, Chain]) -> tuple[str, list[Finding]]:
         """Whether the audit has entries that the workers' state knows nothing of."""
