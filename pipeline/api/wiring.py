@@ -39,6 +39,7 @@ from pipeline.core.geometry.catalogue import GoldenCatalogue
 from pipeline.core.outcome import World
 from pipeline.observability import api_metrics as m
 from pipeline.observability.api_prometheus import ApiMetrics
+from pipeline.ops.deadletters.log import DeadLetterLog
 from pipeline.ops.explain.log import InputReader
 from pipeline.settings.api import ApiSettings
 from pipeline.settings.load import read_policy
@@ -120,6 +121,9 @@ def build(settings: ApiSettings, now_ms: Callable[[], int]) -> Built:
         sampler=Sampler(metrics, settings.api_console_worker_urls),
         inputs=inputs,
         delivery=make_delivery(settings, metrics, now_ms),
+        letters=DeadLetterLog(
+            settings.kafka_client(), settings.topic_prefix, schemas, resolver.writer_schema
+        ),
     )
     metrics.put(m.BUILD_INFO, 1, version("awaway"), catalogue.generator_version)
     app = Application(deps, middleware(settings, access), headers_of(access.headers))

@@ -118,7 +118,7 @@ class Scene:
                     name: cast(Any, Nothing())
                     for name in (
                         *("access", "completions", "commands", "adjuster"),
-                        *("outcomes", "live", "inputs", "watch", "sampler"),
+                        *("outcomes", "live", "inputs", "watch", "sampler", "letters"),
                     )
                 }
                 | {"delivery": DeliveryWatch.of({}, {}, self.clock)}

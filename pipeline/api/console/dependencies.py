@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pipeline.api.console.sampling import Sampler
 from pipeline.api.console.watch import Watch
 from pipeline.api.dependencies import Dependencies
+from pipeline.ops.deadletters.log import DeadLetterLog
 from pipeline.ops.delivery.watch import DeliveryWatch
 
 
@@ -20,8 +21,10 @@ class ConsoleDependencies(Dependencies):
         watch: the latest events of all users.
         sampler: the metrics of the last minutes.
         delivery: how far the downstream groups are.
+        letters: reads dead letters.
     """
 
     watch: Watch
     sampler: Sampler
     delivery: DeliveryWatch
+    letters: DeadLetterLog
