@@ -291,7 +291,8 @@ def _ready(
     everything: bool,
 ) -> "tuple[LettersDesk, Why]":
     """Check what was typed before anything is read."""
-    from pipeline.ops.deadletters.plan import Why  # noqa: PLC0415 - slow to import
+    from pipeline.core.texts import ID_CHARS_MAX  # noqa: PLC0415 - slow to import
+    from pipeline.ops.deadletters.plan import Why  # noqa: PLC0415 - the same
     from pipeline.ops.skips import check_notes  # noqa: PLC0415 - the same
 
     if places and (everything or is_choice(wanted)):
@@ -302,6 +303,8 @@ def _ready(
         )
     if how.yes:
         check_notes(how.reason, how.ticket)
+        if len(how.ticket) > ID_CHARS_MAX:
+            raise UsageError("the ticket is too long", fix="give the short id that it has")
     desk = LettersDesk(config)
     return desk, Why(desk.actor, how.reason, how.ticket)
 
