@@ -119,7 +119,7 @@ class ExportingLog:
             file.truncate()
             for offset, value in self._topics.records(partition, first, end, say):
                 self._note(value)
-                file.write(_HEAD.pack(offset, len(value or b"")) + (value or b""))
+                file.write(pack((offset, value)))
                 yield offset, value
 
     def _note(self, value: bytes | None) -> None:
@@ -128,18 +128,24 @@ class ExportingLog:
             self.schema_ids.add(schema_id)
 
 
+def pack(record: Record) -> bytes:
+    """A record as its file has it; a null value is an empty one."""
+    offset, value = record
+    return _HEAD.pack(offset, len(value or b"")) + (value or b"")
+
+
 def read_records(file: BinaryIO) -> Iterator[Record]:
     """The whole records of a file."""
-    rest = b""
+    rest, head = b"", _HEAD.size
     while block := file.read(_BLOCK_BYTES):
         data, at = rest + block, 0
-        while len(data) - at >= _HEAD.size:
+        size = len(data)
+        while (start := at + head) <= size:
             offset, length = _HEAD.unpack_from(data, at)
-            end = at + _HEAD.size + length
-            if end > len(data):
+            if start + length > size:
                 break
-            yield offset, data[at + _HEAD.size : end]
-            at = end
+            at = start + length
+            yield offset, data[start:at]
         rest = data[at:]
 
 
