@@ -1,6 +1,7 @@
 """Topics as code: the plan, and a real cluster that follows it."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -146,6 +147,9 @@ def test_settings_follow_and_go_back(stack: LocalStack, topic_prefix: str) -> No
         (SettingChange("segment.ms", None, "123456"),),
     )
     topics.carry_out(admin, topics.Plan((extra,), ()))
+    deadline_s = time.monotonic() + 60
+    while not topics.plan(admin, FILE, demo).changes:  # brokers show a change a little later
+        assert time.monotonic() < deadline_s
     back = topics.apply(admin, FILE, target)
     assert {change.topic for change in back.changes} == changed | {f"{topic_prefix}audit"}
     assert topics.plan(admin, FILE, target).changes == ()
