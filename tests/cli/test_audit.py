@@ -1,5 +1,6 @@
 """`awaway audit` over chains in memory; what it exports is verified by others, too."""
 
+import ast
 import json
 import re
 import subprocess
@@ -229,6 +230,7 @@ def check(*words: str | Path) -> tuple[int, str]:
     text = PAGE.read_text(encoding="utf-8")
     found = re.search(r"<!-- snippet: check -->\n```python\n(.*?)```", text, re.DOTALL)
     assert found is not None
+    ast.parse(found[1], feature_version=(3, 8))
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", found[1], *map(str, words)],
         env={"PATH": "/usr/bin:/bin"},

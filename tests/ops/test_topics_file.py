@@ -245,6 +245,22 @@ def test_a_rebuild_may_read_what_it_replays_and_ask_for_repairs() -> None:
     assert {name for name, operation in may if operation == "Write"} == {"commands"}
 
 
+def test_who_signs_the_audit_writes_checkpoints_alone_and_an_auditor_nothing() -> None:
+    def may(principal: str, wanted: str) -> set[str]:
+        return {
+            rule.name.removeprefix("awaway.")
+            for rule in rules(FILE, Target())
+            if (rule.principal, rule.resource) == (principal, "topic")
+            if wanted in rule.operations
+        }
+
+    assert may("awaway-audit", "Write") == {"audit-checkpoints"}
+    assert may("awaway-audit", "Read") == {"audit", "audit-checkpoints", "blue.streaks-changelog"}
+    assert may("auditor", "Write") == set()
+    assert may("auditor", "Read") == {"audit", "audit-checkpoints"}
+    assert "audit-checkpoints" not in may("awaway-worker", "Write")
+
+
 def test_a_rule_is_written_as_kafka_acls_wants_it() -> None:
     allow = "--add --allow-principal User:w --operation Read"
     assert Rule("w", "topic", "a", ("Read",)).arguments() == f"{allow} --topic a"

@@ -276,7 +276,6 @@ class ExportFolder:
         for name, digest in self.manifest.files.items():
             path = self._folder / name
             found = f"SHA-256 {_digest(path)}" if path.exists() else "no such file"
-            # guard (False): a file of an export that was changed is found
             if found != f"SHA-256 {digest}":
                 findings.append(Finding("damaged_export", str(path), f"SHA-256 {digest}", found))
         return findings

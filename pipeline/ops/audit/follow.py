@@ -129,7 +129,6 @@ class Follower:
                 and value[: FRAMING_BYTES + 1] == start
                 and value.startswith(prefix + long(sequence), _HEAD_AT)
                 and value[LINKS_AT:HASH_AT] == LENGTH + last + LENGTH
-                # guard (False): an entry of the audit that was edited is found
                 and (sealed := link(last, value[FRAMING_BYTES:BODY_END])) == value[HASH_AT:]
             ):
                 sequence, last, offset = sequence + 1, sealed, at
@@ -174,7 +173,6 @@ class Follower:
         after = ChainHead(parts.sequence + 1, parts.hash)
         sealed = link(parts.prev_hash, parts.body)
         segment = self._tails.get((parts.generation, before))
-        # guard (False): an entry of the audit that was edited is found
         if sealed != parts.hash:
             self._find("altered", offset, f"hash {sealed.hex()}", f"hash {parts.hash.hex()}", parts)
             if segment is None and self._current.generation == parts.generation:
@@ -244,7 +242,6 @@ class Follower:
         findings = list(self._findings)
         for generation in dict.fromkeys(one.generation for one in self._segments):
             segments = [one for one in self._segments if one.generation == generation]
-            # guard (False): a chain that nobody knows of is found
             if generation not in known:
                 names = ", ".join(sorted(known))
                 found = f"generation {generation!r}, {_entries(segments)} entries"

@@ -112,7 +112,6 @@ def parse_list(lines: Iterable[str], origin: str) -> dict[str, ListedKey]:
             is_right = signer == before.id and is_signed(
                 statement, found["signature"], before.public
             )
-        # guard (False): a key that its predecessor did not sign is refused
         if not is_right:
             raise _wrong(origin, number, "the key before it did not sign it")
         before = keys[found["id"]] = ListedKey(found["id"], public, len(keys))

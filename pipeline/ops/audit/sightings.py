@@ -112,11 +112,9 @@ def _wrong_with(seen: _Seen, keys: Mapping[str, ListedKey] | None) -> Finding | 
     if keys is None:
         return None
     key = keys.get(checkpoint.key)
-    # guard (False): a checkpoint that nobody signed is found
     if key is None:
         what = f"a key of the list: {', '.join(keys)}"
         return _about(seen, "forged_checkpoint", what, f"key {checkpoint.key}")
-    # guard (False): a checkpoint that nobody signed is found
     if not is_signed(checkpoint.statement, checkpoint.signature, key.public):
         what = f"the signature of key {checkpoint.key}"
         return _about(seen, "forged_checkpoint", what, "another signature")
@@ -130,7 +128,6 @@ def _row(seen: Sequence[_Seen]) -> tuple[dict[int, _Seen], list[Finding]]:
     # What a witness has is only a checkpoint like others where the others have none.
     for one in sorted(seen, key=lambda each: each.source == "witness"):
         first = row.setdefault(one.checkpoint.number, one)
-        # guard (False): two checkpoints of one number are found
         if first.checkpoint.statement != one.checkpoint.statement:
             kind: Kind = "diverged" if one.source == "witness" else "forged_checkpoint"
             expected = f"as in {first.place}: {_said(first.checkpoint)}"
@@ -143,7 +140,6 @@ def _breaks(row: Mapping[int, _Seen], keys: Mapping[str, ListedKey] | None) -> I
     for number, seen in row.items():
         now, before = seen.checkpoint, row.get(number - 1)
         previous = NO_LINE if number == 0 else "" if before is None else before.checkpoint.line_hash
-        # guard (False): a checkpoint that does not follow the one before it is found
         if previous and now.previous != previous:
             yield _about(
                 seen, "forged_checkpoint", f"previous {previous}", f"previous {now.previous}"
@@ -155,7 +151,6 @@ def _breaks(row: Mapping[int, _Seen], keys: Mapping[str, ListedKey] | None) -> I
             expected = f"more than {then.entries} entries, later than {then.time}"
             yield _about(seen, "forged_checkpoint", expected, _said(now))
         known = keys or {}
-        # guard (False): a key that has a successor in use signs nothing any more
         if {now.key, then.key} <= set(known) and known[now.key].place < known[then.key].place:
             expected = f"key {then.key} or a later one"
             yield _about(seen, "forged_checkpoint", expected, f"key {now.key}, which it replaced")
@@ -168,7 +163,6 @@ def _missing(seen: Sequence[_Seen], complete: Collection[Source]) -> Iterable[Fi
     for source in sorted(complete):
         there = {one.checkpoint.number for one in seen if one.source == source}
         ends = sorted(there | {last.checkpoint.number + 1})
-        # guard (False): a checkpoint that is missing is found
         for after, end in zip([-1, *ends], ends, strict=False):
             if end == after + 1:
                 continue

@@ -76,7 +76,6 @@ class CheckpointStore:
                 return
             except AlreadyExistsError:
                 found = bytes(obstore.get(self._store, name).bytes())
-        # guard (False): of two signers one has a number
         if found != line:
             raise CheckpointTakenError(
                 f"{name} holds another checkpoint",

@@ -299,7 +299,6 @@ class Verifier:
             if time.monotonic() > deadline:
                 break
             time.sleep(_AGAIN_S)
-        # guard (False): an entry that no worker wrote is found
         return "differs", [
             Finding(
                 "second_chain",
@@ -322,7 +321,6 @@ def compare(generation: str, chain: Chain, marks: Sequence[Mark]) -> list[Findin
     findings = []
     end = chain.head.next_sequence
     last = max(marks, key=lambda mark: mark.entries, default=None)
-    # guard (False): an audit that was cut off is found
     if last is not None and last.entries > end:
         expected = f"{last.entries} entries, head {last.hash.hex()}"
         found = f"the chain ends after {end}"
@@ -332,7 +330,6 @@ def compare(generation: str, chain: Chain, marks: Sequence[Mark]) -> list[Findin
         found_hash = chain.head.hash if mark.entries == end else chain.passed.get(mark.entries)
         if found_hash is None:
             continue  # behind the end, or among entries that are missing
-        # guard (False): an audit that was written anew is found
         if found_hash != mark.hash:
             expected = f"after {mark.entries} entries the hash {mark.hash.hex()}"
             found = f"{found_hash.hex()}; it agrees up to {agreed} entries"
