@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "scrub": "Check that users' state and progress are what the log says.",
     "delivery": "Show how far the services are that read what is published.",
     "doctor": "Check everything that the pipeline needs, and say what to do.",
+    "deadletters": "Look at rejected inputs, have them judged once more, or put them away.",
     "skip": "Have the workers skip one input that stops them, by its offset.",
     "local": "Run Kafka and a schema registry on this machine.",
     "topics": "Compare the topics with topics.yaml, create and change them.",
