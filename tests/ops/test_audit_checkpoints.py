@@ -145,6 +145,17 @@ def test_of_two_signers_one_has_the_number(signing: Signing) -> None:
     assert [found.line for found in signing.store.checkpoints()] == [one.line]
 
 
+def test_the_signer_does_not_read_objects_that_are_as_the_topic_says(signing: Signing) -> None:
+    made = three(signing)
+    first, *_ = sorted((signing.folder / "store").rglob("000*"))
+    first.write_text(first.read_text().replace("a", "b"))
+    known = signing.topics.checkpoints()
+    assert [one.line for one in signing.store.checkpoints(known)] == [one.line for one in made]
+    assert "forged_checkpoint" in kinds(seen(signing).findings), "who verifies reads it"
+    first.write_text("short")
+    assert signing.store.checkpoints(known)[0].line == "short"
+
+
 def test_a_store_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(CheckpointStoreError, match="there is no folder"):
         CheckpointStore(str(tmp_path / "none"))

@@ -83,7 +83,8 @@ class Signer:
             UnreadableLogError, CheckpointStoreError, CheckpointTakenError: see there; a next run
                 goes on where this one stopped.
         """
-        found = [*self._topics.checkpoints(), *self._store.checkpoints()]
+        published = self._topics.checkpoints()
+        found = [*published, *self._store.checkpoints(published)]
         lacking = lacking_at_the_end(found, self._judged(found, ()))
         judged = self._judged([*found, *lacking], _PLACES)
         findings = list(judged.findings)

@@ -7,7 +7,8 @@ A store that can lock objects (S3: versioning with Object Lock) keeps them from 
 that is the operator's to switch on.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final
 
@@ -16,9 +17,9 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import ObjectStore
 
 from pipeline.errors import AwawayError
-from pipeline.ops.assets.catalogue import AssetsMissingError, open_store
+from pipeline.ops.assets.catalogue import REQUESTS_AT_ONCE, AssetsMissingError, open_store
 from pipeline.ops.audit.sightings import Sighting
-from pipeline.ops.audit.signed import LINE_CHARS_MAX, SignedCheckpoint
+from pipeline.ops.audit.signed import LINE_CHARS_MAX, SignedCheckpoint, parse
 
 FOLDER: Final = "audit-checkpoints"
 
@@ -67,9 +68,7 @@ class CheckpointStore:
         Raises:
             CheckpointTakenError: it is another. CheckpointStoreError: the store failed.
         """
-        one, line = checkpoint, f"{checkpoint.line}\n".encode()
-        chain = f"{FOLDER}/{one.topic}/{one.generation}/{one.partition}"
-        name = f"{chain}/{one.number:012d}"
+        name, line = _name(checkpoint), f"{checkpoint.line}\n".encode()
         with _errors(name):
             try:
                 obstore.put(self._store, name, line, mode="create")
@@ -83,21 +82,40 @@ class CheckpointStore:
                 fix="if two signers run, stop one; `awaway audit verify --checkpoints` shows more",
             )
 
-    def checkpoints(self) -> list[Sighting]:
+    def checkpoints(self, known: Iterable[Sighting] = ()) -> list[Sighting]:
         """Every line of the store.
+
+        Args:
+            known: lines of the topic; an object of the name and size of one is not read. Who
+                verifies gives none.
 
         Raises:
             CheckpointStoreError: the store failed.
         """
-        found = []
-        with _errors(self._url):
-            names = [
-                str(meta["path"]) for page in obstore.list(self._store, FOLDER) for meta in page
-            ]
-            for name in sorted(names):
-                line = bytes(obstore.get(self._store, name).bytes()).decode(errors="replace")
-                found.append(Sighting(line.removesuffix("\n"), "store", f"object {name}"))
-        return found
+        parsed = {one.line: parse(one.line) for one in known}
+        lines = {_name(one): line for line, one in parsed.items() if one is not None}
+
+        def read(item: tuple[str, int]) -> Sighting:
+            name, size = item
+            line = lines.get(name)
+            if line is None or len(line) + 1 != size:
+                content = bytes(obstore.get(self._store, name).bytes())
+                line = content.decode(errors="replace").removesuffix("\n")
+            return Sighting(line, "store", f"object {name}")
+
+        with _errors(self._url), ThreadPoolExecutor(REQUESTS_AT_ONCE, "checkpoints") as pool:
+            there = sorted(
+                (str(meta["path"]), int(meta["size"]))
+                for page in obstore.list(self._store, FOLDER)
+                for meta in page
+            )
+            return list(pool.map(read, there))
+
+
+def _name(checkpoint: SignedCheckpoint) -> str:
+    """The object's name; numbers have as many digits, so that names sort like them."""
+    one = checkpoint
+    return f"{FOLDER}/{one.topic}/{one.generation}/{one.partition}/{one.number:012d}"
 
 
 @contextmanager
