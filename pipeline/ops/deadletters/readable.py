@@ -9,7 +9,7 @@ lines come out; what is left out is said.
 |---|---|
 | JSON | indented, its texts and numbers as they were written |
 | framed Avro that can be decoded | the record, as indented JSON |
-| other UTF-8 | text |
+| other UTF-8, unless it begins as framed Avro does | text |
 | anything else | a table of hexadecimal digits |
 """
 
@@ -63,7 +63,7 @@ def shown_of(raw: bytes | None, decode: Callable[[bytes], object] | None = None)
             pass
         else:
             return _bounded("Avro", raw, msgspec.json.format(record).decode().split("\n"))
-    if (text := _text(raw)) is not None:
+    if raw[0] != MAGIC and (text := _text(raw)) is not None:
         return _bounded("text", raw, text.split("\n"))
     rows = [raw[n : n + _ROW_BYTES] for n in range(0, min(len(raw), LINES_MAX * 16), _ROW_BYTES)]
     left = len(raw) - LINES_MAX * _ROW_BYTES

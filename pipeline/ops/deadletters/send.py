@@ -78,7 +78,8 @@ def send_all(
         NotSentError, UnreadableLogError: the brokers take nothing, or refuse.
     """
     queue = list(reversed(commands))
-    results = {one.request_id: Result("not_sent", why="the run ended before") for one, _ in queue}
+    unsent = Result("not_sent", why="the run ended before")
+    results = {one.request_id: unsent for one, _ in commands}
     began_s, sent, done = time.monotonic(), 0, 0
     while queue or corrections.pending:
         due = 1 + int((time.monotonic() - began_s) * pace.per_s)
