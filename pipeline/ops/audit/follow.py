@@ -111,8 +111,8 @@ class Follower:
 
     def take(self, records: Iterable[Record]) -> None:
         """Follow some more records, in their order."""
-        again = iter(records)
-        while self._follow(again):
+        rest = iter(records)
+        while self._follow(rest):
             pass
 
     def _follow(self, records: Iterator[Record]) -> bool:
