@@ -33,8 +33,9 @@ from pipeline.errors import EXIT_FAILED, EXIT_OK, UsageError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from pipeline.ops.rebuild_diffs import Diff, ShownDifference
+    from pipeline.ops.rebuilds import Progress, Rebuild, Step
     from pipeline.rebuild.job import Job
-    from pipeline.rebuild.record import Diff, Progress, Rebuild, ShownDifference
     from pipeline.rebuild.repairs import Result
 
 app = typer.Typer(no_args_is_help=True)
@@ -44,15 +45,7 @@ IdArgument = Annotated[str, typer.Argument(help="Of the rebuild; `awaway rebuild
 SHOWN_MAX = 20
 """Users of a diff that are printed for people; `-o json` has them all."""
 
-WHY = {
-    "state": "the state changed between two inputs: an entry found other sets than were left",
-    "stored": "the stored state is not what the last entry left",
-    "unreadable": "the stored state cannot be decoded",
-    "published": "the state is right; the progress that was published last is not",
-    "policy": "another version of the policy was in force",
-    "decided": "an input was decided otherwise: by another release, or over a damaged state",
-}
-"""What each cause of a difference means."""
+NoteOption = Annotated[str, typer.Option(help="For the audit, if there is one.")]
 
 
 @app.command()
@@ -71,6 +64,8 @@ def start(  # noqa: PLR0913 - one parameter an option
     processes: Annotated[
         int, typer.Option(min=1, help="That share the partitions; default: one a processor.")
     ] = os.cpu_count() or 1,
+    reason: NoteOption = "",
+    ticket: NoteOption = "",
     output: OutputOption = Output.TEXT,
 ) -> int:
     """Derive users' states from the log, and compare them with what is live.
@@ -79,7 +74,10 @@ def start(  # noqa: PLR0913 - one parameter an option
     data folder; the live pipeline goes on and does not notice. At the end it prints who differs and
     why. Nothing is changed: `awaway rebuild approve` does that.
 
-    It may be stopped at any time: the same command with --id goes on where it was.
+    The audit gets an entry for it in each of its partitions before it begins, by the principal of
+    your client. It may be stopped at any time: the same command with --id goes on where it was.
+
+    Examples: awaway rebuild start; awaway rebuild start --user ada; awaway rebuild start --id ID
     """
     from pipeline.rebuild.job import Job  # noqa: PLC0415 - slow to import
     from pipeline.rebuild.setup import Setup  # noqa: PLC0415 - the same
@@ -104,7 +102,7 @@ def start(  # noqa: PLR0913 - one parameter an option
             )
     with ProgressLine() as line:
         line(f"rebuild {job.folder.name}: replaying and comparing")
-        diff = job.compare(processes, lambda found: _advance(line, found))
+        diff = job.compare(processes, lambda found: _advance(line, found), reason, ticket)
     rebuild = job.read()
     show(
         {"rebuild": rebuild, "diff": diff},
@@ -123,29 +121,27 @@ def status(
     config: ConfigOption = None,
     output: OutputOption = Output.TEXT,
 ) -> None:
-    """Show how far a rebuild is, and what to do next."""
+    """Show how far a rebuild is, who did what when, and what to do next."""
+    from pipeline.ops.rebuilds import next_step  # noqa: PLC0415 - slow to import
+
     job = _job(rebuild_id, config)
     rebuild, found = job.read(), job.progress()
+
+    todo = next_step(rebuild)
 
     def render(console: "Console") -> None:
         console.print(f"{rebuild.id}: {rebuild.state}", style="bold", markup=False)
         for one in found:
-            seconds = max(1, one.at - one.began) / 1000
-            rate = max(0, one.done - one.first) / seconds
-            left = (one.total - one.done) / rate if rate else 0.0
             console.print(
                 f"  partition {one.partition}: {one.done:,} of {one.total:,} inputs,"
-                f" {rate:,.0f}/s, {left:,.0f} s left",
+                f" {one.rate:,.0f}/s, {one.left_s:,.0f} s left",
                 markup=False,
             )
         for step in rebuild.steps:
-            ticket = f" ({step.ticket}: {step.reason})" if step.ticket else ""
-            console.print(
-                f"  {clock.rfc3339(step.at)}  {step.what} by {step.actor}{ticket}", markup=False
-            )
-        console.print(_next(rebuild), style="green", markup=False)
+            _show_step(console, step)
+        console.print(todo, style="green", markup=False)
 
-    show({"rebuild": rebuild, "progress": found, "next": _next(rebuild)}, output, render)
+    show({"rebuild": rebuild, "progress": found, "next": todo}, output, render)
 
 
 @app.command()
@@ -181,6 +177,8 @@ def approve(  # noqa: PLR0913 - one parameter an option
     that were missed are unlocked, with origin rebuild; none is told twice. Users who differ since
     the diff are left alone. It may be stopped at any time and given again.
     """
+    from pipeline.ops.rebuilds import next_step  # noqa: PLC0415 - slow to import
+
     job = _job(rebuild_id, config)
     rebuild, found = job.read(), job.diff()
     if rebuild.tries_policy:
@@ -195,7 +193,7 @@ def approve(  # noqa: PLR0913 - one parameter an option
             fix=f"look at it again: `awaway rebuild diff {rebuild_id}`",
         )
     if rebuild.state not in ("compared", "repairing"):
-        raise UsageError(f"{rebuild_id} is {rebuild.state}", fix=_next(rebuild))
+        raise UsageError(f"{rebuild_id} is {rebuild.state}", fix=next_step(rebuild))
     confirm(f"{len(found.users)} users will change", digest, yes)
     return _repair(job, ("approve", reason, ticket), output)
 
@@ -214,21 +212,29 @@ def rollback(
 
     Portals that were unlocked since stay unlocked: what was told is not taken back.
     """
+    from pipeline.ops.rebuilds import next_step  # noqa: PLC0415 - slow to import
+
     job = _job(rebuild_id, config)
-    users = sum(map(len, job.repaired().values()))
-    if not users:
-        raise UsageError(f"{rebuild_id} has repaired nobody", fix=_next(job.read()))
+    rebuild, users = job.read(), sum(map(len, job.repaired().values()))
+    is_cut_short = rebuild.state == "repairing" and rebuild.steps[-1].what == "rollback"
+    if not users and not is_cut_short:
+        raise UsageError(f"{rebuild_id} has repaired nobody", fix=next_step(rebuild))
     confirm(f"{users} users go back to the state before {rebuild_id}", rebuild_id, yes)
     return _repair(job, ("rollback", reason, ticket), output)
 
 
 @app.command()
 def abort(
-    rebuild_id: IdArgument, *, config: ConfigOption = None, output: OutputOption = Output.TEXT
+    rebuild_id: IdArgument,
+    *,
+    reason: NoteOption = "",
+    ticket: NoteOption = "",
+    config: ConfigOption = None,
+    output: OutputOption = Output.TEXT,
 ) -> None:
     """Drop what a rebuild has derived; nothing that is live changes."""
     job = _job(rebuild_id, config)
-    job.abort()
+    job.abort(reason, ticket)
     show(
         {"aborted": rebuild_id},
         output,
@@ -238,35 +244,46 @@ def abort(
 
 @app.command("list")
 def show_all(*, config: ConfigOption = None, output: OutputOption = Output.TEXT) -> None:
-    """List the rebuilds of this data folder and generation."""
-    from pipeline.rebuild.job import all_of  # noqa: PLC0415 - slow to import
+    """List the rebuilds of this data folder and generation, and who did what when."""
+    from pipeline.ops.rebuilds import all_of  # noqa: PLC0415 - slow to import
     from pipeline.settings.load import load_settings  # noqa: PLC0415 - the same
 
-    found = all_of(load_settings(config))
+    found, complaints = all_of(load_settings(config))
 
     def render(console: "Console") -> None:
         for one in found:
-            what = one.user_id or f"partitions {', '.join(map(str, one.partitions))}"
-            console.print(
-                f"{one.id}  {one.state:<11}  {clock.rfc3339(one.steps[0].at)}  {what}", markup=False
-            )
-        if not found:
+            console.print(f"{one.id}: {one.state}, {one.scope}", style="bold", markup=False)
+            for step in one.steps:
+                _show_step(console, step)
+        for complaint in complaints:
+            stderr().print(complaint, style="red", markup=False)
+        if not found and not complaints:
             console.print("there is none", style="green")
 
-    show({"rebuilds": found}, output, render)
+    show({"rebuilds": found, "unreadable": complaints}, output, render)
 
 
 def _job(rebuild_id: str | None, config: Path | None) -> "Job":
-    from pipeline.rebuild.job import Job, all_of  # noqa: PLC0415 - slow to import
+    from pipeline.ops.rebuilds import all_of  # noqa: PLC0415 - slow to import
+    from pipeline.rebuild.job import Job  # noqa: PLC0415 - the same
     from pipeline.settings.load import load_settings  # noqa: PLC0415 - the same
 
     settings = load_settings(config)
     if rebuild_id is None:
-        found = all_of(settings)
+        found, _ = all_of(settings)
         if not found:
             raise UsageError("there is no rebuild here", fix="`awaway rebuild start` begins one")
         rebuild_id = found[0].id
     return Job(settings, rebuild_id, config)
+
+
+def _show_step(console: "Console", step: "Step") -> None:
+    came = step.outcome or "not done yet"
+    console.print(
+        f"  {clock.rfc3339(step.at)[:19]}Z  {step.what} by {step.actor}: {came}", markup=False
+    )
+    if step.reason or step.ticket:
+        console.print(f"    {step.ticket or 'no ticket'}: {step.reason}", markup=False)
 
 
 def _new_id() -> str:
@@ -280,13 +297,13 @@ def _advance(line: Callable[[str, int, int], None], found: "list[Progress]") -> 
 
 
 def _repair(job: "Job", asked: tuple[str, str, str], output: Output) -> int:
-    from pipeline.rebuild.record import Step  # noqa: PLC0415 - slow to import
-
     what, reason, ticket = asked
-    step = Step(clock.now_ms(), job.actor, what, reason, ticket)
     with ProgressLine() as line:
         results = job.repair(
-            what == "rollback", step, lambda done, total: line(f"{what}: users", done, total)
+            what == "rollback",
+            reason,
+            ticket,
+            lambda done, total: line(f"{what}: users", done, total),
         )
     shown = {"rebuild": job.read(), "results": results}
     show(shown, output, lambda console: _show_results(console, results))
@@ -308,6 +325,9 @@ def _show_results(console: "Console", results: "list[Result]") -> None:
 
 
 def _show_diff(console: "Console", rebuild: "Rebuild", found: "Diff", user: str | None) -> None:
+    from pipeline.ops.rebuild_diffs import WHY  # noqa: PLC0415 - slow to import
+    from pipeline.ops.rebuilds import next_step  # noqa: PLC0415 - the same
+
     rows = [one for one in found.users if user in (None, one.user_id)]
     rate = rebuild.inputs / rebuild.seconds if rebuild.seconds else 0.0
     console.print(
@@ -328,11 +348,11 @@ def _show_diff(console: "Console", rebuild: "Rebuild", found: "Diff", user: str 
     if len(rows) > SHOWN_MAX:
         console.print(f"and {len(rows) - SHOWN_MAX} more: `-o json` has them all", markup=False)
     console.print(f"digest {found.digest}", style="bold", markup=False)
-    console.print(_next(rebuild), style="green", markup=False)
+    console.print(next_step(rebuild, is_seen=True), style="green", markup=False)
 
 
 def _show_user(console: "Console", one: "ShownDifference") -> None:
-    from pipeline.rebuild.record import spelled  # noqa: PLC0415 - slow to import
+    from pipeline.ops.rebuild_diffs import spelled  # noqa: PLC0415 - slow to import
 
     before, after = one.before, one.after
     console.print(
@@ -363,22 +383,3 @@ def _show_user(console: "Console", one: "ShownDifference") -> None:
             f" {parting.offset}): recorded {parting.recorded}, derived {parting.derived}",
             markup=False,
         )
-
-
-def _next(rebuild: "Rebuild") -> str:
-    name = rebuild.id
-    back = f"awaway rebuild rollback {name} --reason WHY --ticket TICKET"
-    if rebuild.state == "replaying":
-        return f"go on: awaway rebuild start --id {name}"
-    if rebuild.state == "compared":
-        if rebuild.tries_policy:
-            return f"nothing to approve; awaway rebuild abort {name} frees the disk"
-        return (
-            f"put them right: awaway rebuild approve {name} --digest DIGEST --reason WHY --ticket"
-            " TICKET"
-        )
-    if rebuild.state == "repairing":
-        return f"go on with the same `approve`, or take it back: {back}"
-    if rebuild.state == "approved":
-        return f"take it back, if it must be: {back}"
-    return "nothing is left to do"

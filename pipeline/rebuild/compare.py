@@ -29,22 +29,10 @@ from pipeline.core.state import EMPTY, Unlocked, UserState
 from pipeline.core.streak import Standing, standing_of
 from pipeline.engine.ports import KeyValueStore
 from pipeline.engine.state.table_spec import TableSpec
-from pipeline.rebuild.replay import Parting
+from pipeline.ops.rebuild_diffs import Figures, Parting
 from pipeline.worker.window import owner
 
 _KIND: Final[CommandKind] = "repair"
-
-
-class Figures(msgspec.Struct, frozen=True):
-    """Where a user stands."""
-
-    revision: int
-    streak_days: int
-    longest_days: int
-    lifetime_days: int
-    portals: int
-    keys: int
-    frame: int
 
 
 class UserDifference(msgspec.Struct, frozen=True):

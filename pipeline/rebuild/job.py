@@ -1,23 +1,24 @@
 """A rebuild as a whole: its folder, its steps, all its partitions.
 
-Owns: what a rebuild's folder says of it, running the partitions in processes of their own, the diff
-and its digest.
-Does not own: one partition (partition.py), repairs (repairs.py), how it is shown (cli/).
+Owns: writing the rebuild's folder, its steps and their order, running the partitions in processes
+of their own, the diff and its digest.
+Does not own: the form of the files (ops/rebuilds.py), one partition (partition.py), repairs
+(repairs.py), steps in the audit (operations.py), how it is shown (cli/).
 Invariants: each file is written whole or not at all. Whoever is killed leaves a folder with which
 the same command goes on; the live pipeline does not know of it. Only users of the diff whose digest
-was approved are repaired.
+was approved are repaired. Nothing of a step is done before it is in the log.
 
-Layout of `<data_dir>/rebuilds/<group>/<id>/`: `rebuild.json` (`Rebuild`), `progress-<partition>`
-(`Progress`), `diff.json` (`Diff`), `undo-<partition>` (repairs.py; `rolled-back-…` once it was
-used), `policy.yaml` where one is tried, `derived/` and `live/` (the stores).
+Beside the files of ops/rebuilds.py a folder has `undo-<partition>` (repairs.py; `rolled-back-…`
+once it was used), `policy.yaml` where one is tried, `derived/` and `live/` (the stores).
 """
 
 import multiprocessing
-import re
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -25,19 +26,14 @@ from typing import Final
 import msgspec
 
 from pipeline import clock
-from pipeline.core.rejection import quoted
-from pipeline.errors import AwawayError, UsageError
+from pipeline.errors import AwawayError
 from pipeline.kafka.principal import principal_of
+from pipeline.ops.rebuild_diffs import Diff, ShownDifference, diff_in, diff_lines
+from pipeline.ops.rebuilds import Progress, Rebuild, Step, folder_of, progress_in, rebuild_in
 from pipeline.ops.skips import check_notes
+from pipeline.rebuild.operations import enter
 from pipeline.rebuild.partition import PartitionRebuild
-from pipeline.rebuild.record import (
-    Diff,
-    Progress,
-    Rebuild,
-    ShownDifference,
-    Step,
-    shown,
-)
+from pipeline.rebuild.record import shown
 from pipeline.rebuild.repairs import Order, Result, Sender, Undo, put_right, roll_back
 from pipeline.rebuild.setup import Setup
 from pipeline.settings.load import load_settings
@@ -46,8 +42,6 @@ from pipeline.whole_file import write_whole
 
 LOOK_S: Final = 0.25
 """Seconds between two looks at the partitions' progress."""
-
-_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 
 
 class RebuildError(AwawayError):
@@ -69,16 +63,11 @@ class Job:
     """
 
     def __init__(self, settings: Settings, rebuild_id: str, config: Path | None) -> None:
-        if not _ID.fullmatch(rebuild_id):
-            raise UsageError(
-                f"{quoted(rebuild_id)} is no id of a rebuild",
-                fix="`awaway rebuild list` shows them",
-            )
-        self.folder = root_of(settings) / rebuild_id
+        self.folder = folder_of(settings, rebuild_id)
         self.settings = settings
         self.config = config
         self.actor = principal_of(settings.kafka_client())
-        self.stamp: Callable[[], int] = lambda: 0  # of repairs, where time is simulated; 0 is now
+        self.stamp: Callable[[], int] = lambda: 0  # of commands, where time is simulated; 0 is now
 
     @property
     def policy(self) -> Path | None:
@@ -87,49 +76,12 @@ class Job:
         return path if path.exists() else None
 
     def read(self) -> Rebuild:
-        """What the rebuild is now.
-
-        Raises:
-            UsageError: there is none of that id.
-        """
-        try:
-            return msgspec.json.decode((self.folder / "rebuild.json").read_bytes(), type=Rebuild)
-        except FileNotFoundError:
-            raise UsageError(
-                f"there is no rebuild {self.folder.name} here",
-                fix="`awaway rebuild list` shows those of this data folder and generation",
-            ) from None
-
-    def begin(self, partitions: Sequence[int], user_id: str | None, policy: Path | None) -> Rebuild:
-        """Write down a new rebuild."""
-        self.folder.mkdir(parents=True)
-        if policy is not None:
-            shutil.copyfile(policy, self.folder / "policy.yaml")
-        begun = Step(clock.now_ms(), self.actor, "start")
-        group = self.settings.group_id
-        tries = policy is not None
-        rebuild = Rebuild(
-            self.folder.name, group, "replaying", list(partitions), user_id, tries, [begun]
-        )
-        self.write(rebuild)
-        return rebuild
-
-    def write(self, rebuild: Rebuild) -> None:
-        """Write down what the rebuild is now."""
-        write_whole(self.folder / "rebuild.json", msgspec.json.encode(rebuild))
-
-    def move(self, rebuild: Rebuild, state: str, step: Step) -> None:
-        """Write down that somebody brought the rebuild into a state."""
-        rebuild.state = state
-        rebuild.steps.append(step)
-        self.write(rebuild)
+        """What the rebuild is now; raises as `rebuild_in`."""
+        return rebuild_in(self.folder)
 
     def progress(self) -> list[Progress]:
         """How far each partition is that has begun."""
-        return [
-            msgspec.json.decode(path.read_bytes(), type=Progress)
-            for path in sorted(self.folder.glob("progress-*"))
-        ]
+        return progress_in(self.folder)
 
     def diff(self) -> Diff:
         """The diff of the last comparison.
@@ -137,60 +89,113 @@ class Job:
         Raises:
             RebuildError: there is none yet.
         """
-        path = self.folder / "diff.json"
-        if not path.exists():
+        found = diff_in(self.folder)
+        if found is None:
             raise RebuildError(
                 f"{self.folder.name} has not compared anything yet",
                 fix=f"`awaway rebuild start --id {self.folder.name}` goes on with it",
             )
-        return msgspec.json.decode(path.read_bytes(), type=Diff)
+        return found
 
-    def compare(self, processes: int, watch: Callable[[list[Progress]], None]) -> Diff:
+    def begin(self, partitions: Sequence[int], user_id: str | None, policy: Path | None) -> None:
+        """Write down a new rebuild, which nobody has started yet."""
+        self.folder.mkdir(parents=True)
+        if policy is not None:
+            shutil.copyfile(policy, self.folder / "policy.yaml")
+        group, tries = self.settings.group_id, policy is not None
+        name, now = self.folder.name, clock.now_ms()
+        self._write(Rebuild(name, group, "replaying", list(partitions), user_id, tries, now))
+
+    def compare(
+        self,
+        processes: int,
+        watch: Callable[[list[Progress]], None],
+        reason: str = "",
+        ticket: str = "",
+    ) -> Diff:
         """Replay what is not replayed yet, compare, and write the diff.
 
         Args:
             processes: that share the partitions.
             watch: is given the progress several times a second.
+            reason, ticket: for the audit; empty where nobody gave them.
 
         Raises:
             ReplayError, UnreadableLogError and whatever else a partition met.
+            NotSentError: the step cannot be written into the log.
         """
         rebuild = self.read()
+        tries = ", trying a policy" if rebuild.tries_policy else ""
+        about = f"{rebuild.id}: {rebuild.scope}{tries}"
+        step = self._enter(rebuild, Step(0, self.actor, "start", reason, ticket, about))
+        rebuild.state = "replaying"
+        self._write(rebuild)
         began_s = time.monotonic()
         found = self._on_each(rebuild.partitions, processes, watch)
         users = sorted((one for rows, _ in found for one in rows), key=lambda one: one.user_id)
         names = [(one.user_id, one.summary) for one in users]
-        digest = sha256(msgspec.json.encode(names)).hexdigest()[:16]
-        diff = Diff(rebuild.id, digest, users)
-        write_whole(self.folder / "diff.json", msgspec.json.encode(diff))
+        rebuild.digest = sha256(msgspec.json.encode(names)).hexdigest()[:16]
+        rebuild.differing = dict(Counter(one.why for one in users))
+        diff = Diff(rebuild.id, rebuild.digest, users)
+        write_whole(self.folder / "diff.jsonl", diff_lines(diff))
         rebuild.seconds += time.monotonic() - began_s
         rebuild.inputs += sum(inputs for _, inputs in found)
-        compared = Step(clock.now_ms(), self.actor, f"compare: {len(users)} users, {digest}")
-        self.move(rebuild, "compared", compared)
+        self._end(rebuild, step, "compared", f"found {_counted(len(users))}, digest {diff.digest}")
         return diff
 
     def repair(
-        self, back: bool, step: Step, say: Callable[[int, int], None] = lambda _done, _total: None
+        self,
+        back: bool,
+        reason: str,
+        ticket: str,
+        say: Callable[[int, int], None] = lambda _done, _total: None,
     ) -> list[Result]:
         """Put right the users of the diff, or put them back.
 
         Args:
             back: roll back what was repaired.
-            step: who asks, and why.
+            reason, ticket: for the audit.
             say: is told how many users are done, of how many.
 
         Raises:
             UsageError: there is no reason or no ticket that the audit can keep.
+            NotSentError, NotReadBackError, NotAuditedError: the step is not in the audit.
         """
-        check_notes(step.reason, step.ticket)
+        check_notes(reason, ticket)
         rebuild = self.read()
-        self.move(rebuild, "repairing", step)
         wanted: dict[int, list[str]] = self.repaired() if back else {}
         for one in () if back else self.diff().users:
             wanted.setdefault(one.partition, []).append(one.user_id)
-        order = Order(rebuild.id + ("-back" if back else ""), step.actor, step.reason, step.ticket)
+        total = sum(map(len, wanted.values()))
+        what = "rollback" if back else "approve"
+        about = rebuild.id if back else f"{rebuild.id}: diff {rebuild.digest}, {_counted(total)}"
+        asked = Step(0, self.actor, what, reason, ticket, about)
+        step = self._enter(rebuild, asked, wanted)
+        rebuild.state = "repairing"
+        self._write(rebuild)
+        order = Order(rebuild.id + ("-back" if back else ""), self.actor, reason, ticket)
+        results = self._carry_out(rebuild, wanted, order, say)
+        failed = sum(len(result.failed) for result in results)
+        if failed:
+            return results  # it stays under way: the same command goes on with who is left
+        for partition in wanted if back else ():
+            path = self.undo(partition)
+            path.rename(path.with_name(f"rolled-back-{partition}-{step.at}"))
+        changed = sum(len(result.repaired) for result in results)
+        state = "rolled_back" if back else "approved"
+        self._end(rebuild, step, state, f"changed {_counted(changed)}")
+        return results
+
+    def _carry_out(
+        self,
+        rebuild: Rebuild,
+        wanted: dict[int, list[str]],
+        order: Order,
+        say: Callable[[int, int], None],
+    ) -> list[Result]:
+        """Repair users, or put them back, one partition after the other."""
         setup = Setup(self.settings, self.policy)
-        carry_out = roll_back if back else put_right
+        carry_out = roll_back if order.rebuild_id != rebuild.id else put_right
         results: list[Result] = []
         total, before = sum(map(len, wanted.values())), 0
         for partition, users in sorted(wanted.items()):
@@ -204,14 +209,6 @@ class Job:
                 results.append(carry_out(its, users, sender, undo))
             before += len(users)
         say(total, total)
-        if back and not any(result.failed for result in results):
-            for partition in wanted:
-                path = self.undo(partition)
-                path.rename(path.with_name(f"rolled-back-{partition}-{step.at}"))
-        if any(result.failed for result in results):
-            return results  # it stays under way: the same command goes on with who is left
-        done = Step(clock.now_ms(), step.actor, "rolled back" if back else "approved")
-        self.move(rebuild, "rolled_back" if back else "approved", done)
         return results
 
     def undo(self, partition: int) -> Path:
@@ -223,18 +220,53 @@ class Job:
         found = {one: list(Undo(self.undo(one)).all()) for one in self.read().partitions}
         return {partition: users for partition, users in found.items() if users}
 
-    def abort(self) -> None:
-        """Drop what was derived; the record of the rebuild stays."""
+    def abort(self, reason: str = "", ticket: str = "") -> None:
+        """Drop what was derived; the record of the rebuild stays.
+
+        Raises:
+            RebuildError: there are repairs that may not be done yet.
+            NotSentError: the step cannot be written into the log.
+        """
         rebuild = self.read()
-        if rebuild.state == "repairing":
+        if rebuild.state == "repairing" and self.repaired():
             raise RebuildError(
                 "repairs are under way, or were cut short",
                 fix=f"`awaway rebuild approve {rebuild.id}` goes on with them, `rollback` takes"
                 " them back",
             )
+        step = self._enter(rebuild, Step(0, self.actor, "abort", reason, ticket, rebuild.id))
         for name in ("derived", "live"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
-        self.move(rebuild, "aborted", Step(clock.now_ms(), self.actor, "abort"))
+        self._end(rebuild, step, "aborted", "its stores are deleted")
+
+    def _write(self, rebuild: Rebuild) -> None:
+        write_whole(self.folder / "rebuild.json", msgspec.json.encode(rebuild))
+
+    def _enter(
+        self, rebuild: Rebuild, asked: Step, changing: Collection[int] | None = None
+    ) -> Step:
+        """Have a step in the log; it goes on where the same was asked before and did not end.
+
+        Args:
+            changing: partitions with users who will change; None where nobody does.
+        """
+        if not rebuild.steps or not rebuild.steps[-1].is_cut_short(asked):
+            asked.at = clock.now_ms()
+            rebuild.steps.append(asked)
+            self._write(rebuild)
+        step = rebuild.steps[-1]
+        partitions = changing or rebuild.partitions
+        if set(partitions) - step.places.keys():
+            with Setup(self.settings, self.policy).corrections() as corrections:
+                note = partial(self._write, rebuild)
+                is_awaited = changing is not None
+                enter(corrections, rebuild, partitions, self.stamp(), note, is_awaited=is_awaited)
+        return step
+
+    def _end(self, rebuild: Rebuild, step: Step, state: str, outcome: str) -> None:
+        step.ended, step.outcome = clock.now_ms(), outcome
+        rebuild.state = state
+        self._write(rebuild)
 
     def _on_each(
         self,
@@ -286,15 +318,5 @@ class _Noted:
         write_whole(self._path, msgspec.json.encode(progress))
 
 
-def root_of(settings: Settings) -> Path:
-    """The folder of the rebuilds of one topic prefix and generation."""
-    return settings.data_dir / "rebuilds" / settings.group_id
-
-
-def all_of(settings: Settings) -> list[Rebuild]:
-    """The rebuilds of a data folder, the newest first."""
-    found = [
-        msgspec.json.decode(path.read_bytes(), type=Rebuild)
-        for path in root_of(settings).glob("*/rebuild.json")
-    ]
-    return sorted(found, key=lambda one: one.steps[0].at, reverse=True)
+def _counted(users: int) -> str:
+    return f"{users:,} user{'' if users == 1 else 's'}"

@@ -29,6 +29,7 @@ from pipeline.engine.state.checkpoint import FORMAT, Checkpoint
 from pipeline.engine.state.store import PartitionStore
 from pipeline.errors import AwawayError
 from pipeline.kafka.reader import record_offset
+from pipeline.ops.rebuild_diffs import Parting
 from pipeline.rebuild.live import Cut
 from pipeline.rebuild.source import Source
 from pipeline.worker.processing import Processor
@@ -55,24 +56,6 @@ class ReplayError(AwawayError):
 
     **Operator action**: as the message says; nothing that is live was changed.
     """
-
-
-class Parting(msgspec.Struct, frozen=True, array_like=True):
-    """Where the log of one user first differs from the replay.
-
-    Attributes:
-        kind: `state`: the entry found other sets than the entry before had left; `policy`: another
-            version of the policy was in force; `decided`: the verdict or the date is another.
-        sequence, topic, offset: of the entry and its input.
-        recorded, derived: what the entry says, and what the replay says.
-    """
-
-    kind: str
-    sequence: int
-    topic: str
-    offset: int
-    recorded: str
-    derived: str
 
 
 class Position(msgspec.Struct, frozen=True, array_like=True):

@@ -25,11 +25,12 @@ from pipeline.observability.scrub_metrics import (
     USERS_DIFFERING,
     textfile,
 )
+from pipeline.ops.rebuild_diffs import spelled
+from pipeline.ops.rebuilds import root_of
 from pipeline.rebuild.compare import UserDifference
-from pipeline.rebuild.job import root_of
 from pipeline.rebuild.partition import PartitionRebuild
 from pipeline.rebuild.published import Deviation, Published, Wrong
-from pipeline.rebuild.record import spelled, why
+from pipeline.rebuild.record import why
 from pipeline.rebuild.replay import Wanted
 from pipeline.rebuild.setup import Setup
 from pipeline.whole_file import write_whole

@@ -72,8 +72,8 @@ class Setup:
             PublishedReader(AuditEntry, self.schemas["AuditEntry"], writer),
             PublishedReader(PortalUnlocked, self.schemas["PortalUnlocked"], writer),
         )
-        rules = f"{version('awaway')}\n{version('tzdata')}\n".encode()
-        self.rules_id = sha256(rules + tried.policy_file.read_bytes()).hexdigest()[:16]
+        policy_bytes = tried.policy_file.read_bytes()
+        self.rules_id = rules_id_of(version("awaway"), version("tzdata"), policy_bytes)
         self.inputs = [settings.topic(name) for name in ("completions", "commands")]
         with Reader({**self.client, "log_level": 2}, "awaway-rebuild") as reader:
             self.partitions = len(reader.partitions(self.inputs[:1]))
@@ -123,3 +123,8 @@ class Setup:
         )
         outputs = Outputs(OutputTopics(**{n: settings.topic(n) for n in names}), encoders)
         return Processor(rules, outputs, *self.tables, lambda _: None)
+
+
+def rules_id_of(release: str, tzdata: str, policy: bytes) -> str:
+    """The digest of what decides a replay: what another one derived is not gone on with."""
+    return sha256(f"{release}\n{tzdata}\n".encode() + policy).hexdigest()[:16]

@@ -2,9 +2,9 @@
 
 Owns: which address shows which page.
 Does not own: what the pages show (the modules beside this one), who may see them (gate.py).
-Invariants: every page is a GET that changes nothing, and only a correction's form is a POST that
-may; a script asks for parts at the same address as
-the page that works without scripts.
+Invariants: every page is a GET that changes nothing, and only the forms of a correction and of dead
+letters are a POST that may; a script asks for parts at the same address as the page that works
+without scripts.
 """
 
 from datetime import date, timedelta
@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from pipeline.api.console.adjusting import KIND_TEXTS, Adjusting
+from pipeline.api.console.deadletters import FIELDS_MAX, DeadLetters
 from pipeline.api.console.dependencies import ConsoleDependencies
 from pipeline.api.console.explaining import Explainer
 from pipeline.api.console.gate import Gate
@@ -22,6 +23,7 @@ from pipeline.api.console.health import health_of
 from pipeline.api.console.history import TONES, TOPICS, Rows, rows_of
 from pipeline.api.console.people import find, known, user_at_now
 from pipeline.api.console.person import person_of
+from pipeline.api.console.rebuilds import Rebuilds
 from pipeline.api.console.rendering import AT, Pages
 from pipeline.api.console.tail import Tail, filter_of, kinds_shown
 from pipeline.api.console.zone import choice_of
@@ -62,6 +64,7 @@ def console_routes(deps: ConsoleDependencies) -> list[ApiRoute]:
     gate = Gate(deps, pages)
     adjusting = Adjusting(deps, pages, gate)
     shown = Console(deps, pages, adjusting)
+    letters = DeadLetters(deps, pages, gate)
 
     async def static(request: Request) -> Response:
         known = pages.static.get(request.path_params["name"])
@@ -86,6 +89,15 @@ def console_routes(deps: ConsoleDependencies) -> list[ApiRoute]:
         ApiRoute(f"{AT}/live/events", gate.guarded(shown.tail.events), _EVENTS, hidden=True),
         page("/health", "health", gate.guarded(shown.health)),
         page("/explain", "explain", gate.guarded(shown.explain)),
+        page("/rebuilds", "rebuilds", gate.guarded(Rebuilds(deps, pages).show)),
+        page("/dead-letters", "deadLetters", gate.guarded(letters.show)),
+        page("/dead-letter", "deadLetter", gate.guarded(letters.one)),
+        page(
+            "/dead-letters",
+            "dealWithDeadLetters",
+            gate.guarded_form(letters.take, fields_max=FIELDS_MAX),
+            "POST",
+        ),
         page("/sign-in", "signInPage", gate.show_sign_in),
         page("/sign-in", "signIn", gate.sign_in, "POST"),
         page("/sign-out", "signOut", gate.sign_out, "POST"),

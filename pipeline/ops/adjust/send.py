@@ -35,6 +35,7 @@ _MESSAGE_BYTES_MAX: Final = 2_097_152
 _DELIVERY_MS_MAX: Final = 15_000
 _FLUSH_S_MAX: Final = 5.0
 _POLL_S: Final = 0.05
+_OF_ITS_KEY: Final = -1  # librdkafka's PARTITION_UA
 _RECORDS_AT_ONCE: Final = 1_000
 
 
@@ -177,11 +178,12 @@ class Corrections:
             }
             partitions &= waiting
 
-    def send(self, command: Command, create_time_ms: int = 0) -> None:
+    def send(self, command: Command, create_time_ms: int = 0, partition: int = _OF_ITS_KEY) -> None:
         """Hand a command to the brokers, who acknowledge it later.
 
         Args:
             create_time_ms: its stamp where topics have simulated time; 0 is now.
+            partition: for a command without a user, who decides it otherwise.
 
         Raises:
             NotSentError: they take nothing at all.
@@ -193,6 +195,7 @@ class Corrections:
                 self._commands,
                 key=key,
                 value=encoded(command),
+                partition=partition,
                 timestamp=create_time_ms,
                 on_delivery=lambda error, message: _acknowledge(one, error, message),
             )
@@ -249,7 +252,7 @@ class Corrections:
         raise overdue(one, within_s)
 
     def _take(self, message: Message) -> None:
-        key, value = message.key(), message.value()
+        key, value = message.key() or b"", message.value()
         if key not in self._users or value is None:
             return
         try:
