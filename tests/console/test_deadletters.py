@@ -55,6 +55,14 @@ class Known(Index):
         return [one for one in self.entries if one.cause.id == request_id]
 
 
+class NoInputs:
+    """Inputs of nobody: nothing counted before."""
+
+    def read(self, _places: object) -> dict[Any, Any]:
+        """As InputReader has it."""
+        return {}
+
+
 class Commands:
     """A producer whose records are processed at once."""
 
@@ -88,7 +96,12 @@ class Office:
         self.index = Known()
         self.letters = Letters(letters)
         self.commands = Commands(self.index, error)
-        given = {"outcomes": self.index, "letters": self.letters, "commands": self.commands}
+        given = {
+            "outcomes": self.index,
+            "letters": self.letters,
+            "commands": self.commands,
+            "inputs": NoInputs(),
+        }
         self.scene: Scene = scene(folder, guard=guarded(), given=given)
 
     async def get(self, path: str, query: str = "", kind: str = "operator") -> Answered:
