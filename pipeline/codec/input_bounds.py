@@ -9,7 +9,7 @@ Invariant: a refusal of a field begins with the field's name.
 from typing import Final
 
 from pipeline.codec.errors import DecodeError
-from pipeline.core.enumerations import REQUEST_KINDS
+from pipeline.core.enumerations import SENDABLE
 from pipeline.core.texts import ID_CHARS_MAX, PRACTICE_CHARS_MAX
 
 TEXT_CHARS_MAX: Final = 256
@@ -17,14 +17,17 @@ TEXT_CHARS_MAX: Final = 256
 
 _TAKEN_CHARS_MAX: Final = {
     **dict.fromkeys(
-        ("completion_id", "user_id", "session_id", "request_id", "actor", "withdraws"),
+        (
+            *("completion_id", "user_id", "session_id", "request_id", "actor", "withdraws"),
+            "operation",
+        ),
         ID_CHARS_MAX,
     ),
     "practice": PRACTICE_CHARS_MAX,
 }
 
 REASON_CHARS_MAX: Final = 4_096
-"""Max characters of a command's `reason`."""
+"""Max characters of a command's `reason`, and of its other long texts."""
 
 CONTEXT_ENTRIES_MAX: Final = 64
 CONTEXT_KEY_CHARS_MAX: Final = 128
@@ -34,7 +37,12 @@ COMPLETION_TEXTS: Final = ("completion_id", "user_id", "session_id", "practice",
 COMPLETION_LABELS: Final = ("device_id", "app_version")
 """Fields that nothing interprets: one longer than `TEXT_CHARS_MAX` is cut, not refused."""
 
-COMMAND_TEXTS: Final = ("request_id", "user_id", "actor", "ticket", "key_id", "withdraws", "tz")
+COMMAND_TEXTS: Final = (
+    *("request_id", "user_id", "actor", "ticket", "key_id", "withdraws", "tz"),
+    *("operation", "payload_topic"),
+)
+COMMAND_LONG_TEXTS: Final = ("reason", "subject", "payload_cause")
+"""Fields of a command that may have `REASON_CHARS_MAX` characters."""
 
 _SHOWN_MAX: Final = 40
 
@@ -65,7 +73,7 @@ def unknown_kind(kind: str, schema_id: int | None) -> DecodeError:
     return DecodeError(
         "unknown_kind",
         f"kind is {kind[:TEXT_CHARS_MAX]!r}, which is not known to this release; send one of"
-        f" {', '.join(REQUEST_KINDS)}",
+        f" {', '.join(SENDABLE)}",
         schema_id,
     )
 

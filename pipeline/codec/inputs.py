@@ -133,7 +133,7 @@ _COMPLETION_TEXTS: Final = _indexes(PracticeCompleted, *input_bounds.COMPLETION_
 _COMPLETION_LABELS: Final = _indexes(PracticeCompleted, *input_bounds.COMPLETION_LABELS)
 _COMPLETION_INSTANTS: Final = _indexes(PracticeCompleted, "started_at", "completed_at", "sent_at")
 _COMMAND_TEXTS: Final = _indexes(Command, *input_bounds.COMMAND_TEXTS)
-_COMMAND_LONG_TEXTS: Final = _indexes(Command, "reason")
+_COMMAND_LONG_TEXTS: Final = _indexes(Command, *input_bounds.COMMAND_LONG_TEXTS)
 
 
 def _bound_texts(
@@ -153,6 +153,12 @@ def _bound_instant(instant: int | None, name: str, schema_id: int) -> None:
             " within the years 2 to 9998",
             schema_id,
         )
+
+
+def names_no_user(event: PracticeCompleted | Command) -> bool:
+    """Tell whether an input is about nobody, so that it may have any key and be in any partition:
+    an operation with an empty user id."""
+    return isinstance(event, Command) and event.kind == "operation" and not event.user_id
 
 
 def check_key(key: bytes | None, user_id: str, partition: int, partitions: int) -> None:

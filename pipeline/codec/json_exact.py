@@ -102,6 +102,10 @@ def exact_command(value: bytes) -> tuple[Command, int]:
         _payload(fields.value("payload")),
         fields.optional_instant("payload_append_time"),
         fields.optional_text("tz", TEXT_CHARS_MAX),
+        fields.optional_text("operation", TEXT_CHARS_MAX),
+        fields.optional_text("subject", REASON_CHARS_MAX, mend=True),
+        fields.optional_text("payload_topic", TEXT_CHARS_MAX),
+        fields.optional_text("payload_cause", REASON_CHARS_MAX),
     )
     return record, fields.ignored
 

@@ -3,7 +3,8 @@
 Owns: the checks on a command, and how each kind grows the sets.
 Does not own: what follows from it (transition.py), who may ask (the topic's access rules).
 Invariant: a request id is taken once: asked again the same, it is repeated; asked otherwise,
-rejected. A withdrawal may come before what it withdraws.
+rejected. A withdrawal may come before what it withdraws. Operations alone are not remembered:
+nothing depends on them, so one that is sent twice is in the audit twice.
 """
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from pipeline.core.calendar import utc_date
 from pipeline.core.completion import unknown_zone
 from pipeline.core.enumerations import (
-    REQUEST_KINDS,
+    SENDABLE,
     DatedKind,
     RequestKind,
     is_command_kind,
@@ -58,9 +59,7 @@ def examine_command(
         return rejection
     kind = command.kind
     if not is_command_kind(kind):
-        return rejected(
-            "unknown_kind", f"kind {quoted(kind)} is none of {', '.join(REQUEST_KINDS)}"
-        )
+        return rejected("unknown_kind", f"kind {quoted(kind)} is none of {', '.join(SENDABLE)}")
     if not is_request_kind(kind):
         return rejected("kind_not_supported", f"{kind} commands are not carried out here")
     rejection = examine_notes(command)
@@ -73,16 +72,29 @@ def examine_command(
     return _dated(command, kind, append_time, book)
 
 
-def examine_ids(command: Command) -> Rejection | None:
-    """Return why the ids of a command cannot be used, if they cannot."""
-    for field, value in (
-        ("user_id", command.user_id),
-        ("request_id", command.request_id),
-        ("actor", command.actor),
-    ):
-        if not is_id(value):
-            return bad_id(field, value)
+def examine_operation(command: Command) -> Rejection | None:
+    """Return why an operation cannot be noted, if it cannot; it may be about no user."""
+    rejection = examine_ids(command, command.user_id != "") or examine_notes(command)
+    if rejection is not None:
+        return rejection
+    operation, subject = command.operation or "", command.subject or ""
+    if not is_id(operation):
+        return bad_id("operation", operation)
+    if is_blank(subject) or not is_note(subject):
+        return rejected(
+            "bad_subject",
+            f"subject must say what the operation is about, in at most {NOTE_CHARS_MAX} characters "
+            "of valid Unicode",
+        )
     return None
+
+
+def examine_ids(command: Command, has_user: bool = True) -> Rejection | None:
+    """Return why the ids of a command cannot be used, if they cannot."""
+    ids = [("request_id", command.request_id), ("actor", command.actor)]
+    if has_user:
+        ids.insert(0, ("user_id", command.user_id))
+    return next((bad_id(field, value) for field, value in ids if not is_id(value)), None)
 
 
 def examine_notes(command: Command) -> Rejection | None:

@@ -39,11 +39,12 @@ DatedKind: TypeAlias = Literal["credit", "revoke"]
 """Kinds of commands that are about a date."""
 
 RequestKind: TypeAlias = Literal[DatedKind, "withdraw", "claim_key"]
-"""Kinds of commands that this release carries out."""
+"""Kinds of commands that a user's sets remember by their request ids."""
 
-CommandKind: TypeAlias = Literal[RequestKind, "redrive", "erase", "repair"]
-"""Kinds of commands that are known; redrive and erase are for later releases, a repair is what an
-approved rebuild sends (fold.py: `fold_repair`)."""
+CommandKind: TypeAlias = Literal[RequestKind, "redrive", "erase", "repair", "operation"]
+"""Kinds of commands that are known: those of `RequestKind`; a redrive, which has a rejected input
+judged once more; a repair, which an approved rebuild sends (fold_command.py: `fold_repair`); an
+operation, which the audit records and which changes nothing. Erase is for a later release."""
 
 WorldOrigin: TypeAlias = Literal["live", "rebuild"]
 """How a worker comes to process an input: as it arrives, or again, to rebuild the state."""
@@ -74,6 +75,9 @@ CHANGING: Final[tuple[Verdict, ...]] = (*COUNTED, "applied")
 DEDUPE_VERDICTS: Final[tuple[DedupeVerdict, ...]] = get_args(DedupeVerdict)
 COMMAND_KINDS: Final[tuple[CommandKind, ...]] = get_args(CommandKind)
 REQUEST_KINDS: Final[tuple[RequestKind, ...]] = get_args(RequestKind)
+SENDABLE: Final[tuple[CommandKind, ...]] = (*REQUEST_KINDS, "redrive", "operation")
+"""Kinds of commands that are carried out whoever sends them."""
+
 DATED: Final[tuple[DatedKind, ...]] = get_args(DatedKind)
 """Kinds of commands that are about a local date."""
 
@@ -84,5 +88,5 @@ def is_command_kind(text: str) -> TypeGuard[CommandKind]:
 
 
 def is_request_kind(text: str) -> TypeGuard[RequestKind]:
-    """Tell whether a text is a kind of command that this release carries out."""
+    """Tell whether a text is a kind of command that a user's sets remember."""
     return text in REQUEST_KINDS

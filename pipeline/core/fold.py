@@ -1,7 +1,8 @@
 """The fold: an input and what is known before it, to everything that follows from it.
 
-Owns: the order of the steps for a completion, for a command and for a repair.
-Does not own: the steps (the modules it imports), what becomes of an outcome (worker/).
+Owns: the order of the steps for a completion.
+Does not own: the steps (the modules it imports), commands and repairs (fold_command.py, which is
+part of the fold), what becomes of an outcome (worker/).
 Invariants: pure, and total: bad data is an outcome, never an exception. The same input, state,
 view, append time and world always give the same outcome.
 """
@@ -10,15 +11,6 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from pipeline.core.calendar import utc_date
-from pipeline.core.commands import (
-    Request,
-    examine_command,
-    examine_ids,
-    examine_notes,
-    grown_by,
-    unexplained,
-)
 from pipeline.core.completion import ValidCompletion, examine
 from pipeline.core.dateline import kept_from, observe
 from pipeline.core.dedupe import (
@@ -32,30 +24,23 @@ from pipeline.core.dedupe import (
     assumption_alert,
     duplicate_of,
 )
-from pipeline.core.enumerations import (
-    DATED,
-    CommandVerdict,
-    DuplicateVerdict,
-    Origin,
-    is_command_kind,
-)
+from pipeline.core.enumerations import DuplicateVerdict
+from pipeline.core.fold_command import fold_command, fold_repair
 from pipeline.core.outcome import Outcome, World
 from pipeline.core.records import (
     Cause,
-    Command,
     Instant,
     LocalDate,
     PracticeCompleted,
     ReconciliationAlert,
 )
-from pipeline.core.rejection import Rejection, rejected
-from pipeline.core.repair import Repair, is_sensible
+from pipeline.core.rejection import Rejection
 from pipeline.core.runs import with_number
 from pipeline.core.seen_filter import SeenFilter, fingerprint_of, may_be_seen, with_fingerprint
-from pipeline.core.sets import Sets, digest_of, revoking
-from pipeline.core.state import NEVER, UserState
-from pipeline.core.texts import is_id, is_note
-from pipeline.core.transition import StateDelta, Transition, Trigger, transition
+from pipeline.core.sets import revoking
+from pipeline.core.state import UserState
+from pipeline.core.texts import is_id
+from pipeline.core.transition import StateDelta, Trigger, transition
 
 __all__ = ["Outcome", "Rejection", "World", "fold_command", "fold_completion", "fold_repair"]
 
@@ -247,146 +232,3 @@ def _alerts(
     if valid.zone_assumed:
         alerts = (*alerts, assumption_alert(completion, date, cause))
     return alerts
-
-
-def fold_command(
-    state: UserState, command: Command, cause: Cause, append_time: Instant, world: World
-) -> Outcome:
-    """Fold one command.
-
-    Args:
-        state: of the command's user; `EMPTY` when there is none.
-        command: of the right types, otherwise anything at all.
-        append_time: of the command, within the years 2 to 9998.
-
-    Returns:
-        Its outcome, with a `CommandVerdict`.
-    """
-    policy = world.policies.at(append_time)
-    request = examine_command(command, state, append_time, world.policies)
-    sets = grown_by(state.sets, request) if isinstance(request, Request) else request
-    if sets is None:
-        return _unchanged(command, state, "repeated", policy.version)
-    if isinstance(sets, Rejection):
-        return _unchanged(command, state, "dead_letter", policy.version, sets)
-    origin: Origin = "adjustment" if world.origin == "live" else world.origin
-    trigger = Trigger(command.user_id, None, origin, cause, append_time, policy)
-    tz = state.tz
-    if isinstance(request, Request) and request.tz is not None and state.tz_at == NEVER:
-        tz = request.tz
-    delta = StateDelta(sets, tz, state.tz_at, state.tz_id, state.dateline, state.seen_filter)
-    new = transition(state, delta, trigger, world)
-    return _applied(command, state, new, policy.version)
-
-
-def fold_repair(
-    state: UserState,
-    command: Command,
-    repair: Repair | None,
-    cause: Cause,
-    append_time: Instant,
-    world: World,
-) -> Outcome:
-    """Fold a command of kind repair.
-
-    Args:
-        state: of the command's user; `EMPTY` when there is none.
-        repair: what the command carries; None where that is none.
-        append_time: of the command, within the years 2 to 9998.
-
-    Returns:
-        Its outcome, applied or rejected.
-    """
-    policy = world.policies.at(append_time)
-    last = utc_date(append_time) + 1
-    rejection = _examine_repair(state, command, repair, (world.policies.earliest_date, last))
-    if rejection is not None or repair is None:
-        return _unchanged(command, state, "dead_letter", policy.version, rejection)
-    # The portals that are due and were not published follow as from any other change of the sets.
-    before = replace(
-        repair.state,
-        revision=state.revision,
-        digest=digest_of(repair.state.sets),
-        frame_published=state.frame_published,
-        checked_policy="",
-    )
-    delta = StateDelta(
-        before.sets, before.tz, before.tz_at, before.tz_id, before.dateline, before.seen_filter
-    )
-    trigger = Trigger(command.user_id, None, "rebuild", cause, append_time, policy)
-    new = transition(before, delta, trigger, world)
-    return replace(_applied(command, state, new, policy.version), window=repair.window)
-
-
-def _examine_repair(
-    state: UserState, command: Command, repair: Repair | None, dates: tuple[LocalDate, LocalDate]
-) -> Rejection | None:
-    rejection = examine_ids(command) or examine_notes(command)
-    if rejection is not None:
-        return rejection
-    # guard (False): a repair is explained
-    if not (command.reason and command.ticket):
-        return unexplained("repair")
-    # guard (False): a repair leads to a state that a worker could have come to
-    if repair is None or not is_sensible(repair.state, *dates):
-        return rejected("bad_repair", "its payload is no repair of this user that makes sense")
-    # guard (False): a repair never undoes what came after it was derived
-    if (repair.revision, repair.digest) != (state.revision, state.digest):
-        return rejected(
-            "state_changed",
-            f"it replaces revision {repair.revision}, and the user is at {state.revision} by now; "
-            "the rebuild derives it anew",
-        )
-    return None
-
-
-def _revoked_by(command: Command, sets: Sets) -> tuple[str, ...]:
-    """Return the other requests that revoke the date of an adjustment."""
-    if command.kind not in DATED or command.local_date is None:
-        return ()
-    found = revoking(sets, command.local_date)
-    return tuple([request for request in found if request != command.request_id])
-
-
-def _applied(command: Command, state: UserState, new: Transition, policy_version: str) -> Outcome:
-    """Return the outcome of a command that was carried out."""
-    return replace(
-        _unchanged(command, state, "applied", policy_version),
-        revision=new.state.revision,
-        state=new.state,
-        standing=new.standing,
-        unlocks=new.unlocks,
-        geometry=new.geometry,
-        digest_after=new.state.digest,
-    )
-
-
-def _unchanged(
-    command: Command,
-    state: UserState,
-    verdict: CommandVerdict,
-    policy_version: str,
-    rejection: Rejection | None = None,
-) -> Outcome:
-    """Return the outcome of a command that changes nothing; the audit names what can be named."""
-    user_id = command.user_id if is_id(command.user_id) else None
-    digest = None if user_id is None else state.digest
-    return Outcome(
-        action=command.kind if is_command_kind(command.kind) else "unknown",
-        actor=command.actor if is_id(command.actor) else "unknown",
-        reason=_note(command.reason) or (None if rejection is None else rejection.reason),
-        ticket=_note(command.ticket),
-        verdict=verdict,
-        user_id=user_id,
-        local_date=command.local_date,
-        rejection=rejection,
-        digest_before=digest,
-        digest_after=digest,
-        policy_version=policy_version,
-        revision=0 if user_id is None else state.revision,
-        revoked_by=_revoked_by(command, state.sets) if rejection is None else (),
-    )
-
-
-def _note(text: str | None) -> str | None:
-    return text if text is None or is_note(text) else None

@@ -62,6 +62,7 @@ class Outcome(Record, frozen=True, gc=False):
             was assumed.
         revoked_by: requests, sorted, that revoke `local_date` and are not withdrawn.
         window: what a repair writes to the dedupe window.
+        operation, subject: of an operation; of a redrive, subject is where the original record is.
     """
 
     action: Action
@@ -86,3 +87,5 @@ class Outcome(Record, frozen=True, gc=False):
     tz_assumed: bool = False
     revoked_by: tuple[str, ...] = ()
     window: WindowRecords = ()
+    operation: str | None = None
+    subject: str | None = None

@@ -92,16 +92,27 @@ class PracticeCompleted(Record, frozen=True, gc=False):
 
 
 class Command(Record, frozen=True, gc=False):
-    """What support or a service asks for. Flat, so that kinds can be added.
+    """What support, an operator or a service asks for. Flat, so that kinds can be added.
+
+    A step of an operator that concerns nobody's state is an operation. Its sender writes, in JSON,
+    `{"request_id": "rb-17-2-approve-3", "user_id": "", "kind": "operation", "actor": "ops:lea",
+    "reason": "looked at all of it", "ticket": "OPS-9", "operation": "rebuild.approve",
+    "subject": "rb-17: diff 3f2a90c1"}`, with an empty key or none, to the partition in whose audit
+    it is to stand; with a `user_id`, key and partition are the user's, as for every command.
+    `reason` and `ticket` may be left out.
 
     Attributes:
+        user_id: empty in an operation that concerns no user.
         kind: a `CommandKind`; the codec refuses any other, here it may be any text.
         local_date: the date of a credit or revoke.
         key_id: the Field Key of a claim_key.
         withdraws: the request id that a withdraw cancels.
-        payload: the raw record of a redrive.
+        payload: the whole value of a redriven record; what a repair carries.
         payload_append_time: the append time that the redriven record had.
         tz: the user's zone, in a credit or revoke; it holds until a completion says one.
+        operation, subject: what was done, such as `rebuild.approve`, and to what.
+        payload_topic: of a redrive: `completions` or `commands`.
+        payload_cause: where the redriven record is, as `RecordCoordinates` writes it.
     """
 
     request_id: str
@@ -116,6 +127,10 @@ class Command(Record, frozen=True, gc=False):
     payload: bytes | None = None
     payload_append_time: Instant | None = None
     tz: str | None = None
+    operation: str | None = None
+    subject: str | None = None
+    payload_topic: str | None = None
+    payload_cause: str | None = None
 
 
 class Run(Record, frozen=True, gc=False):
@@ -332,6 +347,7 @@ class AuditEntry(Record, frozen=True, gc=False):
         tz: zone that decided `local_date`; None without one. tz_assumed: it is the offset of
             completed_at, because nobody knows the zone that the input named.
         revoked_by: requests that revoke `local_date`.
+        operation, subject: of an operation. Of a redrive, subject is where the original record is.
         prev_hash, hash: SHA-256, 32 bytes. `hash` is the schema's last field: of prev_hash, then of
             every byte of this entry's own body before it. The first prev_hash is `audit.genesis`.
     """
@@ -359,8 +375,10 @@ class AuditEntry(Record, frozen=True, gc=False):
     tz: str | None
     tz_assumed: bool
     revoked_by: tuple[str, ...]
-    prev_hash: bytes
-    hash: bytes
+    operation: str | None = None
+    subject: str | None = None
+    prev_hash: bytes = b""
+    hash: bytes = b""
 
 
 RECORD_TYPES: Final[tuple[type[Record], ...]] = (

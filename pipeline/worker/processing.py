@@ -23,7 +23,7 @@ from pipeline.codec.dead_letters import fault_of, fit
 from pipeline.codec.errors import DecodeError, RegistryUnavailableError, readable
 from pipeline.codec.framed import schema_id_in
 from pipeline.codec.headers import dead_letter_headers, read_headers
-from pipeline.codec.inputs import check_key
+from pipeline.codec.inputs import check_key, names_no_user
 from pipeline.codec.repairs import decode_repair
 from pipeline.codec.state import StateDecodeError, decode_state, encode_state
 from pipeline.core.audit import AuditIds, ChainHead, genesis
@@ -197,7 +197,8 @@ class _BatchWork:
                 continue
             try:
                 event = decode(record.value())
-                check_key(record.key(), event.user_id, partition, partitions)
+                if event.user_id or not names_no_user(event):
+                    check_key(record.key(), event.user_id, partition, partitions)
             except DecodeError as error:
                 self.cause = Cause(self.topic, partition, self.offset)
                 self._reject(record, action, Rejection(error.stage, error.reason, error.detail))
@@ -379,6 +380,8 @@ class _BatchWork:
             outcome.tz,
             outcome.tz_assumed,
             outcome.revoked_by,
+            outcome.operation,
+            outcome.subject,
             head.hash,
             b"",
         )

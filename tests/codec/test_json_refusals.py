@@ -337,7 +337,7 @@ def test_an_unknown_kind_is_told_the_kinds_that_are_carried_out() -> None:
     error = refusal(command_json(kind="zzz"), command=True)
     _, _, kinds = error.detail.partition("send one of ")
     left_out = [kind for kind in COMMAND_KINDS if kind not in kinds.split(", ")]
-    assert left_out == ["redrive", "erase", "repair"]
+    assert left_out == ["erase", "repair"]
 
 
 def test_the_bounds_are_those_that_the_documents_name() -> None:

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.cli.explain import render
-from pipeline.core.enumerations import REQUEST_KINDS
+from pipeline.core.enumerations import SENDABLE
 from pipeline.core.records import RecordCoordinates
 from pipeline.ops.explain.records import DayAnswer, Explanation, Standing, Story
 from pipeline.ops.explain.words import COMMAND_TEXTS
@@ -98,4 +98,4 @@ def test_a_date_without_anything_is_said_in_words() -> None:
 
 
 def test_every_kind_of_command_that_is_carried_out_is_explained() -> None:
-    assert set(COMMAND_TEXTS) == set(REQUEST_KINDS)
+    assert set(COMMAND_TEXTS) == set(SENDABLE)

@@ -42,6 +42,8 @@ COMMAND_TEXTS: Final[dict[Action, str]] = {
     "revoke": "The date was revoked: it does not count, whatever else there is for it.",
     "withdraw": "An earlier credit, revocation or claim was withdrawn: it has no effect any more.",
     "claim_key": "A Field Key was claimed. Dates are not concerned.",
+    "redrive": "An input that had been rejected was judged once more, as of when it first came.",
+    "operation": "An operator's step was recorded. It changes nothing by itself.",
 }
 """What a command that was carried out does, by its kind."""
 
@@ -93,10 +95,19 @@ def reason_of(
         by = f" By {entry.actor}"
         because = f": {entry.reason}" if entry.reason else ""
         ticket = f" ({entry.ticket})" if entry.ticket else ""
-        return f"{COMMAND_TEXTS[entry.action]}{by}{because}{ticket}.{revoked_text(entry)}"
+        text = COMMAND_TEXTS[entry.action] + _subject_text(entry)
+        return f"{text}{by}{because}{ticket}.{revoked_text(entry)}"
     if verdict in COUNTED:
         return "It counts for the date that the audit entry records."
     return "Nothing that says why was found."
+
+
+def _subject_text(entry: AuditEntry) -> str:
+    """What an operation or a redrive is about; empty for any other command."""
+    if entry.action == "redrive":
+        counts = " It counts now, for the date that the audit records." * (entry.verdict in COUNTED)
+        return f"{counts} It is {entry.subject}."
+    return f" {entry.operation}: {entry.subject}." if entry.action == "operation" else ""
 
 
 def revoked_text(entry: AuditEntry | None) -> str:
