@@ -12,6 +12,7 @@ from typing import Final, Literal, TypeAlias
 
 import msgspec
 
+from pipeline.clock import rfc3339
 from pipeline.core.calendar import date_of, day_of
 from pipeline.core.enumerations import RequestKind
 from pipeline.core.records import Command
@@ -80,6 +81,9 @@ def encoded(command: Command) -> bytes:
     fields = {
         name: value for name in command.__struct_fields__ if (value := getattr(command, name))
     }
+    fields["user_id"] = command.user_id  # also where it is empty: an operation may concern nobody
     if command.local_date is not None:
         fields["local_date"] = day_of(command.local_date).isoformat()
+    if command.payload_append_time is not None:
+        fields["payload_append_time"] = rfc3339(command.payload_append_time)
     return msgspec.json.encode(fields)
