@@ -34,6 +34,7 @@ CUT: Final = "The input is too large for a dead letter and only its beginning is
 """With this the detail begins of a letter that has not all of its input (codec/dead_letters.py)."""
 
 _id_of: Final = re.compile(r"(redrive|discard)-\d{1,10}-\d{1,19}-([0-9a-f]{16})").fullmatch
+_coordinates: Final = re.compile(r"(.{1,300})\[(\d{1,10})\]@(\d{1,19})").fullmatch
 _place_of: Final = re.compile(r"(\d{1,10}):(\d{1,19})").fullmatch
 
 
@@ -53,6 +54,7 @@ class Origin(msgspec.Struct, frozen=True):
     Attributes:
         topic: of the inputs, without its prefix. place: of the input itself.
         append_time: by which it is judged, ms since 1970.
+        kind: of a command that can be read; empty for anything else.
     """
 
     topic: Topic
@@ -60,8 +62,9 @@ class Origin(msgspec.Struct, frozen=True):
     append_time: Instant
     key: bytes | None
     value: bytes | None
-    headers: tuple[Header, ...]
-    input_id: str
+    headers: tuple[Header, ...] = ()
+    input_id: str = ""
+    kind: str = ""
 
 
 class Letter(msgspec.Struct, frozen=True):
@@ -166,21 +169,27 @@ def origin_of(letter: DeadLetter, decode: Callable[[bytes | None], Command]) -> 
         command = decode(letter.value)
     except DecodeError:
         return own
-    return _payload_of(command, own) if command.kind == "redrive" else own
+    if command.kind != "redrive":
+        return msgspec.structs.replace(own, kind=command.kind)
+    return _payload_of(command, own)
 
 
 def _payload_of(redrive: Command, own: Origin) -> Origin:
     """The input that a redrive carries."""
-    judged_by = redrive.payload_append_time
+    judged_by, place = redrive.payload_append_time, _coordinates_of(redrive.payload_cause or "")
     return Origin(
-        "completions",
-        own.place,
+        "commands" if redrive.payload_topic == "commands" else "completions",
+        place or own.place,
         own.append_time if judged_by is None else judged_by,
         own.key,
         redrive.payload,
-        (),
-        "",
     )
+
+
+def _coordinates_of(text: str) -> RecordCoordinates | None:
+    """Coordinates as a redrive names them; None where they are none."""
+    found = _coordinates(text)
+    return None if found is None else RecordCoordinates(found[1], int(found[2]), int(found[3]))
 
 
 class Wanted(msgspec.Struct, frozen=True):

@@ -27,6 +27,9 @@ BYTES_MAX: Final = 256 << 20
 PAYLOAD_BYTES_MAX: Final = 1_500_000
 """Of an input that a command can carry: in base64 it has to fit into the topic of commands."""
 
+NOT_REDRIVEN: Final = frozenset({"repair", "operation"})
+"""Kinds of commands that a redrive does not carry; they are asked for anew."""
+
 DISCARD: Final = "deadletters.discard"
 """The operation by which a letter is put away, as the audit names it."""
 
@@ -133,6 +136,8 @@ def _why_not(letter: Letter, handled: Handled, said: Said, *, also_rejected: boo
         return "the input has no value"
     if not letter.user_id:
         return "its key is no user's id"
+    if letter.origin.kind in NOT_REDRIVEN:
+        return f"the input is a command of the kind {letter.origin.kind}"
     if len(value) > PAYLOAD_BYTES_MAX:
         return "the input is too large for a command"
     if said.verdict == "dead_letter" and not also_rejected:
@@ -172,6 +177,8 @@ def redrive_command(letter: Letter, why: Why) -> Command:
         *why,
         payload=origin.value,
         payload_append_time=origin.append_time,
+        payload_topic=origin.topic,
+        payload_cause=str(origin.place),
     )
 
 
@@ -180,4 +187,5 @@ def discard_command(letter: Letter, why: Why) -> Command:
 
     It names no user: it goes to the letter's own partition.
     """
-    return Command(letter.request_id("discard"), "", "operation", *why)
+    request_id, subject = letter.request_id("discard"), str(letter.coordinates)
+    return Command(request_id, "", "operation", *why, operation=DISCARD, subject=subject)
