@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from pipeline.codec import json_inputs
 from pipeline.codec.dead_letters import fit
 from pipeline.codec.errors import DecodeError
 from pipeline.core.records import AuditEntry, Cause, Command, DeadLetter, RecordCoordinates
 from pipeline.errors import UsageError
 from pipeline.ops.adjust.bulk import Pace
+from pipeline.ops.adjust.request import encoded
 from pipeline.ops.adjust.send import Effect, Pending
 from pipeline.ops.deadletters import plan, send
 from pipeline.ops.deadletters.handled import OPEN, Handled, HandledLetters, read_handled, read_told
@@ -139,6 +141,39 @@ def test_the_letter_of_an_input_that_was_too_large_says_so() -> None:
     assert not letter().is_cut
     whole = record(value=b"x" * 500_000)
     assert letter(detail=fit(whole, 200_000).detail).is_cut
+
+
+def test_behind_a_redrive_that_was_rejected_is_the_input_that_it_carries() -> None:
+    first = letter()
+    redrive = redrive_command(first, WHY)
+    cause = Cause("awaway.commands", 3, 99, redrive.request_id)
+    again = letter(18, json_inputs.command, cause=cause, value=encoded(redrive))
+    assert (again.origin.topic, again.origin.value) == ("completions", first.record.value)
+    assert (again.origin.place, again.origin.append_time) == (first.origin.place, NOW)
+    once_more = redrive_command(again, WHY)
+    assert once_more.request_id != redrive.request_id
+    assert (once_more.payload, once_more.payload_cause) == (redrive.payload, redrive.payload_cause)
+    vague = replace(redrive, payload_cause="?", payload_append_time=None, payload_topic="commands")
+    found = letter(18, json_inputs.command, cause=cause, value=encoded(vague), append_time=NOW + 9)
+    assert (found.origin.place, found.origin.append_time) == (cause.coordinates, NOW + 9)
+    assert found.origin.topic == "commands"
+
+
+def test_a_command_is_an_input_like_any_other() -> None:
+    cause = Cause("awaway.commands", 3, 99, "r1")
+    credit = encoded(Command("r1", "ada", "credit", "eva"))
+    found = letter(18, json_inputs.command, cause=cause, value=credit)
+    assert (found.origin.topic, found.origin.value, found.origin.kind) == (
+        *("commands", credit),
+        "credit",
+    )
+    garbage = letter(18, json_inputs.command, cause=cause, value=b"{")
+    assert (garbage.origin.topic, garbage.origin.kind) == ("commands", "")
+    for kind in ("operation", "repair"):
+        value = encoded(Command("r1", "ada", kind, "eva"))
+        one = letter(18, json_inputs.command, cause=cause, value=value)
+        (planned,) = plan_redrive(chosen(one), [said()], also_rejected=True)
+        assert planned.passed_over == f"the input is a command of the kind {kind}"
 
 
 # --- what was done about them --------------------------------------------------------------------
