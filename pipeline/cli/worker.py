@@ -12,6 +12,7 @@ import gc
 import os
 import platform
 import signal
+from contextlib import nullcontext
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -24,6 +25,8 @@ from pipeline.errors import EXIT_FAILED, EXIT_OK, AwawayError, ConfigError
 from pipeline.hard_exit import exit_hard, exit_hard_after
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from pipeline.observability.prometheus import WorkerMetrics
     from pipeline.settings.worker import Settings
     from pipeline.worker.app import Hooks
@@ -120,7 +123,7 @@ def _run(settings: "Settings", complaints: list[str], *, check_only: bool) -> in
                 create_app(settings, hooks).make_engine()
                 log.info("all is in order")
                 return EXIT_OK
-            with _lag_probe(settings, telemetry, metrics):
+            with _lag_probe(settings, telemetry, metrics), _scrub(settings, telemetry, metrics):
                 code = run_worker(settings, hooks)
         except CoreError as error:
             metrics.state_changed(WorkerState.FAILED)
@@ -177,3 +180,19 @@ def _lag_probe(
     topics = [settings.topic(name) for name in INPUTS]
     source = BrokerOffsets(settings.kafka_client(), settings.group_id)
     return LagProbe(source, topics, telemetry, metrics, clock.now_ms)
+
+
+def _scrub(
+    settings: "Settings", telemetry: "Telemetry", metrics: "WorkerMetrics"
+) -> "AbstractContextManager[object]":
+    """The scrub in the background, where there is to be one."""
+    if not settings.scrub_records_per_s:
+        return nullcontext()
+    from pipeline.engine.pages import Pages  # noqa: PLC0415 - slow to import
+    from pipeline.worker.app import store_root, users_table  # noqa: PLC0415
+    from pipeline.worker.scrubbing import Scrubber  # noqa: PLC0415
+
+    pages = telemetry.pages = Pages(users_table(settings))
+    folder = store_root(settings) / "scrub"
+    per_s = settings.scrub_records_per_s
+    return Scrubber(settings.kafka_client(), pages, folder, per_s, telemetry, metrics)

@@ -5,8 +5,12 @@ Invariant: an observer cannot change what the engine does; its methods return fa
 """
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from pipeline.engine.ports import TopicPartition
+
+if TYPE_CHECKING:
+    from pipeline.engine.batch import OpenPartition
 
 
 class EngineObserver:
@@ -14,6 +18,12 @@ class EngineObserver:
 
     def at(self, step: str) -> None:
         """The engine is about to take this step; a test can crash it here."""
+
+    def at_rest(self, opened: Mapping[int, "OpenPartition"]) -> None:
+        """No transaction is open: each store is as the last committed one left it.
+
+        It may be read until this returns, and not be written.
+        """
 
     def committed(self, records: int, commit_s: float, apply_s: float) -> None:
         """A transaction with this many inputs committed and was applied."""

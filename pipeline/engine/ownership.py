@@ -128,6 +128,7 @@ class Ownership:
         Raises:
             StoreUnwritableError, StoreKeepsBreakingError, UnreadableRecordError: see there.
         """
+        self._observer.at_rest(self.open)
         is_expanding = self._expand_some(consumer, records)
         owned = {number for _, number in self.input_partitions}
         # equivalent (number): how much standbys read for each input is a choice

@@ -236,6 +236,37 @@ LAST_STEP: Final = Metric(
     Kind.GAUGE,
     "How long ago the engine's thread made its last step.",
 )
+SCRUB_LEFT: Final = Metric(
+    "awaway_state_scrub_remaining_records",
+    Kind.GAUGE,
+    "Changelog offsets that the walk under way has still to read before it compares.",
+    ("partition",),
+)
+SCRUB_COMPARED: Final = Metric(
+    "awaway_state_scrub_users_compared",
+    Kind.GAUGE,
+    "Users whom the walk under way, or the last one, has compared.",
+    ("partition",),
+)
+SCRUB_DIFFERING: Final = Metric(
+    "awaway_state_scrub_users_differing",
+    Kind.GAUGE,
+    "Users of whom the last whole walk found that disk and changelog differ; at most 1,000.",
+    ("partition",),
+)
+SCRUB_DIFFERENCES: Final = Metric(
+    "awaway_state_scrub_differences_total",
+    Kind.COUNTER,
+    "Users found to differ, by the side that is wrong: disk, changelog, or undecided where both "
+    "states could be; once each until they agree again.",
+    ("kind",),
+)
+SCRUB_WALKED: Final = Metric(
+    "awaway_state_scrub_last_walk_timestamp_seconds",
+    Kind.GAUGE,
+    "When the partition was last walked whole, seconds since 1970.",
+    ("partition",),
+)
 
 METRICS: Final = (
     BUILD_INFO, WORKER_STATE, LAST_STEP, EVENTS, DEDUPE_VERDICTS, INGEST_TO_COMMIT,
@@ -247,6 +278,7 @@ METRICS: Final = (
     REBALANCES, RESTORE_DURATION, RESTORE_RECORDS, RESTORE_REMAINING, RESTORE_RATE,
     STANDBY_LAG, STATE_BYTES,
     STORES_SET_ASIDE, OFFSET_LAG, TIME_LAG,
+    SCRUB_LEFT, SCRUB_COMPARED, SCRUB_DIFFERING, SCRUB_DIFFERENCES, SCRUB_WALKED,
 )  # fmt: skip
 """Every metric of a worker, in the order in which they are exposed and documented."""
 

@@ -22,6 +22,12 @@ REASONS_MAX: Final = 64
 OTHER: Final = "other"
 """The reason under which all further pairs are counted."""
 
+_OF_OWNED: Final = (
+    m.STATE_BYTES, m.RESTORE_REMAINING, m.RESTORE_RATE,
+    m.SCRUB_LEFT, m.SCRUB_COMPARED, m.SCRUB_DIFFERING, m.SCRUB_WALKED,
+)  # fmt: skip
+"""Gauges of owned partitions."""
+
 
 class WorkerMetrics(MetricValues):
     """A worker's metrics. Each call is cheap, and may come from any thread.
@@ -54,6 +60,8 @@ class WorkerMetrics(MetricValues):
             self.add(m.TRANSACTIONS, 0, outcome)
         for kind in ("assigned", "revoked", "lost"):
             self.add(m.REBALANCES, 0, kind)
+        for kind in ("disk", "changelog", "undecided"):
+            self.add(m.SCRUB_DIFFERENCES, 0, kind)
         self.before_scrape.append(self._derive)
 
     # Called once, at start.
@@ -170,7 +178,7 @@ class WorkerMetrics(MetricValues):
             self.add(m.REBALANCES, 1, "lost" if lost else "revoked")
             self.put(m.PARTITIONS_ASSIGNED, left)
             self._lags = {at: lag for at, lag in self._lags.items() if at[1] not in numbers}
-            for metric in (m.STATE_BYTES, m.RESTORE_REMAINING, m.RESTORE_RATE):
+            for metric in _OF_OWNED:
                 for number in numbers:
                     self.drop(metric, number)
 
@@ -211,6 +219,22 @@ class WorkerMetrics(MetricValues):
     def state_measured(self, partition: int, size_bytes: int) -> None:
         """The size of a partition's local store."""
         self.put(m.STATE_BYTES, size_bytes, str(partition))
+
+    def scrub_progressed(self, partition: int, left: int, compared: int) -> None:
+        """The scrub has `left` changelog offsets to read, and has compared so many users."""
+        with self._lock:
+            self.put(m.SCRUB_LEFT, left, str(partition))
+            self.put(m.SCRUB_COMPARED, compared, str(partition))
+
+    def scrub_found(self, kind: str, users: int) -> None:
+        """So many users differ who did not before."""
+        self.add(m.SCRUB_DIFFERENCES, users, kind)
+
+    def scrubbed(self, partition: int, differing: int) -> None:
+        """A partition was walked whole."""
+        with self._lock:
+            self.put(m.SCRUB_DIFFERING, differing, str(partition))
+            self.put(m.SCRUB_WALKED, self._now_ms() / 1000, str(partition))
 
     def assets_checked(self, found: int, missing: int) -> None:
         """The object store was compared with the catalogue."""

@@ -140,6 +140,17 @@ class Settings(BaseSettings):
         ge=0,
         le=3,
     )
+    scrub_records_per_s: int = setting(
+        "State",
+        0,
+        "How many changelog records and users a second a worker compares in the background, its "
+        "disk with its changelog; 0: it compares nothing. 1,000 is a good start; above the rate at "
+        "which one partition's changelog grows, else no walk ends. It needs some 100 bytes of disk "
+        "for each user of one partition, and the changelog's records are read once more for each "
+        "walk.",
+        ge=0,
+        le=1_000_000,
+    )
     policy_file: Path = setting(
         "Domain", Path("policy.yaml"), "The policy: its versions and when each takes effect."
     )

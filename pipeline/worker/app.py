@@ -40,6 +40,7 @@ from pipeline.engine.kafka.config import KafkaConfig
 from pipeline.engine.machine import Engine
 from pipeline.engine.observer import EngineObserver
 from pipeline.engine.state.rocks import RocksDisk
+from pipeline.engine.state.table_spec import TableSpec
 from pipeline.observability.metrics import BatchStats
 from pipeline.ops.assets.catalogue import asset_base_url
 from pipeline.ops.schemas.sync import expected
@@ -93,6 +94,12 @@ def store_root(settings: Settings) -> Path:
     return settings.data_dir / settings.group_id
 
 
+def users_table(settings: Settings) -> TableSpec:
+    """The table of users, as the engine has it."""
+    changelog = settings.topic(f"{settings.generation}.streaks-changelog")
+    return TableSpec("streaks", changelog, USERS_PREFIX)
+
+
 def terms_of(policies: PolicyBook) -> str:
     """The part of the policy that cannot change within a generation, in the words of its file."""
     earliest = date(1970, 1, 1) + timedelta(policies.earliest_date)
@@ -122,10 +129,11 @@ def create_app(settings: Settings, hooks: Hooks | None = None) -> EngineApp:
         stop_s=settings.stop_timeout_s,
         datadir=str(settings.data_dir / "faust"),
     )
+    users = users_table(settings)
     wiring.users = app.Table(
-        "streaks",
-        prefix=USERS_PREFIX,
-        changelog=settings.topic(f"{settings.generation}.streaks-changelog"),
+        users.name,
+        prefix=users.prefix,
+        changelog=users.changelog,
         help="Each user's sets and what is derived from them.",
     )
     window_s = policies.window_ms / 1000

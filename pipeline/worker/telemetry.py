@@ -13,7 +13,9 @@ from typing import Final
 
 import structlog
 
+from pipeline.engine.batch import OpenPartition
 from pipeline.engine.observer import EngineObserver
+from pipeline.engine.pages import Pages
 from pipeline.engine.ports import TopicPartition
 from pipeline.observability.metrics import BatchStats, WorkerState
 from pipeline.observability.prometheus import WorkerMetrics
@@ -31,12 +33,16 @@ class Telemetry(EngineObserver):
         metrics: the worker's.
         now_ms: the time of day, ms since the epoch.
         store_root: the folder of the partitions' local stores, whose files are measured.
+
+    Attributes:
+        pages: where the stores may be read; None unless somebody does.
     """
 
     def __init__(self, metrics: WorkerMetrics, now_ms: Callable[[], int], store_root: Path) -> None:
         self._metrics = metrics
         self._now_ms = now_ms
         self._store_root = store_root
+        self.pages: Pages | None = None
         self._folded: list[BatchStats] = []
         # Replaced and never changed in place, as other threads read it.
         self._owned: frozenset[int] = frozenset()
@@ -69,6 +75,10 @@ class Telemetry(EngineObserver):
             self._folded.clear()
         if step == "init_transactions" and self._metrics.state is WorkerState.CHECKING:
             self._metrics.state_changed(WorkerState.JOINING)
+
+    def at_rest(self, opened: Mapping[int, OpenPartition]) -> None:
+        if self.pages is not None:
+            self.pages.serve(opened)
 
     def committed(self, records: int, commit_s: float, apply_s: float) -> None:
         folded, self._folded = self._folded, []

@@ -50,6 +50,9 @@ def worker() -> str:
     for partition in (0, 1, 2, 10):
         metrics.state_measured(partition, 4096 * partition)
         metrics.restore_progressed(partition, 7, 3.5)
+        metrics.scrub_progressed(partition, 8, 250)
+        metrics.scrubbed(partition, partition)
+    metrics.scrub_found("disk", 3)
     metrics.revoked([2], 2, lost=True)
     metrics.refused(1)
     metrics.restored(0, 120, 3.0)
