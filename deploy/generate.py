@@ -1,13 +1,14 @@
-"""Kubernetes objects that follow from other files of the repository.
+"""Files of the deployment that follow from other files of the repository.
 
-Owns: `kubernetes/kafkatopics.yaml`, made from topics.yaml, and `kubernetes/prometheusrule.yaml`,
-made from prometheus/awaway.rules.yml.
+Owns: `prometheus/awaway.slo.rules.yml`, made from slos.yaml; `kubernetes/kafkatopics.yaml`, made
+from topics.yaml; `kubernetes/prometheusrule.yaml`, made from both files of rules in prometheus/.
 Does not own: those sources; the other objects, which are written by hand.
 Invariant: the text is a function of the sources alone, so that a test can compare it with what is
-committed. `python deploy/generate.py` writes both.
+committed. `python deploy/generate.py` writes them all.
 """
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +18,16 @@ from pipeline.ops.topics.file import Target, load_topics
 
 ROOT: Final = Path(__file__).parents[1]
 KUBERNETES: Final = ROOT / "deploy" / "kubernetes"
-RULES: Final = ROOT / "deploy" / "prometheus" / "awaway.rules.yml"
+PROMETHEUS: Final = ROOT / "deploy" / "prometheus"
+RULES: Final = PROMETHEUS / "awaway.rules.yml"
+SLO_RULES: Final = PROMETHEUS / "awaway.slo.rules.yml"
+WINDOWS: Final = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
+BURNS: Final = {
+    "page": (("5m", "1h", "14.4"), ("30m", "6h", "6")),
+    "ticket": (("2h", "1d", "3"), ("6h", "3d", "1")),
+}
+"""Of each severity: short window, long window, and how many times the budget; as in Sloth."""
+
 CLUSTER: Final = "kafka"
 """The name of Strimzi's Kafka object."""
 
@@ -61,13 +71,99 @@ def kafka_topics() -> str:
     return _HEAD.format(source="topics.yaml") + _dump_all(objects)
 
 
+def slo_rules() -> str:
+    """Recording rules and burn-rate alerts of each objective."""
+    source = yaml.safe_load((ROOT / "deploy" / "slos.yaml").read_text(encoding="utf-8"))
+    groups = [
+        group
+        for slo in source["slos"]
+        for group in _slo_groups(source["service"], slo, source["days"])
+    ]
+    return _HEAD.format(source="deploy/slos.yaml") + _dump_all([{"groups": groups}])
+
+
+def _slo_groups(service: str, slo: dict[str, Any], days: int) -> list[dict[str, Any]]:
+    sloth_id = f"{service}-{slo['name']}"
+    labels = {"sloth_id": sloth_id, "sloth_service": service, "sloth_slo": slo["name"]}
+    chosen = ", ".join(f'{name}="{value}"' for name, value in labels.items())
+    budget = f"{round(1 - slo['objective'] / 100, 6):g}"
+
+    def recorded(name: str, expr: str, **more: str) -> dict[str, Any]:
+        return {"record": f"slo:{name}", "expr": expr, "labels": labels | more}
+
+    def ratio(window: str) -> str:
+        return f"slo:sli_error:ratio_rate{window}{{{chosen}}}"
+
+    bad, every = slo["bad"].strip(), slo["all"].strip()
+    errors = [
+        recorded(
+            f"sli_error:ratio_rate{window}",
+            f"({bad.format(window=window)})\n/\n({every.format(window=window)} > 0)\n",
+            sloth_window=window,
+        )
+        for window in WINDOWS
+    ]
+    over_period = (
+        f"sum_over_time({ratio('5m')}[{days}d])\n/ ignoring (sloth_window)\n"
+        f"count_over_time({ratio('5m')}[{days}d])\n"
+    )
+    errors.append(recorded(f"sli_error:ratio_rate{days}d", over_period, sloth_window=f"{days}d"))
+    by_budget = (
+        "\n/ on (sloth_id, sloth_slo, sloth_service) group_left\n"
+        f"slo:error_budget:ratio{{{chosen}}}\n"
+    )
+    meta = [
+        recorded("objective:ratio", f"vector(1 - {budget})"),
+        recorded("error_budget:ratio", f"vector({budget})"),
+        recorded("time_period:days", f"vector({days})"),
+        recorded("current_burn_rate:ratio", ratio("5m") + by_budget),
+        recorded("period_burn_rate:ratio", ratio(f"{days}d") + by_budget),
+        recorded(
+            "period_error_budget_remaining:ratio", f"1 - slo:period_burn_rate:ratio{{{chosen}}}"
+        ),
+    ]
+    severities = ["page", "ticket"] if slo["page"] else ["ticket"]
+    return [
+        {"name": f"sloth-slo-sli-recordings-{sloth_id}", "rules": errors},
+        {"name": f"sloth-slo-meta-recordings-{sloth_id}", "rules": meta},
+        {
+            "name": f"sloth-slo-alerts-{sloth_id}",
+            "rules": [_burn(slo, severity, ratio, budget) for severity in severities],
+        },
+    ]
+
+
+def _burn(
+    slo: dict[str, Any], severity: str, ratio: Callable[[str], str], budget: str
+) -> dict[str, Any]:
+    pairs = [
+        "(\n"
+        f"  max({ratio(short)} > ({times} * {budget})) without (sloth_window)\n"
+        "  and\n"
+        f"  max({ratio(long)} > ({times} * {budget})) without (sloth_window)\n"
+        ")\n"
+        for short, long, times in BURNS[severity]
+    ]
+    gone = {"page": "in days", "ticket": "before the 30 days are over"}[severity]
+    return {
+        "alert": slo["alert"],
+        "expr": "or\n".join(pairs),
+        "labels": {"severity": severity, "sloth_severity": severity},
+        "annotations": {
+            "summary": f"{slo['summary']}; the error budget is gone {gone}",
+            "runbook_url": f"docs/runbooks/{slo['runbook']}.md",
+        },
+    }
+
+
 def prometheus_rule(runbook_base: str) -> str:
-    """The PrometheusRule of the rules file.
+    """The PrometheusRule of both files of rules.
 
     Args:
         runbook_base: what to put before the path of each `runbook_url`.
     """
-    rules = yaml.safe_load(RULES.read_text(encoding="utf-8"))
+    rules = yaml.safe_load(slo_rules())
+    rules["groups"] += yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"]
     for group in rules["groups"]:
         for rule in group["rules"]:
             notes = rule.get("annotations", {})
@@ -79,7 +175,9 @@ def prometheus_rule(runbook_base: str) -> str:
         "metadata": {"name": "awaway", "namespace": "awaway"},
         "spec": rules,
     }
-    return _HEAD.format(source="deploy/prometheus/awaway.rules.yml") + _dump_all([made])
+    return _HEAD.format(
+        source="deploy/slos.yaml and deploy/prometheus/awaway.rules.yml"
+    ) + _dump_all([made])
 
 
 def _dump_all(objects: list[dict[str, Any]]) -> str:
@@ -89,10 +187,11 @@ def _dump_all(objects: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    """Write both files."""
-    parser = argparse.ArgumentParser(description="Write the generated Kubernetes objects.")
+    """Write the files."""
+    parser = argparse.ArgumentParser(description="Write the generated files of the deployment.")
     parser.add_argument("--runbook-base", default="", help="such as https://host/repository/")
     given = parser.parse_args()
+    SLO_RULES.write_text(slo_rules(), encoding="utf-8")
     (KUBERNETES / "kafkatopics.yaml").write_text(kafka_topics(), encoding="utf-8")
     rule = prometheus_rule(given.runbook_base)
     (KUBERNETES / "prometheusrule.yaml").write_text(rule, encoding="utf-8")

@@ -7,21 +7,31 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from promql_parser import parse
 
 from pipeline.observability.api_metrics import API_METRICS
 from pipeline.observability.metrics import LATENCY_OBJECTIVE_S, METRICS, Kind
 from pipeline.observability.scrub_metrics import SCRUB_METRICS
 from tests.worker.test_deploy import PROMETHEUS, ROOT, compose, documents
 
+FILES = ("awaway.rules.yml", "awaway.slo.rules.yml")
+OBJECTIVES = {
+    "AwawayLatencyBudgetBurn": ("latency", "0.001"),
+    "AwawayApiReadableLate": ("api-latency", "0.001"),
+    "AwawayApiErrorBudgetBurn": ("api-availability", "0.001"),
+    "AwawayReadsNotFresh": ("read-freshness", "0.01"),
+    "AwawayDuplicatesBudgetBurn": ("duplicates", "0.02"),
+}
+
 
 def rules() -> list[dict[str, Any]]:
-    (loaded,) = documents(PROMETHEUS / "awaway.rules.yml")
-    return [rule for group in loaded["groups"] for rule in group["rules"]]
+    loaded = [made for name in FILES for made in documents(PROMETHEUS / name)]
+    return [rule for made in loaded for group in made["groups"] for rule in group["rules"]]
 
 
 def test_prometheus_loads_the_rules_that_are_there() -> None:
     (made,) = documents(PROMETHEUS / "prometheus.yml")
-    assert [(PROMETHEUS / name).exists() for name in made["rule_files"]] == [True]
+    assert sorted(made["rule_files"]) == sorted(FILES)
     jobs = {job["job_name"]: job["static_configs"][0] for job in made["scrape_configs"]}
     assert set(jobs) == {"awaway-worker", "awaway-api"}
     services = compose()["services"]
@@ -52,26 +62,45 @@ def test_labels_in_expressions_are_those_of_the_metric() -> None:
             assert used <= labels[re.sub(r"_(bucket|sum|count)$", "", name)], rule
 
 
+def test_expressions_are_promql() -> None:
+    for rule in rules():
+        assert parse(rule["expr"]) is not None, rule
+
+
 def test_the_objective_is_the_bucket_that_the_code_has() -> None:
-    recordings = [r for r in rules() if r.get("record", "").startswith("slo:sli_error")]
-    (late,) = [rule for rule in rules() if rule.get("alert") == "AwawayApiReadableLate"]
-    windows = {r["labels"]["sloth_window"] for r in recordings}
-    assert windows == {"5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d"}
     bucket = f'le="{float(LATENCY_OBJECTIVE_S)!r}"'
-    assert sum(bucket in r["expr"] for r in recordings) == 7
-    assert late["expr"].count(bucket) == 2
+    for name in ("latency", "api-latency"):
+        recordings = recorded("slo:sli_error", name)
+        windows = {r["labels"]["sloth_window"] for r in recordings}
+        assert windows == {"5m", "30m", "1h", "2h", "6h", "1d", "3d", "30d"}
+        assert sum(bucket in r["expr"] for r in recordings) == 7
 
 
-def test_burn_rates_are_the_usual_four() -> None:
-    burns = [rule for rule in rules() if rule.get("alert") == "AwawayLatencyBudgetBurn"]
-    found = {
-        rule["labels"]["severity"]: re.findall(r"rate(\w+)\{[^}]*\} > \(([\d.]+) \*", rule["expr"])
-        for rule in burns
-    }
-    assert found == {
+def recorded(name: str, slo: str) -> list[dict[str, Any]]:
+    return [
+        rule
+        for rule in rules()
+        if rule.get("record", "").startswith(name) and rule["labels"]["sloth_slo"] == slo
+    ]
+
+
+def test_burn_rates_are_the_usual_ones_of_each_objective() -> None:
+    burns = [rule for rule in rules() if "sloth_severity" in rule.get("labels", {})]
+    assert {rule["alert"] for rule in burns} == set(OBJECTIVES)
+    usual = {
         "page": [("5m", "14.4"), ("1h", "14.4"), ("30m", "6"), ("6h", "6")],
         "ticket": [("2h", "3"), ("1d", "3"), ("6h", "1"), ("3d", "1")],
     }
+    for rule in burns:
+        slo, budget = OBJECTIVES[rule["alert"]]
+        found = re.findall(
+            rf'rate(\w+)\{{[^}}]*sloth_slo="{slo}"\}} > \(([\d.]+) \* {budget}\)', rule["expr"]
+        )
+        assert found == usual[rule["labels"]["severity"]]
+        (ratio,) = recorded("slo:error_budget:ratio", slo)
+        assert ratio["expr"] == f"vector({budget})"
+    paged = {rule["alert"] for rule in burns if rule["labels"]["severity"] == "page"}
+    assert paged == {"AwawayLatencyBudgetBurn", "AwawayApiReadableLate", "AwawayApiErrorBudgetBurn"}
 
 
 def alerts() -> list[dict[str, Any]]:
@@ -106,7 +135,7 @@ def test_no_runbook_is_left_over() -> None:
     "arguments",
     [
         ["check", "config", "prometheus.yml"],
-        ["check", "rules", "awaway.rules.yml"],
+        ["check", "rules", *FILES],
         ["test", "rules", "awaway.rules.test.yml"],
     ],
     ids=" ".join,

@@ -93,6 +93,8 @@ def test_generated_objects_are_up_to_date(generate: ModuleType) -> None:
     fix = "run `python deploy/generate.py`"
     topics = (KUBERNETES / "kafkatopics.yaml").read_text(encoding="utf-8")
     assert topics == generate.kafka_topics(), fix
+    objectives = (PROMETHEUS / "awaway.slo.rules.yml").read_text(encoding="utf-8")
+    assert objectives == generate.slo_rules(), fix
     rule = (KUBERNETES / "prometheusrule.yaml").read_text(encoding="utf-8")
     assert rule == generate.prometheus_rule(""), fix
 
