@@ -86,14 +86,34 @@ def damage(ledger: Ledger, count: int) -> list[str]:
     return damaged
 
 
+def steps_audited(ledger: Ledger, name: str) -> list[list[str]]:
+    """Each partition's steps of a rebuild, in the order of its chain; repeats are left out.
+
+    A step that was killed before it could note where it lies is sent again under its request id.
+    """
+    found: list[list[str]] = [[] for _ in range(ledger.partitions)]
+    seen: set[str] = set()
+    for one in ledger.read("audit"):
+        entry = one.value
+        if entry["action"] == "repair":
+            found[one.partition].append("repair")
+        elif (entry["subject"] or "").startswith(name) and entry["cause"]["id"] not in seen:
+            seen.add(entry["cause"]["id"])
+            assert entry["verdict"] == "applied" and entry["user_id"] is None
+            assert entry["actor"].startswith("local:")
+            found[one.partition].append(entry["operation"].removeprefix("rebuild."))
+    return found
+
+
 def test_what_was_damaged_is_found_and_put_right(ledger: Ledger, tmp_path: Path) -> None:
     console = Console(ledger, tmp_path / "operator")
     send_load(ledger, seed=61, events=1_200)
     with ledger.worker() as worker:
         ledger.drain(worker)
-    sound = console.run("start")
+    inputs = len(ledger.input_offsets())
+    sound = console.run("start")  # the step lies in the log, and no worker runs
     assert sound["diff"]["users"] == []
-    assert sound["rebuild"]["inputs"] == len(ledger.input_offsets())
+    assert sound["rebuild"]["inputs"] == inputs
 
     damaged = damage(ledger, 7)
     with ledger.worker(DATA_DIR=str(tmp_path / "new disk")) as worker:
@@ -110,6 +130,13 @@ def test_what_was_damaged_is_found_and_put_right(ledger: Ledger, tmp_path: Path)
         assert sorted(repaired) == damaged
         ledger.drain(worker)
         assert console.run("start", "--id", name)["diff"]["users"] == []
+        ledger.drain(worker)
+    chains = steps_audited(ledger, name)
+    assert sum(chain.count("repair") for chain in chains) >= len(damaged)
+    for chain in chains:
+        repairs = [step for step in chain if step == "repair"]
+        approved = ["approve", *repairs] if repairs else []
+        assert chain == ["start", "start", *approved, "start"]
     check_exact(ledger)
 
 
@@ -135,6 +162,10 @@ def test_whoever_is_killed_goes_on_with_the_same_command(ledger: Ledger, tmp_pat
         ledger.drain(worker)
         assert console.run("start", "--user", damaged[0])["diff"]["users"] == []
         assert console.run("start")["diff"]["users"] == []
+        ledger.drain(worker)
+    for chain in steps_audited(ledger, first["id"]):  # however often each was given
+        repairs = [step for step in chain if step == "repair"]
+        assert chain == ["start", *(["approve", *repairs] if repairs else [])]
     check_exact(ledger)
 
 
@@ -159,6 +190,13 @@ def test_a_rollback_puts_back_what_was_and_keeps_what_came_since(
         again = console.run("start")
         assert [one["user_id"] for one in again["diff"]["users"]] == damaged
         console.refusal("rollback", name, *WHY, code=2)
+        console.run("abort", name)
+        ledger.drain(worker)
+        for chain in steps_audited(ledger, name):
+            asked = [step for step in chain if step != "repair"]
+            changed = "repair" in chain
+            wanted = ["start", "approve", "start", "rollback", "abort"]
+            assert asked == (wanted if changed else ["start", "start", "abort"])
         digest = again["diff"]["digest"]
         console.run("approve", again["rebuild"]["id"], "--digest", digest, *WHY)
         ledger.drain(worker)
