@@ -56,7 +56,7 @@ def command(  # noqa: PLR0913 - one for each option
     the end it writes a page of the figures that the users reached.
 
     With --corrupt, states of some users are damaged while inputs flow and somebody reads progress;
-    a rebuild finds them and puts them right.
+    a scrub finds them, and a rebuild puts them right.
 
     Exit codes: 0 everything agrees, 1 something differs or failed.
     """

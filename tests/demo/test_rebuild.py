@@ -9,9 +9,10 @@ import msgspec
 import pytest
 
 from pipeline.core.sets import Sets, digest_of
-from pipeline.core.state import EMPTY
+from pipeline.core.state import EMPTY, UserState
 from pipeline.dev.demo.comparing import Differences
-from pipeline.dev.demo.damage import damaged, last_run_days
+from pipeline.dev.demo.damage import DAMAGED_MIN, damaged, last_run_days, some
+from pipeline.dev.demo.errors import DemoError
 from pipeline.dev.demo.outputs import Outputs
 from pipeline.dev.demo.rebuild import Rebuilt
 from tests.demo.month import ROOT
@@ -27,6 +28,17 @@ def test_damage_takes_dates_and_leaves_portals() -> None:
     assert hit.digest == digest_of(hit.sets) != state.digest
 
 
+def test_only_who_practised_for_long_is_damaged() -> None:
+    def with_run(days: int) -> UserState:
+        return msgspec.structs.replace(EMPTY, sets=Sets(practised=((20_000, days),)))
+
+    states = {f"u{days}": with_run(days) for days in range(1, 10)}
+    assert some(users=40, days_left=3)(states) == ["u5", "u6", "u7"]
+    assert len(some(users=40, days_left=0)(states)) == DAMAGED_MIN
+    with pytest.raises(DemoError, match="more than 9 days"):
+        some(users=40, days_left=8)(states)
+
+
 def test_what_went_wrong_with_a_rebuild_is_a_difference() -> None:
     portal = {"user_id": "ana", "lap": 0, "portal": "bindu"}
     sound = Rebuilt(["ana", "ben"], ["ana", "ben"], rate=12.34)
@@ -37,10 +49,11 @@ def test_what_went_wrong_with_a_rebuild_is_a_difference() -> None:
         **{"corrupted": 2, "found": 2, "reads": 0, "reader_errors": 0, "steps_back": 0},
         **{"duplicate_portals": 0, "pause_s": 0.0, "rate": 12.3},
     }
-    wrong = Rebuilt(["ana"], ["ben"], rate=1.0, left=["cat"], reader_errors=2, steps_back=1)
+    wrong = Rebuilt(["ana"], ["ben"], 1.0, unlike=["dan"], left=["cat"])
+    wrong.reader_errors, wrong.steps_back = 2, 1
     wrong.judge(Outputs({}, portals=[portal, portal]), found)
     assert wrong.duplicate_portals == 1
-    assert found.counts["rebuild_wrong"] == found.total == 5
+    assert found.counts["rebuild_wrong"] == found.total == 6
 
 
 @pytest.mark.verify

@@ -1,13 +1,12 @@
 """Damaging users' states, as a disk that lies would.
 
-Owns: whom it hits, what is lost, the record in the changelog.
+Owns: what is lost, the record in the changelog; whom a demonstration hits.
 Does not own: how it is found and put right (pipeline/rebuild/), the order of steps (rebuild.py).
-Invariants: it takes practised dates away and nothing else, so unlocked portals stay. What is left
-of the last run is too short to reach a portal on another date than the log says, before the days
-that are still to come are over.
+Invariant: it takes practised dates away and nothing else, so unlocked portals stay.
 """
 
-from typing import Final
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final
 
 import msgspec
 from confluent_kafka import KafkaError, Message, Producer
@@ -16,7 +15,6 @@ from pipeline.codec.state import decode_state, encode_state
 from pipeline.core.sets import digest_of
 from pipeline.core.state import UserState
 from pipeline.dev.demo.errors import DemoError
-from pipeline.dev.demo.stage import Stage
 from pipeline.kafka.committed_log import LOG_LEVEL, CommittedLog
 
 USERS_PER_DAMAGED: Final = 100
@@ -25,49 +23,70 @@ DAMAGED_MIN: Final = 3
 
 _TIMEOUT_S: Final = 60.0
 
+Choice = Callable[[Mapping[str, UserState]], Collection[str]]
+"""Given the states by user, returns who is to be damaged."""
 
-def damage(stage: Stage, users: int, days_left: int) -> list[str]:
+
+def some(users: int, days_left: int) -> Choice:
+    """Choose some of those whose portals cannot come out otherwise because of the damage.
+
+    What is left of the last run is too short to reach a portal on another date than the log says,
+    before the days that are still to come are over.
+
+    Args:
+        users: of the demonstration.
+        days_left: that are still to come; each damaged user loses more.
+    """
+
+    def choose(states: Mapping[str, UserState]) -> Collection[str]:
+        long = [one for one in sorted(states) if last_run_days(states[one]) > days_left + 1]
+        if not long:
+            raise DemoError(
+                f"nobody has practised on more than {days_left + 1} days in a row",
+                fix="take more --users or more --days",
+            )
+        return long[: max(DAMAGED_MIN, users // USERS_PER_DAMAGED)]
+
+    return choose
+
+
+def damage(client: Mapping[str, Any], changelog: str, choose: Choice) -> list[str]:
     """Take dates away from some users' states, in the changelog alone.
 
     Args:
-        stage: no worker runs on it.
-        users: of the demo.
-        days_left: that are still to come; each damaged user loses more.
+        client: librdkafka settings that reach the cluster.
+        changelog: of the users; no worker writes to it meanwhile.
 
     Returns:
         The ids of the users who were hit, sorted.
 
     Raises:
-        DemoError: nobody has practised long enough, or the broker refused.
+        DemoError: there is nobody to hit, or the broker refused.
+        UnreadableLogError: the changelog cannot be read.
     """
-    topic = stage.settings.topic(f"{stage.settings.generation}.streaks-changelog")
-    last: dict[bytes, tuple[int, bytes]] = {}
-    with CommittedLog(stage.settings.kafka_client(), [topic]) as log:
+    last: dict[str, tuple[int, bytes]] = {}
+    with CommittedLog(client, [changelog]) as log:
         for record in log.rest(_TIMEOUT_S):
             key, value = record.key(), record.value()
             if key and value and not key.startswith(b"\0"):
-                last[key] = (int(record.partition() or 0), value)
-    states = {key: decode_state(value) for key, (_, value) in last.items()}
-    count = max(DAMAGED_MIN, users // USERS_PER_DAMAGED)
-    hit = [key for key in sorted(states) if last_run_days(states[key]) > days_left + 1][:count]
-    if not hit:
-        raise DemoError(
-            f"nobody has practised on more than {days_left + 1} days in a row",
-            fix="take more --users or more --days",
-        )
+                last[key.decode()] = (int(record.partition() or 0), value)
+    states = {user_id: decode_state(value) for user_id, (_, value) in last.items()}
+    hit = sorted(choose(states))
     failed: list[str] = []
 
     def delivered(error: KafkaError | None, _message: Message) -> None:
         if error is not None:
             failed.append(str(error))
 
-    producer = Producer({**stage.settings.kafka_client(), "log_level": LOG_LEVEL})
-    for key in hit:
-        value = encode_state(damaged(states[key]))
-        producer.produce(topic, value, key, partition=last[key][0], on_delivery=delivered)
+    producer = Producer({**client, "log_level": LOG_LEVEL})
+    for user_id in hit:
+        value = encode_state(damaged(states[user_id]))
+        producer.produce(
+            changelog, value, user_id.encode(), partition=last[user_id][0], on_delivery=delivered
+        )
     if producer.flush(_TIMEOUT_S) or failed:
         raise DemoError("no state could be damaged", why=failed[0] if failed else "no answer")
-    return [key.decode() for key in hit]
+    return hit
 
 
 def last_run_days(state: UserState) -> int:

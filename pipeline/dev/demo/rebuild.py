@@ -1,7 +1,7 @@
 """State that is damaged under live traffic, found, and put right while nobody notices.
 
 Owns: the order of the steps, as an operator would take them; what came of them.
-Does not own: the rebuild (pipeline/rebuild/), the damage (damage.py), who reads meanwhile
+Does not own: scrub and rebuild (pipeline/rebuild/), the damage (damage.py), who reads meanwhile
 (polling.py), what is sent meanwhile (traffic.py).
 """
 
@@ -9,14 +9,13 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 import msgspec
 
-from pipeline import clock
 from pipeline.dev.demo.comparing import Differences
-from pipeline.dev.demo.damage import damage
+from pipeline.dev.demo.damage import damage, some
 from pipeline.dev.demo.errors import DemoError
 from pipeline.dev.demo.outputs import Outputs
 from pipeline.dev.demo.polling import Polling
@@ -25,8 +24,8 @@ from pipeline.dev.demo.traffic import Traffic
 from pipeline.dev.demo.worker_process import WorkerProcess, environment
 from pipeline.dev.workload.ground_truth import InputRecord
 from pipeline.dev.workload.people import DAY_MS
+from pipeline.errors import EXIT_FAILED, EXIT_OK
 from pipeline.rebuild.job import Job
-from pipeline.rebuild.record import Step
 from pipeline.settings.worker import Settings
 
 SHARE_BEFORE: Final = 0.7
@@ -47,8 +46,9 @@ class Rebuilt(msgspec.Struct):
     """What became of the damage.
 
     Attributes:
-        corrupted, found: users who were damaged, and whom the rebuild found.
-        left: users who differ after all.
+        corrupted, found: users who were damaged, and whom the scrub found.
+        unlike: users whom either the scrub found or the rebuild, and not both.
+        left: whom a scrub finds after all.
         reads, reader_errors, steps_back: of who read meanwhile; see `Polling`.
         pause_s: the longest time without progress of a partition during the repairs.
         rate: inputs replayed per second.
@@ -58,6 +58,7 @@ class Rebuilt(msgspec.Struct):
     found: list[str]
     rate: float
     pause_s: float = 0.0
+    unlike: list[str] = msgspec.field(default_factory=list)
     left: list[str] = msgspec.field(default_factory=list)
     reads: int = 0
     reader_errors: int = 0
@@ -82,6 +83,8 @@ class Rebuilt(msgspec.Struct):
         for user_id in set(self.corrupted) ^ set(self.found):
             what = "not found" if user_id in self.corrupted else "found without being damaged"
             found.note("rebuild_wrong", f"{user_id} was {what}")
+        for user_id in self.unlike:
+            found.note("rebuild_wrong", f"scrub and rebuild do not agree about {user_id}")
         for user_id in self.left:
             found.note("rebuild_wrong", f"the state of {user_id} differs after the repairs")
         for name in ("reader_errors", "steps_back"):
@@ -123,7 +126,9 @@ def corrupt_and_rebuild(
     with Polling(stage, bystanders) as polling, Traffic(stage, rest) as traffic:
         say("damaging states, and starting the worker on an empty disk")
         worker.stop()
-        corrupted = damage(stage, users, days_left)
+        changelog = stage.settings.topic(f"{stage.settings.generation}.streaks-changelog")
+        choose = some(users, days_left)
+        corrupted = damage(stage.settings.kafka_client(), changelog, choose)
         polling.users = [*corrupted, *bystanders]
         worker.move(stage.run_dir / "new-disk")
         worker.start()
@@ -148,41 +153,55 @@ def _await_worker(worker: WorkerProcess, traffic: Traffic) -> None:
 
 def _rebuild(stage: Stage, corrupted: list[str], traffic: Traffic, say: Say) -> Rebuilt:
     operator = stage.settings.model_copy(update={"data_dir": stage.run_dir / "operator"})
-    say(f"comparing what is live with the log; {len(corrupted)} users are damaged")
-    compared = _command(operator, "start")
-    rebuild = compared["rebuild"]
-    users = compared["diff"]["users"]
-    found = [one["user_id"] for one in users]
+    say(f"scrubbing; {len(corrupted)} users are damaged")
+    findings = _findings(operator)
+    found = [one["user_id"] for one in findings]
+    partitions = sorted({one["partition"] for one in findings})
+    say(f"{len(found)} users found; rebuilding their partitions")
+    asked = [word for number in partitions for word in ("--partition", str(number))]
+    compared = _command(operator, "rebuild", "start", *asked)
+    rebuild, users = compared["rebuild"], compared["diff"]["users"]
     rebuilt = Rebuilt(corrupted, found, rebuild["inputs"] / max(rebuild["seconds"], 1e-3))
-    say(f"{len(found)} users differ; approving {compared['diff']['digest']}")
+    rebuilt.unlike = sorted({one["user_id"] for one in users} ^ set(found))
+    say(f"{len(users)} users differ; approving {compared['diff']['digest']}")
     for one in users[:SHOWN_MAX]:
         was, will = one["before"], one["after"]
         say(f"  {one['user_id']}: longest run {was['longest_days']} -> {will['longest_days']} days")
     job = Job(operator, rebuild["id"], None)
     job.stamp = traffic.append_time_ms
     traffic.measure()
-    job.repair(False, Step(clock.now_ms(), job.actor, "approve", "the disk lied", "DEMO-1"))
+    job.repair(False, "the disk lied", "DEMO-1")
     rebuilt.pause_s = traffic.measured()
-    rebuilt.left = [
-        one["user_id"]
-        for one in _command(operator, "start", "--id", job.folder.name)["diff"]["users"]
-    ]
+    say("scrubbing once more")
+    rebuilt.left = [one["user_id"] for one in _findings(operator)]
     return rebuilt
 
 
-def _command(settings: Settings, *words: str) -> Any:
-    """Run `awaway rebuild`, and return what it prints."""
+def _findings(settings: Settings) -> list[Any]:
+    """Whom `awaway scrub` finds."""
+    found: list[Any] = _command(settings, "scrub", codes=(EXIT_OK, EXIT_FAILED))["findings"]
+    return found
+
+
+def _command(settings: Settings, *words: str, codes: Collection[int] = (EXIT_OK,)) -> Any:
+    """Run a command of `awaway`, and return what it prints.
+
+    Args:
+        codes: with which it may end.
+    """
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline.cli.main", "rebuild", *words, "-o", "json"],
+        [sys.executable, "-m", "pipeline.cli.main", *words, "-o", "json"],
         env=environment(settings),
         capture_output=True,
         text=True,
         timeout=_COMMAND_S_MAX,
         check=False,
     )
-    if done.returncode != 0:
+    answer = json.loads(done.stdout or "{}")
+    # An error ends with 1, as a finding does.
+    if done.returncode not in codes or not answer or "what" in answer:
         raise DemoError(
-            f"`awaway rebuild {words[0]}` ended with code {done.returncode}",
+            f"`awaway {' '.join(words)}` ended with code {done.returncode}",
             why=(done.stdout + done.stderr)[-2_000:],
         )
-    return json.loads(done.stdout)
+    return answer

@@ -19,6 +19,9 @@ from pipeline.dev.oracle import Judgement, Logged, Rules, Verdict
 from pipeline.dev.oracle.events import Coordinates, SupportCommand
 from pipeline.dev.oracle.users import unlock_id
 
+OPERATION = "operation"
+"""The action of a rebuild's step, which is about no user."""
+
 OUTDATED = "outdated_repair"
 """A repair of a user who changed before it came; it must have no effect."""
 
@@ -36,7 +39,7 @@ def take_in_repairs(
     """Change the oracle's answer by what repairs do.
 
     Args:
-        repairs: as they lie in the log.
+        repairs: as they lie in the log, with the steps of their rebuilds.
         sent: the log without them.
         judgement: of `sent`; changed in place.
 
@@ -53,9 +56,12 @@ def take_in_repairs(
     for _, entry in outputs.audit:
         coordinates = coordinates_of(entry["cause"], outputs.kinds)
         user_id = entry["user_id"]
+        repair = found.get(coordinates)
+        if repair is not None and entry["action"] == OPERATION:
+            judgement.verdicts[coordinates] = Verdict("applied")
+            continue
         if user_id not in hit:
             continue
-        repair = found.get(coordinates)
         if repair is None:
             if coordinates in judgement.verdicts:
                 verdict = judgement.verdicts[coordinates]

@@ -105,7 +105,7 @@ def read_back(
     Args:
         records: in the order in which they were sent.
         reader: of the input topics, from their first records.
-        repairs: is given those of rebuilds, which were not among the records.
+        repairs: is given the commands of rebuilds, which were not among the records.
 
     Raises:
         DemoError: the log is not what was sent.
