@@ -23,6 +23,7 @@ from pipeline.api.http.limits_and_headers import headers_of
 from pipeline.api.reads.materialise import Materialiser
 from pipeline.api.reads.progress_topic import ProgressTopic
 from pipeline.api.reads.store import ProgressStore
+from pipeline.api.reads.store_scrub import StoreScrub
 from pipeline.api.reads.user_read import Reads
 from pipeline.api.reads.views import Views
 from pipeline.api.wiring_topics import (
@@ -99,7 +100,6 @@ def build(settings: ApiSettings, now_ms: Callable[[], int]) -> Built:
     live.hub.watchers.append(watch.streamed)
     live.hub.at_end.append(watch.streamed_to_end)
     inputs = InputReader(settings.kafka_client(), schemas, resolver.writer_schema)
-    world = World(policies, catalogue)
     deps = ConsoleDependencies(
         settings=settings,
         now_ms=now_ms,
@@ -114,7 +114,7 @@ def build(settings: ApiSettings, now_ms: Callable[[], int]) -> Built:
         access=access,
         completions=ingest.completions,
         commands=ingest.commands,
-        adjuster=make_adjuster(settings, ingest, world, source, reads, inputs),
+        adjuster=make_adjuster(settings, ingest, World(policies, catalogue), source, reads, inputs),
         outcomes=ingest.outcomes,
         live=live,
         watch=watch,
@@ -128,4 +128,15 @@ def build(settings: ApiSettings, now_ms: Callable[[], int]) -> Built:
     metrics.put(m.BUILD_INFO, 1, version("awaway"), catalogue.generator_version)
     app = Application(deps, middleware(settings, access), headers_of(access.headers))
     topics = [*ingest.services, *live_services(settings, live, stopping)]
+    topics += _scrub(settings, source, metrics, now_ms)
     return Built(app, deps, [access.keys, source, pictures, *topics, deps.sampler, deps.delivery])
+
+
+def _scrub(
+    settings: ApiSettings, source: Materialiser, metrics: ApiMetrics, now_ms: Callable[[], int]
+) -> list[Service]:
+    """The scrub of the store, where there is to be one."""
+    per_s = settings.api_scrub_records_per_s
+    if not per_s:
+        return []
+    return [StoreScrub(settings.kafka_client(), source, per_s, metrics, now_ms)]

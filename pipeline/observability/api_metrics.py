@@ -142,11 +142,34 @@ DELIVERY_BOUND: Final = Metric(
     "How old a record may become before the group has read it, as topics.yaml says.",
     ("group", "topic"),
 )
+SCRUB_LEFT: Final = Metric(
+    "awaway_api_scrub_remaining_records",
+    Kind.GAUGE,
+    "Offsets of progress that the pass under way over the store has still to read.",
+)
+SCRUB_DIFFERING: Final = Metric(
+    "awaway_api_scrub_users_differing",
+    Kind.GAUGE,
+    "Users of whom the last whole pass found that the store has not their last progress record.",
+)
+SCRUB_DIFFERENCES: Final = Metric(
+    "awaway_api_scrub_differences_total",
+    Kind.COUNTER,
+    "Users found to differ: missing (not in the store), unlike (another record than the last), "
+    "surplus (a record that progress has not); once each until they agree again.",
+    ("kind",),
+)
+SCRUB_PASSED: Final = Metric(
+    "awaway_api_scrub_last_pass_timestamp_seconds",
+    Kind.GAUGE,
+    "When the store was last compared whole, seconds since 1970; 0 before the first time.",
+)
 
 API_METRICS: Final = (
     BUILD_INFO, REQUESTS, REQUEST_DURATION, IN_FLIGHT, READS, ANSWERS, READABLE, RECORDS,
     OFFSET_LAG, TIME_LAG, USERS, STORE_BYTES, LOAD_DURATION, STORES_SET_ASIDE, WAITING,
     STREAM_CLIENTS, OUTCOMES_LAG, IN_FLIGHT_COMPLETIONS, COMPLETIONS, PICTURES,
     DELIVERY_OFFSET_LAG, DELIVERY_TIME_LAG, DELIVERY_BOUND,
+    SCRUB_LEFT, SCRUB_DIFFERING, SCRUB_DIFFERENCES, SCRUB_PASSED,
 )  # fmt: skip
 """Every metric of the API, in the order in which they are exposed and documented."""

@@ -26,6 +26,8 @@ class ApiMetrics(MetricValues):
         self._durations = self._histograms[m.REQUEST_DURATION.name]
         for result in READ_RESULTS:
             self.add(m.READS, 0, result)
+        for kind in ("missing", "unlike", "surplus"):
+            self.add(m.SCRUB_DIFFERENCES, 0, kind)
 
     def readable(self, append_times_ms: list[int], now_ms: int) -> None:
         """Inputs appended then are readable now; ms since the epoch, any order."""

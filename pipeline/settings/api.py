@@ -72,6 +72,15 @@ class ApiSettings(Settings):
     api_block_cache_mib: int = setting(
         "API reads", 64, "Memory for blocks of the store on disk, in MiB.", ge=8, le=65_536
     )
+    api_scrub_records_per_s: int = setting(
+        "API reads",
+        0,
+        "How many records of `progress` and users of the store a second the API compares in the "
+        "background; 0: it compares nothing. 1,000 is a good start; above the rate at which "
+        "progress is written, else no pass ends.",
+        ge=0,
+        le=1_000_000,
+    )
     api_picture_processes: int = setting(
         "API reads", 1, "Processes that draw PNGs; they start with the first PNG.", ge=1, le=64
     )

@@ -100,6 +100,10 @@ def api() -> str:
     metrics.put(m.DELIVERY_OFFSET_LAG, 3, "rewards", "t.portals", "0")
     metrics.put(m.DELIVERY_TIME_LAG, 61.5, "rewards", "t.portals", "0")
     metrics.put(m.DELIVERY_BOUND, 60, "rewards", "t.portals")
+    metrics.put(m.SCRUB_LEFT, 7)
+    metrics.put(m.SCRUB_DIFFERING, 2)
+    metrics.add(m.SCRUB_DIFFERENCES, 2, "unlike")
+    metrics.put(m.SCRUB_PASSED, NOW_MS / 1000)
     return generate_latest(metrics).decode()
 
 
