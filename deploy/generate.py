@@ -2,7 +2,7 @@
 
 Owns: `prometheus/awaway.slo.rules.yml`, made from slos.yaml; `kubernetes/kafkatopics.yaml`, made
 from topics.yaml; `kubernetes/prometheusrule.yaml`, made from both files of rules in prometheus/.
-Does not own: those sources; the other objects, which are written by hand.
+Does not own: those sources, the dashboard (dashboard.py), the objects that are written by hand.
 Invariant: the text is a function of the sources alone, so that a test can compare it with what is
 committed. `python deploy/generate.py` writes them all.
 """

@@ -1,6 +1,8 @@
 """Alerts: they ask for metrics that exist, fire when they should, and have a runbook."""
 
+import json
 import re
+import runpy
 import shutil
 import subprocess
 from pathlib import Path
@@ -24,6 +26,9 @@ OBJECTIVES = {
 }
 
 
+GRAFANA = ROOT / "deploy" / "grafana" / "awaway.json"
+
+
 def rules() -> list[dict[str, Any]]:
     loaded = [made for name in FILES for made in documents(PROMETHEUS / name)]
     return [rule for made in loaded for group in made["groups"] for rule in group["rules"]]
@@ -41,13 +46,37 @@ def test_prometheus_loads_the_rules_that_are_there() -> None:
     assert asked == set(jobs)
 
 
+def panels() -> list[dict[str, Any]]:
+    return [one for one in json.loads(GRAFANA.read_text())["panels"] if one["type"] != "row"]
+
+
+def queries() -> list[str]:
+    """Those of the dashboard, with a window for Grafana's."""
+    texts = [target["expr"] for panel in panels() for target in panel["targets"]]
+    return [text.replace("$__rate_interval", "5m") for text in texts]
+
+
+def test_the_dashboard_is_up_to_date() -> None:
+    made = runpy.run_path(str(ROOT / "deploy" / "dashboard.py"))
+    assert GRAFANA.read_text() == made["text"](), "run `python deploy/dashboard.py`"
+
+
+def test_the_dashboard_asks_for_what_is_recorded_and_has_each_number_of_a_panel_once() -> None:
+    named = {name for text in queries() for name in re.findall(r"\b(?:slo|awaway):[\w:]+", text)}
+    assert named <= {rule["record"] for rule in rules() if "record" in rule}
+    numbers = [panel["id"] for panel in json.loads(GRAFANA.read_text())["panels"]]
+    assert len(set(numbers)) == len(numbers) > 20
+    assert all(panel["description"] and panel["fieldConfig"] for panel in panels())
+
+
 def test_expressions_ask_only_for_metrics_that_exist() -> None:
     known = set()
     for metric in (*METRICS, *API_METRICS, *SCRUB_METRICS):
         suffixes = ("_bucket", "_sum", "_count") if metric.kind is Kind.HISTOGRAM else ("",)
         known |= {metric.name + suffix for suffix in suffixes}
-    asked = {name for rule in rules() for name in re.findall(r"\bawaway_[a-z_]+", rule["expr"])}
-    assert len(asked) > 10
+    texts = [*queries(), *(rule["expr"] for rule in rules())]
+    asked = {name for text in texts for name in re.findall(r"\bawaway_[a-z_]+", text)}
+    assert len(asked) > 30
     assert asked <= known
 
 
@@ -56,15 +85,15 @@ def test_labels_in_expressions_are_those_of_the_metric() -> None:
         metric.name: {*metric.labels, "job", "instance", "le"}
         for metric in (*METRICS, *API_METRICS, *SCRUB_METRICS)
     }
-    for rule in rules():
-        for name, matchers in re.findall(r"(awaway_[a-z_]+)\{([^}]*)\}", rule["expr"]):
+    for text in (*queries(), *(rule["expr"] for rule in rules())):
+        for name, matchers in re.findall(r"(awaway_[a-z_]+)\{([^}]*)\}", text):
             used = set(re.findall(r"(\w+)\s*(?:=~|!~|!=|=)", matchers))
-            assert used <= labels[re.sub(r"_(bucket|sum|count)$", "", name)], rule
+            assert used <= labels[re.sub(r"_(bucket|sum|count)$", "", name)], text
 
 
 def test_expressions_are_promql() -> None:
-    for rule in rules():
-        assert parse(rule["expr"]) is not None, rule
+    for text in (*queries(), *(rule["expr"] for rule in rules())):
+        assert parse(text) is not None, text
 
 
 def test_the_objective_is_the_bucket_that_the_code_has() -> None:
