@@ -14,19 +14,22 @@ once it was used), `policy.yaml` where one is tried, `derived/` and `live/` (the
 
 import multiprocessing
 import shutil
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from functools import partial
 from hashlib import sha256
+from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from pipeline import clock
-from pipeline.errors import AwawayError
+from pipeline.errors import EXIT_FAILED, AwawayError
+from pipeline.hard_exit import exit_hard
 from pipeline.kafka.principal import principal_of
 from pipeline.ops.rebuild_diffs import Diff, ShownDifference, diff_in, diff_lines
 from pipeline.ops.rebuilds import Progress, Rebuild, Step, folder_of, progress_in, rebuild_in
@@ -276,7 +279,7 @@ class Job:
     ) -> list[tuple[list[ShownDifference], int]]:
         """Compare partitions, each in a process of its own."""
         spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(max(1, processes), spawn) as pool:
+        with ProcessPoolExecutor(max(1, processes), spawn, _end_with_parent) as pool:
             futures = [
                 pool.submit(compare_partition, self.config, self.folder.name, one)
                 for one in partitions
@@ -297,6 +300,22 @@ def compare_partition(
     with PartitionRebuild(setup, partition, job.folder, job.read().user_id) as rebuild:
         rebuild.catch_up(_Noted(job.folder, partition))
         return [shown(one) for one in rebuild.differences()], rebuild.done
+
+
+def _end_with_parent() -> None:
+    """Let this process end when the one that began it is killed; else it waits for work for ever.
+
+    It would keep a partition's stores open meanwhile, in the way of whoever goes on.
+    """
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def watch() -> None:
+        wait_for([parent.sentinel])
+        exit_hard(EXIT_FAILED)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
 
 
 class _Noted:
