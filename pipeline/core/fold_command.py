@@ -41,17 +41,19 @@ def fold_command(
     Returns:
         Its outcome, with a `CommandVerdict`.
     """
-    policy = world.policies.at(append_time)
+    judged_at = world.judged_at_or(append_time)
+    policy = world.policies.at(judged_at)
     if command.kind == "operation":
         return _noted(command, state, policy.version)
-    request = examine_command(command, state, append_time, world.policies)
+    request = examine_command(command, state, judged_at, world.policies)
     sets = grown_by(state.sets, request) if isinstance(request, Request) else request
     if sets is None:
-        return _unchanged(command, state, "repeated", policy.version)
+        return unchanged(command, state, "repeated", policy.version)
     if isinstance(sets, Rejection):
-        return _unchanged(command, state, "dead_letter", policy.version, sets)
+        return unchanged(command, state, "dead_letter", policy.version, sets)
     origin: Origin = "adjustment" if world.origin == "live" else world.origin
-    trigger = Trigger(command.user_id, None, origin, cause, append_time, policy)
+    now = world.policies.at(append_time)
+    trigger = Trigger(command.user_id, None, origin, cause, append_time, now)
     tz = state.tz
     if isinstance(request, Request) and request.tz is not None and state.tz_at == NEVER:
         tz = request.tz
@@ -64,8 +66,8 @@ def _noted(command: Command, state: UserState, policy_version: str) -> Outcome:
     """Return the outcome of an operation: it is in the audit, and changes nothing."""
     rejection = examine_operation(command)
     if rejection is not None:
-        return _unchanged(command, state, "dead_letter", policy_version, rejection)
-    outcome = _unchanged(command, state, "applied", policy_version)
+        return unchanged(command, state, "dead_letter", policy_version, rejection)
+    outcome = unchanged(command, state, "applied", policy_version)
     return replace(outcome, operation=command.operation, subject=command.subject)
 
 
@@ -91,7 +93,7 @@ def fold_repair(
     last = utc_date(append_time) + 1
     rejection = _examine_repair(state, command, repair, (world.policies.earliest_date, last))
     if rejection is not None or repair is None:
-        return _unchanged(command, state, "dead_letter", policy.version, rejection)
+        return unchanged(command, state, "dead_letter", policy.version, rejection)
     # The portals that are due and were not published follow as from any other change of the sets.
     before = replace(
         repair.state,
@@ -141,7 +143,7 @@ def _revoked_by(command: Command, sets: Sets) -> tuple[str, ...]:
 def _applied(command: Command, state: UserState, new: Transition, policy_version: str) -> Outcome:
     """Return the outcome of a command that was carried out."""
     return replace(
-        _unchanged(command, state, "applied", policy_version),
+        unchanged(command, state, "applied", policy_version),
         revision=new.state.revision,
         state=new.state,
         standing=new.standing,
@@ -151,7 +153,7 @@ def _applied(command: Command, state: UserState, new: Transition, policy_version
     )
 
 
-def _unchanged(
+def unchanged(
     command: Command,
     state: UserState,
     verdict: CommandVerdict,

@@ -13,6 +13,7 @@ from pipeline.core.dedupe import SeenUpdate
 from pipeline.core.enumerations import Action, Verdict, WorldOrigin
 from pipeline.core.records import (
     GeometryUpdated,
+    Instant,
     LocalDate,
     PortalUnlocked,
     ReconciliationAlert,
@@ -33,6 +34,8 @@ class World(msgspec.Struct, frozen=True):
         origin: as portals that it unlocks are to say.
         recorded_date: where a rebuild folds a completion again, the local date that was decided the
             first time; it stands, whatever the time zone data of today says.
+        judged_at: of a redrive, the append time of the record that it carries; None: the input's
+            own.
     """
 
     policies: PolicyBook
@@ -40,6 +43,11 @@ class World(msgspec.Struct, frozen=True):
     generation: str = "blue"
     origin: WorldOrigin = "live"
     recorded_date: LocalDate | None = None
+    judged_at: Instant | None = None
+
+    def judged_at_or(self, append_time: Instant) -> Instant:
+        """Return the append time by which an input is judged."""
+        return append_time if self.judged_at is None else self.judged_at
 
 
 class Outcome(Record, frozen=True, gc=False):

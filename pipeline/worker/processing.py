@@ -24,7 +24,6 @@ from pipeline.codec.errors import DecodeError, RegistryUnavailableError, readabl
 from pipeline.codec.framed import schema_id_in
 from pipeline.codec.headers import dead_letter_headers, read_headers
 from pipeline.codec.inputs import check_key, names_no_user
-from pipeline.codec.repairs import decode_repair
 from pipeline.codec.state import StateDecodeError, decode_state, encode_state
 from pipeline.core.audit import AuditIds, ChainHead, genesis
 from pipeline.core.enumerations import Action, Stage
@@ -49,8 +48,9 @@ from pipeline.observability.metrics import BatchStats
 from pipeline.ops.skips import Skip
 from pipeline.worker.breaker import Breaker
 from pipeline.worker.outputs import Outputs
+from pipeline.worker.payloads import fold_redrive, fold_repair
 from pipeline.worker.rules import Rules
-from pipeline.worker.window import Sweep, Window, is_record
+from pipeline.worker.window import Sweep, Window
 
 Input = TypeVar("Input", PracticeCompleted, Command)
 
@@ -94,7 +94,9 @@ class Processor:
 
     def commands(self, batch: Batch) -> None:
         """Process a batch of the topic `commands`."""
-        work = _BatchWork(self, batch, Window(batch.table(self.seen), 0))
+        work = _BatchWork(
+            self, batch, Window(batch.table(self.seen), self.rules.world.policies.window_ms)
+        )
         work.run(self.rules.decoder.decode_command, work.fold_command, "unknown")
 
 
@@ -263,27 +265,13 @@ class _BatchWork:
     def fold_command(self, event: Command) -> Outcome:
         """The fold of one command over what the tables hold."""
         self.cause = Cause(self.topic, self.partition, self.offset, event.request_id)
+        given = (event, self.cause, self.append_time, self._state)
         if event.kind == "repair":
-            return self._fold_repair(event)
+            return fold_repair(*given, self.outputs, self.rules)
+        if event.kind == "redrive":
+            return fold_redrive(*given, self.window, self.rules)
         state = self._state(event.user_id)
         return self.rules.fold_command(state, event, self.cause, self.append_time, self.world)
-
-    def _fold_repair(self, event: Command) -> Outcome:
-        try:
-            state = self._state(event.user_id)
-        except StateDecodeError:
-            state = EMPTY  # what cannot be decoded is what a repair is for
-        repair = decode_repair(event.payload, event.user_id)
-        if repair is not None and not all(is_record(*record) for record in repair.window):
-            repair = None
-        cause, now, world = self.cause, self.append_time, self.world
-        outcome = self.rules.fold_repair(state, event, repair, cause, now, world)
-        if outcome.state is not None and outcome.standing is not None:
-            # What cannot be encoded is found here, where it costs this command alone.
-            user = (event.user_id, outcome.state, outcome.standing)
-            self.outputs.progress(progress_standing(*user, cause, now, world))
-            encode_state(outcome.state)
-        return outcome
 
     def _state(self, user_id: str) -> UserState:
         dirty = self.dirty.get(user_id)

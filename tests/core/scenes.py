@@ -14,6 +14,13 @@ from pipeline.core.fold import Outcome, World, fold_command, fold_completion
 from pipeline.core.policy import PolicyBook, load_policy
 from pipeline.core.progress import progress_of
 from pipeline.core.records import Cause, Command, PracticeCompleted, ProgressUpdated
+from pipeline.core.redrive import (
+    MEMORY_MARGIN_MS,
+    examine_payload,
+    examine_redrive,
+    of_redrive,
+    redrive_rejected,
+)
 from pipeline.core.repair import Repair
 from pipeline.core.state import EMPTY, UserState
 from pipeline.core.zones import Zone, zone_of
@@ -148,6 +155,23 @@ def claim(request_id: str, key_id: str) -> Command:
     return command(request_id, "claim_key", key_id=key_id)
 
 
+def operation(request_id: str, **other: Any) -> Command:
+    """Return an operation about nobody."""
+    fields = {"user_id": "", "operation": "rebuild.approve", "subject": "rb-1: diff 3f2a90c1"}
+    return replace(command(request_id, "operation"), **{**fields, **other})
+
+
+def redrive(request_id: str, payload_append_time: int, **other: Any) -> Command:
+    """Return a redrive of a completion; its payload is given beside it."""
+    fields: dict[str, Any] = {
+        "payload": b"of the test",
+        "payload_append_time": payload_append_time,
+        "payload_topic": "completions",
+        "payload_cause": "awaway.completions[3]@17",
+    }
+    return command(request_id, "redrive", **{**fields, **other})
+
+
 def repair_of(state: UserState, live: UserState, **other: Any) -> Repair:
     """Return the repair of `live` to a state with the portals published so far, and no more."""
     sets = replace(state.sets, unlocked=live.sets.unlocked)
@@ -168,14 +192,26 @@ class Log:
 
     def take(self, event: Event, append_time: int) -> Outcome:
         """Fold an input and keep what it changed."""
-        self.memory.now = self.append_time = append_time
-        cause = self._cause(event)
+        self.memory.now = append_time
+        return self._kept(self._fold(event, self._cause(event), append_time, self.world), event)
+
+    def take_redriven(self, asked: Command, event: Event, append_time: int) -> Outcome:
+        """Fold a redrive whose payload is an event, as a worker does."""
+        rejection = examine_redrive(asked, append_time) or examine_payload(asked, event)
+        if rejection is not None:
+            return self._kept(redrive_rejected(asked, self.state, rejection, "test"), asked)
+        self.memory.now = append_time + MEMORY_MARGIN_MS
+        world = replace(self.world, judged_at=asked.payload_append_time)
+        outcome = self._fold(event, self._cause(asked), append_time, world)
+        return self._kept(of_redrive(asked, outcome), asked)
+
+    def _fold(self, event: Event, cause: Cause, append_time: int, world: World) -> Outcome:
+        self.append_time = append_time
         if isinstance(event, Command):
-            outcome = fold_command(self.state, event, cause, append_time, self.world)
-        else:
-            outcome = fold_completion(
-                self.state, self.memory, event, cause, append_time, self.world
-            )
+            return fold_command(self.state, event, cause, append_time, world)
+        return fold_completion(self.state, self.memory, event, cause, append_time, world)
+
+    def _kept(self, outcome: Outcome, event: Event) -> Outcome:
         if outcome.state is not None:
             self.state = outcome.state
         if outcome.seen is not None:

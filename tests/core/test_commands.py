@@ -29,6 +29,7 @@ from tests.core.scenes import (
     completion,
     credit,
     day,
+    operation,
     reason_of,
     revoke,
     sets_of,
@@ -52,6 +53,14 @@ KEY = str(uuid5(NAMESPACE, f"{USER}/0/bindu/0"))
         (command("r", "\ud800" * 10_000), "unknown_kind"),
         (command("r", "redrive", payload=b"x"), "kind_not_supported"),
         (command("r", "erase"), "kind_not_supported"),
+        (operation("r", actor=""), "bad_actor"),
+        (operation("r", user_id="\u2028"), "bad_user_id"),
+        (operation("r", reason="x" * 2001), "bad_note"),
+        (operation("r", operation=None), "bad_operation"),
+        (operation("r", operation="x" * 256), "bad_operation"),
+        (operation("r", subject=None), "bad_subject"),
+        (operation("r", subject="\u200b"), "bad_subject"),
+        (operation("r", subject="x" * 2001), "bad_subject"),
         (command("r", "credit", local_date=TODAY, reason="x" * 2001), "bad_note"),
         (command("r", "credit", local_date=TODAY, ticket="\ud800"), "bad_note"),
         (command("r", "credit", local_date=TODAY, reason=None), "unexplained"),
@@ -86,8 +95,25 @@ def test_rejections(asked: Command, reason: str) -> None:
         (text or "").encode()
     assert outcome.action in (*COMMAND_KINDS, "unknown")
     assert (outcome.user_id, outcome.digest_before is None) == (
-        (None, True) if asked.user_id == "" else (USER, False)
+        (USER, False) if asked.user_id == USER else (None, True)
     )
+    assert (outcome.operation, outcome.subject) == (None, None)
+
+
+@pytest.mark.parametrize("user_id", ["", USER])
+def test_an_operation_is_audited_and_changes_nothing(user_id: str) -> None:
+    log = Log().take_all([(credit("r0", TODAY), NOW)])
+    asked = operation("r1", user_id=user_id, reason=None, ticket=None)
+    first, again = log.take(asked, NOW), log.take(asked, NOW)
+    assert first == again
+    assert (first.action, first.verdict, first.actor) == ("operation", "applied", "lea")
+    assert (first.operation, first.subject) == ("rebuild.approve", "rb-1: diff 3f2a90c1")
+    assert (first.state, first.seen, first.unlocks, first.geometry) == (None, None, (), ())
+    if user_id:
+        assert (first.user_id, first.revision) == (USER, 1)
+        assert first.digest_before == first.digest_after == log.state.digest
+    else:
+        assert (first.user_id, first.revision, first.digest_after) == (None, 0, None)
 
 
 def test_what_the_audit_is_told() -> None:

@@ -67,13 +67,19 @@ def _wrong_text(completion: Completion) -> str:
     return "" if is_practice(completion.practice) else "bad_practice"
 
 
-def compare(new: Counted, counted: list[Counted], policy: Policy) -> tuple[Word, list[Alert]]:
+def compare(
+    new: Counted, counted: list[Counted], policy: Policy, margin_ms: int = 0
+) -> tuple[Word, list[Alert]]:
     """Return the verdict on `new`, given everything of the same user that `counted` before it.
+
+    Args:
+        margin_ms: by how much sooner than usual it is forgotten what counted.
 
     Returns:
         Accepted, exact, twin, collision or overlap, and the alerts that must be published.
     """
-    known = [one for one in counted if new.append_time_ms - one.append_time_ms <= policy.window_ms]
+    forgotten_before = new.append_time_ms + margin_ms - policy.window_ms
+    known = [one for one in counted if one.append_time_ms >= forgotten_before]
     same_id = [one for one in known if one.completion_id == new.completion_id]
     if same_id:
         is_same = same_id[-1].content == new.content

@@ -78,7 +78,13 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class SupportCommand:
-    """What support or a service asked for."""
+    """What support, an operator or a service asked for.
+
+    Attributes:
+        carried: what a redrive carries, as it was read; a category where it cannot be; None where
+            it carries nothing.
+        carried_at_ms: when that was appended.
+    """
 
     request_id: str
     user_id: str
@@ -90,6 +96,12 @@ class SupportCommand:
     key_id: str | None = None
     withdraws: str | None = None
     tz: str | None = None
+    operation: str | None = None
+    subject: str | None = None
+    payload_topic: str | None = None
+    payload_cause: str | None = None
+    carried_at_ms: int | None = None
+    carried: "Completion | SupportCommand | str | None" = None
 
     @property
     def written_zone(self) -> str | None:

@@ -7,6 +7,7 @@ Invariant: nothing but `UnreadableError` leaves `Reader.completion` and `Reader.
 the bytes.
 """
 
+import base64
 import io
 import json
 from collections.abc import Mapping
@@ -87,10 +88,12 @@ class Reader:
             UnreadableError: it holds none. Operator action: none.
         """
         fields = self._fields(value)
+        payload, kind = fields.payload(), fields.name("kind")
+        topic = fields.name("payload_topic", optional=True)
         return SupportCommand(
             request_id=fields.name("request_id"),
             user_id=fields.name("user_id"),
-            kind=fields.name("kind"),
+            kind=kind,
             actor=fields.name("actor"),
             reason=fields.words("reason", optional=True, chars_max=REASON_CHARS_MAX),
             ticket=fields.name("ticket", optional=True),
@@ -98,7 +101,23 @@ class Reader:
             key_id=fields.name("key_id", optional=True),
             withdraws=fields.name("withdraws", optional=True),
             tz=fields.name("tz", optional=True),
+            operation=fields.name("operation", optional=True),
+            subject=fields.words("subject", optional=True, chars_max=REASON_CHARS_MAX),
+            payload_topic=topic,
+            payload_cause=fields.name("payload_cause", optional=True),
+            carried_at_ms=fields.instant("payload_append_time", optional=True)[0],
+            carried=self._carried(payload, topic) if kind == "redrive" else None,
         )
+
+    def _carried(
+        self, payload: bytes | None, topic: str | None
+    ) -> Completion | SupportCommand | str | None:
+        if payload is None:
+            return None
+        try:
+            return self.command(payload) if topic == "commands" else self.completion(payload)
+        except UnreadableError as problem:
+            return problem.category
 
     def _fields(self, value: bytes | None) -> "_Fields":
         if not value:
@@ -176,6 +195,11 @@ class _Fields:
         value = self.values.get(name)
         return None if value is None else self._day(value)
 
+    def payload(self) -> bytes | None:
+        """Return what a command carries, or None."""
+        value = self.values.get("payload")
+        return None if value is None else self._bytes(value)
+
     def context(self) -> dict[str, str]:
         """Return the labels."""
         value = self.values.get("context")
@@ -190,6 +214,9 @@ class _Fields:
         raise NotImplementedError
 
     def _day(self, value: Any) -> date:
+        raise NotImplementedError
+
+    def _bytes(self, value: Any) -> bytes:
         raise NotImplementedError
 
     def _labels(self, value: Any) -> dict[str, str]:
@@ -220,6 +247,11 @@ class _AvroFields(_Fields):
             return EPOCH.date() + timedelta(days=value)
         except OverflowError as problem:
             raise UnreadableError("wrong_type") from problem
+
+    def _bytes(self, value: Any) -> bytes:
+        if type(value) not in (bytes, str):
+            raise UnreadableError("wrong_type")
+        return value.encode() if type(value) is str else bytes(value)
 
     def _labels(self, value: Any) -> dict[str, str]:
         if type(value) is not dict or not all(type(label) is str for label in value.values()):
@@ -260,6 +292,14 @@ class _JsonFields(_Fields):
             raise UnreadableError("wrong_type")
         try:
             return date_of(value)
+        except ValueError as problem:
+            raise UnreadableError("wrong_type") from problem
+
+    def _bytes(self, value: Any) -> bytes:
+        if type(value) is not str:
+            raise UnreadableError("wrong_type")
+        try:
+            return base64.b64decode(value, validate=True)
         except ValueError as problem:
             raise UnreadableError("wrong_type") from problem
 
