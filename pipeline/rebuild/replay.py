@@ -94,7 +94,7 @@ class Folds:
     ) -> Outcome:
         """Fold a completion; the local date that was recorded stands."""
         entry = self.recorded[cause.offset]
-        if entry.verdict in COUNTED and self._same_day_start(at):
+        if entry.verdict in COUNTED and self._same_day_start(world.judged_at_or(at)):
             world = msgspec.structs.replace(world, recorded_date=entry.local_date)
         outcome = fold_completion(state, seen, event, cause, at, world)
         self.outcomes[cause.offset] = outcome
