@@ -18,7 +18,7 @@ from pipeline.codec.errors import (
     RegistryUnavailableError,
 )
 from pipeline.codec.framed import READERS_MAX, schema_id_in
-from pipeline.codec.inputs import KEY_REASONS, REASONS, InputDecoder, check_key
+from pipeline.codec.inputs import KEY_REASONS, REASONS, InputDecoder, check_key, names_no_user
 from pipeline.codec.instants import INSTANT_MAX, INSTANT_MIN, LOCAL_DATE_MAX, LOCAL_DATE_MIN
 from pipeline.codec.json_array import bare
 from pipeline.codec.partitioner import partition_of
@@ -104,6 +104,10 @@ def test_a_command_in_json() -> None:
         withdraws="r-0",
         payload=base64.b64encode(b"\x00raw").decode(),
         payload_append_time="1970-01-01T00:00:01Z",
+        operation="rebuild.approve",
+        subject="rb-1: half a \ud83d, mended",
+        payload_topic="completions",
+        payload_cause="awaway.completions[3]@17",
     )
     days = (date(2024, 2, 29) - date(1970, 1, 1)).days
     assert DECODER.decode_command(value) == Command(
@@ -118,6 +122,11 @@ def test_a_command_in_json() -> None:
         "r-0",
         b"\x00raw",
         1_000,
+        None,
+        "rebuild.approve",
+        "rb-1: half a \ufffd, mended",
+        "completions",
+        "awaway.completions[3]@17",
     )
 
 
@@ -155,6 +164,9 @@ def test_inputs_in_avro() -> None:
         ),
         (COMMAND, {"reason": "x" * 4_097}, "field_too_long"),
         (COMMAND, {"actor": "x" * 257}, "field_too_long"),
+        (COMMAND, {"operation": "x" * 257}, "field_too_long"),
+        (COMMAND, {"subject": "x" * 4_097}, "field_too_long"),
+        (COMMAND, {"payload_cause": "x" * 4_097}, "field_too_long"),
         (COMMAND, {"payload_append_time": -(2**62)}, "instant_out_of_range"),
         (COMMAND, {"local_date": LOCAL_DATE_MAX + 1}, "date_out_of_range"),
         (COMMAND, {"local_date": LOCAL_DATE_MIN - 1}, "date_out_of_range"),
@@ -277,6 +289,14 @@ HOME = partition_of(USER.encode(), 4)
 
 def test_a_key_that_is_right() -> None:
     check_key(USER.encode(), USER, HOME, 4)
+
+
+def test_only_an_operation_may_be_about_nobody() -> None:
+    for kind in COMMAND_KINDS:
+        nobodys = Command("r-1", "", kind, "ops:lea")
+        assert names_no_user(nobodys) == (kind == "operation")
+        assert not names_no_user(msgspec.structs.replace(nobodys, user_id=USER))
+    assert not names_no_user(msgspec.structs.replace(COMPLETION, user_id=""))
 
 
 @pytest.mark.parametrize(

@@ -305,7 +305,8 @@ def _wrong_commands(found: Cast) -> None:
         ),
         ("w4", "withdraw", {"withdraws": "w4", "reason": "mine"}, "withdraws_itself", "itself"),
         ("w5", "claim_key", {"key_id": "no key"}, "unknown_key", "'no key'"),
-        ("w6", "redrive", {}, "kind_not_supported", "redrive"),
+        ("w6", "redrive", {}, "unexplained", "a redrive needs"),
+        ("w6", "operation", {"subject": "all of it"}, "bad_operation", "operation must"),
         ("w7", "erase", {"reason": "asked to"}, "kind_not_supported", "erase"),
         ("w8", "repair", BECAUSE, "bad_repair", "payload"),
         (

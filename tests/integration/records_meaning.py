@@ -76,6 +76,15 @@ class Published:
         return self.scene.rules.at(self.step.logged.append_time_ms)
 
     @property
+    def judged_by(self) -> Policy:
+        """In force at the input's append; of a redrive, at that of the original record."""
+        event = self.step.event
+        if self.step.judged is event or not isinstance(event, SupportCommand):
+            return self.policy
+        assert event.carried_at_ms is not None
+        return self.scene.rules.at(event.carried_at_ms)
+
+    @property
     def user(self) -> UserModel:
         """After the input."""
         assert self.step.after is not None
@@ -88,9 +97,9 @@ class Published:
 
     @property
     def completion(self) -> Completion:
-        """The input, of a record that only completions cause."""
-        assert isinstance(self.step.event, Completion)
-        return self.step.event
+        """The input, or what it redrives, of a record that only completions cause."""
+        assert isinstance(self.step.judged, Completion)
+        return self.step.judged
 
     @property
     def unlock(self) -> Unlock:

@@ -53,7 +53,7 @@ PORTAL_UNLOCKED: Final[Table] = {
     "lifetime_days": lambda t: len(t.user.covered),
     "reached_on": lambda t: t.unlock.reached_on,
     "tz": lambda t: t.user.zone or "UTC",
-    "practice": lambda t: t.step.event.practice if isinstance(t.step.event, Completion) else None,
+    "practice": lambda t: t.step.judged.practice if isinstance(t.step.judged, Completion) else None,
     "figure": lambda t: portal_row(t, t.unlock.slug)["figure"],
     "frame": lambda t: portal_row(t, t.unlock.slug)["day"],
     "asset_id": lambda t: t.picture(t.unlock.day),
@@ -64,7 +64,7 @@ PORTAL_UNLOCKED: Final[Table] = {
     "next_portal.title": lambda t: _ahead(t, "title"),
     "next_portal.days_away": lambda t: _ahead(t, "days_away"),
     "policy_version": lambda t: t.policy.version,
-    "origin": lambda t: "live" if isinstance(t.step.event, Completion) else "adjustment",
+    "origin": lambda t: "live" if isinstance(t.step.judged, Completion) else "adjustment",
     "unlocked_at": lambda t: t.at,
 } | CAUSE
 

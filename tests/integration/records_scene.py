@@ -34,6 +34,7 @@ from pipeline.dev.oracle.events import Coordinates
 from pipeline.ops.skips import Skip, SkipTopic
 from tests.integration.ledger import ROOT, Ledger
 from tests.integration.records_cast import ACTS, PARTITIONS, POISON, Cast, Sent, cast
+from tests.integration.records_operators import add_operators
 
 NAMESPACE: Final = UUID("8f0c5a9e-2f4b-5d57-9a0e-6b1d4c7e3a21")
 SKIPPED: Final = ("eva@operations", "it ends the decoder", "O-12")
@@ -62,7 +63,18 @@ class Step:
     @property
     def is_change(self) -> bool:
         """Whether it changed the user."""
+        if isinstance(self.event, SupportCommand) and self.event.kind == "operation":
+            return False
         return self.verdict is not None and self.verdict.word in ("accepted", "overlap", "applied")
+
+    @property
+    def judged(self) -> Completion | SupportCommand | None:
+        """The event; of a redrive what it carries, where that can be read."""
+        event = self.event
+        if not isinstance(event, SupportCommand) or event.kind != "redrive":
+            return event
+        carried = event.carried
+        return event if carried is None or isinstance(carried, str) else carried
 
 
 @dataclass(frozen=True)
@@ -103,6 +115,7 @@ def play(ledger: Ledger) -> Scene:
         {name: _schema_id(ledger, name) for name in INPUTS},
         lambda name: str(uuid5(NAMESPACE, name)),
     )
+    add_operators(played)
     sent = _send(ledger, played, 0)
     _put_aside(ledger, [coordinates for coordinates, one in sent.items() if one.is_skipped])
     settings = {"POLICY_FILE": str(policy_file), "COLLAPSE": "false"}

@@ -94,7 +94,7 @@ def _of_user(record: Published, of: Callable[[UserModel], Any], *, before: bool 
 
 
 def _local_date(record: Published) -> Any:
-    event = record.step.event
+    event = record.step.judged
     if isinstance(event, SupportCommand):
         return event.local_date
     return _counted(record).local_date if record.step.is_change else None
@@ -113,11 +113,25 @@ def _revoked_by(record: Published) -> list[str]:
         c.request_id for c in record.user.commands if c.kind == "revoke" and c.local_date == date
     }
     live -= {c.withdraws for c in record.user.commands if c.kind == "withdraw" and c.withdraws}
-    return sorted(live - ({event_id(record)} if record.step.logged.kind == "commands" else set()))
+    judged = record.step.judged
+    return sorted(live - ({judged.request_id} if isinstance(judged, SupportCommand) else set()))
 
 
 def _is_counted(record: Published) -> bool:
-    return record.step.is_change and isinstance(record.step.event, Completion)
+    return record.step.is_change and isinstance(record.step.judged, Completion)
+
+
+def _operation(record: Published) -> str | None:
+    event = record.step.event
+    is_noted = isinstance(event, SupportCommand) and record.value["verdict"] == "applied"
+    return event.operation if is_noted and isinstance(event, SupportCommand) else None
+
+
+def _subject(record: Published) -> str | None:
+    event = record.step.event
+    if not isinstance(event, SupportCommand):
+        return None
+    return event.payload_cause if event.kind == "redrive" else _operation(record) and event.subject
 
 
 AUDIT_ENTRY: Final[Table] = {
@@ -138,13 +152,15 @@ AUDIT_ENTRY: Final[Table] = {
     "digest_before": lambda t: _of_user(t, digest_of, before=True),
     "digest_after": lambda t: _of_user(t, digest_of),
     "revision": lambda t: _of_user(t, lambda user: len(user.counted) + len(user.commands)) or 0,
-    "policy_version": lambda t: t.policy.version,
+    "policy_version": lambda t: t.judged_by.version,
     "tzdata_version": lambda t: version("tzdata"),
     "append_time": lambda t: t.at,
     "rejection": _rejection,
     "tz": lambda t: _counted(t).tz if _is_counted(t) else None,
     "tz_assumed": lambda t: _is_counted(t) and _counted(t).assumed,
     "revoked_by": _revoked_by,
+    "operation": _operation,
+    "subject": _subject,
 } | CAUSE
 
 CHAINED: Final = {"prev_hash", "hash"}
@@ -190,7 +206,7 @@ def _original(record: Published) -> Against:
 
 
 def _original_id(record: Published) -> str:
-    event = record.scene.steps[_original(record).coordinates].event
+    event = record.scene.steps[_original(record).coordinates].judged
     assert isinstance(event, Completion)
     return event.completion_id
 
@@ -199,7 +215,7 @@ FIELDS_IN_ORDER: Final = ("session_id", "started_at", "completed_at", "practice"
 
 RECONCILIATION_ALERT: Final[Table] = {
     "alert_id": lambda t: uuid_of(
-        t.scene.ledger.topic("completions"),
+        t.scene.ledger.topic(t.step.logged.kind),
         "zone" if _alert(t).word == "assumed_zone" else "alert",
         t.step.logged.partition,
         t.step.logged.offset,

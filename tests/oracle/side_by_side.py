@@ -5,10 +5,12 @@ The window is kept here in dicts: what the worker's own table does with it is te
 
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
+from pipeline.codec.errors import UnknownSchemaIdError
+from pipeline.codec.inputs import InputDecoder
 from pipeline.core.dedupe import Cover, SeenCompletion, SeenUpdate
 from pipeline.core.fold import Outcome, World, fold_command, fold_completion
 from pipeline.core.geometry.catalogue import GoldenCatalogue
@@ -27,6 +29,7 @@ from pipeline.dev.demo.expected import (
 from pipeline.dev.oracle import (
     Completion,
     Judgement,
+    Reader,
     Rules,
     SupportCommand,
     Verdict,
@@ -34,6 +37,11 @@ from pipeline.dev.oracle import (
     load_rules,
 )
 from pipeline.dev.oracle.users import unlock_id
+from pipeline.dev.workload.wire import json_command
+from pipeline.worker.payloads import fold_redrive
+from pipeline.worker.rules import Rules as WorkerRules
+from pipeline.worker.window import Window
+from tests.codec.samples import SCHEMAS
 
 CATALOGUE = GoldenCatalogue()
 Event = PracticeCompleted | Command
@@ -81,6 +89,8 @@ class SideBySide:
     def __init__(self, policy: str) -> None:
         self.rules: Rules = load_rules(policy)
         self.world = World(load_policy(policy), CATALOGUE)
+        decoder = InputDecoder(SCHEMAS, no_schema)
+        self.worker_rules = WorkerRules(self.world, decoder, 1, False, "", 1 << 20)
         self.memory = Memory(self.world.policies.window_ms)
         self.states: dict[str, UserState] = {}
         self.last: dict[str, tuple[Cause, int]] = {}
@@ -96,6 +106,11 @@ class SideBySide:
             cause = Cause("completions", 0, self.events, event.completion_id)
             outcome = fold_completion(state, self.memory, event, cause, append_time, self.world)
             judged = self._judge(_as_completion(event), cause, append_time)
+        elif event.kind == "redrive":
+            cause = Cause("commands", 0, self.events, event.request_id)
+            given = (event, cause, append_time, lambda _: state)
+            outcome = fold_redrive(*given, cast(Window, self.memory), self.worker_rules)
+            judged = self._judge(Reader({}).command(json_command(event)), cause, append_time)
         else:
             cause = Cause("commands", 0, self.events, event.request_id)
             outcome = fold_command(state, event, cause, append_time, self.world)
@@ -167,6 +182,11 @@ class SideBySide:
             shown = shown_progress(record)
             user = self.judgement.users[user_id]
             assert shown == expected_progress(user, self.rules, at_ms), user_id
+
+
+def no_schema(schema_id: int) -> Any:
+    """No writer's schema: what is carried here is JSON."""
+    raise UnknownSchemaIdError(f"no schema {schema_id}")
 
 
 def _as_completion(event: PracticeCompleted) -> Completion:

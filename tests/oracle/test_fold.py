@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pipeline.core.enumerations import COMMAND_KINDS
 from pipeline.core.records import Command, PracticeCompleted
 from pipeline.dev.oracle.users import key_id
+from pipeline.dev.workload.wire import json_command, json_completion
 from tests.oracle.scenes import POLICY, ms
 from tests.oracle.side_by_side import Event, SideBySide, day
 from tests.properties import examples
@@ -134,6 +135,24 @@ def commands(habit: Habit) -> st.SearchStrategy[tuple[Event, int]]:
     )
 
 
+def redriven(event: Event, came: int, number: int, after: int) -> tuple[Event, int]:
+    """An event, redriven so long after it came."""
+    is_command = isinstance(event, Command)
+    command = Command(
+        f"x{number}",
+        "ana",
+        "redrive",
+        "lea",
+        "why",
+        "T-1",
+        payload=json_command(event) if isinstance(event, Command) else json_completion(event),
+        payload_append_time=came,
+        payload_topic="commands" if is_command else "completions",
+        payload_cause="awaway.commands[0]@1" if is_command else "awaway.completions[0]@1",
+    )
+    return command, came + after
+
+
 @st.composite
 def histories(draw: st.DrawFn) -> list[tuple[Event, int]]:
     """A log in some order; mostly by append time, as logs are."""
@@ -151,6 +170,13 @@ def histories(draw: st.DrawFn) -> list[tuple[Event, int]]:
             max_size=40,
         )
     )
+    # Some of it is redriven, whatever became of it, and so is some that never came otherwise.
+    lost = draw(st.lists(st.one_of(completions(habit), commands(habit)), max_size=5))
+    chosen = draw(st.lists(st.integers(0, 39), max_size=5))
+    delays = st.sampled_from((0, 1, HOUR_MS, DAY_MS, 5 * DAY_MS, -1))
+    for number, (event, came) in enumerate([*lost, *[log[n] for n in chosen if n < len(log)]]):
+        line = redriven(event, came, number, draw(delays))
+        log.insert(draw(st.integers(0, len(log))), line)
     if draw(st.booleans()):
         log.sort(key=lambda line: line[1])
     return log
@@ -185,6 +211,7 @@ def test_months_of_a_traveller_with_a_bad_connection(seed: int) -> None:
         if rng.random() < 0.05:
             kind = rng.choice(("credit", "revoke"))
             about = end // DAY_MS - rng.randrange(3)
+            log.append(redriven(*log[-1], n, rng.choice((HOUR_MS, 5 * DAY_MS))))
             request = Command(f"r{n}", "ana", kind, "lea", "why", "T-1", about)
             log.append((request, append))
     log.sort(key=lambda line: line[1])

@@ -90,7 +90,8 @@ def judge_read(
     elif isinstance(carried, SupportCommand):
         verdict = _judge_command(user, carried, now.judged_ms, rules)
     else:
-        verdict = Verdict("dead_letter", carried or "")
+        day = None if redrive is None else redrive.local_date
+        verdict = Verdict("dead_letter", carried or "", local_date=day)
     is_noted = isinstance(carried, SupportCommand) and carried.kind == "operation"
     if verdict.word in ("accepted", "overlap", "applied") and not is_noted:
         judgement.users[event.user_id] = user
@@ -177,9 +178,9 @@ def _wrong_redrive(redrive: SupportCommand, append_time_ms: int) -> str:
     if carried_at_ms > append_time_ms:
         return "carried_from_future"
     if isinstance(carried, str):
-        return carried
+        return f"carried_{carried}"
     if carried.user_id != redrive.user_id:
-        return "key_not_user"
+        return "carried_of_another_user"
     is_asked = isinstance(carried, Completion) or carried.kind in REMEMBERED
     return "" if is_asked else "kind_not_redriven"
 

@@ -130,6 +130,8 @@ def json_command(command: Command) -> bytes:
     }
     if command.local_date is not None:
         fields["local_date"] = (EPOCH_DATE + timedelta(days=command.local_date)).isoformat()
+    if command.payload_append_time is not None:
+        fields["payload_append_time"] = rfc3339(command.payload_append_time)
     return msgspec.json.encode(fields)
 
 
