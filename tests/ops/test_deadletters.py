@@ -51,6 +51,10 @@ def undecodable(_: bytes | None) -> Command:
     raise DecodeError("not_json", "it is none")
 
 
+def decoded(raw: bytes | None) -> Command:
+    return json_inputs.command(raw or b"")
+
+
 def record(**other: Any) -> DeadLetter:
     fields: dict[str, Any] = {
         "stage": "validate",
@@ -147,14 +151,14 @@ def test_behind_a_redrive_that_was_rejected_is_the_input_that_it_carries() -> No
     first = letter()
     redrive = redrive_command(first, WHY)
     cause = Cause("awaway.commands", 3, 99, redrive.request_id)
-    again = letter(18, json_inputs.command, cause=cause, value=encoded(redrive))
+    again = letter(18, decoded, cause=cause, value=encoded(redrive))
     assert (again.origin.topic, again.origin.value) == ("completions", first.record.value)
     assert (again.origin.place, again.origin.append_time) == (first.origin.place, NOW)
     once_more = redrive_command(again, WHY)
     assert once_more.request_id != redrive.request_id
     assert (once_more.payload, once_more.payload_cause) == (redrive.payload, redrive.payload_cause)
     vague = replace(redrive, payload_cause="?", payload_append_time=None, payload_topic="commands")
-    found = letter(18, json_inputs.command, cause=cause, value=encoded(vague), append_time=NOW + 9)
+    found = letter(18, decoded, cause=cause, value=encoded(vague), append_time=NOW + 9)
     assert (found.origin.place, found.origin.append_time) == (cause.coordinates, NOW + 9)
     assert found.origin.topic == "commands"
 
@@ -162,16 +166,16 @@ def test_behind_a_redrive_that_was_rejected_is_the_input_that_it_carries() -> No
 def test_a_command_is_an_input_like_any_other() -> None:
     cause = Cause("awaway.commands", 3, 99, "r1")
     credit = encoded(Command("r1", "ada", "credit", "eva"))
-    found = letter(18, json_inputs.command, cause=cause, value=credit)
+    found = letter(18, decoded, cause=cause, value=credit)
     assert (found.origin.topic, found.origin.value, found.origin.kind) == (
         *("commands", credit),
         "credit",
     )
-    garbage = letter(18, json_inputs.command, cause=cause, value=b"{")
+    garbage = letter(18, decoded, cause=cause, value=b"{")
     assert (garbage.origin.topic, garbage.origin.kind) == ("commands", "")
     for kind in ("operation", "repair"):
         value = encoded(Command("r1", "ada", kind, "eva"))
-        one = letter(18, json_inputs.command, cause=cause, value=value)
+        one = letter(18, decoded, cause=cause, value=value)
         (planned,) = plan_redrive(chosen(one), [said()], also_rejected=True)
         assert planned.passed_over == f"the input is a command of the kind {kind}"
 

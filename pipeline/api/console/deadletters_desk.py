@@ -12,8 +12,10 @@ as open. To redrive it again is harmless: it cannot count twice.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, ParamSpec, TypeVar
+
+from starlette.datastructures import Headers
 
 from pipeline.api.console.dependencies import ConsoleDependencies
 from pipeline.api.http.problems import ProblemError
@@ -129,7 +131,7 @@ class LetterDesk:
     async def send(
         self,
         commands: Sequence[tuple[Command, int, Letter]],
-        headers: Mapping[str, str],
+        headers: Headers,
         principal: str,
     ) -> int:
         """Send commands about letters, and wait for what becomes of them.
