@@ -232,6 +232,7 @@ def _entry(
         cause,
         None if outcome.rejection is None else outcome.rejection.reason,
         *(outcome.tz, outcome.tz_assumed, outcome.revoked_by),
+        *(outcome.operation, outcome.subject),
         head.hash,
         b"",
     )

@@ -20,6 +20,8 @@ ENTRY = AuditEntry(
         None,
         False,
         (),
+        None,
+        None,
         b"",
         b"",
     ),
