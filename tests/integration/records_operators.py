@@ -7,7 +7,7 @@ Invariant: as of records_cast.py.
 
 import json
 from base64 import b64encode
-from typing import Final
+from typing import Any, Final
 
 from tests.integration.ledger import iso
 from tests.integration.records_cast import (
@@ -68,7 +68,7 @@ def _redrives(found: Cast) -> None:
 def _operations(found: Cast) -> None:
     """What an operator did that is no user's affair, in a partition of its own choice, and what
     is."""
-    done = {"operation": "rebuild.approve", "subject": "rb-1: diff 3f2a90c1"}
+    done: dict[str, Any] = {"operation": "rebuild.approve", "subject": "rb-1: diff 3f2a90c1"}
     record = {"request_id": "op-0", "user_id": "", "kind": "operation", "actor": "ops:lea"}
     for partition, key in ((2, None), (2, None), (3, b"any")):
         value = json.dumps(record | done).encode()
