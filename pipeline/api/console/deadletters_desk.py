@@ -100,7 +100,8 @@ class LetterDesk:
     def _judge(self, letters: Sequence[Letter]) -> list[Said]:
         users = dict.fromkeys(user for one in letters if (user := one.user_id))
         validator = self._preview.validator(list(users), self._deps.letters.decoder)
-        return [validator.judge(entry_of(one)) for one in letters]
+        now_ms = self._deps.now_ms()
+        return [validator.judge(entry_of(one, now_ms)) for one in letters]
 
     async def _read(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:

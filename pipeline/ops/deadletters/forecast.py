@@ -4,8 +4,8 @@ Owns: gathering what is known of their users, as far as a verdict depends on it.
 Does not own: the verdicts, which are those of `awaway validate` (ops/validate/verdicts.py), users'
 states (ops/adjust/user_state.py).
 Invariants: nothing is sent or kept. Letters are judged in their order, each over what those before
-it would leave behind, by their own append time, as a redrive is. Only an input that comes in
-between, or one that counted by a repair, can make the worker say something else.
+it would leave behind, as a redrive of now is: by the time at which its input first came. Only what
+comes in between, or what counted by a repair, can make the worker say something else.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -78,33 +78,30 @@ class Forecaster:
         practising = {one.user_id for one in letters if one.origin.topic == "completions"} & users
         if practising:
             since_ms = now_ms - self._world.policies.window_ms
-            for completion, cause, append_time in self._counted(practising, since_ms, say):
-                validator.remember(completion, cause, append_time)
-        return [validator.judge(entry_of(letter)) for letter in letters]
+            for counted in self._counted(practising, since_ms, say):
+                validator.remember(*counted)
+        return [validator.judge(entry_of(letter, now_ms)) for letter in letters]
 
     def _counted(
         self, users: Collection[str], since_ms: Instant, say: Say
-    ) -> list[tuple[PracticeCompleted, Cause, Instant]]:
+    ) -> list[tuple[PracticeCompleted, Cause, Instant, Instant | None]]:
         """The completions of some users that counted since an instant, as they were appended."""
         causes = self._audited({user.encode() for user in users}, since_ms, say)
         found = []
         for place, record, append_time in self._inputs(causes.keys(), say):
+            completion, judged_at = record, None
             if isinstance(record, Command):
-                completion, judged_by = self._redriven(record, append_time)
-            else:
-                completion, judged_by = record, append_time
+                completion, judged_at = self._redriven(record), record.payload_append_time
             if isinstance(completion, PracticeCompleted):
-                found.append((completion, causes[place], judged_by))
+                found.append((completion, causes[place], append_time, judged_at))
         return sorted(found, key=lambda one: one[2])
 
-    def _redriven(self, command: Command, append_time: Instant) -> tuple[object, Instant]:
-        """The completion that a redrive carries, and by when it is judged."""
+    def _redriven(self, command: Command) -> object:
+        """The completion that a redrive carries; None where it carries none."""
         try:
-            completion = self._decoder.decode_completion(command.payload)
+            return self._decoder.decode_completion(command.payload)
         except DecodeError:
-            return None, append_time
-        judged_by = command.payload_append_time
-        return completion, append_time if judged_by is None else judged_by
+            return None
 
     def _audited(
         self, keys: Collection[bytes], since_ms: Instant, say: Say
@@ -162,14 +159,15 @@ class Forecaster:
             return None
 
 
-def entry_of(letter: Letter) -> Entry:
-    """A letter's input, as it would lie in the log."""
+def entry_of(letter: Letter, now_ms: Instant) -> Entry:
+    """A letter's input, as a redrive of now would carry it."""
     origin = letter.origin
     return Entry(
         str(letter.place),
         origin.topic,
-        origin.append_time,
+        now_ms,
         origin.value,
         origin.key,
         has_key=True,
+        judged_at=origin.append_time,
     )

@@ -31,6 +31,7 @@ from pipeline.core.records import (
     PracticeCompleted,
     ReconciliationAlert,
 )
+from pipeline.core.redrive import MEMORY_MARGIN_MS
 from pipeline.core.state import EMPTY, UserState
 from pipeline.ops.explain.words import revoked_by_text
 from pipeline.ops.validate.state import PUBLISHED, LeftBehind
@@ -58,6 +59,7 @@ class Entry(msgspec.Struct, frozen=True):
     Attributes:
         name: how it is called in what is said of it.
         key: of the record; looked at only when `has_key`.
+        judged_at: of what is redriven, when it first came; `append_time` is the redrive's own.
     """
 
     name: str
@@ -66,6 +68,7 @@ class Entry(msgspec.Struct, frozen=True):
     value: bytes | None
     key: bytes | None = None
     has_key: bool = False
+    judged_at: Instant | None = None
 
 
 class Alert(msgspec.Struct, frozen=True):
@@ -164,16 +167,24 @@ class Validator:
             self.left.users[event.user_id] = outcome.state
         return self._said(entry, event, outcome, self._decoder.ignored_fields - ignored)
 
-    def remember(self, completion: PracticeCompleted, cause: Cause, append_time: Instant) -> None:
+    def remember(
+        self,
+        completion: PracticeCompleted,
+        cause: Cause,
+        append_time: Instant,
+        judged_at: Instant | None = None,
+    ) -> None:
         """Have the window hold a completion that counted; its user's state stays as it is.
 
         Args:
             completion: given in the order in which they were appended.
             cause: where it lies.
+            judged_at: as of an entry.
         """
         self.left.seen.now = append_time
+        world = self._judging_at(judged_at)
         outcome = fold_completion(
-            UserState(), self.left.seen, completion, cause, append_time, self._world
+            UserState(), self.left.seen, completion, cause, append_time, world
         )
         if outcome.seen is not None:
             self.left.seen.remember(completion.user_id, outcome.seen)
@@ -215,17 +226,25 @@ class Validator:
         self, event: PracticeCompleted | Command, entry: Entry, offset: int
     ) -> Outcome | Rejection:
         state = self.left.users.get(event.user_id, EMPTY)
-        self.left.seen.now = entry.append_time
+        world = self._judging_at(entry.judged_at)
+        margin_ms = 0 if entry.judged_at is None else MEMORY_MARGIN_MS
+        self.left.seen.now = entry.append_time + margin_ms
         try:
             if isinstance(event, PracticeCompleted):
                 cause = Cause(entry.topic, 0, offset, event.completion_id)
                 return fold_completion(
-                    state, self.left.seen, event, cause, entry.append_time, self._world
+                    state, self.left.seen, event, cause, entry.append_time, world
                 )
             cause = Cause(entry.topic, 0, offset, event.request_id)
-            return fold_command(state, event, cause, entry.append_time, self._world)
+            return fold_command(state, event, cause, entry.append_time, world)
         except Exception as error:  # noqa: BLE001 — as in the worker, it costs this input alone
             return fault_of("fold", error)
+
+    def _judging_at(self, judged_at: Instant | None) -> World:
+        """The world by which something is judged that first came at another time."""
+        if judged_at is None:
+            return self._world
+        return msgspec.structs.replace(self._world, judged_at=judged_at)
 
     def _refused(self, entry: Entry, rejection: Rejection) -> Said:
         return Said(
