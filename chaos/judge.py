@@ -24,12 +24,6 @@ from pipeline.dev.oracle.events import Coordinates
 
 HASH_BYTES: Final = 32
 FRAME_BYTES: Final = 5
-OF_REBUILDS: Final = {
-    "repair": ("applied", "dead_letter"),  # the latter if the user changed meanwhile
-    "operation": ("applied",),  # a step of a rebuild
-}
-"""Commands of rebuilds by kind, each with the verdicts that it may have."""
-
 CHANGING: Final = ("accepted", "overlap", "applied")
 """Verdicts after which a user is another."""
 
@@ -52,23 +46,21 @@ class Evidence:
     outputs: dict[str, list[Output]]
     seen: dict[Coordinates, int] | None = None
 
-    def of_rebuilds(self) -> dict[Coordinates, str]:
-        """The kinds of those commands that rebuilds sent, and of which the oracle knows nothing."""
+    def repairs(self) -> set[Coordinates]:
+        """The repairs among the commands: a rebuild sent them, and the oracle knows of none."""
         return {
-            one.coordinates: kind
+            one.coordinates
             for one in self.inputs
-            if one.kind == "commands"
-            for kind in OF_REBUILDS
-            if f'"kind":"{kind}"'.encode() in (one.value or b"")
+            if one.kind == "commands" and b'"kind":"repair"' in (one.value or b"")
         }
 
     def applied_repairs(self) -> Counter[str]:
         """How many repairs of each user were applied."""
-        kinds = self.of_rebuilds()
+        repairs = self.repairs()
         return Counter(
             one.value["user_id"]
             for one in self.outputs["audit"]
-            if one.value["verdict"] == "applied" and kinds.get(_cause(self, one)) == "repair"
+            if one.value["verdict"] == "applied" and _cause(self, one) in repairs
         )
 
     def verdicts(self) -> dict[Coordinates, str]:
@@ -157,18 +149,18 @@ def _judged(evidence: Evidence, causes: list[Coordinates], rules: Rules) -> Judg
     """The oracle's answer, given the inputs in the order in which the audit says they came."""
     order = {coordinates: number for number, coordinates in reversed(list(enumerate(causes)))}
     last = len(order)
-    unknown = evidence.of_rebuilds()
-    judged = [one for one in evidence.inputs if one.coordinates not in unknown]
+    repairs = evidence.repairs()
+    judged = [one for one in evidence.inputs if one.coordinates not in repairs]
     log = sorted(judged, key=lambda one: (one.partition, order.get(one.coordinates, last)))
     return judge(log, rules, Reader({}), evidence.partitions)
 
 
 def _check_verdicts(evidence: Evidence, judgement: Judgement, findings: Findings) -> None:
     words = {coordinates: verdict.word for coordinates, verdict in judgement.verdicts.items()}
-    kinds = evidence.of_rebuilds()
+    repairs = evidence.repairs()
     for entry in evidence.outputs["audit"]:
         coordinates = _cause(evidence, entry)
-        if entry.value["verdict"] in OF_REBUILDS.get(kinds.get(coordinates, ""), ()):
+        if coordinates in repairs and entry.value["verdict"] in ("applied", "dead_letter"):
             words[coordinates] = entry.value["verdict"]
         if entry.value["verdict"] != words.get(coordinates):
             findings.wrong_state.append(

@@ -91,7 +91,7 @@ def test_a_command_is_given_until_it_ends_as_it_should(
     ledger = cast(Ledger, SimpleNamespace(launcher=(), environment=environment))
     ticks: list[int] = []
     its = Shell(ledger, tmp_path / "operator", lambda: ticks.append(1))
-    assert its.run("rebuild", "list") == {"rebuilds": []}
+    assert its.run("rebuild", "list")["rebuilds"] == []
     assert ticks
     assert its.kill("rebuild", "list", begun=lambda: True, after_s=0.0)
     monkeypatch.setattr(shell, "ACT_S_MAX", 0.0)
