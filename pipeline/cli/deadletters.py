@@ -107,7 +107,10 @@ def list_(  # noqa: PLR0913 - one parameter an option
         typer.Option(min=0, help="The latest so many. Default: 50; with -o json all."),
     ] = None,
     config: ConfigOption = None,
-    output: OutputOption = Output.TEXT,
+    output: Annotated[
+        Output,
+        typer.Option("--output", "-o", help="text for people, json: one object a line."),
+    ] = Output.TEXT,
 ) -> None:
     """List rejected inputs: first how many of each reason, then the latest.
 
@@ -213,7 +216,7 @@ def redrive(  # noqa: PLR0913 - one parameter an option
     whose effect does not come within --wait, nothing more is sent.
 
     Examples: `awaway deadletters redrive 3:17`; `awaway deadletters redrive --rejection
-    unknown_schema --since 2d --yes --reason "schema registered" --ticket O-17`.
+    unknown_schema_id --since 2d --yes --reason "schema registered" --ticket O-17`.
 
     Exit codes: 0 done, or shown; 1 one was rejected again or has no effect yet, or an error; 2
     usage.

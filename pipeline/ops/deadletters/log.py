@@ -19,7 +19,7 @@ from pipeline.codec.inputs import InputDecoder
 from pipeline.codec.published import NotPublishedError, PublishedReader, WriterSchemas
 from pipeline.codec.schemas import Schema
 from pipeline.core.records import AuditEntry, Command, DeadLetter, Instant, RecordCoordinates
-from pipeline.errors import AwawayError
+from pipeline.errors import AwawayError, UsageError
 from pipeline.kafka.errors import UnreadableLogError
 from pipeline.kafka.ranges import SILENCE_S_MAX, read_ranges
 from pipeline.kafka.reader import Partition, Reader, record_offset, record_partition
@@ -88,8 +88,7 @@ class DeadLetterLog:
         """
         with reader_of(self.client) as reader:
             there = self._partitions(reader, TOPIC)
-            chosen = [one for one in there if one[1] in (wanted.partitions or range(len(there)))]
-            for one in chosen:
+            for one in _chosen(there, wanted):
                 since_ms = None if wanted.since_ms is None else wanted.since_ms - CLOCKS_MS
                 step = f"reading dead letters of partition {one[1]}"
                 for message in self._since(reader, [one], since_ms, say, step):
@@ -217,6 +216,17 @@ class DeadLetterLog:
         except DecodeError:
             return None
         return None if request_of(command.request_id) is None else command
+
+
+def _chosen(there: list[Partition], wanted: Wanted) -> list[Partition]:
+    if wanted.partitions is None:
+        return there
+    if missing := wanted.partitions - {number for _, number in there}:
+        raise UsageError(
+            f"there is no partition {', '.join(map(str, sorted(missing)))}",
+            fix=f"they are 0 to {len(there) - 1}",
+        )
+    return [one for one in there if one[1] in wanted.partitions]
 
 
 def _is_marked(value: bytes) -> bool:
