@@ -97,10 +97,19 @@ def parse(line: str) -> SignedCheckpoint | None:
     found = _LINE.fullmatch(line) if len(line) <= LINE_CHARS_MAX else None
     if found is None:
         return None
-    numbers = {name: int(found[name]) for name in ("partition", "number", "entries", "offset")}
-    texts = {name: found[name] for name in ("topic", "generation", "time", "previous", "key")}
-    head, signature = bytes.fromhex(found["head"]), found["signature"]
-    return SignedCheckpoint(**texts, **numbers, head=head, signature=signature)
+    return SignedCheckpoint(
+        topic=found["topic"],
+        generation=found["generation"],
+        partition=int(found["partition"]),
+        number=int(found["number"]),
+        entries=int(found["entries"]),
+        head=bytes.fromhex(found["head"]),
+        offset=int(found["offset"]),
+        time=found["time"],
+        previous=found["previous"],
+        key=found["key"],
+        signature=found["signature"],
+    )
 
 
 def sign(statement: str, key: Ed25519PrivateKey) -> str:

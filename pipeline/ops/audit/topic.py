@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
 import confluent_kafka as ck
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 
 from pipeline.core.audit import ChainHead
 from pipeline.kafka.committed_log import LOG_LEVEL, CommittedLog
@@ -48,7 +48,7 @@ class StateFormat(NamedTuple):
 
 
 class AuditTopics:
-    """The topics of one ledger.
+    """The topics of one ledger; for one thread, which reads one range after the other.
 
     Args:
         client: librdkafka settings that reach the cluster.
@@ -63,14 +63,18 @@ class AuditTopics:
 
     def __init__(self, client: Mapping[str, Any], prefix: str) -> None:
         self._client = {**client, "log_level": LOG_LEVEL, "client.id": "awaway-audit"}
-        self._group = principal_of(client)
         self._prefix = prefix
         self.topic = f"{prefix}{AUDIT}"
-        with self._reader() as reader:
-            self.partitions = len(reader.partitions([self.topic]))
+        group = principal_of(client)
+        settings = {"fetch.wait.max.ms": 50, **self._client}
+        self._reader = Reader(settings, group)
+        self._asker = Reader({**settings, "isolation.level": "read_uncommitted"}, group)
+        self.partitions = len(self._reader.partitions([self.topic]))
 
-    def _reader(self, **settings: Any) -> Reader:
-        return Reader({"fetch.wait.max.ms": 50, **self._client, **settings}, self._group)
+    def close(self) -> None:
+        """Close the clients."""
+        self._reader.close()
+        self._asker.close()
 
     def range(self, partition: int) -> tuple[int, int]:
         """The first offset of the audit's partition, and the high watermark.
@@ -78,8 +82,7 @@ class AuditTopics:
         Whatever was committed before this was asked lies below it.
         """
         one = (self.topic, partition)
-        with self._reader(**{"isolation.level": "read_uncommitted"}) as reader:
-            return reader.starts([one])[one], reader.ends([one])[one]
+        return self._asker.starts([one])[one], self._asker.ends([one])[one]
 
     def records(
         self, partition: int, first: int, end: int, say: Say
@@ -90,9 +93,7 @@ class AuditTopics:
             UnreadableLogError: a transaction stays open before the end, among others.
         """
         one = (self.topic, partition)
-        with self._reader() as reader:
-            reading = read_ranges(reader, {one: (first, end)}, say)
-            stuck = yield from _pairs(reading)
+        stuck = yield from _pairs(read_ranges(self._reader, {one: (first, end)}, say))
         if stuck:
             raise UnreadableLogError(
                 f"{self.topic}[{partition}] can be read up to offset {stuck[one]} only",
@@ -126,6 +127,11 @@ class AuditTopics:
         """
         name = f"{self._prefix}{CHECKPOINTS}"
         failed: list[KafkaException] = []
+
+        def note(error: KafkaError | None, _record: object) -> None:
+            if error is not None:
+                failed.append(KafkaException(error))
+
         settings = {"enable.idempotence": True, "delivery.timeout.ms": _DELIVERY_MS}
         producer = ck.Producer(self._client | settings)
         for one in checkpoints:
@@ -134,7 +140,7 @@ class AuditTopics:
                 one.line.encode(),
                 f"{one.generation}/{one.partition}".encode(),
                 one.partition,
-                on_delivery=lambda error, _: failed.append(KafkaException(error)) if error else 0,
+                on_delivery=note,
             )
         if producer.flush(_DELIVERY_MS / 1000 + 5) or failed:
             error = failed[0] if failed else TimeoutError("no answer came")
@@ -147,18 +153,18 @@ class AuditTopics:
             UnreadableLogError: the changelog is not there, or may not be read.
         """
         one = (f"{self._prefix}{state.changelog}", partition)
-        with self._reader() as reader:
-            reader.partitions([one[0]])
-            start, end = reader.starts([one])[one], reader.ends([one])[one]
-            width, found = _TAIL, None
-            while found is None and end > start:
-                first = max(start, end - width)
-                for message in read_ranges(reader, {one: (first, end)}, lambda *_: None):
-                    if message.key() == state.key and (value := message.value()) is not None:
-                        found = state.head_of(value)
-                if first == start:
-                    break
-                width *= 16
+        reader = self._reader
+        reader.partitions([one[0]])
+        start, end = reader.starts([one])[one], reader.ends([one])[one]
+        width, found = _TAIL, None
+        while found is None and end > start:
+            first = max(start, end - width)
+            for message in read_ranges(reader, {one: (first, end)}, lambda *_: None):
+                if message.key() == state.key and (value := message.value()) is not None:
+                    found = state.head_of(value)
+            if first == start:
+                break
+            width *= 16
         return found
 
 

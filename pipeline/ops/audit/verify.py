@@ -181,7 +181,8 @@ class Verifier:
         Raises:
             UnreadableLogError: it cannot be read.
         """
-        marks, state = self._marks(partition)
+        head, state = self._state(partition)
+        marks = self._marks(partition, head)
         first, end = self._log.range(partition)
         begun = self._begun(partition, marks, first, end)
         counts = {name: sorted({m.entries for m in found}) for name, found in marks.items()}
@@ -198,8 +199,8 @@ class Verifier:
         for generation, of_chain in marks.items():
             chain = chains.get(generation) or Chain(genesis(generation, partition))
             findings += compare(generation, chain, of_chain)
-        if not state:
-            state, ahead = self._ahead(partition, chains)
+        if head is not None:
+            state, ahead = self._ahead(partition, chains, head)
             findings += ahead
         # A chain that links and is wrong all the same may be so from anywhere on.
         sound = begun if findings and follower.is_whole else verified or begun
@@ -216,26 +217,29 @@ class Verifier:
         )
         return report, chains
 
-    def _marks(self, partition: int) -> tuple[dict[str, list[Mark]], str]:
-        """What the chains have to be, and why the workers' state was not asked."""
+    def _state(self, partition: int) -> tuple[ChainHead | None, str]:
+        """The head by the workers' state, or why there is none."""
+        if self._expected.heads is None:
+            return None, "not asked"
+        try:
+            head = self._expected.heads(partition)
+        except UnreadableLogError as error:
+            return None, f"not readable: {error}"
+        return head, "there is none yet"
+
+    def _marks(self, partition: int, head: ChainHead | None) -> dict[str, list[Mark]]:
+        """What the chains have to be, by generation."""
         expected = self._expected
         marks = {
             generation: list(found)
             for (generation, number), found in expected.judged.marks.items()
             if number == partition
         }
-        if expected.heads is None:
-            return marks, "not asked"
-        try:
-            head = expected.heads(partition)
-        except UnreadableLogError as error:
-            return marks, f"not readable: {error}"
-        if head is None:
-            return marks, "there is none yet"
-        place = f"the workers' state, {expected.generation}/{partition}"
-        mark = Mark(head.next_sequence, head.hash, place)
-        marks.setdefault(expected.generation, []).append(mark)
-        return marks, ""
+        if head is not None:
+            place = f"the workers' state, {expected.generation}/{partition}"
+            mark = Mark(head.next_sequence, head.hash, place)
+            marks.setdefault(expected.generation, []).append(mark)
+        return marks
 
     def _begun(
         self, partition: int, marks: Mapping[str, Sequence[Mark]], first: int, end: int
@@ -283,33 +287,29 @@ class Verifier:
                 kept_s = time.monotonic()
         return read, verified
 
-    def _ahead(self, partition: int, chains: Mapping[str, Chain]) -> tuple[str, list[Finding]]:
-        """Whether the audit has entries that the workers' state knows nothing of."""
+    def _ahead(
+        self, partition: int, chains: Mapping[str, Chain], before: ChainHead
+    ) -> tuple[str, list[Finding]]:
+        """Whether the audit has entries that the workers' state knows nothing of.
+
+        Args:
+            before: the head by that state, as it was before the audit was read.
+        """
         expected = self._expected
-        chain = chains.get(expected.generation)
-        if expected.heads is None or chain is None:
-            return "agrees", []
-        entries = chain.head.next_sequence
+        chain = chains.get(expected.generation) or Chain(genesis(expected.generation, partition))
+        entries, known = chain.head.next_sequence, before.next_sequence
         deadline = time.monotonic() + AHEAD_S_MAX
-        while True:
+        while known < entries and expected.heads is not None:
+            if time.monotonic() > deadline:
+                place = f"{self._log.topic}[{partition}] offset {chain.last_offset}"
+                says = f"{known} entries, by the workers' state"
+                found = f"{entries} entries: the last {entries - known} are of no worker"
+                at = (expected.generation, known, chain.last_offset)
+                return "differs", [Finding("second_chain", place, says, found, *at)]
+            time.sleep(_AGAIN_S)
             head = expected.heads(partition)
             known = 0 if head is None else head.next_sequence
-            if known >= entries:
-                return "agrees", []
-            if time.monotonic() > deadline:
-                break
-            time.sleep(_AGAIN_S)
-        return "differs", [
-            Finding(
-                "second_chain",
-                f"{self._log.topic}[{partition}] offset {chain.last_offset}",
-                f"{known} entries, by the workers' state",
-                f"{entries} entries: the last {entries - known} are of no worker",
-                expected.generation,
-                known,
-                chain.last_offset,
-            )
-        ]
+        return "agrees", []
 
 
 def compare(generation: str, chain: Chain, marks: Sequence[Mark]) -> list[Finding]:
