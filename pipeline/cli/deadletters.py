@@ -323,7 +323,7 @@ def _chosen(
     handled = read_handled(log, wanted, say)
     if places:
         found = log.at(dict.fromkeys(place_of(one) for one in places))
-        return choose(found.values(), handled, frozenset(STATES), limit)
+        return choose(found.values(), handled, frozenset(STATES), limit)._replace(are_named=True)
     letters: Iterator[Letter] = log.letters(wanted, say)
     return choose(letters, handled, frozenset({"open"}), limit)
 

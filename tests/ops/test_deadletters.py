@@ -161,6 +161,11 @@ def test_behind_a_redrive_that_was_rejected_is_the_input_that_it_carries() -> No
     found = letter(18, decoded, cause=cause, value=encoded(vague), append_time=NOW + 9)
     assert (found.origin.place, found.origin.append_time) == (cause.coordinates, NOW + 9)
     assert found.origin.topic == "commands"
+    for are_named, passed_over in ((True, False), (False, True)):
+        again_chosen = chosen(again)._replace(are_named=are_named)
+        verdict = said("dead_letter", "too_late")
+        (planned,) = plan_redrive(again_chosen, [verdict], also_rejected=True)
+        assert (planned.passed_over != "") is passed_over
 
 
 def test_a_command_is_an_input_like_any_other() -> None:

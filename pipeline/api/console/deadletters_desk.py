@@ -120,7 +120,7 @@ class LetterDesk:
 
     def chosen(self, letters: Sequence[Letter]) -> Chosen:
         """Return letters with what was done about each."""
-        return Chosen([(one, self.handled(one)) for one in letters])
+        return Chosen([(one, self.handled(one)) for one in letters], are_named=True)
 
     def _entry(self, letter: Letter, about: About) -> AuditEntry | None:
         """Find the first audit entry of a request about a letter."""

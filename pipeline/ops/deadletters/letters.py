@@ -93,6 +93,11 @@ class Letter(msgspec.Struct, frozen=True):
         return user_of(self.record.key)
 
     @property
+    def is_of_a_redrive(self) -> bool:
+        """Whether its input was redriven before, and rejected again."""
+        return self.record.cause.coordinates != self.origin.place
+
+    @property
     def is_cut(self) -> bool:
         """Whether only the beginning of its input is here."""
         return self.record.detail.startswith(CUT)

@@ -4,7 +4,8 @@ Owns: the choice of letters, why one is passed over, the command of each, the pl
 Does not own: reading (log.py, handled.py), what would happen (forecast.py), sending (send.py).
 Invariants: only what is open is chosen by a filter, so a run that was killed goes on where it was
 when the same is typed again. A choice is bounded in letters and in bytes, and says when there is
-more. What the pipeline would reject again is not sent unless that is asked for.
+more. What the pipeline would reject again is not sent unless that is asked for; and what was
+rejected again already only when it is named, or the same typed again would never come to an end.
 """
 
 from collections import Counter
@@ -47,10 +48,12 @@ class Chosen(NamedTuple):
 
     Attributes:
         more: how many further ones there are, that the next run takes.
+        are_named: each was asked for by its place, not by a filter.
     """
 
     letters: list[tuple[Letter, Handled]]
     more: int = 0
+    are_named: bool = False
 
 
 def choose(
@@ -111,10 +114,11 @@ def plan_redrive(
         said: of each letter's input, what the pipeline would say now.
         also_rejected: send also what would be rejected again.
     """
-    return [
-        Planned(letter, its, one, _why_not(letter, its, one, also_rejected=also_rejected))
-        for (letter, its), one in zip(chosen.letters, said, strict=True)
-    ]
+    planned = []
+    for (letter, its), one in zip(chosen.letters, said, strict=True):
+        also = also_rejected and (chosen.are_named or not letter.is_of_a_redrive)
+        planned.append(Planned(letter, its, one, _why_not(letter, its, one, also_rejected=also)))
+    return planned
 
 
 def plan_discard(chosen: Chosen) -> list[Planned]:
