@@ -33,7 +33,7 @@ _READING: Final[Mapping[str, Any]] = {
     "fetch.wait.max.ms": 50,
     # One record of each partition is enough; a larger batch of its producer still comes whole.
     "fetch.message.max.bytes": 65_536,
-    "queued.min.messages": 1,
+    "queued.max.messages.kbytes": 1_024,
 }
 
 
@@ -164,7 +164,6 @@ def _first_records(log: Reader, positions: Mapping[Partition, int]) -> dict[Part
             if one in left:
                 found[one] = Unread(record_offset(record), record.timestamp()[1])
                 left.discard(one)
-                log.pause(one)
         left -= polled.ends.keys()
         if time.monotonic() > deadline_s:
             topic, number = min(left)
