@@ -44,7 +44,11 @@ def command(
 
     It derives the state from the log beside the workers and compares it with the changelogs, and
     the last record of each user in `progress` with that state. Nothing is changed and nothing kept.
-    A worker's own disk is not looked at.
+    Who differs is named, with the command with which to go on.
+
+    A worker's own disk and the store of an API process are not looked at: they compare them
+    themselves where AWAWAY_SCRUB_RECORDS_PER_S and AWAWAY_API_SCRUB_RECORDS_PER_S are set, and name
+    users in their logs.
 
     Exit code 0: nothing differs; 1: something does, or it could not be checked.
     """

@@ -5,7 +5,8 @@ Does not own: the comparisons (compare.py, published.py), putting right (repairs
 Invariants: nothing is written to Kafka, and nothing stays on the disk but the metrics. A difference
 counts when it is found twice, with everything read on in between, as traffic goes on meanwhile.
 
-What a worker has on its own disk is not looked at: that needs the worker.
+What a worker has on its own disk is not looked at, nor the store of an API process: each compares
+its own in the background (worker/scrubbing.py, api/reads/store_scrub.py).
 """
 
 import shlex

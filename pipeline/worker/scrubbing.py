@@ -238,7 +238,7 @@ class Scrubber:
         shutil.rmtree(self._folder, ignore_errors=True)
         try:
             with (
-                Reader(settings, "awaway-scrub", logger=_client_log) as log,
+                Reader(settings, f"{self._pages.changelog}-scrub", logger=_client_log) as log,
                 closing(RocksDisk(self._folder).open(partition)) as store,
             ):
                 index = ChangelogIndex(log, source, store, spend)

@@ -1,6 +1,7 @@
 """The read store compared with the topic: who is found, of what was damaged, and who is not."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,11 @@ from pipeline.api.reads import store_comparison
 from pipeline.api.reads.store import Change, Identity, ProgressStore
 from pipeline.api.reads.store_comparison import Comparison, Differences
 from pipeline.codec.published import NotPublishedError
+from pipeline.dev.local.stack import LocalStack
+from tests.api.scene import person
+from tests.api.serving import serving
+from tests.api.test_materialise import metric, publish
+from tests.integration.ledger import Ledger
 
 GARBAGE = b"garbage"
 
@@ -95,9 +101,9 @@ def test_an_empty_topic_and_an_empty_store_say_the_same(tmp_path: Path) -> None:
         ("ann", None, 0, "missing"),
         ("ann", b"2 of somebody", 1, "unlike"),
         ("ann", b"1 of ann", 0, "unlike"),
-        ("bob", b"1 late, of another generation", 9, "surplus"),
         ("eve", b"2 of eve", 5, "surplus"),
         ("una", b"1 of una", 3, "surplus"),
+        ("una", b"1 of una", 8, "surplus"),
     ],
 )
 def test_a_store_that_is_damaged_is_found(
@@ -161,3 +167,35 @@ def test_a_store_of_several_pages_is_looked_through(
     scene.compared.find_surplus({0: scene.end}, looked_at.append)
     assert scene.compared.differences() == {b"una": "surplus"}
     assert sum(looked_at) == 4
+
+
+@pytest.mark.verify
+def test_a_running_api_names_whom_its_store_has_lost_or_has_otherwise(
+    stack: LocalStack, topic_prefix: str, tmp_path: Path, published: Path
+) -> None:
+    ledger = Ledger(stack, topic_prefix, tmp_path, published)
+    ledger.set_up()
+    publish(ledger, *(person(f"user-{number}", revision=2) for number in range(300)))
+    folder = tmp_path / "api" / f"{ledger.prefix}api" / "progress"
+    rate = {"API_SCRUB_RECORDS_PER_S": "100000"}
+    differing = "awaway_api_scrub_users_differing"
+    with serving(ledger, **rate) as running:
+        passed = "awaway_api_scrub_last_pass_timestamp_seconds"
+        ledger.wait_for(lambda: metric(running, passed) > 0)
+        assert metric(running, differing) == 0
+    with closing(ProgressStore(folder, 8 << 20)) as store:
+        was = store.get("user-7")
+        assert was is not None
+        erased = [Change(user, 0, 0, 0, 1, None) for user in (b"user-7", b"user-8")]
+        store.apply(erased, {})
+        store.apply([Change(b"user-7", *was[:-1], was.value[:-1] + b"?")], {})
+    with serving(ledger, **rate) as running:
+        ledger.wait_for(lambda: metric(running, differing) == 2)
+        assert metric(running, 'awaway_api_scrub_differences_total{kind="unlike"}') == 1
+        assert metric(running, 'awaway_api_scrub_differences_total{kind="missing"}') == 1
+        assert '"user-7": "unlike", "user-8": "missing"' in running.log()
+        # The next record of a user puts its own right.
+        publish(ledger, *(person(f"user-{number}", revision=3) for number in (7, 8)))
+        ledger.wait_for(lambda: metric(running, differing) == 0)
+        assert "say the same again" in running.log()
+    ledger.close()

@@ -1,13 +1,17 @@
 """Which partitions a worker has after each thing that may happen to them."""
 
+from collections.abc import Mapping
+
 import pytest
 
+from pipeline.engine.batch import OpenPartition
 from pipeline.engine.errors import (
     BatchFailedError,
     CorruptStoreError,
     ProducerLostError,
     TransactionAbortedError,
 )
+from pipeline.engine.observer import EngineObserver
 from pipeline.engine.ports import TopicPartition
 from pipeline.engine.state.opener import BREAKS_MAX
 from pipeline.engine.state.store import PartitionStore
@@ -37,6 +41,47 @@ def test_partitions_are_restored_then_open_and_belong_to_the_worker_all_the_time
 
     scene.play(act)
     assert scene.disk.count("open") == 2
+
+
+class Looking(EngineObserver):
+    """Looks at the open stores whenever it may.
+
+    Attributes:
+        seen: by partition, whether anything is uncommitted, and the offsets that the disk is at.
+    """
+
+    def __init__(self) -> None:
+        self.seen: list[dict[int, tuple[bool, dict[str, int]]]] = []
+
+    def at_rest(self, opened: Mapping[int, OpenPartition]) -> None:
+        now = {}
+        for number, one in opened.items():
+            checkpoint = one.state.checkpoint
+            offsets = {} if checkpoint is None else checkpoint.next_offsets
+            now[number] = (bool(one.state.overlay), dict(offsets))
+        self.seen.append(now)
+
+
+def test_open_stores_are_shown_with_each_poll_and_as_the_last_transaction_left_them() -> None:
+    scene = Scene()
+    looking = Looking()
+
+    def act() -> None:
+        scene.started()
+        scene.engine.partitions._observer = looking
+        scene.feed(b"1", b"2")
+        scene.caught_up(2)
+        scene.once()
+        assert looking.seen[-1] == {0: (False, {INPUTS[0]: 2, INPUTS[1]: 0})}
+        assert not any(is_dirty for seen in looking.seen for is_dirty, _ in seen.values())
+        shown = len(looking.seen)
+        scene.rounds(3)
+        assert len(looking.seen) == shown + 3
+        scene.engine.on_revoked(input_partitions([0]))
+        scene.once()
+        assert looking.seen[-1] == {}
+
+    scene.play(act)
 
 
 def test_a_partition_that_is_restoring_is_given_up_with_its_store() -> None:

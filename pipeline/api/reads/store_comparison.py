@@ -5,7 +5,7 @@ Does not own: reading the topic and when the store has come as far (store_scrub.
 Invariants: it only reads the store, which moves on meanwhile. Each entry of the store names the
 record that it came from, so most users are done with when that record comes by; the others are
 watched: of them the last record is kept, until both sides have come to the same offsets. Memory is
-bounded: eight bytes a user, and at most `WATCHED_MAX` records.
+bounded: sixteen bytes a user, and at most `WATCHED_MAX` records.
 """
 
 from array import array
@@ -48,7 +48,10 @@ class Comparison:
     def __init__(self, store: ProgressStore, revision_of: Callable[[bytes], int]) -> None:
         self._store = store
         self._revision_of = revision_of
+        # By partition, in the order of the offsets: of each record that the store has, its offset
+        # and its key's hash.
         self._seen: defaultdict[int, array[int]] = defaultdict(lambda: array("q"))
+        self._keys: defaultdict[int, array[int]] = defaultdict(lambda: array("q"))
         self._watched: dict[bytes, _Last] = {}
         self._surplus: dict[bytes, Held] = {}
 
@@ -61,6 +64,7 @@ class Comparison:
                 return  # an older record
             if have.offset == offset and have.value == value:
                 self._seen[partition].append(offset)
+                self._keys[partition].append(hash(key))
                 self._watched.pop(key, None)
                 return
         elif have is None and value is None:
@@ -94,17 +98,19 @@ class Comparison:
             page = list(islice(self._store.scan(start), USERS_AT_ONCE))
             for key, have in page:
                 is_read = have.offset < ends.get(have.partition, 0)
-                if is_read and key not in self._watched and not self._has_seen(have):
+                if is_read and key not in self._watched and not self._has_seen(key, have):
                     self._surplus[key] = have
                     if len(self._surplus) == WATCHED_MAX:
                         return
             spent(len(page))
             start = page[-1][0] + b"\0" if len(page) == USERS_AT_ONCE else None
 
-    def _has_seen(self, have: Held) -> bool:
+    def _has_seen(self, key: bytes, have: Held) -> bool:
         seen = self._seen[have.partition]
         at = bisect_left(seen, have.offset)
-        return at < len(seen) and seen[at] == have.offset
+        if at == len(seen) or seen[at] != have.offset:
+            return False
+        return self._keys[have.partition][at] == hash(key)
 
     def differences(self) -> Differences:
         """Who differs; to be asked when the store has come to where the topic was read."""

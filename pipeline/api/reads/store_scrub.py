@@ -130,7 +130,7 @@ class StoreScrub:
             raise _InterruptedError
         comparison = Comparison(source.store, lambda value: source.decode(value).revision)
         partitions = [(identity.topic, number) for number in range(identity.partitions)]
-        with Reader(self._client, "awaway-store-scrub", logger=_client_log) as reader:
+        with Reader(self._client, "awaway-api", logger=_client_log) as reader:
             ends = self._read(reader, reader.starts(partitions), comparison)
             comparison.find_surplus({number: end for (_, number), end in ends.items()}, self._spend)
             found = comparison.differences()
