@@ -115,7 +115,7 @@ def list_(  # noqa: PLR0913 - one parameter an option
     """List rejected inputs: first how many of each reason, then the latest.
 
     The state of a letter is open, redriven with what came of it, or discarded. With -o json there
-    is one object a line for each letter, in the order of partition and offset.
+    is one object a line for each letter, those of a partition in their order.
 
     Examples: `awaway deadletters list --since 7d`; `awaway deadletters list --rejection too_late
     --state open`; `awaway deadletters list --user ada -o json`.

@@ -75,8 +75,12 @@ def by_reason(rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return {row["reason"]: row for row in rows.values()}
 
 
-def rejected(ledger: Ledger) -> dict[str, dict[str, Any]]:
-    """Send five inputs of which four are rejected, by a release that cannot fold one of them."""
+def rejected(ledger: Ledger) -> dict[str, bytes]:
+    """Send five inputs of which four are rejected, by a release that cannot fold one of them.
+
+    Returns:
+        The values of two, by the reason.
+    """
     stray = plain_completion("bo", "stray", NOW_MS, tz="UTC")
     late = plain_completion("cy", "late", NOW_MS - 90 * DAY_MS, tz="UTC")
     with ledger.worker(plan={"poison": "poison"}) as worker:
@@ -87,13 +91,11 @@ def rejected(ledger: Ledger) -> dict[str, dict[str, Any]]:
         ledger.send("completions", b"cy", b"{\x1b")
         ledger.flush()
         ledger.drain(worker)
-    return {"wrong_partition": {"value": stray}, "too_late": {"value": late}}
+    return {"wrong_partition": stray, "too_late": late}
 
 
-def test_letters_are_listed_by_what_is_asked_and_shown_whole(
-    ledger: Ledger, operator: Operator, tmp_path: Path
-) -> None:
-    sent_values = rejected(ledger)
+def look_at(ledger: Ledger, operator: Operator, stray: bytes, folder: Path) -> None:
+    """List letters by what is asked, show one whole, and see what a redrive would do."""
     letters = by_reason(operator.listed())
     assert {(row["stage"], reason) for reason, row in letters.items()} == {
         ("fold", "zero_division_error"),
@@ -106,12 +108,12 @@ def test_letters_are_listed_by_what_is_asked_and_shown_whole(
     assert operator.listed("--since", "1h", "--stage", "decode", "--limit", "9").keys() == {
         letters["malformed_json"]["letter"]
     }
-    assert operator.listed("--until", "1h") == {}
+    code, refused = operator("list", "--partition", "9")
+    assert code == 2 and "there is no partition 9" in refused["what"]
 
-    saved = tmp_path / "input.bin"
+    saved = folder / "input.bin"
     code, shown = operator("show", letters["wrong_partition"]["letter"], "--raw", str(saved))
-    assert (code, shown["value"]["form"]) == (0, "JSON")
-    assert saved.read_bytes() == sent_values["wrong_partition"]["value"]
+    assert (code, shown["value"]["form"], saved.read_bytes()) == (0, "JSON", stray)
     assert (shown["now"]["verdict"], shown["user_id"], shown["told"]) == ("accepted", "bo", [])
     assert operator("show", "0:999999")[1]["error"] == "NoLetterError"
 
@@ -124,8 +126,11 @@ def test_letters_are_listed_by_what_is_asked_and_shown_whole(
     }
 
 
-def test_letters_are_redriven_once_and_put_away(ledger: Ledger, operator: Operator) -> None:
-    late = rejected(ledger)["too_late"]["value"]
+def test_letters_are_seen_redriven_once_and_put_away(
+    ledger: Ledger, operator: Operator, tmp_path: Path
+) -> None:
+    values = rejected(ledger)
+    look_at(ledger, operator, values["wrong_partition"], tmp_path)
     letters = by_reason(operator.listed())
     stray, too_late = letters["wrong_partition"]["letter"], letters["too_late"]["letter"]
     with ledger.worker(plan={}) as worker:
@@ -149,7 +154,10 @@ def test_letters_are_redriven_once_and_put_away(ledger: Ledger, operator: Operat
         assert second["input"] == letters["too_late"]["input"]  # that of the input, not the redrive
         shown = operator("show", second["letter"])[1]
         assert shown["rejected_as"].startswith(ledger.topic("commands"))
-        assert (shown["value"]["size"], shown["now"]["reason"]) == (len(late), "too_late")
+        assert (shown["value"]["size"], shown["now"]["reason"]) == (
+            len(values["too_late"]),
+            "too_late",
+        )
 
         code, done = operator("discard", "--stage", "decode", "--stage", "validate", *BECAUSE)
         assert (code, Counter(one.get("became") for one in done["letters"])) == (0, {"applied": 2})

@@ -2,8 +2,8 @@
 
 Owns: reading letters, the requests about them in `commands`, and what became of those in `audit`.
 Does not own: what a letter is (letters.py), what follows from requests (handled.py).
-Invariants: committed records only, in no group, and nothing is changed. Letters come in the order
-of partition and offset, one at a time: nothing here grows with their number.
+Invariants: committed records only, in no group, and nothing is changed. Letters come one at a time,
+those of a partition in their order: nothing here grows with their number.
 
 Requests are found by their ids, which follow from the letters (letters.py): a record without such
 an id in its bytes is not decoded.
@@ -79,7 +79,7 @@ class DeadLetterLog:
         self.unreadable = 0
 
     def letters(self, wanted: Wanted, say: Say) -> Iterator[Letter]:
-        """The letters that are wanted, whatever was done about them, by partition and offset.
+        """The letters that are wanted, whatever was done about them, of each partition in order.
 
         Raises:
             UnreadableLogError: the brokers do not answer.
@@ -87,14 +87,12 @@ class DeadLetterLog:
             UsageError: a partition is not there.
         """
         with reader_of(self.client) as reader:
-            there = self._partitions(reader, TOPIC)
-            for one in _chosen(there, wanted):
-                since_ms = None if wanted.since_ms is None else wanted.since_ms - CLOCKS_MS
-                step = f"reading dead letters of partition {one[1]}"
-                for message in self._since(reader, [one], since_ms, say, step):
-                    letter = self._letter(message)
-                    if letter is not None and wanted.matches(letter):
-                        yield letter
+            chosen = _chosen(self._partitions(reader, TOPIC), wanted)
+            since_ms = None if wanted.since_ms is None else wanted.since_ms - CLOCKS_MS
+            for message in self._since(reader, chosen, since_ms, say, "reading dead letters"):
+                letter = self._letter(message)
+                if letter is not None and wanted.matches(letter):
+                    yield letter
 
     def at(self, places: Collection[Place]) -> dict[Place, Letter]:
         """Letters by their places.

@@ -71,7 +71,7 @@ def choose(
             more += 1
         else:
             chosen.append((letter, its))
-    return Chosen(chosen, more)
+    return Chosen(sorted(chosen, key=lambda one: one[0].place), more)
 
 
 class Planned(msgspec.Struct, frozen=True):
