@@ -62,17 +62,13 @@ def fold_completion(
         state: of the completion's user; `EMPTY` when there is none.
         seen: the windowed table, up to date with everything before this event.
         completion: of the right types, otherwise anything at all.
-        append_time: of the event, within the years 2 to 9998; of a redrive its own, and the world
-            has the one by which its payload is judged.
+        append_time: of the event, of a redrive its own, within the years 2 to 9998.
 
     Returns:
         Its outcome, with one of `COMPLETION_VERDICTS`.
     """
     judged_at = append_time if world.judged_at is None else world.judged_at
-    policy = now = world.policies.at(judged_at)
-    # equivalent (False): a short cut; at the same time the same policy is in force
-    if judged_at != append_time:
-        now = world.policies.at(append_time)
+    policy, now = world.policies.at(judged_at), world.policies.at(append_time)
     # 1. Does it make sense, and when and where did it take place?
     valid = examine(completion, judged_at, policy, world.recorded_date)
     if isinstance(valid, Rejection):

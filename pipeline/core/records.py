@@ -101,6 +101,9 @@ class Command(Record, frozen=True, gc=False):
     it is to stand; with a `user_id`, key and partition are the user's, as for every command.
     `reason` and `ticket` may be left out.
 
+    A redrive has all `payload…` fields, reason and ticket; its user id, key and partition are those
+    of the user in its payload. Of a redrive that was rejected, the next one carries the payload.
+
     Attributes:
         user_id: empty in an operation that concerns no user.
         kind: a `CommandKind`; the codec refuses any other, here it may be any text.

@@ -5,6 +5,8 @@ part; what was published of portals.
 Does not own: the folding (worker/processing.py), the live state (live.py).
 Invariants: inputs are folded exactly once and in the recorded order: position and derived state are
 one write, so a replay that was killed goes on where it was. A local date that was recorded stands.
+What workers could not read or fold then stays rejected, also where it could be read by now: it
+counts where it is redriven, and there alone.
 Repairs are passed over: what follows from the inputs does not depend on what an operator put right.
 
 Local keys beside the tables': `d` user: where the user's entries first differ; `h` user: the digest
@@ -94,6 +96,8 @@ class Folds:
     ) -> Outcome:
         """Fold a completion; the local date that was recorded stands."""
         entry = self.recorded[cause.offset]
+        if _was_out_of_reach(entry):
+            return self._left_rejected(entry)
         if entry.verdict in COUNTED and self._same_day_start(world.judged_at_or(at)):
             world = msgspec.structs.replace(world, recorded_date=entry.local_date)
         outcome = fold_completion(state, seen, event, cause, at, world)
@@ -104,7 +108,20 @@ class Folds:
         self, state: UserState, event: Command, cause: Cause, at: int, world: World
     ) -> Outcome:
         """Fold a command."""
+        entry = self.recorded[cause.offset]
+        if _was_out_of_reach(entry):
+            return self._left_rejected(entry)
         outcome = self.outcomes[cause.offset] = fold_command(state, event, cause, at, world)
+        return outcome
+
+    def _left_rejected(self, entry: AuditEntry) -> Outcome:
+        outcome = Outcome(
+            *(entry.action, entry.actor),
+            verdict="dead_letter",
+            local_date=entry.local_date,
+            policy_version=entry.policy_version,
+        )
+        self.outcomes[entry.cause.offset] = outcome
         return outcome
 
     def repair(self, _: UserState, event: Command, *given: Any) -> Outcome:
@@ -119,6 +136,12 @@ class Folds:
         outcome = Outcome("repair", event.actor, verdict=known, user_id=event.user_id)
         self.outcomes[cause.offset] = outcome
         return outcome
+
+
+def _was_out_of_reach(entry: AuditEntry) -> bool:
+    """Tell whether the rules did not get to an input, or to what it redrives."""
+    is_unread = entry.user_id is None or entry.action == "redrive"
+    return entry.verdict == "dead_letter" and is_unread
 
 
 class Sources(msgspec.Struct, frozen=True):

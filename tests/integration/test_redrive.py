@@ -2,6 +2,8 @@
 
 import json
 import signal
+import subprocess
+import sys
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -13,7 +15,7 @@ from pipeline.codec.partitioner import partition_of
 from pipeline.dev.workload.wire import plain_completion, rfc3339
 from tests.integration.ledger import Ledger
 
-NOW = datetime.now(UTC).replace(hour=12)
+NOW = (datetime.now(UTC) - timedelta(days=1)).replace(hour=12)
 NOW_MS = int(NOW.timestamp() * 1000)
 DAY_MS = 86_400_000
 BECAUSE = {"actor": "ops:lea", "reason": "the cause is mended", "ticket": "O-1"}
@@ -137,6 +139,25 @@ def test_each_letter_gets_its_outcome_and_counts_once(ledger: Ledger) -> None:
         assert redrive["kind"] == "redrive"
         assert letter["detail"].startswith(f"Redriven from {redrive['payload_cause']}: ")
         assert letter["reason"] in ("too_late", "unknown_format")
+    assert _derived_otherwise(ledger) == []
+
+
+def _derived_otherwise(ledger: Ledger) -> list[Any]:
+    """The users whom a rebuild derives otherwise from the log than the workers did."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pipeline.cli.main", "rebuild", "start"),
+            *("--processes", "1", "-o", "json"),
+        ],
+        env=ledger.environment(DATA_DIR=str(ledger.folder / "operator")),
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    users: list[Any] = json.loads(done.stdout)["diff"]["users"]
+    return users
 
 
 @pytest.mark.verify
