@@ -60,7 +60,7 @@ async def test_the_list_says_who_did_what_when(one: Scene, put: Put) -> None:
     assert page.index("rb-later approved") < page.index(f"{NAME} compared")
     assert "partitions 0 to 2, 1 differ" in page
     assert "start by ada@example: found 1 user" in page
-    assert "approve by bea: changed 1 user OPS-7: the disk lied commands[0]@9" in page
+    assert "approve by bea: changed 1 user OPS-7: the disk lied in the log at commands[0]@9" in page
 
 
 async def test_one_page_has_the_numbers_the_changes_and_the_command(one: Scene, put: Put) -> None:
@@ -163,26 +163,34 @@ async def test_rebuilds_are_for_support_and_operators(
 
 
 def shown_by(page: Page, one: Scene) -> None:
-    """Let a browser's page ask an application of this process."""
+    """Let a browser's page ask an application of this process, as an operator."""
     aside = ThreadPoolExecutor(1)
+    cookie = f"{COOKIE.decode()}={made_token('operator')}"
 
     def answer(route: Route) -> None:
         path, _, query = route.request.url.removeprefix("http://console.test").partition("?")
-        got = aside.submit(asyncio.run, one.get(path, query)).result()
+        is_part = {"hx_request": "true"} if "hx-request" in route.request.headers else {}
+        got = aside.submit(asyncio.run, one.get(path, query, cookie=cookie, **is_part)).result()
         route.fulfill(status=got.status, headers=got.headers, body=got.body)
 
     page.route("**/*", answer)
 
 
+@pytest.mark.verify
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 def test_both_pages_have_no_barrier_in_either_theme(
-    one: Scene, put: Put, browser: Browser, scheme: Literal["dark", "light"]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    put: Put,
+    browser: Browser,
+    scheme: Literal["dark", "light"],
 ) -> None:
+    monkeypatch.setenv("AWAWAY_DATA_DIR", str(tmp_path / "data"))
     put(*(differing(f"user-{n}", ("state", "stored", "policy")[n % 3]) for n in range(PAGE + 2)))
     put(name="rb-now", state="replaying", steps=[APPROVED])
     context = browser.new_context(base_url="http://console.test", color_scheme=scheme)
     page = context.new_page()
-    shown_by(page, one)
+    shown_by(page, scene(tmp_path / "store", guard=guarded()))
     found = {}
     for width in (390, 1280):
         page.set_viewport_size({"width": width, "height": 900})

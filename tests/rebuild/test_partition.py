@@ -24,7 +24,7 @@ NOBODY = {"bootstrap.servers": "127.0.0.1:1"}
 
 def setup_of(rules_id: str) -> Setup:
     """As much of a set-up as a partition takes, without a broker."""
-    tables = TableSpec("streaks", "t.streaks-changelog", b"u"), spec_of("t.seen-changelog")
+    tables = TableSpec("streaks", "t.streaks-changelog", b"u"), spec_of("t.seen-changelog", b"w")
     made = SimpleNamespace(
         settings=Settings(),
         client=NOBODY,
@@ -81,10 +81,10 @@ class Changelogs:
 class Audit:
     """A replay of an audit of so many entries."""
 
-    def __init__(self, entries: int, store: Any) -> None:
+    def __init__(self, entries: int, store: Any, sequence: int = 0) -> None:
         self.store = store
         self.entries = entries
-        self.sequence = 0
+        self.sequence = sequence
 
     def advance(self, cut: Cut) -> bool:
         self.sequence = max(self.sequence, min(cut.sequence, self.entries))
@@ -98,18 +98,19 @@ class Audit:
 
 
 @pytest.mark.parametrize(
-    ("entries", "cuts", "said"),
+    ("entries", "replayed", "cuts", "said"),
     [
         # A changelog that was deleted and made again: everybody would differ.
-        (9, [0], "the changelogs of partition 0 end at audit entry -1, and the audit goes on"),
-        (9, [5], "end at audit entry 4, and the audit goes on"),
-        (5, [9], "the audit of partition 0 ends before entry 8, which the changelogs contain"),
+        (9, 0, [0], "the changelogs of partition 0 end at audit entry -1, and the audit goes on"),
+        (9, 5, [5], "end at audit entry 4, and the audit goes on"),
+        (5, 0, [9], "the audit of partition 0 ends before entry 8, which the changelogs contain"),
     ],
 )
 def test_where_one_ends_before_the_other_nobody_is_said_to_differ(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     entries: int,
+    replayed: int,
     cuts: list[int],
     said: str,
 ) -> None:
@@ -117,7 +118,7 @@ def test_where_one_ends_before_the_other_nobody_is_said_to_differ(
     with PartitionRebuild(setup_of("ours"), 0, tmp_path) as rebuild:
         opened, replay = rebuild._live, rebuild._replay
         rebuild._live = cast(Any, Changelogs(*cuts))
-        rebuild._replay = cast(Any, Audit(entries, replay.store))
+        rebuild._replay = cast(Any, Audit(entries, replay.store, replayed))
         with pytest.raises(ReplayError) as caught:
             rebuild.catch_up()
         assert said in caught.value.what

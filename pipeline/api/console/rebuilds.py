@@ -51,6 +51,7 @@ from pipeline.ops.rebuilds import (
 PAGE: Final = 25
 """Users of a page."""
 
+_AGAIN: Final = "load this page again"
 _AT_MAX: Final = 1 << 50
 TONES: Final[Mapping[str, Tone]] = {
     "replaying": "notice", "compared": "notice", "repairing": "bad", "approved": "good",
@@ -143,6 +144,8 @@ class Rebuilds:
             if rebuild_id:
                 return await self._one(request, principal, rebuild_id)
             return await self._all(request, principal)
+        except ProblemError:
+            raise
         except UsageError as error:
             raise ProblemError(
                 404, "no-such-rebuild", "No such rebuild", f"{error.what}; the list has them all"
@@ -195,7 +198,7 @@ class Rebuilds:
             page.next_at,
             page.digest,
             approval(rebuild, page.digest) if may_be_approved else "",
-            next_step(rebuild, is_seen=True),
+            next_step(rebuild) if may_be_approved or not is_outdated else _AGAIN,
             bool(page.digest) and is_outdated,
         )
 
@@ -244,4 +247,3 @@ def _drawn(one: Progress) -> Markup:
     share = one.done / one.total if one.total else 1.0
     said = f"Partition {one.partition}: {one.done:,} of {one.total:,} inputs"
     return bar(share, "good" if one.done >= one.total else "notice", said)
-
