@@ -59,7 +59,7 @@ def command(
             CHECKS,
             lambda name, done, total: progress(f"looking ({name})", done, total),
         )
-    counts = Counter(one.level for one in found)
+    counts = Counter[str](one.level for one in found)
     result = {"findings": found, **{level: counts[level] for level in _COLOURS}}
     show(result, output, lambda console: _render(found, counts, console))
     return EXIT_FAILED if counts["fail"] or (strict and counts["warn"]) else EXIT_OK

@@ -48,7 +48,8 @@ _RESOURCES: Final = {
 def brokers(subject: Subject) -> Finding:
     """Whether the brokers answer."""
     heard: list[Any] = []
-    admin = AdminClient({**subject.client, "error_cb": heard.append})
+    settings: dict[str, Any] = {**subject.client, "error_cb": heard.append}
+    admin = AdminClient(settings)
     started_s = time.monotonic()
     try:
         found = admin.list_topics(OFFSETS_TOPIC, timeout=REQUEST_S)
@@ -144,12 +145,13 @@ def acls(subject: Subject) -> Finding:
 
 def _granted(admin: AdminClient) -> list[Granted]:
     admin.list_topics(OFFSETS_TOPIC, timeout=REQUEST_S)
+    anything: Any = None
     everything = AclBindingFilter(
         ResourceType.ANY,
-        None,
+        anything,
         ResourcePatternType.ANY,
-        None,
-        None,
+        anything,
+        anything,
         AclOperation.ANY,
         AclPermissionType.ANY,
     )

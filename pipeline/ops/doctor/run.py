@@ -23,6 +23,8 @@ NEEDED_S: Final = 4.0
 TOTAL_S: Final = 8.0
 """Seconds within which every check has to answer."""
 
+_ADVICE: Final = "ask again in a minute; if it stays so, look at the logs of what does not answer"
+
 
 class Check(NamedTuple):
     """One check, and the names of those without which it makes no sense."""
@@ -101,7 +103,7 @@ def _asked(check: Check, subject: Subject) -> Finding:
     try:
         return check.ask(subject)
     except AwawayError as error:
-        return Finding(check.name, "fail", str(error), error.fix)
+        return Finding(check.name, "fail", str(error), error.fix or _ADVICE)
     except Exception as error:  # noqa: BLE001 - whatever it is, the other checks are worth having
         said = f"unexpected {type(error).__name__}: {error}"
         return Finding(check.name, "fail", said, "this is a defect of awaway: report it")
