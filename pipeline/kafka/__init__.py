@@ -18,6 +18,9 @@ consumers.py):
   consumers where a process has to outlive its brokers.
 - The admin client's question for a group's offsets ends the process while the coordinator of the
   group is loading. So a consumer that never joins the group asks for them.
+- The admin client's question for a group's members ends the process if its time passes while the
+  coordinator is being looked for, once that is found: the request is failed, and gives back twice
+  what it had taken once. So its time-out is the greatest that there is, and who asks stops waiting.
 - A client that lived through a broker's restart may go on asking with the leader epoch of before,
   which the broker refuses for ever. So a client that failed is replaced by a new one.
 - A group's offsets are told to a consumer that is `read_uncommitted` at once; to another one only

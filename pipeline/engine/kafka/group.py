@@ -3,8 +3,8 @@
 Owns: the admin client that asks for them, and the thread on which it does.
 Does not own: what follows from the answer (consumers.py, recovery/standby.py); why an admin client
 needs this care (pipeline/kafka/__init__.py).
-Invariants: a broker is reached before each request; only the thread uses the client, so that none
-is closed while a request is under way.
+Invariants: a broker is reached before each request; only the thread uses the client; a client is
+held until its request has an answer, which is long after nobody waits for it any more.
 """
 
 from collections.abc import Sequence
@@ -27,6 +27,14 @@ pipeline/kafka/admin.py has this constant, too: the engine imports nothing of th
 ATTEMPTS_MAX: Final = 3
 """Max attempts for one answer, which share `REQUEST_TIMEOUT_S`; each but the first has a new
 client, as one that lived through a broker's restart may no longer find the group's coordinator."""
+
+
+NEVER_S: Final = 3_600.0
+"""librdkafka's greatest time-out of a request. One that passes while the coordinator is being
+looked for ends the process once it is found (`rd_kafka_enq_once_del_source_return`)."""
+
+_asking: Final[list[tuple[AdminClient, "Future[Any]"]]] = []
+"""Clients whose request has no answer yet; they are held here when a new one has taken over."""
 
 
 class KafkaGroup:
@@ -70,8 +78,12 @@ class KafkaGroup:
         group_id = self._config.group_id
         try:
             admin.list_topics(OFFSETS_TOPIC, timeout=timeout_s)
-            asked = admin.describe_consumer_groups([group_id], request_timeout=timeout_s)
-            return cast(Sequence[Any], asked[group_id].result().members)
+            asked = admin.describe_consumer_groups([group_id], request_timeout=NEVER_S)[group_id]
+            _asking[:] = [*(one for one in _asking if not one[1].done()), (admin, asked)]
+            return cast(Sequence[Any], asked.result(timeout_s).members)
+        except TimeoutError:
+            self._admin = None
+            raise BrokerError(f"no answer about the group within {timeout_s:.1f} s") from None
         except KafkaException as error:
             self._admin = None
             raise broker_error("listing the group's members", error) from error
