@@ -10,7 +10,8 @@ from pipeline.core.repair import Repair
 from pipeline.core.runs import from_numbers, union
 from pipeline.core.sets import Sets, digest_of
 from pipeline.core.state import EMPTY, UserState
-from pipeline.rebuild.compare import Figures, UserDifference
+from pipeline.ops.rebuild_diffs import Figures
+from pipeline.rebuild.compare import UserDifference
 from pipeline.rebuild.repairs import Replaced, Undo, put_back
 
 _days = st.frozensets(st.integers(0, 30))
