@@ -50,6 +50,9 @@ def command(
     themselves where AWAWAY_SCRUB_RECORDS_PER_S and AWAWAY_API_SCRUB_RECORDS_PER_S are set, and name
     users in their logs.
 
+    Examples: `awaway scrub --user ada`; by cron: `awaway scrub --sample 10000 --metrics-file
+    /var/lib/node_exporter/awaway.prom`.
+
     Exit code 0: nothing differs; 1: something does, or it could not be checked.
     """
     from pipeline.rebuild.scrub import Choice, scrub, write_metrics  # noqa: PLC0415 - slow

@@ -1,9 +1,12 @@
 """The scrub in the background: who is found, of what was damaged, and who is not."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from pipeline.codec.state import encode_state
 from pipeline.core.sets import Sets, digest_of
@@ -15,10 +18,13 @@ from pipeline.engine.ports import TopicPartition
 from pipeline.engine.state.checkpoint import FORMAT, Checkpoint
 from pipeline.engine.state.store import PartitionStore
 from pipeline.kafka.reader import Partition, PolledRecords
+from pipeline.observability.prometheus import WorkerMetrics
 from pipeline.worker import scrubbing
 from pipeline.worker.changelog_index import ChangelogIndex
-from pipeline.worker.scrubbing import Findings, kind_of, walk
+from pipeline.worker.scrubbing import Findings, Scrubber, kind_of, walk
+from pipeline.worker.telemetry import Telemetry
 from tests.engine.changelogs import USERS, Changelogs, Reader, Store
+from tests.worker.scraping import scraped
 
 SOURCE = TopicPartition(USERS.changelog, 0)
 
@@ -252,3 +258,84 @@ def test_a_disk_that_cannot_be_read_fails_its_reader_and_not_the_engine(scene: S
     scene.pages.serve(scene.opened)
     with pytest.raises(CorruptStoreError):
         answer.result(0)
+
+
+class Told(NamedTuple):
+    """A scrubber whose walks are given, its metrics, and whom it owns."""
+
+    scrubber: Scrubber
+    metrics: WorkerMetrics
+    telemetry: Telemetry
+    walks: list[Findings | Exception]
+
+    def walk(self, found: Findings | Exception) -> list[str]:
+        """Let a walk find this; return what is logged."""
+        self.walks.append(found)
+        with capture_logs() as lines:
+            self.scrubber._walk(3)
+        return [line["event"] for line in lines]
+
+
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Told:
+    metrics = WorkerMetrics(lambda: 1_700_000_000_000)
+    telemetry = Telemetry(metrics, lambda: 0, tmp_path)
+    telemetry.assigned([3])
+    scrubber = Scrubber({}, Pages(USERS), tmp_path / "scrub", 1_000, telemetry, metrics)
+    walks: list[Findings | Exception] = []
+
+    def found(_: int) -> Findings:
+        one = walks.pop(0)
+        if isinstance(one, Exception):
+            raise one
+        return one
+
+    monkeypatch.setattr(scrubber, "_found", found)
+    return Told(scrubber, metrics, telemetry, walks)
+
+
+def counts(told: Told) -> list[float]:
+    """Who differs now in the partition, and how many were found on the disk, in the changelog."""
+    seen = scraped(told.metrics)
+    each = [
+        f"awaway_state_scrub_differences_total{{kind={kind}}}" for kind in ("disk", "changelog")
+    ]
+    return [seen[name] for name in ("awaway_state_scrub_users_differing{partition=3}", *each)]
+
+
+def test_a_user_counts_and_is_named_once_until_it_agrees_again(told: Told) -> None:
+    assert told.walk({}) == []
+    assert counts(told) == [0, 0, 0]
+    assert told.walk({b"ann": "disk"}) == ["disk and changelog differ"]
+    assert told.walk({b"ann": "disk"}) == []
+    assert told.walk({b"ann": "disk", b"bob": "changelog"}) == ["disk and changelog differ"]
+    assert counts(told) == [2, 1, 1]
+    assert told.walk({}) == ["disk and changelog say the same again"]
+    assert counts(told) == [0, 1, 1]
+    told.walk({b"ann": "disk"})
+    assert counts(told) == [1, 2, 1]
+    walked = scraped(told.metrics)["awaway_state_scrub_last_walk_timestamp_seconds{partition=3}"]
+    assert walked == 1_700_000_000
+
+
+def test_a_disk_that_cannot_be_read_is_a_difference(told: Told) -> None:
+    assert "the disk cannot be read" in told.walk(CorruptStoreError("a block is damaged"))
+    told.walk(CorruptStoreError("a block is damaged"))
+    assert counts(told) == [1, 1, 0]
+
+
+def test_a_log_line_names_some_and_counts_the_rest(told: Told) -> None:
+    many: Findings = {f"user-{number:02}".encode(): "disk" for number in range(25)}
+    told.walks.append(many | {b"\xff": "disk"})
+    with capture_logs() as lines:
+        told.scrubber._walk(3)
+    (line,) = lines
+    assert (next(iter(line["users"])), len(line["users"]), line["more"]) == ("user-00", 20, 6)
+    assert "awaway scrub --user" in line["fix"]
+
+
+def test_a_partition_that_goes_takes_its_series_along(told: Told) -> None:
+    told.walk({b"ann": "disk"})
+    told.metrics.scrub_progressed(3, 5, 7)
+    told.telemetry.revoked([3], lost=False)
+    assert not [name for name in scraped(told.metrics) if "scrub" in name and "partition" in name]
