@@ -46,12 +46,16 @@ def read_ranges(
     heard_s = time.monotonic()
     while unread:
         polled = reader.gather(RECORDS_AT_ONCE, _POLL_S)
-        for one, position in polled.positions().items():
+        moved = polled.positions()
+        for one, position in moved.items():
             if position > positions[one]:
                 positions[one], heard_s = position, time.monotonic()
-        for message in polled.records:
-            if record_offset(message) < ranges[record_partition(message)][1]:
-                yield message
+        if all(position <= ranges[one][1] for one, position in moved.items()):
+            yield from polled.records
+        else:
+            for message in polled.records:
+                if record_offset(message) < ranges[record_partition(message)][1]:
+                    yield message
         unread = {one for one in unread if positions[one] < ranges[one][1]}
         say(total - sum(ranges[one][1] - positions[one] for one in unread), total)
         if time.monotonic() - heard_s > SILENCE_S_MAX:

@@ -46,7 +46,8 @@ class PolledRecords(NamedTuple):
     def positions(self) -> dict[Partition, int]:
         """The next offset of each partition of which there is a record or an end."""
         found = dict(self.ends)
-        for record in self.records:
+        last = {(record.topic(), record.partition()): record for record in self.records}
+        for record in last.values():
             partition = record_partition(record)
             found[partition] = max(found.get(partition, 0), record_offset(record) + 1)
         return found

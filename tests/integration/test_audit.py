@@ -100,8 +100,6 @@ def test_an_audit_is_signed_and_verified_and_a_forged_entry_is_found(
     assert (code, found["findings"], found["entries_read"]) == (0, [], 30)
     assert {one["state"] for one in found["partitions"] if one["chains"]} == {"agrees"}
 
-    code, found = desk.verify("--state", state)
-    assert (code, found["findings"], found["entries_read"]) == (0, [], 0)
     export = desk.folder / "export"
     assert desk("export", str(export), *desk.keys, *desk.store)[0] == 0
     assert desk("verify", "--export", str(export), "--witness", witness)[0] == 0
@@ -110,7 +108,7 @@ def test_an_audit_is_signed_and_verified_and_a_forged_entry_is_found(
 
     partition = entries[0].partition
     offset = forge(ledger, partition)
-    monkeypatch.setattr(verifying, "AHEAD_S_MAX", 1.0)
+    monkeypatch.setattr(verifying, "AHEAD_S_MAX", 0.0)
     code, found = desk.verify("--state", state)
     (forged,) = found["findings"]
     place = f"{ledger.topic('audit')}[{partition}] offset {offset}"

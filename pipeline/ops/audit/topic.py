@@ -7,7 +7,7 @@ Invariants: only committed records are read, in no group, up to an end that stoo
 is published once all in-sync replicas have it.
 """
 
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 import confluent_kafka as ck
@@ -15,10 +15,10 @@ from confluent_kafka import KafkaError, KafkaException
 
 from pipeline.core.audit import ChainHead
 from pipeline.kafka.committed_log import LOG_LEVEL, CommittedLog
-from pipeline.kafka.errors import UnreadableLogError, unreadable
+from pipeline.kafka.errors import unreadable
 from pipeline.kafka.principal import principal_of
-from pipeline.kafka.ranges import read_ranges
-from pipeline.kafka.reader import Reader, record_offset
+from pipeline.kafka.ranges import read_whole
+from pipeline.kafka.reader import Reader
 from pipeline.ops.audit.follow import Record
 from pipeline.ops.audit.sightings import Sighting
 from pipeline.ops.audit.signed import SignedCheckpoint
@@ -84,23 +84,15 @@ class AuditTopics:
         one = (self.topic, partition)
         return self._asker.starts([one])[one], self._asker.ends([one])[one]
 
-    def records(
-        self, partition: int, first: int, end: int, say: Say
-    ) -> Generator[Record, None, None]:
+    def records(self, partition: int, first: int, end: int, say: Say) -> Iterator[Record]:
         """The audit's records from an offset up to another.
 
         Raises:
             UnreadableLogError: a transaction stays open before the end, among others.
         """
-        one = (self.topic, partition)
-        stuck = yield from _pairs(read_ranges(self._reader, {one: (first, end)}, say))
-        if stuck:
-            raise UnreadableLogError(
-                f"{self.topic}[{partition}] can be read up to offset {stuck[one]} only",
-                why="a transaction is open there",
-                fix="try again when the worker has gone on; `kafka-transactions.sh find-hanging`"
-                " shows whether it ever will",
-            )
+        ranges = {(self.topic, partition): (first, end)}
+        for message in read_whole(self._reader, ranges, say):
+            yield message.offset() or 0, message.value()
 
     def checkpoints(self) -> list[Sighting]:
         """Every line of the topic of checkpoints.
@@ -159,22 +151,10 @@ class AuditTopics:
         width, found = _TAIL, None
         while found is None and end > start:
             first = max(start, end - width)
-            for message in read_ranges(reader, {one: (first, end)}, lambda *_: None):
+            for message in read_whole(reader, {one: (first, end)}):
                 if message.key() == state.key and (value := message.value()) is not None:
                     found = state.head_of(value)
             if first == start:
                 break
             width *= 16
         return found
-
-
-def _pairs(
-    reading: Generator[Any, None, Mapping[tuple[str, int], int]],
-) -> Generator[Record, None, Mapping[tuple[str, int], int]]:
-    while True:
-        try:
-            message = next(reading)
-        except StopIteration as ended:
-            stuck: Mapping[tuple[str, int], int] = ended.value
-            return stuck
-        yield record_offset(message), message.value()
