@@ -70,6 +70,17 @@ class _Table:
                     entries[prefix + local] = content
         return found
 
+    def lost_it(self) -> bool:
+        """Whether there is no checkpoint: one that also expires by age may lose it in a quiet time.
+
+        One that keeps it has none while it is written anew; and either has none yet where the first
+        transaction has ended in the other changelog alone.
+        """
+        source = self.source
+        if self.spec.compacted_only or not source.is_at_end():
+            return False
+        return source.high_watermark() <= source.reached
+
     def take_until(self, sequence: int) -> list[Entries]:
         """Give up the segments before the cut with that sequence, and that one.
 
@@ -113,11 +124,8 @@ class LiveState:
         found = False
         for table in self._tables:
             found = table.read(wait_s if not found else 0.0) or found
-        # A changelog that also expires by age may have lost its checkpoint in a quiet time.
         known = [table.newest for table in self._tables if table.newest.sequence]
-        if known and all(
-            table.source.is_at_end() or table.newest.sequence for table in self._tables
-        ):
+        if known and all(table.newest.sequence or table.lost_it() for table in self._tables):
             self._apply(min(known, key=lambda cut: cut.sequence))
         return found
 
