@@ -29,6 +29,10 @@ Each seed is a run of its own: one to five workers, two to five partitions, up t
 the catalogue, thrown again and again for half a minute or until each had an effect; then everything
 is repaired, and the outcome is compared with a model that knows only inputs and audit entries. The
 seed decides every step, so a failing one replays exactly.
+
+In some of the runs an operator is at work, too ("damage and rebuild"): some users' states are
+adjusted, damaged, rebuilt by the product's own code and put back; "rebuild killed" kills the
+rebuild's process at any of its steps, and another goes on.
 """
 EXAMPLES: Final = """\
 examples:

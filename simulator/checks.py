@@ -9,6 +9,8 @@ Does not own: the model (model.py), progress, which the run itself watches (run.
 | B | the audit of an input is in offset order |
 | A | verdicts, counts and unlocks equal the model's, as multisets too |
 | C | each sampled store, and each changelog replayed, equals the model at its own position |
+| U | no portal of a person was told twice |
+| K–Q | people and their rebuilds: truth.py |
 | E | what a read_committed reader saw meanwhile is what the log says in the end |
 
 Progress (D, F) and that each fault had an effect (G) are judged where the run is.
@@ -19,15 +21,23 @@ from collections.abc import Iterator
 
 from pipeline.engine.state.checkpoint import CHECKPOINT_KEY, decode_checkpoint
 from pipeline.engine.state.lazy_records import all_expanded
-from simulator.agent import AUDIT, DEAD_LETTERS, INPUTS, POISON, SEEN, TABLES, UNLOCKS
+from simulator.agent import AUDIT, DEAD_LETTERS, INPUTS, POISON, SEEN, TABLES, UNLOCKS, number_in
 from simulator.broker import Broker
 from simulator.fleet import Sample
 from simulator.log import Record
 from simulator.model import Partition, State, found_by, in_audited_order, times_of_next
+from simulator.people import is_person, portal_in
+from simulator.truth import Note
 
 
-def wrong_partition(broker: Broker, partition: int, samples: list[Sample]) -> Iterator[str]:
-    """Complaints about one partition."""
+def wrong_partition(
+    broker: Broker, partition: int, samples: list[Sample], notes: list[Note]
+) -> Iterator[str]:
+    """Complaints about one partition.
+
+    Args:
+        notes: of its rebuilds.
+    """
     inputs = {
         (topic, record.offset()): record
         for topic in INPUTS
@@ -46,10 +56,11 @@ def wrong_partition(broker: Broker, partition: int, samples: list[Sample]) -> It
             if checkpoint is None
             else decode_checkpoint(checkpoint, generation="blue").attachment
         )
-        by_number[int(attachment or b"0")].append(sample)
+        by_number[number_in(attachment)].append(sample)
     order = in_audited_order(inputs, audit)
     times = times_of_next(order, int(broker.world.now * 1000))
     model, unlocked = Partition(), Counter[tuple[bytes, bytes]]()
+    model.people.notes = sorted(notes, key=lambda note: note.number)
     yield from _wrong_samples(by_number.pop(0, []), model, times[0])
     for record, entry in zip(order, audit, strict=True):
         expected, unlocks = model.take(record)
@@ -64,6 +75,9 @@ def wrong_partition(broker: Broker, partition: int, samples: list[Sample]) -> It
     emitted = Counter(
         (r.key() or b"", r.value() or b"") for r in _committed(broker, UNLOCKS, partition)
     )
+    told = Counter(portal_in(value).unlock_id for key, value in emitted if is_person(key))
+    yield from (f"U: [{partition}] {one} was told {n} times" for one, n in told.items() if n > 1)
+    yield from (f"[{partition}] {said}" for said in model.people.end())
     if emitted != unlocked:
         extra, missing = emitted - unlocked, unlocked - emitted
         yield f"A: [{partition}] unlocks: {extra} too many, {missing} missing"

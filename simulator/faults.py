@@ -29,8 +29,12 @@ RATES: Final = {
     "write failed": 0.02,
     "killed during a write": 0.02,
     "store breaks in use": 0.01,
+    "rebuild killed": 0.01,
 }
 """Probability of each fault per step, request, fold, write or produced record."""
+
+OPERATED: Final = "damage and rebuild"
+"""Not a fault of the workers: an operator is at work, as operating.py has it."""
 
 EVENTS: Final = (
     "old snapshot put back",
@@ -50,6 +54,7 @@ EVENTS: Final = (
     "changelog recreated in use",
     "rolling restart",
     "input aborted",
+    OPERATED,
 )
 """Faults that the storm causes now and then."""
 
@@ -86,6 +91,7 @@ class Dice:
         )
         self._writes = self._table("write failed", "killed during a write", "store breaks in use")
         self._produces = self._table("queue does not drain")
+        self._rebuilds = self._table("rebuild killed")
 
     def _table(self, *names: str) -> list[tuple[float, str]]:
         """The chosen ones of these faults, with cumulated probabilities."""
@@ -108,6 +114,10 @@ class Dice:
     def at_step(self) -> str:
         """What strikes at a step of the engine, or at a call."""
         return self._throw(self._steps)
+
+    def at_rebuild(self) -> str:
+        """What strikes at a step of a rebuild."""
+        return self._throw(self._rebuilds)
 
     def at_request(self) -> str:
         """What becomes of a request to the broker."""

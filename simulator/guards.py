@@ -1,7 +1,8 @@
 """The engine's guards, each of which can be switched off to see who notices.
 
 Owns: a name for each guard, how it is switched off, and the faults that bring its lack to light.
-Does not own: the guards themselves (pipeline/engine/), running seeds (run.py).
+Does not own: the guards themselves (pipeline/engine/), those of rebuilds (guards_of_rebuilds.py),
+how a lack is looked for (guard.py).
 Invariant: switching off is undone, whatever happens meanwhile.
 
 Some guards stand in the clients for the real broker, of which the simulated ones are models: there
@@ -9,9 +10,8 @@ the model's is switched off. Guards that no seed can bring to light are listed i
 with the test that sees it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any, Final
 
 from pipeline.engine.batch import OpenPartition, Poll
@@ -30,57 +30,9 @@ from pipeline.engine.transactions.hanging import HangingDetector
 from simulator.agent import AUDIT
 from simulator.consumers import SimChangelogReader, SimGroupConsumer
 from simulator.group import Group
+from simulator.guard import Guard, nothing, without
+from simulator.guards_of_rebuilds import GUARDS_OF_REBUILDS
 from simulator.producer import SimProducer
-from simulator.run import Run, Verdict
-
-Switch = Callable[[], AbstractContextManager[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """One guard.
-
-    Attributes:
-        name: what it does.
-        rule: of the engine's rules, the one that it keeps.
-        off: switches it off for as long as the context lasts.
-        faults: that bring its lack to light.
-        storm_s: as for a run.
-    """
-
-    name: str
-    rule: int
-    off: Switch
-    faults: tuple[str, ...]
-    storm_s: tuple[float, float] = (25.0, 150.0)
-
-    def noticed(self, seeds: range) -> Verdict | None:
-        """The first seed that complains without the guard, or None."""
-        for seed in seeds:
-            with self.off():
-                verdict = Run(seed, chosen=self.faults, storm_s=self.storm_s).go()
-            if any(not complaint.startswith("G:") for complaint in verdict.complaints):
-                return verdict
-        return None
-
-
-def _without(owner: Any, name: str, instead: Any) -> Switch:
-    """Put something else in a name's place."""
-
-    @contextmanager
-    def switched() -> Iterator[None]:
-        before = vars(owner)[name]
-        setattr(owner, name, instead)
-        try:
-            yield
-        finally:
-            setattr(owner, name, before)
-
-    return switched
-
-
-def _nothing(*_: object, **__: object) -> None:
-    """What is left of a guard that is off."""
 
 
 def _apply_first() -> AbstractContextManager[None]:
@@ -88,7 +40,7 @@ def _apply_first() -> AbstractContextManager[None]:
 
     def end(self: Engine, poll: Poll) -> Any:
         producer: Any = self._producer
-        producer.commit = _nothing
+        producer.commit = nothing
         try:
             checkpoints, positions = original(self, poll)
         finally:
@@ -98,7 +50,7 @@ def _apply_first() -> AbstractContextManager[None]:
         producer.commit()
         return checkpoints, positions
 
-    return _without(Engine, "_end_transaction", end)()
+    return without(Engine, "_end_transaction", end)()
 
 
 def _data_after_positions() -> AbstractContextManager[None]:
@@ -112,7 +64,7 @@ def _data_after_positions() -> AbstractContextManager[None]:
         original(self, checkpoint, next_offsets)
         self.disk.write(overlay.items())
 
-    return _without(PartitionStore, "apply", apply)()
+    return without(PartitionStore, "apply", apply)()
 
 
 def _done_without_a_word() -> AbstractContextManager[None]:
@@ -123,7 +75,7 @@ def _done_without_a_word() -> AbstractContextManager[None]:
             batch.is_done, batch.error = True, None
         original(self, poll)
 
-    return _without(Engine, "commit", commit)()
+    return without(Engine, "commit", commit)()
 
 
 def _never_back() -> AbstractContextManager[None]:
@@ -132,7 +84,7 @@ def _never_back() -> AbstractContextManager[None]:
     def fetch(self: SimGroupConsumer, offsets: Mapping[TopicPartition, int]) -> None:
         original(self, {tp: self._positions.get(tp, at) for tp, at in offsets.items()})
 
-    return _without(SimGroupConsumer, "fetch", fetch)()
+    return without(SimGroupConsumer, "fetch", fetch)()
 
 
 def _any_end() -> AbstractContextManager[None]:
@@ -145,7 +97,7 @@ def _any_end() -> AbstractContextManager[None]:
                 item.targets[source.topic] = min(end, item.targets[source.topic])
         original(self, ends)
 
-    return _without(Restorer, "_note_ends", note_ends)()
+    return without(Restorer, "_note_ends", note_ends)()
 
 
 def _from_the_start() -> AbstractContextManager[None]:
@@ -157,7 +109,7 @@ def _from_the_start() -> AbstractContextManager[None]:
             item.store.checkpoint = None
         return original(self, partition, inputs)
 
-    return _without(Restorer, "finish", finish)()
+    return without(Restorer, "finish", finish)()
 
 
 def _outputs_at_once() -> AbstractContextManager[None]:
@@ -170,28 +122,28 @@ def _outputs_at_once() -> AbstractContextManager[None]:
         else:
             original(self, topic, partition, *rest)
 
-    return _without(SimProducer, "produce", produce)()
+    return without(SimProducer, "produce", produce)()
 
 
 def _attachment_goes_on() -> AbstractContextManager[None]:
     def discard(self: OpenPartition, _: Checkpoint) -> None:
         self.state.discard()
 
-    return _without(OpenPartition, "discard", discard)()
+    return without(OpenPartition, "discard", discard)()
 
 
 def _overlay_stays() -> AbstractContextManager[None]:
     def discard(self: OpenPartition, checkpoint: Checkpoint) -> None:
         self.attachment = checkpoint.attachment
 
-    return _without(OpenPartition, "discard", discard)()
+    return without(OpenPartition, "discard", discard)()
 
 
 def _not_recovered() -> AbstractContextManager[None]:
     def recover_store(_: Ownership, __: int, error: CorruptStoreError) -> None:
         raise error
 
-    return _without(Ownership, "recover_store", recover_store)()
+    return without(Ownership, "recover_store", recover_store)()
 
 
 def _expanded_for_good() -> AbstractContextManager[None]:
@@ -202,7 +154,7 @@ def _expanded_for_good() -> AbstractContextManager[None]:
         original(self)
         self._expanded_owners |= expanded_owners
 
-    return _without(LazyRecords, "added", added)()
+    return without(LazyRecords, "added", added)()
 
 
 def _lazy_stays() -> AbstractContextManager[None]:
@@ -214,14 +166,14 @@ def _lazy_stays() -> AbstractContextManager[None]:
         self._disk.write([entry for entry in before if entry[0].startswith(REGION)])
         return following
 
-    return _without(LazyRecords, "_expand_within", expand_within)()
+    return without(LazyRecords, "_expand_within", expand_within)()
 
 
 GUARDS: Final = (
     Guard(
         "only members of the group's generation commit offsets",
         5,
-        _without(Group, "check_member", _nothing),
+        without(Group, "check_member", nothing),
         ("frozen past the session", "worker cut off"),
     ),
     Guard(
@@ -235,7 +187,7 @@ GUARDS: Final = (
     Guard(
         "records are acknowledged before the commit",
         6,
-        _without(SimProducer, "flush", _nothing),
+        without(SimProducer, "flush", nothing),
         (),
     ),
     Guard("an abort drops the overlay", 7, _overlay_stays, ("batch postponed",)),
@@ -244,13 +196,13 @@ GUARDS: Final = (
     Guard(
         "lazy records are expanded before their owner's entries are looked up",
         8,
-        _without(LazyRecords, "expand_owner", _nothing),
+        without(LazyRecords, "expand_owner", nothing),
         ("disk lost",),
     ),
     Guard(
         "what follows lazy records is kept lazily",
         8,
-        _without(PartitionStore, "stores_lazily", property(lambda store: store.is_bulk)),
+        without(PartitionStore, "stores_lazily", property(lambda store: store.is_bulk)),
         ("disk lost", "killed", "no answer"),
     ),
     Guard(
@@ -263,34 +215,34 @@ GUARDS: Final = (
     Guard(
         "an unknown outcome rolls the store forward",
         9,
-        _without(Ownership, "roll_forward", Ownership.discard),
+        without(Ownership, "roll_forward", Ownership.discard),
         ("no answer",),
     ),
     Guard(
         "hanging transactions are aborted before anything is committed",
         9,
-        _without(acquire, "_abort_hanging", _nothing),
+        without(acquire, "_abort_hanging", nothing),
         ("broker killed",),
         (100.0, 200.0),
     ),
     Guard(
         "no transaction is ended while the one before may hang",
         9,
-        _without(HangingDetector, "check", _nothing),
+        without(HangingDetector, "check", nothing),
         ("broker killed", "queue does not drain"),
         (100.0, 200.0),
     ),
     Guard(
         "a store that is ahead of the group is quarantined",
         9,
-        _without(restore, "reasons_to_quarantine", lambda *_: []),
+        without(restore, "reasons_to_quarantine", lambda *_: []),
         ("broker killed",),
         (100.0, 200.0),
     ),
     Guard(
         "no transaction after a request that was asked twice",
         9,
-        _without(Engine, "_leave_spent_producer", _nothing),
+        without(Engine, "_leave_spent_producer", nothing),
         ("late copy of a request",),
         (10.0, 20.0),
     ),
@@ -298,13 +250,13 @@ GUARDS: Final = (
     Guard(
         "changelogs are read committed",
         10,
-        _without(SimChangelogReader, "IS_COMMITTED", False),
+        without(SimChangelogReader, "IS_COMMITTED", False),
         ("killed", "killed during a write"),
     ),
     Guard(
         "inputs are read committed",
         10,
-        _without(SimGroupConsumer, "IS_COMMITTED", False),
+        without(SimGroupConsumer, "IS_COMMITTED", False),
         ("input aborted",),
     ),
     Guard(
@@ -316,25 +268,25 @@ GUARDS: Final = (
     Guard(
         "offsets that went back are repaired",
         11,
-        _without(validation, "covers", validation.matches_offsets),
+        without(validation, "covers", validation.matches_offsets),
         ("group's offsets went back",),
     ),
     Guard(
         "a lost changelog is rewritten",
         11,
-        _without(Restorer, "rewrites", lambda *_: []),
+        without(Restorer, "rewrites", lambda *_: []),
         ("changelog recreated",),
     ),
     Guard(
         "a changelog that is recreated in use is noticed",
         11,
-        _without(Ownership, "restore_anew", _nothing),
+        without(Ownership, "restore_anew", nothing),
         ("changelog recreated in use",),
     ),
     Guard(
         "a store that cannot be opened is quarantined",
         12,
-        _without(StoreOpener, "open", StoreOpener._opened),
+        without(StoreOpener, "open", StoreOpener._opened),
         ("store corrupt",),
     ),
     Guard(
@@ -343,10 +295,11 @@ GUARDS: Final = (
     Guard(
         "partitions are given up when they are lost",
         13,
-        _without(Engine, "_drop", _nothing),
+        without(Engine, "_drop", nothing),
         ("rebalance storm",),
     ),
     Guard("outputs are part of the transaction", 15, _outputs_at_once, ("killed",)),
+    *GUARDS_OF_REBUILDS,
 )
 """Each is noticed by a seed among the first few, with its faults."""
 

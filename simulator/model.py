@@ -1,7 +1,8 @@
 """The expected outcome, from the inputs and the order in which the audit says they were folded.
 
 Owns: the oracle's own fold, over plain dictionaries.
-Does not own: the engine's side of the same rules (agent.py), what is compared (checks.py).
+Does not own: the engine's side of the same rules (agent.py), what is compared (checks.py), users
+who are more than a count (truth.py).
 Invariant: it reads inputs and audit entries only; it knows no batches, transactions or offsets of
 the engine.
 """
@@ -9,8 +10,10 @@ the engine.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from simulator.agent import MILESTONE, POISON, RESET, WINDOW_MS, WINDOWED
+from simulator.agent import MILESTONE, POISON, RESET, WINDOW_MS, WINDOWED, is_of_people
 from simulator.log import Record
+from simulator.people import audit_entry, is_person, peoples_time, unlocked_by, world
+from simulator.truth import People
 
 State = dict[bytes, bytes]
 
@@ -25,6 +28,7 @@ class Partition:
         last: append time of the last one by user.
         next_offsets: by input.
         number: of inputs so far.
+        people: users who are more than a count.
     """
 
     counts: dict[bytes, int] = field(default_factory=dict)
@@ -32,6 +36,7 @@ class Partition:
     last: dict[bytes, int] = field(default_factory=dict)
     next_offsets: dict[str, int] = field(default_factory=dict)
     number: int = 0
+    people: People = field(default_factory=People)
 
     def take(self, record: Record) -> tuple[bytes, list[tuple[bytes, bytes]]]:
         """Fold one input; returns its audit entry, and what it unlocks."""
@@ -40,6 +45,10 @@ class Partition:
         at_ms = record.timestamp()[1]
         is_windowed = record.topic() == WINDOWED
         self.next_offsets[record.topic()] = record.offset() + 1
+        if is_person(user):
+            outcome = self.people.take(record, self.number)
+            entry = audit_entry(record, self.number, outcome)
+            return entry, [(user, portal) for portal in unlocked_by(outcome)]
         unlocked: list[tuple[bytes, bytes]] = []
         count = self.counts.get(user, 0)
         last = self.remembered.get((user, event))
@@ -57,8 +66,8 @@ class Partition:
                 unlocked.append((user, str(count).encode()))
             if count == RESET:
                 del self.counts[user]
-        entry = f"{record.topic()}|{record.offset()}|{verdict}|{count}|{self.number}"
-        return entry.encode(), unlocked
+        said = f"{record.topic()}|{record.offset()}|{verdict}|{count}|{self.number}"
+        return said.encode(), unlocked
 
     def state(self, now_ms: int) -> State:
         """The local entries that an input appended at `now_ms` has to find."""
@@ -70,16 +79,25 @@ class Partition:
         for user, at_ms in self.last.items():
             if now_ms - at_ms <= WINDOW_MS:
                 found[b"sl" + user + b"/"] = str(at_ms).encode()
+        found.update(self.people.state(now_ms))
         return found
 
 
 def found_by(entries: State, now_ms: int) -> State:
     """The entries of a store that an input appended at `now_ms` would find."""
-    return {
-        key: value
-        for key, value in entries.items()
-        if key.startswith(b"u") or (key.startswith(b"s") and now_ms - int(value) <= WINDOW_MS)
-    }
+    oldest = peoples_time(now_ms) - world().policies.window_ms
+    found: State = {}
+    for key, value in entries.items():
+        if key.startswith(b"u"):
+            found[key] = value
+        elif key.startswith(b"s"):
+            if is_of_people(key):
+                is_found = int.from_bytes(value[:8], "big", signed=True) >= oldest
+            else:
+                is_found = now_ms - int(value) <= WINDOW_MS
+            if is_found:
+                found[key] = value
+    return found
 
 
 def in_audited_order(

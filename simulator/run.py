@@ -20,7 +20,7 @@ from pipeline.engine.errors import (
 from simulator.agent import AUDIT, INPUTS, TOPICS
 from simulator.broker import Broker
 from simulator.checks import wrong_partition
-from simulator.faults import CATALOGUE, Dice
+from simulator.faults import CATALOGUE, OPERATED, Dice
 from simulator.fleet import Fleet, Sample
 from simulator.process import SESSION_S
 from simulator.reader import Reader
@@ -35,6 +35,9 @@ HEAL_S_MAX: Final = 120.0
 
 CHOSEN_MAX: Final = 4
 """Max faults of a run."""
+
+OPERATED_SHARE: Final = 0.2
+"""Share of the runs with an operator at work, besides those that drew it as they draw a fault."""
 
 LOOK_S: Final = 0.25
 """Seconds between two looks whether the run has healed."""
@@ -115,7 +118,8 @@ class Verdict:
 
 
 def choose(random: Random) -> tuple[str, ...]:
-    """The faults of a run: none to four, none of which excuses what another does."""
+    """The faults of a run: none to four, none of which excuses what another does; in some of the
+    runs there is an operator at work, too."""
     count = random.randint(0, CHOSEN_MAX + 2)
     chosen = random.sample(CATALOGUE, min(count, CHOSEN_MAX))
     for pair in APART:
@@ -123,6 +127,8 @@ def choose(random: Random) -> tuple[str, ...]:
             chosen.remove(next(name for name in chosen if name in pair))
     if IN_USE in chosen:
         chosen = [name for name in chosen if name in BESIDE_IN_USE]
+    if OPERATED not in chosen and ("rebuild killed" in chosen or random.random() < OPERATED_SHARE):
+        chosen.append(OPERATED)
     return tuple(chosen)
 
 
@@ -183,6 +189,7 @@ class Run:
         else:
             self._judge()
         verdict.complaints += self._unexplained()
+        self.storm.operator.close()
         verdict.inputs = self.storm.fed
         verdict.ended_at_s = round(world.now, 3)
         return verdict
@@ -201,7 +208,7 @@ class Run:
         world = self.world
         world.tell("run", "healing")
         self.dice.is_thrown = False
-        self.storm.is_over = True
+        self.storm.end()
         self.fleet.end_extra()
         for worker in self.fleet.running.values():
             worker.process.cut_off_until = 0.0
@@ -266,12 +273,14 @@ class Run:
         for sample in fleet.samples:
             by_partition[sample.partition].append(sample)
         for number in range(self.broker.partitions):
-            verdict.complaints += wrong_partition(self.broker, number, by_partition.get(number, []))
+            samples = by_partition.get(number, [])
+            notes = self.storm.operator.notes[number]
+            verdict.complaints += wrong_partition(self.broker, number, samples, notes)
         for reader in self.readers:
             verdict.complaints += reader.complaints()
 
     def _unexplained(self) -> list[str]:
-        said = []
+        said = list(self.storm.operator.failures)
         chosen = set(self.dice.chosen)
         for name, error in self.fleet.ended_by:
             if not MUST_BE_EXPLAINED.get(type(error), set()) & chosen:

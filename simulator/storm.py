@@ -1,7 +1,8 @@
 """The storm: inputs that keep coming, and the faults that are not thrown by dice.
 
 Owns: what is produced, when each event of the catalogue happens, and that what it stopped resumes.
-Does not own: faults at single calls (faults.py), the workers' lives (fleet.py).
+Does not own: faults at single calls (faults.py), the workers' lives (fleet.py), people and their
+rebuilds (operating.py).
 Invariant: everything here is a task of its own; it never touches an engine.
 """
 
@@ -11,10 +12,11 @@ from typing import Final
 from simulator.agent import INPUTS, POISON, SEEN, USERS
 from simulator.broker import Broker
 from simulator.disk import Folder
-from simulator.faults import Dice
+from simulator.faults import OPERATED, Dice
 from simulator.fleet import Fleet
 from simulator.group import COMMITS_KEPT
 from simulator.log import Transaction
+from simulator.operating import Operator
 from simulator.world import World
 
 FEED_S: Final = (0.1, 0.9)
@@ -29,6 +31,9 @@ CALM_S: Final = (10.0, 30.0)
 BACKLOG_MAX: Final = 200
 """Inputs that are not committed above which no more are produced."""
 
+BACKLOG_OPERATED_MAX: Final = 25
+"""The same where an operator is at work, whose repairs wait behind it."""
+
 USERS_COUNT: Final = 6
 
 RETENTION_MS: Final = 18_000
@@ -39,7 +44,8 @@ class Storm:
     """Produces the inputs of a run, and makes the events happen.
 
     Attributes:
-        is_over: set to end the feeding and the events.
+        is_over: whether there is no more feeding, and no event.
+        operator: at work where it was chosen.
         fed: inputs so far.
     """
 
@@ -69,13 +75,20 @@ class Storm:
             "disk lost": self._bounce,
             "store corrupt": self._bounce,
         }
+        self.operator = Operator(world, broker, dice, self._is_behind)
+        if OPERATED in dice.chosen:
+            self.operator.start()
         world.later(0.0, self._feed)
         world.spawn(self._run)
 
     @property
     def is_idle(self) -> bool:
         """Whether no event is under way."""
-        return not self._is_busy
+        return not self._is_busy and self.operator.is_idle
+
+    def end(self) -> None:
+        """Feed no more, and cause no more events."""
+        self.is_over = self.operator.is_over = True
 
     # --- inputs ----------------------------------------------------------------------------------
 
@@ -85,7 +98,7 @@ class Storm:
         if self.is_over:
             return
         world.later(world.between(*FEED_S), self._feed)
-        if self._backlog() > BACKLOG_MAX:
+        if self._is_behind():
             return
         log = self._broker.log(random.choice(INPUTS), random.randrange(self._broker.partitions))
         transaction = None
@@ -103,13 +116,15 @@ class Storm:
             world.effects["input aborted"] += not transaction.is_committed
             world.later(world.between(0.05, 2.0), lambda: log.end(transaction))
 
-    def _backlog(self) -> int:
+    def _is_behind(self) -> bool:
         offsets = self._broker.group.offsets
-        return sum(
+        backlog = sum(
             log.next_offset - offsets.get(log.topic_partition, 0)
             for topic in INPUTS
             for log in self._broker.logs(topic)
         )
+        is_operated = OPERATED in self._dice.chosen
+        return backlog > (BACKLOG_OPERATED_MAX if is_operated else BACKLOG_MAX)
 
     # --- events ----------------------------------------------------------------------------------
 
