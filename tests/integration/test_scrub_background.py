@@ -3,11 +3,13 @@
 import json
 import re
 import shutil
+import time
 import urllib.request
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -16,18 +18,19 @@ from pipeline.codec.state import decode_state, encode_state
 from pipeline.core.sets import digest_of
 from pipeline.core.state import UserState
 from pipeline.engine.state.rocks import RocksDisk
+from pipeline.worker.scrubbing import WALK_EVERY_S
 from tests.integration.ledger import Ledger
 from tests.integration.load import send_load
 from tests.integration.test_rebuild import damage
 from tests.integration.test_scrub import scrub
 from tests.worker.scraping import samples
 
-RATE = {"SCRUB_RECORDS_PER_S": "100000"}
+RATE: dict[str, Any] = {"SCRUB_RECORDS_PER_S": "100000"}
 
 
-def scraped(ledger: Ledger) -> dict[str, float]:
-    """What the worker that started last exposes."""
-    address = re.findall(r"http://[\d.]+:\d+/readyz", ledger.log())[-1]
+def scraped(ledger: Ledger, slot: int = 0) -> dict[str, float]:
+    """What the worker exposes that started last in a slot."""
+    address = re.findall(r"http://[\d.]+:\d+/readyz", ledger.log(slot))[-1]
     with urllib.request.urlopen(address.replace("readyz", "metrics"), timeout=10) as answer:
         return samples(answer.read().decode())
 
@@ -113,3 +116,31 @@ def test_a_disk_or_a_changelog_that_is_damaged_alone_is_found(
         ledger.wait_for(lambda: differing(ledger) == 0)
         ledger.drain(worker)
     assert scrub(ledger, operator, code=0)["findings"] == []
+
+
+@pytest.mark.verify
+@pytest.mark.timeout(600)
+def test_nobody_is_found_while_users_change_and_workers_are_killed(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    def start(slot: int) -> None:
+        ledger.start_worker(slot, DATA_DIR=str(tmp_path / f"disk-{slot}"), **RATE)
+
+    start(0)
+    start(1)
+    for seed in range(90, 96):
+        send_load(ledger, seed=seed, events=300)
+        if seed == 93:
+            ledger.kill_worker(ledger.workers[1])
+            start(1)
+        time.sleep(WALK_EVERY_S)
+    ledger.drain()
+
+    def is_walked() -> bool:
+        found = [name for slot in (0, 1) for name in scraped(ledger, slot) if "last_walk" in name]
+        return len(set(found)) == ledger.partitions
+
+    ledger.wait_for(is_walked)
+    for slot in (0, 1):
+        assert "changelog differ" not in ledger.log(slot), ledger.log(slot)
+        assert "the scrub failed" not in ledger.log(slot), ledger.log(slot)
