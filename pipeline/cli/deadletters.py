@@ -37,6 +37,7 @@ from pipeline.errors import EXIT_FAILED, EXIT_OK, ConfigError, UsageError
 if TYPE_CHECKING:
     from pipeline.core.records import Command
     from pipeline.ops.deadletters.forecast import Forecaster
+    from pipeline.ops.deadletters.handled import Handled
     from pipeline.ops.deadletters.letters import About, Letter, Wanted
     from pipeline.ops.deadletters.log import DeadLetterLog, Say
     from pipeline.ops.deadletters.plan import Chosen, Planned, Why
@@ -55,7 +56,9 @@ AllOption = Annotated[
 ]
 LimitOption = Annotated[
     int,
-    typer.Option(min=1, max=20_000, help="At most so many letters; type it again for the rest."),
+    typer.Option(
+        min=1, max=20_000, help="Look at so many letters at most; filters lead to others."
+    ),
 ]
 RateOption = Annotated[float, typer.Option(min=0.1, max=1000, help="At most so many a second.")]
 WaitOption = Annotated[
@@ -126,7 +129,7 @@ def list_(  # noqa: PLR0913 - one parameter an option
     wanted = wanted_of(rejection, stage, (since, until), user, topic, (partition, state))
     log = LettersDesk(config).log()
     counts = Counts()
-    latest: list[tuple[int, tuple[int, int], object]] = []
+    latest: list[tuple[int, tuple[int, int], Letter, Handled]] = []
     rows = ROWS if limit is None else limit
     with ProgressLine() as progress:
         handled = read_handled(log, wanted, progress)
@@ -135,14 +138,13 @@ def list_(  # noqa: PLR0913 - one parameter an option
             if wanted.states and its.state not in wanted.states:
                 continue
             counts.add(letter.record, its)
-            row = row_of(letter, its)
             if output is Output.JSON and limit is None:
-                print_json(row)
+                print_json(row_of(letter, its))
             else:
-                heapq.heappush(latest, (letter.published_ms, letter.place, row))
+                heapq.heappush(latest, (letter.published_ms, letter.place, letter, its))
                 if len(latest) > rows:
                     heapq.heappop(latest)
-    found = [row for _, _, row in sorted(latest, reverse=True)]
+    found = [row_of(letter, its) for _, _, letter, its in sorted(latest, reverse=True)]
     if output is Output.JSON:
         for one in found:
             print_json(one)

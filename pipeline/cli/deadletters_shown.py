@@ -345,7 +345,11 @@ def _numbers(doing: str, numbers: Numbers, console: "Console") -> None:
     for word, count in numbers.passed_over.items():
         _number(word, count, console, 4)
     if numbers.more:
-        _number("more, for the next run", numbers.more, console, 2)
+        _number("not looked at", numbers.more, console, 2)
+        text = (
+            "Those that are sent make room for the next; filters, as --rejection, lead to others."
+        )
+        _paragraph(text, console)
 
 
 def _number(label: str, count: int, console: "Console", indent: int) -> None:

@@ -59,7 +59,7 @@ class HandledLetters:
 
     def of(self, letter: Letter) -> Handled:
         """What was done about a letter."""
-        return self._states.get(letter.number, OPEN)
+        return self._states.get(letter.number, OPEN) if self._states else OPEN
 
     def __len__(self) -> int:
         return len(self._states)

@@ -19,9 +19,6 @@ from pipeline.ops.deadletters.handled import Handled, HandledLetters
 from pipeline.ops.deadletters.letters import Letter, State
 from pipeline.ops.validate.verdicts import Said
 
-LETTERS_MAX: Final = 20_000
-"""Letters that go at once; further ones go with the next run."""
-
 BYTES_MAX: Final = 256 << 20
 """Bytes of inputs that are held at once."""
 
@@ -47,7 +44,7 @@ class Chosen(NamedTuple):
     """Letters that were chosen, with what was done about each before.
 
     Attributes:
-        more: how many further ones there are, that the next run takes.
+        more: how many further ones there are, that were not looked at.
         are_named: each was asked for by its place, not by a filter.
     """
 
@@ -93,7 +90,7 @@ class Numbers(msgspec.Struct, frozen=True):
     """A plan in numbers.
 
     Attributes:
-        to_send: letters. more: that are left for the next run.
+        to_send: letters. more: that were not looked at.
         would_be: of those to send, how many would have each verdict now; empty for a discard.
         passed_over: by why.
     """
