@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 COLUMNS: Final = 80
-_LABEL: Final = 14
+_LABEL: Final = 16
 SHOWN_MAX: Final = 20
 """Findings that are printed for people; `-o json` has them all."""
 

@@ -267,7 +267,7 @@ def test_a_witness_finds_what_was_all_made_anew(signing: Signing, tmp_path: Path
     assert diverged.place.startswith(f"{file} line 1")
     report = verify(anew.topics, judged.marks["blue", 0])
     assert kinds(report.findings) == ["diverged"]
-    assert report.findings[0].place == f"{file} line 1"
+    assert report.findings[0].place == f"{file} line 1, blue/0 number 0"
 
 
 def test_a_witness_alone_finds_an_end_that_was_cut_off(signing: Signing, tmp_path: Path) -> None:

@@ -94,7 +94,7 @@ def judge(
         judged.findings.extend(_missing(found_of_chain, complete))
         judged.rows[chain] = {number: seen.checkpoint for number, seen in row.items()}
         marks = {
-            Mark(seen.checkpoint.entries, seen.checkpoint.head, seen.place)
+            Mark(seen.checkpoint.entries, seen.checkpoint.head, _where(seen))
             for seen in (*row.values(), *(one for one in found_of_chain if _is_other(one, row)))
         }
         judged.marks[chain] = sorted(marks)
@@ -182,5 +182,9 @@ def _said(checkpoint: SignedCheckpoint) -> str:
 
 def _about(seen: _Seen, kind: Kind, expected: str, found: str) -> Finding:
     one = seen.checkpoint
-    place = f"{seen.place}, {one.generation}/{one.partition} number {one.number}"
-    return Finding(kind, place, expected, found, one.generation, one.entries - 1)
+    return Finding(kind, _where(seen), expected, found, one.generation, one.entries - 1)
+
+
+def _where(seen: _Seen) -> str:
+    one = seen.checkpoint
+    return f"{seen.place}, {one.generation}/{one.partition} number {one.number}"
