@@ -91,6 +91,10 @@ BESIDE_IN_USE: Final = {
 """Faults that may occur together with `IN_USE`. Until a worker notices it, its disk alone has the
 state: a fault that takes the partition away from it may lose the state for good."""
 
+NOT_REBUILT: Final = {"changelog recreated", IN_USE}
+"""Faults beside which nobody should rebuild: until such a changelog is written anew, a rebuild may
+take what is in it for everything, as it compares no ids, and call people wrong who are right."""
+
 
 @dataclass(slots=True)
 class Verdict:
@@ -129,6 +133,8 @@ def choose(random: Random) -> tuple[str, ...]:
         chosen = [name for name in chosen if name in BESIDE_IN_USE]
     if OPERATED not in chosen and ("rebuild killed" in chosen or random.random() < OPERATED_SHARE):
         chosen.append(OPERATED)
+    if NOT_REBUILT & set(chosen):
+        chosen = [name for name in chosen if name not in (OPERATED, "rebuild killed")]
     return tuple(chosen)
 
 

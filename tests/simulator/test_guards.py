@@ -2,7 +2,8 @@
 
 import pytest
 
-from simulator.guards import GUARDS, UNSEEN, Guard
+from simulator.guard import Guard
+from simulator.guards import GUARDS, UNSEEN
 from simulator.run import Run
 from tests.simulator.test_seeds import ROOT
 

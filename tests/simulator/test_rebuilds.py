@@ -11,7 +11,6 @@ BESIDE = (
     ("rebuild killed",),
     ("rebuild killed", "killed", "killed during a write"),
     ("changelog compacted", "disk lost"),
-    ("changelog recreated in use",),
     ("broker killed",),
     ("slow agent", "input aborted"),
 )
