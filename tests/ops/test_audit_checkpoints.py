@@ -1,5 +1,6 @@
 """Signed checkpoints: what is signed, what forged or missing ones look like; keys, a witness."""
 
+import string
 from pathlib import Path
 
 import msgspec
@@ -171,6 +172,15 @@ def test_a_change_of_any_character_is_found(signing: Signing) -> None:
         signing.topics.lines = [one.line[:at] + other + one.line[at + 1 :]]
         # In the topic's name it is a checkpoint of something else, which this one lacks.
         assert seen(signing).findings, at
+
+
+def test_a_signature_is_spelled_in_one_way_only(signing: Signing) -> None:
+    (one,) = signing.run().signed
+    digits = string.ascii_uppercase + string.ascii_lowercase + string.digits + "+/"
+    last = digits.index(one.signature[85])
+    for other in range(last & ~15, (last & ~15) + 16):
+        signing.topics.lines = [one.line[:-3] + digits[other] + "=="]
+        assert bool(seen(signing).findings) == (other != last)
 
 
 def test_a_signature_of_somebody_else(signing: Signing, tmp_path: Path) -> None:

@@ -128,7 +128,7 @@ def _row(seen: Sequence[_Seen]) -> tuple[dict[int, _Seen], list[Finding]]:
     # What a witness has is only a checkpoint like others where the others have none.
     for one in sorted(seen, key=lambda each: each.source == "witness"):
         first = row.setdefault(one.checkpoint.number, one)
-        if first.checkpoint.statement != one.checkpoint.statement:
+        if first.checkpoint.line != one.checkpoint.line:
             kind: Kind = "diverged" if one.source == "witness" else "forged_checkpoint"
             expected = f"as in {first.place}: {_said(first.checkpoint)}"
             findings.append(_about(one, kind, expected, _said(one.checkpoint)))

@@ -120,7 +120,8 @@ def sign(statement: str, key: Ed25519PrivateKey) -> str:
 def is_signed(statement: str, signature: str, key: Ed25519PublicKey) -> bool:
     """Return whether a signature in base64 is that of a statement."""
     try:
-        key.verify(base64.b64decode(signature, validate=True), statement.encode())
+        raw = base64.b64decode(signature, validate=True)
+        key.verify(raw, statement.encode())
     except (InvalidSignature, binascii.Error):
         return False
-    return True
+    return base64.b64encode(raw).decode() == signature  # other last bits would be another line
