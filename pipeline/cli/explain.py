@@ -54,6 +54,9 @@ def command(
         str | None,
         typer.Option(help="Read no further back: 30d, 12h, or a date. Default: everything."),
     ] = None,
+    no_index: Annotated[
+        bool, typer.Option("--no-index", help="Read the whole log, and keep nothing on disk.")
+    ] = False,
     config: ConfigOption = None,
     output: OutputOption = Output.TEXT,
 ) -> int:
@@ -64,28 +67,35 @@ def command(
     statement names the record that it comes from; if nothing is found, the command says where it
     looked.
 
+    The first time it indexes the partition, which takes a while for a long log (some 33 bytes a
+    record, in AWAWAY_DATA_DIR/explain); from then on only what came since. The folder may be
+    deleted. With --since or --no-index the log is read instead.
+
     Exit codes: 0 something was found, 1 nothing was found or an error (it is printed), 2 usage.
     """
     from pipeline.codec.registry import SchemaResolver, connect  # noqa: PLC0415 - slow to import
     from pipeline.codec.schemas import load_schemas  # noqa: PLC0415
     from pipeline.ops.explain.explanation import explain  # noqa: PLC0415
+    from pipeline.ops.explain.indexed_log import IndexedEvidence  # noqa: PLC0415
     from pipeline.ops.explain.log import LogEvidence  # noqa: PLC0415
     from pipeline.settings.load import load_settings, read_policy  # noqa: PLC0415
 
     wanted = None if day is None else _date(day)
     since_ms = None if since is None else _since_ms(since)
     settings = load_settings(config)
+    policies = read_policy(settings)
+    client, prefix = settings.kafka_client(), settings.topic_prefix
+    writer_schema = SchemaResolver(connect(settings.registry_client())).writer_schema
+    schemas = (load_schemas(settings.schemas_dir), writer_schema)
+    evidence: LogEvidence
     with ProgressLine() as progress:
-        evidence = LogEvidence(
-            settings.kafka_client(),
-            settings.topic_prefix,
-            load_schemas(settings.schemas_dir),
-            SchemaResolver(connect(settings.registry_client())).writer_schema,
-            since_ms,
-            progress,
-        )
+        if no_index or since_ms is not None:
+            evidence = LogEvidence(client, prefix, *schemas, since_ms, progress)
+        else:
+            folder = settings.data_dir / "explain"
+            evidence = IndexedEvidence(client, prefix, schemas, folder, policies, progress)
         home = (evidence.partition(user), evidence.partitions)
-        found = explain(evidence, read_policy(settings), user, wanted, clock.now_ms(), home)
+        found = explain(evidence, policies, user, wanted, clock.now_ms(), home)
     show(found, output, lambda console: render(found, console))
     return EXIT_OK if found.stories or found.standing else EXIT_FAILED
 

@@ -8,6 +8,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -23,6 +24,7 @@ from pipeline.dev.local.stack import LocalStack
 from pipeline.kafka.errors import UnreadableLogError
 from pipeline.ops.assets.catalogue import open_store, publish
 from pipeline.ops.explain.explanation import explain
+from pipeline.ops.explain.indexed_log import IndexedEvidence
 from pipeline.ops.explain.log import InputReader, LogEvidence
 from tests.integration.ledger import ROOT, Ledger, iso
 
@@ -223,7 +225,39 @@ def test_text_fits_eighty_columns_and_names_all_coordinates(ledger: Ledger) -> N
     assert max(len(line) for line in out.splitlines()) <= 80
     for wanted in ("TWIN completion again", "original  a1", "partition ", "policy    2026-06"):
         assert wanted in out
-    assert "reading the log" in err
+    assert "indexing the log" in err
+
+
+def test_an_index_answers_as_the_whole_log_does(ledger: Ledger, tmp_path: Path) -> None:
+    client = {"bootstrap.servers": ledger.bootstrap}
+    codecs = load_schemas(ROOT / "schemas"), SchemaResolver(ledger.registry).writer_schema
+    policies = load_policy((ROOT / "policy.yaml").read_text())
+    whole = LogEvidence(client, ledger.prefix, *codecs)
+    days = [None, *(day(n) for n in (-1, 0, 1, 2, 3, 4, 59, 60, 61))]
+    for opened in ("made", "kept"):
+        index = IndexedEvidence(client, ledger.prefix, codecs, tmp_path, policies)
+        for user in ("ada", "bob", "cay", "dan", "nobody"):
+            home = (whole.partition(user), whole.partitions)
+            for wanted in days if opened == "made" else days[:2]:
+                told = [
+                    msgspec.structs.replace(
+                        explain(evidence, policies, user, wanted, ms(NOON), home), looked=()
+                    )
+                    for evidence in (whole, index)
+                ]
+                assert told[0] == told[1], (opened, user, wanted)
+    assert list(tmp_path.glob("*/*.rows"))
+
+
+def test_an_index_that_cannot_be_kept_says_what_to_do(ledger: Ledger, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    client = {"bootstrap.servers": ledger.bootstrap}
+    codecs = load_schemas(ROOT / "schemas"), SchemaResolver(ledger.registry).writer_schema
+    policies = load_policy((ROOT / "policy.yaml").read_text())
+    index = IndexedEvidence(client, ledger.prefix, codecs, tmp_path / "file", policies)
+    with pytest.raises(UnreadableLogError, match="cannot be kept") as refused:
+        index.findings("ada", day(0))
+    assert "--no-index" in (refused.value.fix or "")
 
 
 def test_usage_errors(capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,7 +33,7 @@ class IndexEvidence:
     def __init__(self, deps: Dependencies) -> None:
         self._deps = deps
 
-    def findings(self, user_id: str) -> Findings:
+    def findings(self, user_id: str, day: date | None = None) -> Findings:  # noqa: ARG002
         """Return everything about a user within the history, at most the latest `ENTRIES_MAX`."""
         deps = self._deps
         found = Findings()

@@ -97,12 +97,12 @@ def explain(
     Raises:
         what the evidence raises.
     """
-    found = evidence.findings(user_id)
+    found = evidence.findings(user_id, day)
     cases = cases_of(found)
     raw: dict[RecordCoordinates, RawInput] = {}
     if day is None:
         chosen = [(case, "about") for case in cases[-LATEST:]]
-        left_out = len(cases) - len(chosen)
+        left_out = len(cases) - len(chosen) + found.not_read
     else:
         chosen, left_out, raw = _about(evidence, found, cases, date_of(day), policies)
     missing = [case.coordinates for case, _ in chosen if case.coordinates not in raw]

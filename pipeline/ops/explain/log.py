@@ -11,6 +11,7 @@ are looked at.
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, Message
@@ -47,6 +48,9 @@ _POLL_S: Final = 0.2
 _CONNECT_S: Final = 5.0
 _INPUT_S: Final = 0.2
 """All inputs that are read at once may take this long each, and the time to connect, together."""
+
+POINT_BYTES: Final = 65_536
+"""Bytes of a fetch of which one record is wanted."""
 
 _NEAR: Final = 200
 """An input this many offsets on is reached by reading, one further on by seeking."""
@@ -95,8 +99,8 @@ class InputReader:
         """
         if not wanted:
             return {}
-        with reader_of(self._client) as reader:
-            return {one: self._raw(one, record) for one, record in _each(reader, wanted)}
+        with reader_of(self._client, POINT_BYTES) as reader:
+            return {one: self._raw(one, record) for one, record in each_of(reader, wanted)}
 
     def _raw(self, coordinates: RecordCoordinates, message: Message) -> RawInput:
         value = message.value()
@@ -154,8 +158,8 @@ class LogEvidence:
         """The user's."""
         return partition_of(user_id.encode(), self.partitions)
 
-    def findings(self, user_id: str) -> Findings:
-        """Everything published about a user; reads a partition of five topics.
+    def findings(self, user_id: str, day: date | None = None) -> Findings:  # noqa: ARG002
+        """Everything published about a user, of all days; reads a partition of five topics.
 
         Raises:
             UnreadableLogError: the brokers do not answer.
@@ -251,21 +255,21 @@ class LogEvidence:
             found.add(coordinates, record)
 
 
-def reader_of(client: Mapping[str, Any]) -> Reader:
-    """A reader of committed records."""
+def reader_of(client: Mapping[str, Any], fetch_bytes: int = 16 << 20) -> Reader:
+    """A reader of committed records, which fetches so many bytes of a partition at once."""
     return Reader(
         {
             "log_level": LOG_LEVEL,
             "fetch.wait.max.ms": 50,
             **client,
             "client.id": "awaway-explain",
-            "fetch.message.max.bytes": 16 << 20,
+            "fetch.message.max.bytes": fetch_bytes,
         },
         "awaway-explain",
     )
 
 
-def _each(
+def each_of(
     reader: Reader, wanted: Sequence[RecordCoordinates]
 ) -> Iterator[tuple[RecordCoordinates, Message]]:
     """Records by their coordinates, in the order of the log."""

@@ -64,6 +64,7 @@ class Findings(msgspec.Struct):
 
     Attributes:
         progress: the latest, and where it is.
+        not_read: how many inputs of the user are not in this, where no day was asked for.
         looked: where this comes from.
     """
 
@@ -73,6 +74,7 @@ class Findings(msgspec.Struct):
     portals: list[tuple[RecordCoordinates, PortalUnlocked]] = []
     progress: tuple[RecordCoordinates, ProgressUpdated] | None = None
     looked: list[Looked] = []
+    not_read: int = 0
 
     def add(self, coordinates: RecordCoordinates, record: object) -> None:
         """Sort in a record of a topic that is kept whole; any other is passed over."""
@@ -93,8 +95,8 @@ ReadInputs = Callable[[Sequence[RecordCoordinates]], Mapping[RecordCoordinates, 
 class Evidence(Protocol):
     """Where an explanation comes from."""
 
-    def findings(self, user_id: str) -> Findings:
-        """Everything published about a user."""
+    def findings(self, user_id: str, day: Date | None = None) -> Findings:
+        """What was published about a user, at least all that concerns a day."""
         ...
 
     def inputs(self, wanted: Sequence[RecordCoordinates]) -> Mapping[RecordCoordinates, RawInput]:
