@@ -21,7 +21,10 @@ T = TypeVar("T")
 
 
 class TooManyWaitError(Exception):
-    """As many requests as may wait do so already."""
+    """As many requests as may wait do so already.
+
+    **Operator action**: none; if it is often so, see who asks so much.
+    """
 
 
 class Turns:
