@@ -44,6 +44,7 @@ class _Table:
         self._open: Entries = {}
         self.segments: deque[tuple[Cut, Entries]] = deque()
         self.newest = Cut()
+        self._taken = 0
 
     def read(self, wait_s: float) -> bool:
         """Read what is there; return whether there was anything."""
@@ -81,6 +82,13 @@ class _Table:
             return False
         return source.high_watermark() <= source.reached
 
+    def has(self, sequence: int) -> bool:
+        """Whether it can be cut there: a compaction keeps the newest checkpoint alone, and nothing
+        of what was overwritten until then."""
+        if not self.newest.sequence or self._taken == sequence:
+            return True
+        return sequence == next((c.sequence for c, _ in self.segments if c.sequence >= sequence), 0)
+
     def take_until(self, sequence: int) -> list[Entries]:
         """Give up the segments before the cut with that sequence, and that one.
 
@@ -89,7 +97,9 @@ class _Table:
         """
         taken = []
         while self.segments and self.segments[0][0].sequence <= sequence:
-            taken.append(self.segments.popleft()[1])
+            cut, entries = self.segments.popleft()
+            self._taken = cut.sequence
+            taken.append(entries)
         if not self.segments and self._open and self.source.is_at_end():
             taken.append(self._open)
             self._open = {}
@@ -130,6 +140,8 @@ class LiveState:
         return found
 
     def _apply(self, cut: Cut) -> None:
+        if not all(table.has(cut.sequence) for table in self._tables):
+            return  # the one that is behind has yet to come to where the other can be cut
         for table in self._tables:
             for entries in table.take_until(cut.sequence):
                 self.store.write(entries.items())

@@ -101,3 +101,16 @@ def test_a_changelog_that_is_made_anew_is_waited_for(tables: Any) -> None:
     kept.append(Record(b"ann", b"1"))  # the first part of it; its checkpoint comes last
     live.read(0.0)
     assert (cast(LiveState, live).cut.sequence, live.store.get(b"uann")) == (0, None)
+
+
+def test_a_changelog_that_was_compacted_beyond_the_cut_of_the_other_is_not_cut_there(
+    tables: Any,
+) -> None:
+    live, kept, expiring = tables
+    kept.append(Record(b"ann", b"3"), ended(3))  # what came before was overwritten
+    expiring.append(ended(2))
+    live.read(0.0)
+    assert (live.cut.sequence, live.store.get(b"uann")) == (0, None)
+    expiring.append(ended(3))
+    live.read(0.0)
+    assert (live.cut.sequence, live.store.get(b"uann")) == (3, b"3")
