@@ -27,6 +27,7 @@ from pipeline.codec.published import PublishedReader, WriterSchemas
 from pipeline.codec.schemas import Schema
 from pipeline.core.commands import Request, examine_command, grown_by
 from pipeline.core.records import Command, Instant, ProgressUpdated
+from pipeline.core.redrive import examine_payload, examine_redrive
 from pipeline.core.rulebook import PolicyBook
 from pipeline.core.sets import Sets, digest_of, withdrawn
 from pipeline.core.state import EMPTY, UserState
@@ -42,7 +43,7 @@ Say = Callable[[str, int | None, int | None], None]
 
 
 class SentCommand(msgspec.Struct, frozen=True):
-    """A command in the log. append_time: ms since 1970."""
+    """A command in the log. append_time: by which it is judged, ms since 1970."""
 
     command: Command
     append_time: Instant
@@ -200,14 +201,33 @@ class UserStates:
         return None if value is None else self._published.read(value)
 
     def _command(self, message: Message, user_id: str) -> SentCommand | None:
-        """What the worker would fold; None where it would refuse to."""
+        """What the worker would fold, redriven or not; None where it would refuse to."""
+        append_time = message.timestamp()[1]
         try:
             command = self._inputs.decode_command(message.value())
+            if command.kind == "redrive":
+                return redriven_in(command, append_time, self._inputs.decode_command)
         except DecodeError:
             return None
-        if command.user_id != user_id:
-            return None
-        return SentCommand(command, message.timestamp()[1])
+        return SentCommand(command, append_time) if command.user_id == user_id else None
+
+
+def redriven_in(
+    redrive: Command, append_time: Instant, decode: Callable[[bytes | None], Command]
+) -> SentCommand | None:
+    """Return the command that a redrive carries; None where it carries none that is carried out.
+
+    Args:
+        append_time: of the redrive.
+        decode: a command's value; raises DecodeError.
+    """
+    judged_at = redrive.payload_append_time
+    is_sound = examine_redrive(redrive, append_time) is None
+    if judged_at is None or redrive.payload_topic != "commands" or not is_sound:
+        return None
+    command = decode(redrive.payload)
+    is_taken = examine_payload(redrive, command) is None
+    return SentCommand(command, judged_at) if is_taken else None
 
 
 def _all(reader: Reader, partitions: list[Partition], say: Say) -> Iterator[Message]:
