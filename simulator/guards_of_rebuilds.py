@@ -6,9 +6,10 @@ Does not own: the guards themselves (pipeline/core/, pipeline/rebuild/), those o
 Invariant: as in guard.py.
 
 Guards that are a line in the middle of a function are switched off by a wrapper that undoes what
-they do. Two are not here, because seeds do not show them: that a repair which was refused for
-another reason than `state_changed` is not sent again (tests/rebuild/test_sending_repairs.py), and
-that portals are waited for up to the cut, which takes more bad luck than seeds have.
+they do. Three are not here: that a repair which was refused for another reason than `state_changed`
+is not sent again (tests/rebuild/test_sending_repairs.py), and two that take more bad luck than
+seeds have: that portals are waited for up to the cut, and that all covers of a repaired window are
+written anew.
 """
 
 from collections.abc import Iterable, Iterator
@@ -23,7 +24,7 @@ from pipeline.core.repair import Repair
 from pipeline.core.state import UserState
 from pipeline.rebuild import repairs
 from pipeline.rebuild.compare import Comparison, UserDifference
-from pipeline.rebuild.live import Cut, LiveState, _Table
+from pipeline.rebuild.live import _Table
 from pipeline.rebuild.repairs import Replaced
 from pipeline.rebuild.replay import Folds
 from simulator.faults import OPERATED
@@ -56,32 +57,12 @@ def _folded_again(self: Folds, state: UserState, event: Any, *given: Any) -> Any
 
 
 def _newest_of_each() -> AbstractContextManager[None]:
-    original = LiveState._apply
+    original = _Table.take_until
 
-    def apply(self: LiveState, cut: Cut) -> None:
-        for table in self._tables:
-            for entries in table.take_until(table.newest.sequence):
-                self.store.write(entries.items())
-        original(self, cut)
+    def take_until(self: _Table, _: int) -> Any:
+        return original(self, self.newest.sequence)
 
-    return without(LiveState, "_apply", apply)()
-
-
-def _only_what_differs() -> AbstractContextManager[None]:
-    original = Comparison._window_differences
-
-    def differences(self: Comparison) -> dict[bytes, list[tuple[bytes, bytes | None]]]:
-        prefix = self._seen.prefix
-        return {
-            user: [
-                (key, value)
-                for key, value in found
-                if not key.startswith(b"o") or self._live.get(prefix + key) != value
-            ]
-            for user, found in original(self).items()
-        }
-
-    return without(Comparison, "_window_differences", differences)()
+    return without(_Table, "take_until", take_until)()
 
 
 @contextmanager
@@ -142,11 +123,6 @@ GUARDS_OF_REBUILDS: Final = (
         "a changelog without a checkpoint is not taken for an empty one",
         without(_Table, "lost_it", lambda table: table.source.is_at_end()),
         "changelog recreated in use",
-    ),
-    _guard(
-        "all covers of a repaired window are written anew",
-        _only_what_differs,
-        "changelog compacted",
     ),
     _guard("the undo is written before a repair is sent", _undo_afterwards, "rebuild killed"),
     _guard("half a line of an undo is cut off", _half_a_line_stays, "rebuild killed"),

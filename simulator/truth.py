@@ -28,7 +28,7 @@ from pipeline.core.outcome import Outcome
 from pipeline.core.records import Command
 from pipeline.core.repair import Repair
 from pipeline.core.runs import difference, union
-from pipeline.core.sets import Sets
+from pipeline.core.sets import Sets, covered
 from pipeline.core.state import EMPTY, UserState
 from pipeline.engine.ports import Message
 from pipeline.worker.window import expand
@@ -258,9 +258,12 @@ class People:
             for side in (self._live, self._told)
         ]
         is_filtered = live.seen_filter == told.seen_filter
+        longest = max((length for _, length in covered(live.sets)), default=0)
+        is_checked_further = live.checked_days > max(longest, told.checked_days)
         return (
             not is_published
             or not is_filtered
+            or (is_checked_further and live.checked_policy != "")
             or meanings[0] != meanings[1]
             or windows[0] != windows[1]
         )

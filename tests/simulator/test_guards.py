@@ -8,9 +8,20 @@ from simulator.run import Run
 from tests.simulator.test_seeds import ROOT
 
 SEEDS = range(40)
+LATE = {
+    "half a line of an undo is cut off",
+    "a rollback waits until what was sent before is audited",
+    "the undo is written before a repair is sent",
+}
+"""Guards whose lack shows after many seeds only."""
+
+CASES = [
+    pytest.param(guard, id=guard.name, marks=[pytest.mark.verify] if guard.name in LATE else [])
+    for guard in GUARDS
+]
 
 
-@pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.name)
+@pytest.mark.parametrize("guard", CASES)
 def test_a_guard_that_is_off_is_noticed(guard: Guard) -> None:
     verdict = guard.noticed(SEEDS)
     assert verdict is not None
