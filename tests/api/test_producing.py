@@ -9,11 +9,17 @@ from typing import Any
 import confluent_kafka as ck
 import pytest
 
-from pipeline.api.ingest.producing import InputProducer, ProducerLimits
+from pipeline.api.ingest.producing import (
+    SILENT_S,
+    InputProducer,
+    NotAcknowledgedError,
+    ProducerLimits,
+)
 from tests.api.scene import Scene
 
 OUT_OF_ORDER = ck.KafkaError.OUT_OF_ORDER_SEQUENCE_NUMBER
 LIMITS = ProducerLimits(records_max=100, bytes_max=1 << 20, delivery_ms_max=20_000)
+QUICK = ProducerLimits(records_max=100, bytes_max=1 << 20, delivery_ms_max=300)
 WAIT_S = 40
 LIBRARIES = Path(ck.__file__).parents[1] / "confluent_kafka.libs"
 
@@ -54,6 +60,30 @@ async def test_a_fatal_error_while_nothing_is_sent_is_got_over(
         assert (await sent(producer)).offset >= 0
         assert producer._producer is made
         assert not producer.is_dead
+
+
+async def test_one_that_nothing_is_acknowledged_to_for_long_is_replaced_once() -> None:
+    late_s = 0.0
+    away = {"bootstrap.servers": "127.0.0.1:1", "log_level": 0}
+    producer = InputProducer(away, "t", QUICK, lambda: late_s)
+    await producer.start()
+    first = producer._producer
+
+    async def times_out() -> None:
+        with pytest.raises(NotAcknowledgedError):
+            await sent(producer)
+
+    await times_out()
+    late_s = SILENT_S - 1
+    await times_out()
+    assert producer._producer is first
+    late_s = SILENT_S
+    await times_out()
+    second = producer._producer
+    assert second is not first
+    await times_out()
+    assert producer._producer is second
+    await producer.stop()
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

@@ -33,6 +33,10 @@ LINGER_MS: Final = 2
 SLOW_S: Final = 2.0
 """Seconds without an acknowledgement, while records are in flight, after which none is accepted."""
 
+SILENT_S: Final = 15.0
+"""Seconds between two records that timed out, with no acknowledgement between, after which the
+producer is replaced: after a restart of the only broker some never send anything again."""
+
 BATCH_BYTES: Final = 1_000_000
 """Max bytes of a batch (librdkafka's `batch.size`); a larger record is a batch of its own."""
 
@@ -164,6 +168,7 @@ class InputProducer:
         }
         """Number of records that the brokers took, refused for good, or did not take in time."""
         self._moved_s = 0.0
+        self._timed_out_s: float | None = None  # the first since the last acknowledgement
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=inputs, daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -282,6 +287,7 @@ class InputProducer:
         answer = sending.answer
         if error is None:
             self._moved_s = self._now_s()
+            self._timed_out_s = None
             self.results["acknowledged"] += 1
             if not answer.done():
                 answer.set_result(Acknowledged(message.partition(), message.offset()))
@@ -311,17 +317,31 @@ class InputProducer:
         return True
 
     def _recreate_if_dead(self, producer: Any, error: KafkaError) -> None:
-        """Replace an idempotent producer that may have lost its sequence: it never works again.
+        """Replace a producer that never works again: it lost its sequence, or has gone silent.
 
         The old one still answers its records in flight, with this error.
         """
-        if not error.fatal() and error.code() != KafkaError._FATAL:
+        is_fatal = error.fatal() or error.code() == KafkaError._FATAL
+        if not is_fatal and not self._is_silent(error):
             return
         if producer is self._producer:
             _log.error("the producer is made again", reason=error.str())
             self._producer = self._make()
         elif producer is self._one_by_one:
             self._one_by_one = None
+
+    def _is_silent(self, error: KafkaError) -> bool:
+        """Tell whether nothing was acknowledged for so long that the client may be at fault."""
+        if error.code() != KafkaError._MSG_TIMED_OUT:
+            return False
+        now_s = self._now_s()
+        since_s = self._timed_out_s
+        if since_s is None:
+            self._timed_out_s = now_s
+        if since_s is None or now_s - since_s < SILENT_S:
+            return False
+        self._timed_out_s = None
+        return True
 
     def _make(self, records_at_once: int = 10_000) -> Any:
         return ck.Producer(
