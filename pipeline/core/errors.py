@@ -36,7 +36,7 @@ class ChainBrokenError(CoreError):
         reason: a stable code in snake_case: gap, unlinked, altered, truncated or diverged.
 
     **Operator action**: do not repair the topic. Keep it as it is, compare with the signed
-    checkpoints to find when it was last whole, and follow the runbook for a broken audit chain.
+    checkpoints to find when it was last whole (docs/AUDIT.md).
     """
 
     def __init__(self, sequence: int, reason: str) -> None:
