@@ -93,6 +93,21 @@ def test_a_group_is_behind_by_records_and_by_nothing_else(ledger: Ledger) -> Non
         end = 7
         assert positions()[0] == Position(HOME, 2, 0, 7, Unread(5, published_ms + 1))
 
+        # A watch knows between which two measurements a record was read.
+        at = [1_000]
+        watch = DeliveryWatch(reader, lambda: at[0])
+        commit(ledger, slow, 1)
+        watch.measure()
+        commit(ledger, slow, 2)
+        at[0] = 16_000
+        watch.measure()
+        reads = [watch.reads(portals, HOME, offset)[1] for offset in (0, 1, 5)]
+        assert [(one.is_read, one.passed) for one in reads] == [
+            (True, Passed(None, 1_000)),
+            (True, Passed(1_000, 16_000)),
+            (False, None),
+        ]
+
         commit(ledger, slow, 1)
         place = ck.TopicPartition(portals, HOME, 2)
         ledger.admin.delete_records([place])[place].result(30)
@@ -101,25 +116,6 @@ def test_a_group_is_behind_by_records_and_by_nothing_else(ledger: Ledger) -> Non
         assert ahead == Position(HOME, 500, 2, 7, None, is_ahead=True)
         assert (lost.lost_records, lost.unread) == (1, Unread(5, published_ms + 1))
     assert group_states(client, [fast, "nobody"]) == {fast: "empty", "nobody": "absent"}
-
-
-def test_a_watch_knows_between_which_measurements_a_portal_was_read(ledger: Ledger) -> None:
-    portals, group = ledger.topic("portals"), f"{ledger.prefix}reader"
-    Publisher(ledger).publish("first", "second", time_ms=now_ms())
-    commit(ledger, group, 1)
-    at = [1_000]
-    client = {"bootstrap.servers": ledger.bootstrap}
-    watch = DeliveryWatch.of(client, {portals: {group: 60_000}}, lambda: at[0])
-    watch.measure()
-    commit(ledger, group, 2)
-    at[0] = 16_000
-    watch.measure()
-    reads = [watch.reads(portals, HOME, offset) for offset in (0, 1, 2)]
-    assert [[(one.is_read, one.passed) for one in row] for row in reads] == [
-        [(True, Passed(None, 1_000))],
-        [(True, Passed(1_000, 16_000))],
-        [(False, None)],
-    ]
 
 
 def test_brokers_that_are_away_are_told_and_asked_again() -> None:
