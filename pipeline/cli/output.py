@@ -3,8 +3,9 @@
 Owns: the two output formats, errors for people and programs, progress lines, confirmations.
 Does not own: what is in a result (the commands), what an error says (pipeline/errors.py).
 Invariants: stdout carries the result alone: with `-o json` exactly one JSON object, also for an
-error (`awaway validate` and `awaway audit show` print one a line); progress and errors for people go to stderr. No colour
-without a terminal or under NO_COLOR. What an error quotes cannot steer the terminal.
+error (`awaway validate` and `awaway audit show` print one a line); progress and errors for people
+go to stderr. No colour without a terminal or under NO_COLOR. What an error quotes cannot steer the
+terminal.
 """
 
 import os
