@@ -12,7 +12,11 @@ import pytest
 
 from chaos.ledger import DEADLINE_S
 from pipeline.codec.partitioner import partition_of
+from pipeline.codec.registry import SchemaResolver
 from pipeline.dev.workload.wire import plain_completion, rfc3339
+from pipeline.ops.adjust.user_state import UserStates
+from tests.codec.samples import SCHEMAS
+from tests.core.scenes import BOOK
 from tests.integration.ledger import Ledger
 
 NOW = (datetime.now(UTC) - timedelta(days=1)).replace(hour=12)
@@ -128,11 +132,17 @@ def test_each_letter_gets_its_outcome_and_counts_once(ledger: Ledger) -> None:
             assert (one["user_id"], one["cause"]["topic"]) == (USER, ledger.topic("commands"))
     progress = ledger.progress()[USER]
     assert (progress["lifetime_days"], progress["revision"]) == (6, 6)
+    # Whoever corrects the user knows the request that was redriven.
+    client = {"bootstrap.servers": ledger.bootstrap}
+    schema_of = SchemaResolver(ledger.registry).writer_schema
+    states = UserStates(client, ledger.prefix, SCHEMAS, schema_of, BOOK)
+    known = states.read([USER], lambda *_: None)[USER]
+    assert [name for name, _ in known.sets.credits] == ["credit-1", "credit-2"]
     assert ledger.audited_offsets() == ledger.input_offsets()
 
     # What is rejected again is a letter again, of the redrive, and names the original.
-    known = {_place(letter) for letter in letters}
-    again = [one.value for one in ledger.read("deadletters") if _place(one.value) not in known]
+    places = {_place(letter) for letter in letters}
+    again = [one.value for one in ledger.read("deadletters") if _place(one.value) not in places]
     assert len(again) == 4
     for letter in again:
         redrive = json.loads(letter["value"])
