@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.api.reads.materialise import STORE_AGE_MS_MAX, Materialiser, State
-from pipeline.api.reads.progress_topic import Polled
+from pipeline.api.reads.progress_topic import ProgressPoll
 from pipeline.api.reads.store import Identity, ProgressStore, ReadStoreError
 from pipeline.codec.errors import RegistryUnavailableError
 from pipeline.kafka.errors import OffsetGoneError, UnreadableLogError
@@ -55,14 +55,14 @@ class Topic:
     def read_from(self, positions: dict[int, int], _: int) -> None:
         self.read_at.append(positions)
 
-    def poll(self, _: float) -> Polled:
+    def poll(self, _: float) -> ProgressPoll:
         step = self.script.pop(0)
         if isinstance(step, Exception):
             raise step
         if callable(step):
             step()
-            return Polled([], {})
-        return Polled(step, {})
+            return ProgressPoll([], {})
+        return ProgressPoll(step, {})
 
     def ask_ends(self, _: int) -> None:
         self.asked = 2

@@ -33,6 +33,10 @@ class SlowAdmin:
         return dict.fromkeys(names, self.answer)
 
 
+def held() -> list[Any]:
+    return [client for client, _ in asking._asking]
+
+
 def test_a_late_answer_is_not_waited_for_and_its_client_is_held(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -44,9 +48,9 @@ def test_a_late_answer_is_not_waited_for_and_its_client_is_held(
     group = KafkaGroup(KafkaConfig({}, "group", "slot"))
     with pytest.raises(BrokerError, match="no answer about the group"):
         group.members()
-    assert [client for client, _ in asking._asking] == admins[: asking.ATTEMPTS_MAX]
+    assert held() == admins[: asking.ATTEMPTS_MAX]
     assert admins[0].time_out_s == asking.NEVER_S
     for admin in admins:
         admin.answer.set_result(SimpleNamespace(members=["ada"]))
     assert group.members() == ["ada"]
-    assert [client for client, _ in asking._asking] == admins[-1:]
+    assert held() == admins[-1:]
