@@ -58,13 +58,13 @@ def test_topics_from_plan_to_plan(
     assert code == 3
     assert f"+ {topic_prefix}completions" in text
     assert "message.timestamp.type: LogAppendTime" in text
-    assert "11 changes; `awaway topics apply` makes them" in text
+    assert "12 changes; `awaway topics apply` makes them" in text
     code, text = on_stack("topics", "plan", "-o", "json")
     assert code == 3
-    assert len(one_object(text)["changes"]) == 11
+    assert len(one_object(text)["changes"]) == 12
     code, text = on_stack("topics", "apply", "-o", "json")
     assert code == 0
-    assert len(one_object(text)["applied"]) == 11
+    assert len(one_object(text)["applied"]) == 12
     code, text = on_stack("topics", "plan")
     assert (code, text) == (0, "the cluster is as the file says\n")
     code, text = on_stack("topics", "dump", "-o", "json")
@@ -80,7 +80,7 @@ def test_topics_that_are_refused_and_topics_that_are_asked_for(
     assert on_stack("topics", "apply")[0] == 0
     code, text = on_stack("topics", "plan", "--partitions", "5")
     assert code == 3
-    assert "11 changes, 11 refused" in text
+    assert "12 changes, 12 refused" in text
     assert "refused: adding partitions (4 to 5)" in text
     code, text = on_stack("topics", "apply", "--partitions", "5", "-o", "json")
     assert code == 1
@@ -192,7 +192,7 @@ def _schemas_with(tmp_path: Path, before: str, after: str) -> Path:
 
 
 def test_what_needs_no_server(awaway: Callable[..., tuple[int, str]], topic_prefix: str) -> None:
-    assert awaway("topics", "validate") == (0, "11 topics, valid\n")
+    assert awaway("topics", "validate") == (0, "12 topics, valid\n")
     code, text = awaway("topics", "validate", "-o", "json")
     assert one_object(text)["topics"][0] == f"{topic_prefix}completions"
     assert code == 0

@@ -46,7 +46,7 @@ def test_a_cluster_that_is_as_the_file_says() -> None:
 
 def test_an_empty_cluster() -> None:
     plan = compare({}, FILE, Target(partitions=6, replication=3), NOTHING)
-    assert [change.kind for change in plan.changes] == ["create"] * 11
+    assert [change.kind for change in plan.changes] == ["create"] * 12
     assert {(change.partitions, change.replication) for change in plan.changes} == {(6, 3)}
     assert plan.refusals == []
 
@@ -84,7 +84,7 @@ def test_partitions_are_added_only_by_name_and_never_taken_away() -> None:
 
 def test_replicas_are_not_ours_to_move() -> None:
     plan = compare(cluster_as_wanted(), FILE, Target(replication=3), NOTHING)
-    assert len(plan.refusals) == 11
+    assert len(plan.refusals) == 12
     assert "kafka-reassign-partitions" in plan.refusals[0]
 
 
@@ -112,7 +112,7 @@ def admin_of(stack: LocalStack) -> AdminClient:
 def test_a_real_cluster_is_made_as_the_file_says(stack: LocalStack, topic_prefix: str) -> None:
     admin, target = admin_of(stack), Target(topic_prefix)
     planned = topics.plan(admin, FILE, target)
-    assert len(planned.changes) == 11
+    assert len(planned.changes) == 12
     assert topics.plan(admin, FILE, target) == planned
     assert topics.apply(admin, FILE, target) == planned
     assert topics.plan(admin, FILE, target) == topics.Plan((), ())
@@ -221,7 +221,7 @@ def test_a_cluster_that_does_not_settle(stack: LocalStack, topic_prefix: str) ->
     except TopicsError as error:
         assert "does not show them" in error.what
     else:
-        assert len(done.changes) == 11
+        assert len(done.changes) == 12
 
 
 @pytest.mark.parametrize("codec", ["zstd", "lz4", "gzip"])
