@@ -231,7 +231,7 @@ def test_a_framed_value_may_end_like_a_line(tmp_path: Path, capsys: Captured) ->
     tree = json.loads((ROOT / "schemas" / "Command.avsc").read_text())
     out = io.BytesIO()
     fields = {"request_id": "r1", "kind": "credit", "user_id": "ada", "actor": "support@example"}
-    record = fields | {"reason": "ill", "ticket": "T-1", "local_date": 20_640, "tz": "UTC\n"}
+    record = fields | {"reason": "ill", "ticket": "T", "local_date": 20_640, "payload_cause": "\n"}
     fastavro.schemaless_writer(out, fastavro.parse_schema(tree), record)
     value = b"\0\0\0\0\x07" + out.getvalue()
     assert value[-1:] == b"\n"

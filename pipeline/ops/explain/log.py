@@ -11,6 +11,7 @@ are looked at.
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from typing import Any, Final
 
@@ -79,6 +80,9 @@ class InputReader:
     Args:
         client: librdkafka settings that reach the cluster.
         schemas: ours, by record name. writer_schema: asks the registry for the schema of an id.
+
+    Attributes:
+        decoder: also for what a redrive carries.
     """
 
     def __init__(
@@ -88,7 +92,7 @@ class InputReader:
         writer_schema: WriterSchemas,
     ) -> None:
         self._client = client
-        self._decoder = InputDecoder(schemas, writer_schema)
+        self.decoder = InputDecoder(schemas, writer_schema)
 
     def read(self, wanted: Sequence[RecordCoordinates]) -> dict[RecordCoordinates, RawInput]:
         """Those that the topics still have.
@@ -112,7 +116,7 @@ class InputReader:
             form = "JSON" if content and content[:1] == b"{" else "unknown"
         form += f", {len(content or b'')} bytes"
         is_command = coordinates.topic.endswith("commands")
-        decode = self._decoder.decode_command if is_command else self._decoder.decode_completion
+        decode = self.decoder.decode_command if is_command else self.decoder.decode_completion
         try:
             return RawInput(append_time, form, decode(content))
         except DecodeError as error:
@@ -273,6 +277,8 @@ def each_of(
     reader: Reader, wanted: Sequence[RecordCoordinates]
 ) -> Iterator[tuple[RecordCoordinates, Message]]:
     """Records by their coordinates, in the order of the log."""
+    with suppress(UnreadableLogError):  # else a client waits a second for each topic's leader
+        reader.starts(list({(one.topic, one.partition) for one in wanted}))
     at: tuple[str, int, int] | None = None
     deadline_s = time.monotonic() + _CONNECT_S + _INPUT_S * len(wanted)
     for coordinates in sorted(set(wanted)):
