@@ -91,7 +91,9 @@ _CORE_LEFT_OUT: Final = (
     *("texts", "zones", "geometry"),
 )
 _ENGINE_JUDGES: Final = (
-    Tests(("tests/engine", "tests/simulator/test_unseen_guards.py")),
+    Tests(
+        ("tests/engine", "tests/simulator/test_unseen_guards.py", "tests/worker/test_scrubbing.py")
+    ),
     Seeds(range(40)),
     GuardSeeds(range(1)),
 )
