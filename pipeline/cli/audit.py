@@ -35,7 +35,15 @@ from pipeline.cli.audit_shown import (
     show_verified,
 )
 from pipeline.cli.configuration import ConfigOption
-from pipeline.cli.output import Output, OutputOption, ProgressLine, print_json, show, stdout
+from pipeline.cli.output import (
+    LinesOption,
+    Output,
+    OutputOption,
+    ProgressLine,
+    print_json,
+    show,
+    stdout,
+)
 from pipeline.cli.partitions import PartitionsOption, wanted_of
 from pipeline.errors import EXIT_FAILED, EXIT_OK, UsageError
 from pipeline.ops.audit import checkpoint as signing
@@ -71,7 +79,7 @@ def show_entries(
     ] = None,
     limit: Annotated[int, typer.Option(min=0, help="So many entries at most; 0 is all.")] = 20,
     config: ConfigOption = None,
-    output: OutputOption = Output.TEXT,
+    output: LinesOption = Output.TEXT,
 ) -> int:
     """Show entries of a user, or of a partition: the last ones, or those from a sequence on.
 

@@ -31,7 +31,14 @@ from pipeline.cli.deadletters_options import (
     is_choice,
     wanted_of,
 )
-from pipeline.cli.output import Output, OutputOption, ProgressLine, print_json, show
+from pipeline.cli.output import (
+    LinesOption,
+    Output,
+    OutputOption,
+    ProgressLine,
+    print_json,
+    show,
+)
 from pipeline.errors import EXIT_FAILED, EXIT_OK, ConfigError, UsageError
 
 if TYPE_CHECKING:
@@ -110,10 +117,7 @@ def list_(  # noqa: PLR0913 - one parameter an option
         typer.Option(min=0, help="The latest so many. Default: 50; with -o json all."),
     ] = None,
     config: ConfigOption = None,
-    output: Annotated[
-        Output,
-        typer.Option("--output", "-o", help="text for people, json: one object a line."),
-    ] = Output.TEXT,
+    output: LinesOption = Output.TEXT,
 ) -> None:
     """List rejected inputs: first how many of each reason, then the latest.
 
@@ -149,7 +153,8 @@ def list_(  # noqa: PLR0913 - one parameter an option
         for one in found:
             print_json(one)
         return
-    show({}, output, lambda console: render_list(counts, found, log.unreadable, console))
+    there = (counts, found, log.unreadable)
+    show({}, output, lambda to: render_list(*there, to, is_filtered=is_choice(wanted)))
 
 
 @app.command("show")
@@ -266,8 +271,8 @@ def discard(  # noqa: PLR0913 - one parameter an option
     Each gets an entry in the audit with who, why and the ticket, and is listed as discarded. It can
     still be redriven later, by its place. Without --yes it shows how many there are.
 
-    Examples: `awaway deadletters discard --rejection not_json --until 2026-03-01 --yes --reason
-    "a load test" --ticket O-18`.
+    Examples: `awaway deadletters discard 3:17`; `awaway deadletters discard --rejection
+    malformed_json --until 2026-03-01 --yes --reason "a load test" --ticket O-19`.
 
     Exit codes: 0 done, or shown; 1 one has no effect yet, or an error; 2 usage.
     """

@@ -99,14 +99,20 @@ class Counts:
 
 
 def render_list(
-    counts: Counts, latest: Sequence[object], unreadable: int, console: "Console"
+    counts: Counts,
+    latest: Sequence[object],
+    unreadable: int,
+    console: "Console",
+    *,
+    is_filtered: bool = False,
 ) -> None:
     """Print the counts, then the latest letters."""
     lines = counts.lines()
     for n, line in enumerate(lines):
         console.print(line, style=None if n else "bold", markup=False)
     if not lines:
-        console.print("no dead letters", style="green")
+        like = " fit the filters; a reason has to be spelled as `list` shows it"
+        _paragraph(f"no dead letters{like * is_filtered}", console, 0, "green")
     for row in latest:
         if isinstance(row, Row):
             _row(row, console)
@@ -139,6 +145,7 @@ def _paragraph(text: str, console: "Console", indent: int = 2, style: str | None
         initial_indent=space,
         subsequent_indent=space,
         break_long_words=False,
+        break_on_hyphens=False,
     ):
         console.print(line, style=style, markup=False)
 
@@ -242,8 +249,14 @@ def render_letter(found: LetterShown, console: "Console") -> None:
 
     def line(label: str, text: str) -> None:
         head = f"  {label:11}"
-        lines = textwrap.wrap(printable(text).replace("\n", "\\n"), COLUMNS - len(head))
-        for n, each in enumerate(lines or [""]):
+        width = COLUMNS - len(head)
+        # A detail can be a traceback, which is read by its lines.
+        lines = [
+            part
+            for each in printable(text).split("\n")
+            for part in textwrap.wrap(each, width, break_on_hyphens=False) or [""]
+        ]
+        for n, each in enumerate(lines):
             console.print(f"{head if n == 0 else ' ' * len(head)}{each}", markup=False)
 
     console.print(

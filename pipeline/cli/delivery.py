@@ -160,7 +160,8 @@ def _render_user(
             markup=False,
         )
         return
-    console.print(printable(f"{user}: {len(found)} portals"), style="bold", markup=False)
+    portals = "1 portal" if len(found) == 1 else f"{len(found)} portals"
+    console.print(printable(f"{user}: {portals}"), style="bold", markup=False)
     for one in found:
         lap = f", lap {one.lap + 1}" if one.lap else ""
         console.print(printable(f"{one.title}{lap}"), style="bold", markup=False)

@@ -71,6 +71,9 @@ def command(
     record, in AWAWAY_DATA_DIR/explain); from then on only what came since. The folder may be
     deleted. With --since or --no-index the log is read instead.
 
+    Examples: `awaway explain ada`; `awaway explain ada 2026-03-01`; `awaway explain ada --since 30d
+    -o json`.
+
     Exit codes: 0 something was found, 1 nothing was found or an error (it is printed), 2 usage.
     """
     from pipeline.codec.registry import SchemaResolver, connect  # noqa: PLC0415 - slow to import
@@ -130,6 +133,7 @@ def render(found: "Explanation", console: "Console") -> None:
             initial_indent=" " * indent,
             subsequent_indent=hanging,
             break_long_words=False,
+            break_on_hyphens=False,
         )
         for each in lines or [""]:
             console.print(each, style=style, markup=False)

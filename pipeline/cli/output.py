@@ -3,9 +3,9 @@
 Owns: the two output formats, errors for people and programs, progress lines, confirmations.
 Does not own: what is in a result (the commands), what an error says (pipeline/errors.py).
 Invariants: stdout carries the result alone: with `-o json` exactly one JSON object, also for an
-error (`awaway validate` and `awaway audit show` print one a line); progress and errors for people
-go to stderr. No colour without a terminal or under NO_COLOR. What an error quotes cannot steer the
-terminal.
+error (`awaway validate`, `awaway audit show` and `awaway deadletters list` print one a line);
+progress and errors for people go to stderr. No colour without a terminal or under NO_COLOR. What an
+error quotes cannot steer the terminal.
 """
 
 import os
@@ -52,6 +52,10 @@ class Output(StrEnum):
 OutputOption = Annotated[
     Output,
     typer.Option("--output", "-o", help="text for people, json for programs: one object."),
+]
+LinesOption = Annotated[
+    Output,
+    typer.Option("--output", "-o", help="text for people, json: one object a line."),
 ]
 YesOption = Annotated[
     bool, typer.Option("--yes", "-y", help="Do not ask; for scripts that know what they do.")

@@ -60,7 +60,21 @@ def test_a_list_has_counts_by_reason_first_and_then_the_letters() -> None:
     ):
         assert line in text
     assert max(map(len, text.split("\n"))) <= COLUMNS
-    assert "no dead letters" in printed(render_list, Counts(), [], 0)
+    assert printed(render_list, Counts(), [], 0) == "no dead letters\n"
+
+
+def test_a_filter_that_nothing_fits_is_no_all_clear() -> None:
+    def render(console: Console) -> None:
+        render_list(Counts(), [], 0, console, is_filtered=True)
+
+    assert "no dead letters fit the filters; a reason has to be spelled" in printed(render)
+
+
+def test_a_traceback_is_shown_by_its_lines() -> None:
+    one = letter(stage="fold", reason="KeyError", detail='KeyError: 3\n  File "fold.py", line 7')
+    text = printed(render_letter, shown_letter(one, [], said(), DECODER))
+    indent = " " * 13
+    assert f'  why        KeyError: 3\n{indent}  File "fold.py", line 7\n' in text
 
 
 def test_nothing_in_a_letter_steers_the_terminal() -> None:

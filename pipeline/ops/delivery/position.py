@@ -126,7 +126,7 @@ class Delivery(msgspec.Struct, frozen=True):
                 " --reset-offsets)"
             )
         if self.state in ("empty", "absent", "dead"):
-            return f"start {self.group}; its owner is told by the same bound"
+            return f"start {self.group}, or tell its owner"
         return f"see whether {self.group} runs, and what it logs: docs/runbooks/delivery-behind.md"
 
 
