@@ -82,8 +82,8 @@ class Commands:
         if self._error is not None:
             answer.set_exception(self._error)
             return answer
-        verdict = "accepted" if command["kind"] == "redrive" else "applied"
-        entry = entry_about(command["request_id"], len(self.sent), verdict=verdict)
+        verdict, kind = "accepted" if command["kind"] == "redrive" else "applied", command["kind"]
+        entry = entry_about(command["request_id"], len(self.sent), action=kind, verdict=verdict)
         self._index.entries.append(Entry("audit", 3, len(self.sent), NOW, entry))
         answer.set_result(Acknowledged(3, len(self.sent)))
         return answer
@@ -144,11 +144,25 @@ def pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deadletters_desk, "read_page", read)
 
 
+async def test_whoever_names_a_completion_like_a_request_closes_no_letter(tmp_path: Path) -> None:
+    letters = [letter(n) for n in (1, 2)]
+    office = Office(tmp_path, *letters)
+    forged = entry_about(letters[0].request_id("redrive"), 1, action="completion")
+    refused = entry_about(
+        letters[1].request_id("discard"), 2, action="operation", verdict="dead_letter"
+    )
+    office.index.entries += [Entry("audit", 3, n, NOW, e) for n, e in enumerate((forged, refused))]
+    page = (await office.get("dead-letters")).body.decode()
+    assert page.count(">open<") == 2
+
+
 async def test_the_list_has_reasons_states_and_the_way_back(tmp_path: Path) -> None:
     letters = [letter(n) for n in (1, 2, 3)]
     office = Office(tmp_path, *letters)
     redriven = entry_about(letters[0].request_id("redrive"), 1)
-    discarded = entry_about(letters[1].request_id("discard"), 2, verdict="applied")
+    discarded = entry_about(
+        letters[1].request_id("discard"), 2, action="operation", verdict="applied"
+    )
     office.index.entries += [
         Entry("audit", 3, n, NOW, e) for n, e in enumerate((redriven, discarded))
     ]

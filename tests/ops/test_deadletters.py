@@ -191,7 +191,8 @@ def test_a_command_is_an_input_like_any_other() -> None:
 def entry_about(request_id: str, offset: int, **other: Any) -> AuditEntry:
     sample = next(one for one in SAMPLES if isinstance(one, AuditEntry))
     cause = Cause("awaway.commands", 3, offset, request_id)
-    return replace(sample, cause=cause, **({"verdict": "accepted", "rejection": None} | other))
+    other = {"action": "redrive", "verdict": "accepted", "rejection": None} | other
+    return replace(sample, cause=cause, **other)
 
 
 class WrittenLog:
@@ -230,7 +231,7 @@ def test_the_state_of_a_letter_is_what_the_log_says() -> None:
     ]
     entries = [
         entry_about(letters[4].request_id("redrive"), 5, verdict="exact"),
-        entry_about(letters[3].request_id("discard"), 3, verdict="applied"),
+        entry_about(letters[3].request_id("discard"), 3, action="operation"),
         entry_about(letters[0].request_id("redrive"), 0),
         entry_about(letters[0].request_id("redrive"), 9, verdict="exact"),
         entry_about(letters[1].request_id("redrive"), 1, verdict="dead_letter", rejection="too_x"),

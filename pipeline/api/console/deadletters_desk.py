@@ -31,7 +31,7 @@ from pipeline.kafka.errors import UnreadableLogError
 from pipeline.ops.adjust.request import encoded
 from pipeline.ops.deadletters.forecast import entry_of
 from pipeline.ops.deadletters.handled import OPEN, Handled
-from pipeline.ops.deadletters.letters import About, Letter, Place, Wanted
+from pipeline.ops.deadletters.letters import About, Letter, Place, Wanted, is_about
 from pipeline.ops.deadletters.log import NoLetterError
 from pipeline.ops.deadletters.pages import LetterPage, read_page
 from pipeline.ops.deadletters.plan import Chosen
@@ -116,7 +116,9 @@ class LetterDesk:
         redriven = self._entry(letter, "redrive")
         if redriven is not None:
             return Handled("redriven", redriven.verdict, redriven.rejection)
-        return OPEN if self._entry(letter, "discard") is None else Handled("discarded")
+        discarded = self._entry(letter, "discard")
+        is_discarded = discarded is not None and discarded.verdict == "applied"
+        return Handled("discarded") if is_discarded else OPEN
 
     def chosen(self, letters: Sequence[Letter]) -> Chosen:
         """Return letters with what was done about each."""
@@ -126,7 +128,12 @@ class LetterDesk:
         """Find the first audit entry of a request about a letter."""
         user_id = letter.user_id if about == "redrive" else ""
         entries = self._deps.outcomes.of_completion(user_id, letter.request_id(about))
-        found = [one.record for one in entries if isinstance(one.record, AuditEntry)]
+        found = [
+            one.record
+            for one in entries
+            if isinstance(one.record, AuditEntry)
+            and is_about(one.record.action, one.record.cause.id)
+        ]
         return min(found, key=lambda one: one.cause.offset, default=None)
 
     async def send(

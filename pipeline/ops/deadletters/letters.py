@@ -9,14 +9,14 @@ number, so to ask for the same twice is to ask once.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from typing import Final, Literal, NamedTuple, TypeAlias
 
 import msgspec
 
 from pipeline.codec.errors import DecodeError
-from pipeline.core.enumerations import PublishedStage
+from pipeline.core.enumerations import CommandKind, PublishedStage
 from pipeline.core.records import Command, DeadLetter, Header, Instant, RecordCoordinates
 from pipeline.core.texts import is_id
 from pipeline.errors import UsageError
@@ -32,6 +32,10 @@ About: TypeAlias = Literal["redrive", "discard"]
 
 CUT: Final = "The input is too large for a dead letter and only its beginning is here"
 """With this the detail begins of a letter that has not all of its input (codec/dead_letters.py)."""
+
+KINDS: Final[Mapping[About, CommandKind]] = {"redrive": "redrive", "discard": "operation"}
+"""The kind of command that asks for it. Anything else may have such an id, too: a completion's id
+is its user's choice, and is no request about a letter."""
 
 _id_of: Final = re.compile(r"(redrive|discard)-\d{1,10}-\d{1,19}-([0-9a-f]{16})").fullmatch
 _coordinates: Final = re.compile(r"(.{1,300})\[(\d{1,10})\]@(\d{1,19})").fullmatch
@@ -131,6 +135,15 @@ def request_of(request_id: str) -> tuple[About, int] | None:
     if found is None:
         return None
     return "redrive" if found[1] == "redrive" else "discard", int(found[2], 16)
+
+
+def is_about(action: str, request_id: str) -> bool:
+    """Whether an audit entry of an input of that id is about a request about a letter.
+
+    A request whose fold failed is in the audit without its kind.
+    """
+    found = request_of(request_id)
+    return found is not None and action in (KINDS[found[0]], "unknown")
 
 
 def place_of(text: str) -> Place:

@@ -23,7 +23,15 @@ from pipeline.errors import AwawayError, UsageError
 from pipeline.kafka.errors import UnreadableLogError
 from pipeline.kafka.ranges import SILENCE_S_MAX, read_ranges
 from pipeline.kafka.reader import Partition, Reader, record_offset, record_partition
-from pipeline.ops.deadletters.letters import Letter, Place, Wanted, origin_of, request_of
+from pipeline.ops.deadletters.letters import (
+    KINDS,
+    Letter,
+    Place,
+    Wanted,
+    is_about,
+    origin_of,
+    request_of,
+)
 from pipeline.ops.explain.log import each_of, reader_of
 
 TOPIC: Final = "deadletters"
@@ -150,7 +158,7 @@ class DeadLetterLog:
                     entry = self._entries.read(value)
                 except NotPublishedError:
                     continue  # whoever reads the topic first has said so
-                if request_of(entry.cause.id) is not None:
+                if is_about(entry.action, entry.cause.id):
                     yield entry
 
     def pages(self) -> "Reader":
@@ -213,7 +221,8 @@ class DeadLetterLog:
             command = self.decoder.decode_command(value)
         except DecodeError:
             return None
-        return None if request_of(command.request_id) is None else command
+        found = request_of(command.request_id)
+        return None if found is None or command.kind != KINDS[found[0]] else command
 
 
 def _chosen(there: list[Partition], wanted: Wanted) -> list[Partition]:
