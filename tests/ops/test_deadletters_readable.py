@@ -64,3 +64,11 @@ def test_a_key_is_shown_in_one_line() -> None:
     assert one_line(b"ada\n\x1b", 60) == "ada\\n\\x1b"
     assert one_line(b"\xff\x00", 60) == "ff 00"
     assert len(one_line(b"x" * 500, 60)) == 60
+
+
+def test_json_that_would_become_huge_is_shown_as_text() -> None:
+    deep = b"[" * 900 + b"1," * 200_000 + b"1" + b"]" * 900
+    assert shown_of(deep).form == "text"
+    hidden = b'{"a":' + b"[" * 40 + b"]" * 40 + b',"a":1}'
+    assert shown_of(hidden).form == "text"
+    assert shown_of(b"[" * 32 + b"]" * 32).form == "JSON"

@@ -7,7 +7,7 @@ lines come out; what is left out is said.
 
 | bytes | shown as |
 |---|---|
-| JSON | indented, its texts and numbers as they were written |
+| JSON, at most `LEVELS_MAX` levels deep | indented, its texts and numbers as they were written |
 | framed Avro that can be decoded | the record, as indented JSON |
 | other UTF-8, unless it begins as framed Avro does | text |
 | anything else | a table of hexadecimal digits |
@@ -28,6 +28,10 @@ Form: TypeAlias = Literal["nothing", "JSON", "Avro", "text", "bytes"]
 LINES_MAX: Final = 200
 LINE_CHARS_MAX: Final = 400
 _ROW_BYTES: Final = 16
+
+LEVELS_MAX: Final = 32
+"""JSON that is nested deeper is shown as text: indented, a megabyte of it may become a thousand."""
+
 _steers: Final = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 ).sub
@@ -81,14 +85,24 @@ def one_line(raw: bytes | None, chars_max: int) -> str:
 
 
 def _json(raw: bytes) -> str | None:
-    """JSON, indented; None for what is none. A text alone, or a number, is shown as text."""
+    """JSON, indented; None for what is none or too deep. A text or number alone stays text."""
     if raw.lstrip()[:1] not in (b"{", b"["):
         return None
     try:
-        json.loads(raw)
+        # Objects become lists of their values, so that no field hides behind one of the same name.
+        found = json.loads(raw, object_pairs_hook=lambda pairs: [value for _, value in pairs])
+        if _is_deeper(found, LEVELS_MAX):
+            return None
         return msgspec.json.format(raw, indent=2).decode()
     except (ValueError, RecursionError, msgspec.MsgspecError):
         return None
+
+
+def _is_deeper(value: object, levels: int) -> bool:
+    """Whether lists within lists go down more than so many levels."""
+    if not isinstance(value, list):
+        return False
+    return levels == 0 or any(_is_deeper(one, levels - 1) for one in value)
 
 
 def _text(raw: bytes) -> str | None:
