@@ -14,8 +14,8 @@ from typing import Final, Literal, Protocol
 import msgspec
 
 from pipeline.codec.dead_letters import fault_of
-from pipeline.codec.errors import DecodeError
-from pipeline.codec.inputs import check_key
+from pipeline.codec.errors import DecodeError, RegistryUnavailableError
+from pipeline.codec.inputs import check_key, names_no_user
 from pipeline.core.calendar import day_of, maybe_day_of
 from pipeline.core.enumerations import (
     COUNTED,
@@ -31,7 +31,13 @@ from pipeline.core.records import (
     PracticeCompleted,
     ReconciliationAlert,
 )
-from pipeline.core.redrive import MEMORY_MARGIN_MS
+from pipeline.core.redrive import (
+    MEMORY_MARGIN_MS,
+    examine_payload,
+    examine_redrive,
+    of_redrive,
+    redrive_rejected,
+)
 from pipeline.core.state import EMPTY, UserState
 from pipeline.ops.explain.words import revoked_by_text
 from pipeline.ops.validate.state import PUBLISHED, LeftBehind
@@ -147,7 +153,11 @@ class Validator:
         self._next_offset: dict[str, int] = {"completions": 0, "commands": 0}
 
     def judge(self, entry: Entry) -> Said:
-        """What would be said of an input, over everything before it; it is part of that after."""
+        """What would be said of an input, over everything before it; it is part of that after.
+
+        Raises:
+            RegistryUnavailableError: its schema could not be asked for, so nothing can be said.
+        """
         offset = self._next_offset[entry.topic]
         self._next_offset[entry.topic] = offset + 1
         ignored = self._decoder.ignored_fields
@@ -156,9 +166,16 @@ class Validator:
         except DecodeError as error:
             rejection = Rejection(error.stage, error.reason, error.detail)
             return self._refused(entry, rejection)
+        except RegistryUnavailableError:
+            raise
         except Exception as error:  # noqa: BLE001 — as in the worker, it costs this input alone
             return self._refused(entry, fault_of("decode", error))
-        outcome = self._fold(event, entry, offset)
+        try:
+            outcome = self._fold(event, entry, offset)
+        except RegistryUnavailableError:
+            raise
+        except Exception as error:  # noqa: BLE001 — as in the worker, it costs this input alone
+            outcome = fault_of("fold", error)
         if isinstance(outcome, Rejection):
             return self._refused(entry, outcome)
         if outcome.seen is not None:
@@ -213,32 +230,55 @@ class Validator:
         )
 
     def _decode(self, entry: Entry) -> PracticeCompleted | Command:
-        event: PracticeCompleted | Command
-        if entry.topic == "completions":
-            event = self._decoder.decode_completion(entry.value)
-        else:
-            event = self._decoder.decode_command(entry.value)
-        if entry.has_key:
+        event = self._decoded(entry.topic, entry.value)
+        if entry.has_key and not names_no_user(event):
             check_key(entry.key, event.user_id, 0, 1)
         return event
+
+    def _decoded(self, topic: str | None, value: bytes | None) -> PracticeCompleted | Command:
+        if topic == "completions":
+            return self._decoder.decode_completion(value)
+        return self._decoder.decode_command(value)
 
     def _fold(
         self, event: PracticeCompleted | Command, entry: Entry, offset: int
     ) -> Outcome | Rejection:
-        state = self.left.users.get(event.user_id, EMPTY)
-        world = self._judging_at(entry.judged_at)
-        margin_ms = 0 if entry.judged_at is None else MEMORY_MARGIN_MS
-        self.left.seen.now = entry.append_time + margin_ms
+        event_id = event.request_id if isinstance(event, Command) else event.completion_id
+        cause = Cause(entry.topic, 0, offset, event_id)
+        if entry.judged_at is not None:
+            rejection = examine_payload(event, event) if isinstance(event, Command) else None
+            return rejection or self._judged(event, cause, entry.append_time, entry.judged_at)
+        if not isinstance(event, Command) or event.kind != "redrive":
+            return self._judged(event, cause, entry.append_time)
+        found = examine_redrive(event, entry.append_time) or self._payload(event)
+        if isinstance(found, Rejection):
+            version = self._world.policies.at(entry.append_time).version
+            state = self.left.users.get(event.user_id, EMPTY)
+            return redrive_rejected(event, state, found, version)
+        judged_at = event.payload_append_time
+        return of_redrive(event, self._judged(found, cause, entry.append_time, judged_at))
+
+    def _payload(self, redrive: Command) -> PracticeCompleted | Command | Rejection:
+        """What a redrive carries, or why that is not judged."""
         try:
-            if isinstance(event, PracticeCompleted):
-                cause = Cause(entry.topic, 0, offset, event.completion_id)
-                return fold_completion(
-                    state, self.left.seen, event, cause, entry.append_time, world
-                )
-            cause = Cause(entry.topic, 0, offset, event.request_id)
-            return fold_command(state, event, cause, entry.append_time, world)
-        except Exception as error:  # noqa: BLE001 — as in the worker, it costs this input alone
-            return fault_of("fold", error)
+            event = self._decoded(redrive.payload_topic, redrive.payload)
+        except DecodeError as error:
+            return Rejection(error.stage, error.reason, error.detail)
+        return examine_payload(redrive, event) or event
+
+    def _judged(
+        self,
+        event: PracticeCompleted | Command,
+        cause: Cause,
+        append_time: Instant,
+        judged_at: Instant | None = None,
+    ) -> Outcome:
+        state = self.left.users.get(event.user_id, EMPTY)
+        world = self._judging_at(judged_at)
+        if isinstance(event, Command):
+            return fold_command(state, event, cause, append_time, world)
+        self.left.seen.now = append_time + (0 if judged_at is None else MEMORY_MARGIN_MS)
+        return fold_completion(state, self.left.seen, event, cause, append_time, world)
 
     def _judging_at(self, judged_at: Instant | None) -> World:
         """The world by which something is judged that first came at another time."""
@@ -306,10 +346,11 @@ def _why(event: PracticeCompleted | Command, outcome: Outcome) -> str:
     """Why an input has its verdict, in a sentence or two."""
     if outcome.rejection is not None:
         return outcome.rejection.detail
-    if outcome.verdict in COUNTED and isinstance(event, PracticeCompleted):
+    if outcome.verdict in COUNTED:
         text = f"it counts for {maybe_day_of(outcome.local_date)} in {outcome.tz}"
         if outcome.tz_assumed:
-            text += f", assumed from its offset: nobody knows the zone {event.tz!r}"
+            named = f" {event.tz!r}" if isinstance(event, PracticeCompleted) else " that it names"
+            text += f", assumed from its offset: nobody knows the zone{named}"
     elif outcome.verdict == "applied":
         text = "it is carried out"
     elif outcome.verdict == "repeated":
