@@ -13,13 +13,13 @@ from pipeline.api.http.problems import ProblemError
 from pipeline.api.outcomes.index import PAGE_MAX, Outcomes
 from pipeline.api.reads.materialise import Materialiser
 from pipeline.api.reads.turns import TooManyWaitError, Turns
-from pipeline.codec.errors import RegistryUnavailableError
+from pipeline.codec.errors import DecodeError, RegistryUnavailableError
 from pipeline.core.enumerations import is_request_kind
-from pipeline.core.records import AuditEntry, Command, RecordCoordinates
+from pipeline.core.records import AuditEntry, Command, Instant, RecordCoordinates
 from pipeline.core.rulebook import PolicyBook
 from pipeline.core.state import UserState
 from pipeline.kafka.errors import UnreadableLogError
-from pipeline.ops.adjust.user_state import SentCommand, user_state_of
+from pipeline.ops.adjust.user_state import SentCommand, redriven_in, user_state_of
 from pipeline.ops.explain.log import InputReader
 
 ENTRIES_MAX: Final = 5_000
@@ -69,14 +69,25 @@ class KnownStates:
         places = self._places(user_id)
         there = self._inputs.read(places)
         sent = [
-            SentCommand(raw.record, raw.append_time)
+            carried
             for place in places
-            if (raw := there.get(place)) is not None and isinstance(raw.record, Command)
+            if (raw := there.get(place)) is not None
+            and isinstance(raw.record, Command)
+            and (carried := self._carried_out(raw.record, raw.append_time)) is not None
         ]
         # After the commands: what is applied by then may show in both, and counts once.
         held = self._source.store.get(user_id)
         progress = None if held is None else self._source.decode(held.value)
         return user_state_of(progress, sent, self._book)
+
+    def _carried_out(self, command: Command, append_time: Instant) -> SentCommand | None:
+        """Return what was carried out: the command itself, or the one that it redrives."""
+        if command.kind != "redrive":
+            return SentCommand(command, append_time)
+        try:
+            return redriven_in(command, append_time, self._inputs.decoder.decode_command)
+        except DecodeError:
+            return None
 
     def _places(self, user_id: str) -> list[RecordCoordinates]:
         """Return where the user's commands are that were carried out, in the order of the log."""
@@ -91,7 +102,7 @@ class KnownStates:
                 entry.cause.coordinates
                 for entry in entries
                 if isinstance(entry.record, AuditEntry)
-                and is_request_kind(entry.record.action)
+                and (is_request_kind(entry.record.action) or entry.record.action == "redrive")
                 and entry.record.verdict == "applied"
             ]
             if not before:

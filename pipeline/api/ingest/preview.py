@@ -178,8 +178,21 @@ class Preview:
             raise _not_known(f"what counted before cannot be read: {error}") from error
         for cause in counted:
             sent = there.get(cause.coordinates)
-            if sent is not None and isinstance(sent.record, PracticeCompleted):
-                validator.remember(sent.record, cause, sent.append_time)
+            if sent is None:
+                continue
+            completion, judged_at = sent.record, None
+            if isinstance(completion, Command):
+                judged_at = completion.payload_append_time
+                completion = self._redriven(completion)
+            if isinstance(completion, PracticeCompleted):
+                validator.remember(completion, cause, sent.append_time, judged_at)
+
+    def _redriven(self, command: Command) -> PracticeCompleted | None:
+        """Return the completion that a redrive carries; None where it can no longer be read."""
+        try:
+            return self._inputs.decoder.decode_completion(command.payload)
+        except DecodeError:
+            return None
 
 
 def _users(values: Iterable[bytes]) -> Iterable[str]:
@@ -202,7 +215,9 @@ def _revocations(entries: Iterable[AuditEntry]) -> dict[LocalDate, list[str]]:
 
 def _counted(record: AuditEntry, since: Instant) -> bool:
     return (
-        record.action == "completion" and record.verdict in COUNTED and record.append_time >= since
+        record.action in ("completion", "redrive")
+        and record.verdict in COUNTED
+        and record.append_time >= since
     )
 
 
