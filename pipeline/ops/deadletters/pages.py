@@ -76,7 +76,8 @@ def _read(
     wanted: Wanted,
     ranges: Mapping[Partition, tuple[int, int]],
 ) -> list[Letter]:
-    letters = [log.letter_of(one) for one in read_ranges(reader, ranges, lambda *_: None)]
+    # One after the other: those that are not wanted are not held, however large they are.
+    letters = (log.letter_of(one) for one in read_ranges(reader, ranges, lambda *_: None))
     return [one for one in letters if one is not None and wanted.matches(one)]
 
 
