@@ -86,8 +86,18 @@ _ENGINE_LEFT_OUT: Final = (
     *("errors", "observer", "ports"),
 )
 _CORE_LEFT_OUT: Final = (
-    *("assets", "audit", "calendar", "commands", "completion", "errors", "fold", "identity"),
-    *("outcome", "policy", "progress", "reading", "records", "rejection", "rulebook", "state"),
+    *("assets", "audit", "calendar", "commands", "completion", "errors", "fold", "fold_command"),
+    *(
+        "identity",
+        "outcome",
+        "policy",
+        "progress",
+        "reading",
+        "records",
+        "rejection",
+        "rulebook",
+        "state",
+    ),
     *("texts", "zones", "geometry"),
 )
 _ENGINE_JUDGES: Final = (

@@ -243,6 +243,19 @@ def test_the_side_that_does_not_agree_with_itself_is_wrong(
     assert kind_of(disk, changelog) == kind
 
 
+def test_a_page_has_so_many_entries_and_says_where_the_next_begins(scene: Scene) -> None:
+    names = [f"user-{number}".encode() for number in range(4)]
+    first, last = scene.ask(b"", 3), scene.ask(names[3], 3)
+    assert ([key for key, _ in first.entries], first.following) == (names[:3], names[3])
+    assert ([key for key, _ in last.entries], last.following) == (names[3:], None)
+    assert (first.topic_id, first.next_offset > 0) == ("users-1", True)
+    unwritten = Scene()  # a store that no transaction was applied to
+    unwritten.disk.write([(USERS.prefix + name, b"x") for name in names])
+    page = unwritten.ask(b"", 3)
+    assert (page.topic_id, page.next_offset, page.following) == ("", 0, names[3])
+    assert len(page.entries) == 3
+
+
 def test_a_page_of_a_partition_that_is_not_open_is_none(scene: Scene) -> None:
     answer = scene.pages.ask(1, b"", 1)
     scene.pages.serve(scene.opened)
