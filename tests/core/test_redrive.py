@@ -30,6 +30,18 @@ ENDED = NOW - HOUR
 LATE_MS = BOOK.at(NOW).late_ms
 
 
+DETAILS = {
+    "unexplained": "a redrive needs a reason and a ticket, for the audit",
+    "bad_payload_topic": "payload_topic must be one of completions, commands",
+    "bad_payload_cause": (
+        "payload_cause must say where the record is, such as awaway.completions[3]@17, not {cause}"
+    ),
+    "no_payload": "a redrive needs the payload that is judged once more",
+    "no_payload_append_time": "a redrive needs its record's append time",
+    "payload_from_future": "payload_append_time is after the append of the redrive itself",
+}
+
+
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
@@ -54,6 +66,11 @@ def test_redrives_that_are_not_carried_out(changed: dict[str, Any], reason: str)
     outcome = Log().take_redriven(asked, completion(1, ENDED), NOW)
     assert reason_of(outcome) == reason
     is_placed = asked.payload_cause == CAUSE
+    detail = DETAILS.get(reason)
+    if detail is not None and outcome.rejection is not None:
+        shown = detail.format(cause=repr(asked.payload_cause or ""))
+        wanted = f"Redriven from {CAUSE}: {shown}" if is_placed else shown
+        assert outcome.rejection.detail == wanted
     assert (outcome.action, outcome.subject) == ("redrive", CAUSE if is_placed else None)
     assert outcome.rejection is not None
     assert outcome.rejection.detail.startswith(f"Redriven from {CAUSE}: ") == is_placed
@@ -74,6 +91,9 @@ def test_payloads_that_are_not_judged(event: Any, stage: str, reason: str) -> No
     outcome = Log().take_redriven(redrive("r1", NOW), event, NOW)
     assert reason_of(outcome) == reason
     assert outcome.rejection is not None and outcome.rejection.stage == stage
+    if stage == "validate":
+        kinds = "credit, revoke, withdraw, claim_key"
+        assert f"a completion or a command of kind {kinds}, not " in outcome.rejection.detail
 
 
 def test_the_audit_names_who_asked_and_where_the_record_is() -> None:

@@ -52,6 +52,12 @@ def test_what_left_no_traces_is_not_looked_up() -> None:
     assert memory.asked == 1
 
 
+def test_an_id_or_a_session_of_the_period_before_is_enough() -> None:
+    before = SeenFilter(recent=b"", before=fingerprint_of("c1", "s1"))
+    for ids, is_seen in ((("c1", "s2"), True), (("c2", "s1"), True), (("c2", "s2"), False)):
+        assert may_be_seen(before, fingerprint_of(*ids)) is is_seen
+
+
 def test_a_state_from_before_the_filter_is_looked_up() -> None:
     log, memory = counted_log()
     log.take(completion(1, NOW), NOW)
