@@ -132,6 +132,7 @@ def redrive_rejected(
     command: Command, state: UserState, rejection: Rejection, policy_version: str
 ) -> Outcome:
     """Return the outcome of a redrive whose payload is not judged."""
+    # equivalent (string): neither has the form of coordinates
     cause = command.payload_cause or ""
     is_placed = _are_coordinates(cause) is not None
     shown = _placed(command, rejection) if is_placed else rejection

@@ -250,7 +250,8 @@ def test_a_page_has_so_many_entries_and_says_where_the_next_begins(scene: Scene)
     assert ([key for key, _ in last.entries], last.following) == (names[3:], None)
     assert (first.topic_id, first.next_offset > 0) == ("users-1", True)
     unwritten = Scene()  # a store that no transaction was applied to
-    unwritten.disk.write([(USERS.prefix + name, b"x") for name in names])
+    many = [f"user-{number}".encode() for number in range(9)]
+    unwritten.disk.write([(USERS.prefix + name, b"x") for name in many])
     page = unwritten.ask(b"", 3)
     assert (page.topic_id, page.next_offset, page.following) == ("", 0, names[3])
     assert len(page.entries) == 3
