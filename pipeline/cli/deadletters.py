@@ -46,9 +46,10 @@ if TYPE_CHECKING:
     from pipeline.ops.deadletters.forecast import Forecaster
     from pipeline.ops.deadletters.handled import Handled
     from pipeline.ops.deadletters.letters import About, Letter, Wanted
-    from pipeline.ops.deadletters.log import DeadLetterLog, Say
+    from pipeline.ops.deadletters.log import DeadLetterLog
     from pipeline.ops.deadletters.plan import Chosen, Planned, Why
     from pipeline.ops.deadletters.send import Result
+    from pipeline.ops.progress import Say
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -228,8 +229,8 @@ def redrive(  # noqa: PLR0913 - one parameter an option
     Exit codes: 0 done, or shown; 1 one was rejected again or has no effect yet, or an error; 2
     usage.
     """
+    from pipeline.codec.partitioner import OF_ITS_KEY  # noqa: PLC0415 - slow to import
     from pipeline.ops.deadletters.plan import plan_redrive, redrive_command  # noqa: PLC0415 - slow
-    from pipeline.ops.deadletters.send import BY_KEY  # noqa: PLC0415 - the same
 
     wanted = wanted_of(rejection, stage, (since, until), user, topic, (partition, None))
     how = How(reason, ticket, limit, rate, wait, yes, output)
@@ -240,7 +241,7 @@ def redrive(  # noqa: PLR0913 - one parameter an option
         said = desk.forecaster().judge(letters, clock.now_ms(), progress) if letters else []
     planned = plan_redrive(chosen, said, also_rejected=also_rejected)
     commands = [
-        (redrive_command(one.letter, why), BY_KEY) for one in planned if not one.passed_over
+        (redrive_command(one.letter, why), OF_ITS_KEY) for one in planned if not one.passed_over
     ]
     return _carry_out("redrive", desk, (planned, chosen.more), commands, how)
 

@@ -10,6 +10,10 @@ Source of the formula: `org.apache.kafka.common.utils.Utils.murmur2`, `Utils.toP
 from functools import lru_cache
 from typing import Final
 
+OF_ITS_KEY: Final = -1
+"""What a producer is given as the partition of a record that goes where its key belongs; it is
+librdkafka's PARTITION_UA."""
+
 _SEED: Final = 0x9747B28C
 _M: Final = 0x5BD1E995
 _MASK: Final = 0xFFFFFFFF

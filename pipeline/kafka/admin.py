@@ -22,6 +22,9 @@ from pipeline.kafka.errors import unreadable
 ANSWER_GRACE_S: Final = 2.0
 """Seconds beyond the time of a request by which librdkafka says that there was no answer."""
 
+LONGEST_S: Final = 3_600.0
+"""librdkafka's greatest time-out, for the question about a group: see the room's docstring."""
+
 OFFSETS_TOPIC: Final = "__consumer_offsets"
 """A topic that each cluster with consumers has. To ask for one of ours would make it where brokers
 make topics that are asked for (`auto.create.topics.enable`)."""
@@ -29,6 +32,13 @@ make topics that are asked for (`auto.create.topics.enable`)."""
 _keeping: Final = threading.Lock()
 _kept: Final[list[tuple[AdminClient, Sequence["Future[Any]"]]]] = []
 """Clients that nobody asks any more, with what they have not answered yet; for all threads."""
+
+
+def keep(client: AdminClient, asked: Sequence["Future[Any]"]) -> None:
+    """Keep a client that nobody asks any more until all that it was asked has an answer."""
+    with _keeping:
+        left = [*_kept, (client, asked)]
+        _kept[:] = [one for one in left if not all(answer.done() for answer in one[1])]
 
 
 class Topic(NamedTuple):
@@ -71,8 +81,6 @@ class Admin:
             found = {n: one.result(self._timeout_s + ANSWER_GRACE_S) for n, one in asked.items()}
         except (KafkaException, TimeoutError) as error:
             self._client = None
-            with _keeping:
-                left = [*_kept, (client, tuple(asked.values()))]
-                _kept[:] = [one for one in left if not all(answer.done() for answer in one[1])]
+            keep(client, tuple(asked.values()))
             raise unreadable(f"{', '.join(names)} cannot be described", error) from error
         return {name: Topic(str(one.topic_id), len(one.partitions)) for name, one in found.items()}

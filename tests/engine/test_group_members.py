@@ -8,6 +8,7 @@ import pytest
 
 from pipeline.engine.errors import BrokerError
 from pipeline.engine.kafka import group as asking
+from pipeline.engine.kafka import unanswered
 from pipeline.engine.kafka.config import KafkaConfig
 from pipeline.engine.kafka.group import KafkaGroup
 
@@ -34,7 +35,7 @@ class SlowAdmin:
 
 
 def held() -> list[Any]:
-    return [client for client, _ in asking._asking]
+    return list(unanswered.held())
 
 
 def test_a_late_answer_is_not_waited_for_and_its_client_is_held(
@@ -44,7 +45,7 @@ def test_a_late_answer_is_not_waited_for_and_its_client_is_held(
     made = iter(admins)
     monkeypatch.setattr(asking, "AdminClient", lambda *_, **__: next(made))
     monkeypatch.setattr(asking, "REQUEST_TIMEOUT_S", 0.06)
-    monkeypatch.setattr(asking, "_asking", [])
+    monkeypatch.setattr(unanswered, "_held", [])
     group = KafkaGroup(KafkaConfig({}, "group", "slot"))
     with pytest.raises(BrokerError, match="no answer about the group"):
         group.members()

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from pipeline.codec import json_inputs
 from pipeline.codec.dead_letters import fit
 from pipeline.codec.errors import DecodeError
+from pipeline.codec.partitioner import OF_ITS_KEY
 from pipeline.core.records import AuditEntry, Cause, Command, DeadLetter, RecordCoordinates
 from pipeline.errors import UsageError
 from pipeline.ops.adjust.bulk import Pace
@@ -37,7 +38,7 @@ from pipeline.ops.deadletters.plan import (
     plan_redrive,
     redrive_command,
 )
-from pipeline.ops.deadletters.send import BY_KEY, Result, send_all
+from pipeline.ops.deadletters.send import Result, send_all
 from pipeline.ops.validate.verdicts import Said
 from tests.codec.samples import SAMPLES
 
@@ -356,7 +357,7 @@ class Brokers:
         self.most = 0
         self._silent_about = silent_about
 
-    def send(self, command: Command, create_time_ms: int = 0, partition: int = BY_KEY) -> None:
+    def send(self, command: Command, create_time_ms: int = 0, partition: int = OF_ITS_KEY) -> None:
         """As Corrections has it."""
         self.sent.append((command.request_id, partition))
         place = RecordCoordinates("awaway.commands", 3, len(self.sent))
@@ -381,7 +382,7 @@ class Brokers:
 
 
 def test_requests_are_sent_in_order_and_told() -> None:
-    commands = [(redrive_command(letter(n), WHY), BY_KEY) for n in range(500)]
+    commands = [(redrive_command(letter(n), WHY), OF_ITS_KEY) for n in range(500)]
     brokers, told = Brokers(), []
     results = send_all(commands, brokers, PACE, lambda done, total: told.append((done, total)))
     assert [name for name, _ in brokers.sent] == [one.request_id for one, _ in commands]

@@ -23,6 +23,7 @@ from pipeline.api.console.history import Tone
 from pipeline.api.console.rendering import Pages, link
 from pipeline.api.http.auth import Principal
 from pipeline.api.http.problems import ProblemError
+from pipeline.codec.partitioner import OF_ITS_KEY
 from pipeline.core.enumerations import Stage
 from pipeline.core.texts import NOTE_CHARS_MAX, is_blank, is_id, is_note
 from pipeline.errors import UsageError
@@ -38,7 +39,6 @@ from pipeline.ops.deadletters.plan import (
     redrive_command,
 )
 from pipeline.ops.deadletters.readable import one_line, shown_of
-from pipeline.ops.deadletters.send import BY_KEY
 
 AT: Final = "dead-letters"
 """Path of the list below the console's root."""
@@ -142,7 +142,7 @@ class DeadLetters:
         to_send = [one.letter for one in planned if not one.passed_over]
         late = await self._desk.send(
             [
-                (redrive_command(one, why), BY_KEY, one)
+                (redrive_command(one, why), OF_ITS_KEY, one)
                 if about == "redrive"
                 else (discard_command(one, why), one.place.partition, one)
                 for one in to_send

@@ -25,6 +25,7 @@ import confluent_kafka as ck
 import structlog
 from confluent_kafka import KafkaError, KafkaException
 
+from pipeline.codec.partitioner import OF_ITS_KEY
 from pipeline.errors import AwawayError
 
 LINGER_MS: Final = 2
@@ -39,9 +40,6 @@ producer is replaced: after a restart of the only broker some never send anythin
 
 BATCH_BYTES: Final = 1_000_000
 """Max bytes of a batch (librdkafka's `batch.size`); a larger record is a batch of its own."""
-
-OF_ITS_KEY: Final = -1
-"""The partition of a record is that of its key (librdkafka's PARTITION_UA)."""
 
 RefusalReason = Literal["too_large", "invalid_record"]
 _REFUSALS: Final[Mapping[int, RefusalReason]] = {

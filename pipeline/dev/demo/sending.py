@@ -13,6 +13,7 @@ from typing import Any, Final, Literal
 import msgspec
 from confluent_kafka import KafkaError, Message, Producer
 
+from pipeline.codec.partitioner import OF_ITS_KEY
 from pipeline.dev.demo.errors import DemoError
 from pipeline.dev.demo.plain_reader import PlainReader
 from pipeline.dev.demo.stage import INPUTS, Stage
@@ -23,7 +24,6 @@ from pipeline.kafka.committed_log import LOG_LEVEL
 
 FLUSH_TIMEOUT_S: Final = 60.0
 _POLL_EVERY: Final = 2_000
-PARTITION_UA: Final = -1
 """Leaves the choice to the partitioner."""
 
 PRODUCER: Final[dict[str, Any]] = {
@@ -93,7 +93,7 @@ def produce(
         timestamp=record.append_time_ms,
         headers=list(record.headers),
         on_delivery=delivered,
-        partition=PARTITION_UA if record.partition is None else record.partition,
+        partition=OF_ITS_KEY if record.partition is None else record.partition,
     )
 
 

@@ -22,6 +22,7 @@ from pipeline.engine.kafka.config import REQUEST_TIMEOUT_S, KafkaConfig, broker_
 from pipeline.engine.kafka.consumers import KafkaChangelogReader, KafkaGroupConsumer, SlotHolder
 from pipeline.engine.kafka.group import KafkaGroup
 from pipeline.engine.kafka.producer import KafkaProducer
+from pipeline.engine.kafka.unanswered import hold
 from pipeline.engine.ports import (
     ChangelogReader,
     Ends,
@@ -35,11 +36,6 @@ _EARLIEST: Final = OffsetSpec.earliest()  # type: ignore[no-untyped-call]
 _LATEST: Final = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 SHORT_TIMEOUT_S: Final = 3.0
 """Max seconds to wait for an answer while the engine's poll is blocked by it."""
-
-_asking: Final[list[tuple[AdminClient, list["Future[Any]"]]]] = []
-"""Admin clients with questions about topics that have no answer yet. An answer that reaches a
-client while it is freed ends the process, so one is held here even after its cluster is gone, as at
-the end of a worker."""
 
 
 class KafkaCluster:
@@ -121,8 +117,7 @@ class KafkaCluster:
         asked = client.describe_topics(
             ck.TopicCollection(list(topics)), request_timeout=REQUEST_TIMEOUT_S
         )
-        unanswered = [one for one in _asking if not all(future.done() for future in one[1])]
-        _asking[:] = [*unanswered, (client, list(asked.values()))]
+        hold(client, asked.values())
         return asked
 
     def _described(self, asked: "dict[str, Future[Any]]") -> dict[str, Any]:

@@ -17,6 +17,7 @@ from confluent_kafka.admin import AdminClient
 
 from pipeline.engine.errors import BrokerError
 from pipeline.engine.kafka.config import REQUEST_TIMEOUT_S, KafkaConfig, broker_error, logger
+from pipeline.engine.kafka.unanswered import hold
 
 OFFSETS_TOPIC: Final = "__consumer_offsets"
 """A topic that every cluster with consumer groups has; asking for it reaches a broker.
@@ -32,9 +33,6 @@ client, as one that lived through a broker's restart may no longer find the grou
 NEVER_S: Final = 3_600.0
 """librdkafka's greatest time-out of a request. One that passes while the coordinator is being
 looked for ends the process once it is found (`rd_kafka_enq_once_del_source_return`)."""
-
-_asking: Final[list[tuple[AdminClient, "Future[Any]"]]] = []
-"""Clients whose request has no answer yet; they are held here when a new one has taken over."""
 
 
 class KafkaGroup:
@@ -79,7 +77,7 @@ class KafkaGroup:
         try:
             admin.list_topics(OFFSETS_TOPIC, timeout=timeout_s)
             asked = admin.describe_consumer_groups([group_id], request_timeout=NEVER_S)[group_id]
-            _asking[:] = [*(one for one in _asking if not one[1].done()), (admin, asked)]
+            hold(admin, [asked])
             return cast(Sequence[Any], asked.result(timeout_s).members)
         except TimeoutError:
             self._admin = None

@@ -16,6 +16,7 @@ import confluent_kafka as ck
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message
 
+from pipeline.codec.partitioner import OF_ITS_KEY
 from pipeline.codec.published import NotPublishedError, PublishedReader, WriterSchemas
 from pipeline.codec.schemas import Schema
 from pipeline.core.enumerations import PublishedVerdict
@@ -35,7 +36,6 @@ _MESSAGE_BYTES_MAX: Final = 2_097_152
 _DELIVERY_MS_MAX: Final = 15_000
 _FLUSH_S_MAX: Final = 5.0
 _POLL_S: Final = 0.05
-_OF_ITS_KEY: Final = -1  # librdkafka's PARTITION_UA
 _RECORDS_AT_ONCE: Final = 1_000
 
 
@@ -178,7 +178,7 @@ class Corrections:
             }
             partitions &= waiting
 
-    def send(self, command: Command, create_time_ms: int = 0, partition: int = _OF_ITS_KEY) -> None:
+    def send(self, command: Command, create_time_ms: int = 0, partition: int = OF_ITS_KEY) -> None:
         """Hand a command to the brokers, who acknowledge it later.
 
         Args:

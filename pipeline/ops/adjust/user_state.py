@@ -36,10 +36,8 @@ from pipeline.kafka.committed_log import LOG_LEVEL
 from pipeline.kafka.errors import UnreadableLogError
 from pipeline.kafka.ranges import SILENCE_S_MAX, read_ranges
 from pipeline.kafka.reader import Partition, Reader
+from pipeline.ops.progress import Say
 from pipeline.ops.validate.state import state_of
-
-Say = Callable[[str, int | None, int | None], None]
-"""Told how far it is: a step, and how much of how much of it is done."""
 
 
 class SentCommand(msgspec.Struct, frozen=True):

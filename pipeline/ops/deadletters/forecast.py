@@ -32,8 +32,9 @@ from pipeline.kafka.ranges import read_ranges
 from pipeline.kafka.reader import Partition, record_offset, record_partition
 from pipeline.ops.adjust.user_state import UserStates
 from pipeline.ops.deadletters.letters import Letter
-from pipeline.ops.deadletters.log import CLOCKS_MS, Say
+from pipeline.ops.deadletters.log import CLOCKS_MS
 from pipeline.ops.explain.log import InputReader, reader_of
+from pipeline.ops.progress import Say
 from pipeline.ops.validate.verdicts import Entry, Said, Validator
 
 SINGLY_MAX: Final = 300

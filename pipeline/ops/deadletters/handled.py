@@ -15,7 +15,8 @@ import msgspec
 from pipeline.core.enumerations import PublishedVerdict
 from pipeline.core.records import AuditEntry, Instant
 from pipeline.ops.deadletters.letters import Letter, State, Wanted, request_of
-from pipeline.ops.deadletters.log import DeadLetterLog, Say, Sent
+from pipeline.ops.deadletters.log import DeadLetterLog, Sent
+from pipeline.ops.progress import Say
 
 
 class Handled(msgspec.Struct, frozen=True):

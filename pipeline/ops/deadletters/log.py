@@ -9,7 +9,7 @@ Requests are found by their ids, which follow from the letters (letters.py): a r
 an id in its bytes is not decoded.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
 from confluent_kafka import Message
@@ -20,6 +20,7 @@ from pipeline.codec.published import NotPublishedError, PublishedReader, WriterS
 from pipeline.codec.schemas import Schema
 from pipeline.core.records import AuditEntry, Command, DeadLetter, Instant, RecordCoordinates
 from pipeline.errors import AwawayError, UsageError
+from pipeline.kafka.by_offset import each_of
 from pipeline.kafka.errors import UnreadableLogError
 from pipeline.kafka.ranges import SILENCE_S_MAX, read_ranges
 from pipeline.kafka.reader import Partition, Reader, record_offset, record_partition
@@ -32,16 +33,14 @@ from pipeline.ops.deadletters.letters import (
     origin_of,
     request_of,
 )
-from pipeline.ops.explain.log import each_of, reader_of
+from pipeline.ops.explain.log import reader_of
+from pipeline.ops.progress import Say
 
 TOPIC: Final = "deadletters"
 CLOCKS_MS: Final = 600_000
 """By how much the clocks of brokers and workers may differ for what is looked for by time."""
 
 _MARKS: Final = (b"redrive-", b"discard-")
-
-Say = Callable[[str, int | None, int | None], None]
-"""Told how far it is: a step, and how much of how much of it is done."""
 
 
 class NoLetterError(AwawayError):

@@ -12,6 +12,7 @@ from typing import Final, Literal, Protocol, TypeAlias
 
 import msgspec
 
+from pipeline.codec.partitioner import OF_ITS_KEY
 from pipeline.core.enumerations import PublishedVerdict
 from pipeline.core.records import Command
 from pipeline.ops.adjust.bulk import Pace
@@ -19,9 +20,6 @@ from pipeline.ops.adjust.send import Effect, Pending, overdue
 
 IN_FLIGHT_MAX: Final = 200
 """Requests that wait for their effect at the same time."""
-
-BY_KEY: Final = -1
-"""The partition of a request is that of its key."""
 
 Became: TypeAlias = PublishedVerdict | Literal["not_read_back", "not_sent"]
 
@@ -46,7 +44,7 @@ class Sends(Protocol):
 
     pending: dict[str, Pending]
 
-    def send(self, command: Command, create_time_ms: int = 0, partition: int = BY_KEY) -> None:
+    def send(self, command: Command, create_time_ms: int = 0, partition: int = OF_ITS_KEY) -> None:
         """Hand it to the brokers."""
         ...
 
@@ -68,7 +66,7 @@ def send_all(
     """Send requests in their order, and wait for their effects.
 
     Args:
-        commands: each with its partition, or `BY_KEY`.
+        commands: each with its partition, or `OF_ITS_KEY`.
         tell: told how many are done, of how many.
 
     Returns:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from pipeline.kafka.admin import ANSWER_GRACE_S, OFFSETS_TOPIC
+from pipeline.kafka.admin import LONGEST_S, OFFSETS_TOPIC, keep
 from pipeline.kafka.errors import unreadable
 from pipeline.ops.delivery.measure import DeliveryReader, wanted_of, with_states
 from pipeline.ops.doctor.finding import REQUEST_S, Finding, Subject
@@ -64,9 +64,10 @@ def workers(subject: Subject) -> Finding:
 
 def _described(admin: AdminClient, group_id: str) -> Any:
     admin.list_topics(OFFSETS_TOPIC, timeout=REQUEST_S)
-    asked = admin.describe_consumer_groups([group_id], request_timeout=REQUEST_S)
+    asked = admin.describe_consumer_groups([group_id], request_timeout=LONGEST_S)[group_id]
+    keep(admin, [asked])
     try:
-        return asked[group_id].result(REQUEST_S + ANSWER_GRACE_S)
+        return asked.result(REQUEST_S)
     except KafkaException as error:
         if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
             return None

@@ -32,20 +32,14 @@ from pipeline.core.calendar import DAY_MS, date_of
 from pipeline.core.records import Cause, Record, RecordCoordinates
 from pipeline.core.rulebook import PolicyBook
 from pipeline.kafka.admin import Admin
+from pipeline.kafka.by_offset import POINT_BYTES, each_of
 from pipeline.kafka.errors import UnreadableLogError
 from pipeline.kafka.ranges import read_ranges
 from pipeline.kafka.reader import Partition, Reader, record_offset, record_partition
-from pipeline.ops.explain.log import (
-    OUTPUTS,
-    POINT_BYTES,
-    LogEvidence,
-    Say,
-    each_of,
-    reader_of,
-    unheard,
-)
+from pipeline.ops.explain.log import OUTPUTS, LogEvidence, reader_of, stuck_at
 from pipeline.ops.explain.records import Findings, Looked
 from pipeline.ops.explain.row_index import NO_DATE, Row, RowIndex, hash_of
+from pipeline.ops.progress import Say, unheard
 
 LATEST_ROWS: Final = 60
 """Inputs that are read when no date is asked for."""
@@ -153,16 +147,8 @@ class IndexedEvidence(LogEvidence):
         stuck = self._indexed(reader, ranges, indexes)
         for one, its in indexes.items():
             its.write(stuck.get(one, ends[one]))
-        return [
-            Looked(
-                *one,
-                lows[one],
-                ends[one],
-                None,
-                f"read to {stuck[one]} only: a transaction is open there" if one in stuck else "",
-            )
-            for one in indexes
-        ]
+        notes = {one: stuck_at(position) for one, position in stuck.items()}
+        return [Looked(*one, lows[one], ends[one], None, notes.get(one, "")) for one in indexes]
 
     def _indexed(
         self,

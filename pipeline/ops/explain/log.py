@@ -9,13 +9,12 @@ was; only a record that was sent to a wrong one is elsewhere, so the dead letter
 are looked at.
 """
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, Message
+from msgspec.structs import replace
 
 from pipeline.codec.avro import MAGIC
 from pipeline.codec.errors import DecodeError
@@ -32,11 +31,13 @@ from pipeline.core.records import (
     ReconciliationAlert,
     RecordCoordinates,
 )
+from pipeline.kafka.by_offset import POINT_BYTES, each_of
 from pipeline.kafka.committed_log import LOG_LEVEL
 from pipeline.kafka.errors import UnreadableLogError
 from pipeline.kafka.ranges import read_ranges
 from pipeline.kafka.reader import Reader, record_offset, record_partition
 from pipeline.ops.explain.records import Findings, Looked, RawInput
+from pipeline.ops.progress import Say, unheard
 
 OUTPUTS: Final[Mapping[str, type[Any]]] = {
     "audit": AuditEntry,
@@ -45,33 +46,6 @@ OUTPUTS: Final[Mapping[str, type[Any]]] = {
     "portals": PortalUnlocked,
     "progress": ProgressUpdated,
 }
-_POLL_S: Final = 0.2
-_CONNECT_S: Final = 5.0
-_INPUT_S: Final = 0.2
-"""All inputs that are read at once may take this long each, and the time to connect, together."""
-
-POINT_BYTES: Final = 65_536
-"""Bytes of a fetch of which one record is wanted."""
-
-_NEAR: Final = 200
-"""An input this many offsets on is reached by reading, one further on by seeking."""
-
-_NOT_THERE: Final = frozenset(
-    {
-        KafkaError._AUTO_OFFSET_RESET,
-        KafkaError._UNKNOWN_PARTITION,
-        KafkaError._UNKNOWN_TOPIC,
-        KafkaError.OFFSET_OUT_OF_RANGE,
-        KafkaError.UNKNOWN_TOPIC_OR_PART,
-    }
-)
-
-Say = Callable[[str, int | None, int | None], None]
-"""Told how far it is: a step, and how much of how much of it is done."""
-
-
-def unheard(step: str, done: int | None = None, total: int | None = None) -> None:
-    """Progress that nobody watches."""
 
 
 class InputReader:
@@ -227,8 +201,7 @@ class LogEvidence:
         )
         for one, position in stuck.items():
             its = by_partition[one]
-            note = f"read to {position} only: a transaction is open there"
-            looked[looked.index(its)] = Looked(*one, its.first, its.next_offset, its.since_ms, note)
+            looked[looked.index(its)] = replace(its, note=stuck_at(position))
 
     def _sort(
         self,
@@ -259,6 +232,11 @@ class LogEvidence:
             found.add(coordinates, record)
 
 
+def stuck_at(position: int) -> str:
+    """What is said of a partition that was read up to a position before its end."""
+    return f"read to {position} only: a transaction is open there"
+
+
 def reader_of(client: Mapping[str, Any], fetch_bytes: int = 16 << 20) -> Reader:
     """A reader of committed records, which fetches so many bytes of a partition at once."""
     return Reader(
@@ -270,49 +248,4 @@ def reader_of(client: Mapping[str, Any], fetch_bytes: int = 16 << 20) -> Reader:
             "fetch.message.max.bytes": fetch_bytes,
         },
         "awaway-explain",
-    )
-
-
-def each_of(
-    reader: Reader, wanted: Sequence[RecordCoordinates]
-) -> Iterator[tuple[RecordCoordinates, Message]]:
-    """Records by their coordinates, in the order of the log."""
-    with suppress(UnreadableLogError):  # else a client waits a second for each topic's leader
-        reader.starts(list({(one.topic, one.partition) for one in wanted}))
-    at: tuple[str, int, int] | None = None
-    deadline_s = time.monotonic() + _CONNECT_S + _INPUT_S * len(wanted)
-    for coordinates in sorted(set(wanted)):
-        partition = (coordinates.topic, coordinates.partition)
-        reached = at is not None and at[:2] == partition
-        if not reached or at is None or not 0 <= coordinates.offset - at[2] <= _NEAR:
-            reader.assign({partition: coordinates.offset})
-        message = _until(reader, coordinates, deadline_s)
-        at = (*partition, coordinates.offset + 1) if message is not None else None
-        if message is not None:
-            yield coordinates, message
-
-
-def _until(reader: Reader, coordinates: RecordCoordinates, deadline_s: float) -> Message | None:
-    """The record at some coordinates, reading on to it; None where there is none.
-
-    Raises:
-        UnreadableLogError: neither was told by the deadline.
-    """
-    while time.monotonic() < deadline_s:
-        try:
-            polled = reader.poll(1, _POLL_S)
-        except UnreadableLogError as error:
-            if error.code in _NOT_THERE:
-                return None
-            raise
-        for message in polled.records:
-            if record_offset(message) == coordinates.offset:
-                return message
-        if polled.ends or any(record_offset(one) > coordinates.offset for one in polled.records):
-            return None
-    raise UnreadableLogError(
-        "the inputs cannot be read",
-        why="the brokers did not answer for the partition in time",
-        fix="see whether they run, and ask again",
-        topic=coordinates.topic,
     )
