@@ -18,18 +18,8 @@ from pipeline.ops.validate.verdicts import Entry
 from tests.codec.samples import SAMPLES
 from tests.core.scenes import BOOK, DAY, NOW, TODAY, USER, credit, redrive
 from tests.ops.test_cases import SCHEMAS, WORLD, no_registry
+from tests.ops.test_validating_redriven import PRACTISED
 
-PRACTISED = msgspec.json.encode(
-    {
-        "completion_id": "c1",
-        "user_id": USER,
-        "session_id": "s1",
-        "practice": "breath",
-        "started_at": "2026-06-10T08:30:00Z",
-        "completed_at": "2026-06-10T09:00:00Z",
-        "tz": "Europe/Berlin",
-    }
-)
 CAUSE = Cause("awaway.commands", 3, 5, "r1")
 
 

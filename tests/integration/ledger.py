@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import pytest
+
 from chaos.ledger import INPUTS, ROOT, STARTING
 from chaos.ledger import Ledger as SharedLedger
 from pipeline.dev.workload.wire import plain_completion, rfc3339
@@ -35,6 +37,12 @@ class Ledger(SharedLedger):
 
     ready_before: int = 0
     is_planted: bool = False
+
+    def be_set_in(self, environ: pytest.MonkeyPatch) -> None:
+        """Let commands that run in this process use the ledger."""
+        for name, value in self.environment().items():
+            if name.startswith("AWAWAY_"):
+                environ.setenv(name, value)
 
     def complete(self, user_id: str, completion_id: str, at: datetime, **fields: Any) -> None:
         """Produce one JSON completion of twenty minutes that ended at `at`."""

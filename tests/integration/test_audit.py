@@ -47,9 +47,7 @@ def desk(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> Desk:
-    for name, value in ledger.environment().items():
-        if name.startswith("AWAWAY_"):
-            monkeypatch.setenv(name, value)
+    ledger.be_set_in(monkeypatch)
     made = Desk(tmp_path / "audit", capsys)
     made.folder.mkdir()
     assert made("keygen", str(made.folder / "a.pem"), *made.keys)[0] == 0

@@ -30,9 +30,7 @@ class Operator:
     def __init__(
         self, ledger: Ledger, environ: pytest.MonkeyPatch, told: pytest.CaptureFixture[str]
     ) -> None:
-        for name, value in ledger.environment().items():
-            if name.startswith("AWAWAY_"):
-                environ.setenv(name, value)
+        ledger.be_set_in(environ)
         self._told = told
 
     def __call__(self, *words: str) -> tuple[int, Any]:

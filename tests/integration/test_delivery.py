@@ -130,9 +130,7 @@ def test_brokers_that_are_away_are_told_and_asked_again() -> None:
 def test_the_command_says_who_is_behind_and_who_has_read_what(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for name, value in ledger.environment().items():
-        if name.startswith("AWAWAY_"):
-            monkeypatch.setenv(name, value)
+    ledger.be_set_in(monkeypatch)
 
     def told(code: int, *words: str) -> str:
         assert cli.run(["delivery", *words]) == code, capsys.readouterr()
