@@ -67,8 +67,10 @@ def fold_completion(
     Returns:
         Its outcome, with one of `COMPLETION_VERDICTS`.
     """
-    judged_at = append_time if world.judged_at is None else world.judged_at
-    policy, now = world.policies.at(judged_at), world.policies.at(append_time)
+    now = policy = world.policies.at(append_time)
+    judged_at = append_time
+    if world.judged_at is not None:
+        judged_at, policy = world.judged_at, world.policies.at(world.judged_at)
     # 1. Does it make sense, and when and where did it take place?
     valid = examine(completion, judged_at, policy, world.recorded_date)
     if isinstance(valid, Rejection):
