@@ -2,8 +2,8 @@
 
 `reader.py` is the consumer of all that read, `admin.py` asks about topics; `committed_log.py` reads
 topics to an end, `ranges.py` some offsets of them, `by_offset.py` single records, `tail.py` reads
-them as they grow; `errors.py` says what a failure means. Changing topics is ops/topics/admin.py's, and looking one input up before
-it is skipped ops/skips.py's.
+them as they grow; `errors.py` says what a failure means. Changing topics is ops/topics/admin.py's,
+and looking one input up before it is skipped ops/skips.py's.
 
 What is known about librdkafka 2.16, and what follows from it here and in pipeline/engine/kafka/,
 which adds what concerns transactions and group members only (bounded_call.py, producer.py,
