@@ -67,10 +67,9 @@ def fold_completion(
     Returns:
         Its outcome, with one of `COMPLETION_VERDICTS`.
     """
-    now = policy = world.policies.at(append_time)
-    judged_at = append_time
-    if world.judged_at is not None:
-        judged_at, policy = world.judged_at, world.policies.at(world.judged_at)
+    judged_at = append_time if world.judged_at is None else world.judged_at
+    now = world.policies.at(append_time)
+    policy = now if judged_at == append_time else world.policies.at(judged_at)
     # 1. Does it make sense, and when and where did it take place?
     valid = examine(completion, judged_at, policy, world.recorded_date)
     if isinstance(valid, Rejection):
@@ -87,9 +86,8 @@ def fold_completion(
     # 3. It counts. Take it into the window's covers, and see whether it overlaps another session.
     session = _session(completion, valid, cause)
     overlapped, covers = admit(seen, user_id, session, seen_filter.last_cell)
-    last_cell = (session.end - 1) // CELL_MS
-    window_ms = world.policies.window_ms
-    seen_filter = with_fingerprint(seen_filter, fingerprint, last_cell, append_time, window_ms)
+    at = (session.end - 1) // CELL_MS, append_time, world.policies.window_ms
+    seen_filter = with_fingerprint(seen_filter, fingerprint, *at)
     # 4. Take it into the user's sets, and derive what follows from that.
     keep_from = kept_from(append_time, world.policies.late_ms_max)
     delta = _delta(state, completion, valid, keep_from, seen_filter, policy.bridge_shift)
