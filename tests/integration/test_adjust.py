@@ -126,8 +126,10 @@ def test_without_workers_the_request_stays_in_the_log_and_can_be_asked_again(
     ledger: Ledger, adjust: Support
 ) -> None:
     words = ("credit-day", "ada", str(date_of(2)), "--request-id", "r1", "--yes")
+    # Topics that were just made may not be readable yet, and no worker has waited for them here.
+    ledger.wait_for(lambda: adjust(*words[:-1], "--dry-run")[0] == 0)
     code, late = adjust(*words, "--wait", "0.5")
-    assert (code, late["error"], sent(ledger)) == (1, "NotReadBackError", ["r1"])
+    assert (code, late["error"], sent(ledger)) == (1, "NotReadBackError", ["r1"]), late
     assert "no worker has processed it" in late["why"] and "--request-id r1" in late["fix"]
     with ledger.worker(plan={}) as worker:
         ledger.drain(worker)

@@ -38,7 +38,6 @@ from pipeline.ops.deadletters.plan import (
     plan_redrive,
     redrive_command,
 )
-from pipeline.ops.deadletters.send import Result, send_all
 from pipeline.ops.validate.verdicts import Said
 from tests.codec.samples import SAMPLES
 
@@ -384,17 +383,17 @@ class Brokers:
 def test_requests_are_sent_in_order_and_told() -> None:
     commands = [(redrive_command(letter(n), WHY), OF_ITS_KEY) for n in range(500)]
     brokers, told = Brokers(), []
-    results = send_all(commands, brokers, PACE, lambda done, total: told.append((done, total)))
+    results = send.send_all(commands, brokers, PACE, lambda done, total: told.append((done, total)))
     assert [name for name, _ in brokers.sent] == [one.request_id for one, _ in commands]
-    assert set(results.values()) == {Result("accepted", None, "", 4, 0.2)}
+    assert set(results.values()) == {send.Result("accepted", None, "", 4, 0.2)}
     assert told[-1] == (500, 500) and brokers.most <= send.IN_FLIGHT_MAX
-    assert send_all([], brokers, PACE, lambda *_: None) == {}
+    assert send.send_all([], brokers, PACE, lambda *_: None) == {}
 
 
 def test_after_a_request_without_effect_nothing_more_is_sent() -> None:
     commands = [(discard_command(letter(n), WHY), 3) for n in range(50)]
     brokers = Brokers(silent_about=commands[0][0].request_id)
-    results = send_all(commands, brokers, Pace(per_s=20, wait_s=0.2), lambda *_: None)
+    results = send.send_all(commands, brokers, Pace(per_s=20, wait_s=0.2), lambda *_: None)
     became = [one.became for one in results.values()]
     assert became[0] == "not_read_back" and "not_sent" in became
     assert "no worker has processed it yet" in results[commands[0][0].request_id].why
